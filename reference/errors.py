@@ -1,0 +1,203 @@
+"""Errors and argument checks
+============================
+
+Every refusal names the argument, what was expected and what came. The checks return
+the argument as a float64 array, so that a function's first lines are its contract.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from .notation import AnyArray, Array, Mask
+
+# Sums of squares of numbers up to this size stay finite, and so does every answer.
+LARGEST = 1e100
+
+
+class SubbitError(Exception):
+    """Base class of all errors that subbit raises on purpose."""
+
+
+class ArgumentError(SubbitError, ValueError):
+    """An argument that a function cannot take.
+
+    Parameters
+    ----------
+    argument : str
+        Name of the argument as it stands in the signature.
+    expected : str
+        What the function takes.
+    came : object
+        What it was given.
+    """
+
+    def __init__(self, argument: str, expected: str, came: object) -> None:
+        self.argument = argument
+        self.expected = expected
+        self.came = came
+        super().__init__(f"{argument}: expected {expected}, got {came}")
+
+
+class HessianError(ArgumentError):
+    """A Hessian that is not positive definite after damping."""
+
+
+def _describe(value: AnyArray) -> str:
+    return f"an array of shape {value.shape} and dtype {value.dtype}"
+
+
+def check_matrix(
+    argument: str,
+    value: npt.ArrayLike,
+    *,
+    shape: tuple[int | None, ...] = (None, None),
+) -> Array:
+    """Return `value` as a finite float64 array of the wanted shape.
+
+    Parameters
+    ----------
+    argument : str
+        Name to put in the error.
+    value : array_like
+        Real numbers.
+    shape : tuple of int or None, default (None, None)
+        Wanted lengths; None stands for any length of at least one.
+
+    Returns
+    -------
+    ndarray of float64
+        `value` itself where it already is a float64 array.
+
+    Raises
+    ------
+    ArgumentError
+        If the shape differs, an axis is empty, the numbers are not real, or one of
+        them is NaN, infinite or beyond ±1e100.
+
+    Examples
+    --------
+    >>> check_matrix("W", [[1, 2]]).dtype
+    dtype('float64')
+    >>> check_matrix("W", [[1.0, float("nan")]])
+    Traceback (most recent call last):
+        ...
+    subbit.reference.errors.ArgumentError: W: expected finite numbers, got 1 of 2 NaN or infinite
+    """
+    raw = np.asarray(value)
+    wanted = "(" + ", ".join("any" if s is None else str(s) for s in shape) + ")"
+    if raw.ndim != len(shape) or any(
+        s not in (None, length) for s, length in zip(shape, raw.shape, strict=True)
+    ):
+        raise ArgumentError(argument, f"shape {wanted}", _describe(raw))
+    if raw.size == 0:
+        raise ArgumentError(argument, "at least one element", _describe(raw))
+    if raw.dtype.kind not in "fiub":
+        raise ArgumentError(argument, "real numbers", _describe(raw))
+    result = raw.astype(np.float64, copy=False)
+    bad = result.size - int(np.count_nonzero(np.isfinite(result)))
+    if bad:
+        raise ArgumentError(argument, "finite numbers", f"{bad} of {result.size} NaN or infinite")
+    if (largest := float(np.max(np.abs(result)))) > LARGEST:
+        raise ArgumentError(argument, f"magnitudes of at most {LARGEST:g}", f"{largest:g}")
+    return result
+
+
+def check_mask(argument: str, value: npt.ArrayLike | None, shape: tuple[int, ...]) -> Mask:
+    """Return `value` as a boolean array of `shape`; None means all True.
+
+    Parameters
+    ----------
+    argument : str
+        Name to put in the error.
+    value : array_like of bool, or None
+        The mask.
+    shape : tuple of int
+        Wanted shape.
+
+    Returns
+    -------
+    ndarray of bool, shape `shape`
+        The mask.
+
+    Raises
+    ------
+    ArgumentError
+        If the shape or the dtype differs.
+
+    Examples
+    --------
+    >>> check_mask("mask", None, (2,))
+    array([ True,  True])
+    """
+    if value is None:
+        return np.ones(shape, dtype=np.bool_)
+    mask = np.asarray(value)
+    if mask.dtype != np.bool_ or mask.shape != shape:
+        raise ArgumentError(argument, f"a boolean array of shape {shape}", _describe(mask))
+    return mask
+
+
+def check_choice(argument: str, value: object, choices: Iterable[object]) -> None:
+    """Refuse a switch that is not one of its settings.
+
+    Parameters
+    ----------
+    argument : str
+        Name of the switch.
+    value : object
+        Its setting.
+    choices : iterable
+        The settings it may have.
+
+    Raises
+    ------
+    ArgumentError
+        If `value` is none of them.
+
+    Examples
+    --------
+    >>> check_choice("order", 3, (1, 2))
+    Traceback (most recent call last):
+        ...
+    subbit.reference.errors.ArgumentError: order: expected one of 1, 2, got 3
+    """
+    options = list(choices)
+    if value not in options:
+        raise ArgumentError(argument, "one of " + ", ".join(map(str, options)), value)
+
+
+def check_count(argument: str, value: object, least: int = 1, most: int | None = None) -> int:
+    """Return `value` as an int between `least` and `most`.
+
+    Parameters
+    ----------
+    argument : str
+        Name to put in the error.
+    value : object
+        A whole number.
+    least, most : int
+        The range, ends included; `most` None means no upper end.
+
+    Returns
+    -------
+    int
+        The number.
+
+    Raises
+    ------
+    ArgumentError
+        If it is not a whole number or lies outside.
+
+    Examples
+    --------
+    >>> check_count("bits", 2)
+    2
+    """
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    number = int(value) if whole else least - 1  # type: ignore[call-overload]
+    if number < least or (most is not None and number > most):
+        span = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise ArgumentError(argument, f"a whole number {span}", value)
+    return number

@@ -1,0 +1,299 @@
+"""The answer
+============
+
+All methods give the same record. In a block, group g decodes to
+
+    ``mask_g · (mean_g + Σ_planes row_scale · column_scale · sign)``
+
+and the layer is the sum over its groups. Entries that no group covers decode to zero.
+The multi-bit baselines use a second kind of group, codes on a uniform grid.
+
+============== ========= =======================================================
+field          shape     meaning
+============== ========= =======================================================
+``sign``       (n, k)    -1 or +1 under the mask, 0 outside of it
+``row_scale``  (n,)      one scale a row
+``mask``       (n, k)    the entries of the group
+``mean``       (n,)      one mean a row, or None where the method has none
+``salient``    (k,)      the block's salient columns
+``order``      (m,)      the column permutation that was quantized, or None
+============== ========= =======================================================
+"""
+
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from .notation import Array, Codes, Indices, Mask, Signs
+
+
+def _round(values: Array, dtype: npt.DTypeLike) -> Array:
+    return values.astype(dtype).astype(np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """One sign matrix with its scales.
+
+    Parameters
+    ----------
+    sign : ndarray of int8, shape (n, k)
+        Signs; 0 outside the group's mask, and inside it only where a method's switch
+        lets sign(0) be 0.
+    row_scale : ndarray of float64, shape (n,)
+        Scale of each row.
+    column_scale : ndarray of float64, shape (k,), optional
+        Scale of each column, for methods that have one.
+    """
+
+    sign: Signs
+    row_scale: Array
+    column_scale: Array | None = None
+
+    def decode(self) -> Array:
+        """Return ``row_scale · column_scale · sign``.
+
+        Returns
+        -------
+        ndarray of float64, shape (n, k)
+            The plane's contribution.
+        """
+        values = self.row_scale[:, None] * self.sign
+        return values if self.column_scale is None else values * self.column_scale
+
+
+@dataclass(frozen=True, eq=False)
+class BinaryGroup:
+    """Entries that share a mean and scales in each row.
+
+    Parameters
+    ----------
+    name : str
+        The group's name in its paper, such as ``"salient"``.
+    mask : ndarray of bool, shape (n, k)
+        The entries.
+    planes : tuple of Plane
+        One for each order of residual binarization.
+    mean : ndarray of float64, shape (n,), optional
+        Row means; None for mean-free groups.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> plane = Plane(np.array([[1, -1]], dtype=np.int8), np.array([2.0]))
+    >>> BinaryGroup("all", np.ones((1, 2), dtype=bool), (plane,), np.array([0.5])).decode()
+    array([[ 2.5, -1.5]])
+    """
+
+    name: str
+    mask: Mask
+    planes: tuple[Plane, ...]
+    mean: Array | None = None
+
+    def decode(self) -> Array:
+        """Return the group's values, zero outside its mask.
+
+        Returns
+        -------
+        ndarray of float64, shape (n, k)
+            ``mask · (mean + Σ planes)``.
+        """
+        # Eq. (1), subbit:  Ŵ_g = M_g ∘ (μ_g + Σ_p r_p c_pᵀ ∘ B_p)
+        values = np.zeros(self.mask.shape)
+        if self.mean is not None:
+            values += self.mean[:, None]
+        for plane in self.planes:
+            values += plane.decode()
+        return np.where(self.mask, values, 0.0)
+
+    def with_scales(self, dtype: npt.DTypeLike) -> "BinaryGroup":
+        """Return the group with scales and means rounded to a storage type.
+
+        Parameters
+        ----------
+        dtype : dtype_like
+            A floating type, such as ``"float16"``.
+
+        Returns
+        -------
+        BinaryGroup
+            The same signs with rounded scales.
+        """
+        planes = tuple(
+            Plane(
+                p.sign,
+                _round(p.row_scale, dtype),
+                None if p.column_scale is None else _round(p.column_scale, dtype),
+            )
+            for p in self.planes
+        )
+        mean = None if self.mean is None else _round(self.mean, dtype)
+        return replace(self, planes=planes, mean=mean)
+
+
+@dataclass(frozen=True, eq=False)
+class UniformGroup:
+    """Entries on a uniform grid of ``2**bits`` levels in each row.
+
+    Parameters
+    ----------
+    name : str
+        The group's name.
+    mask : ndarray of bool, shape (n, k)
+        The entries.
+    codes : ndarray of uint8, shape (n, k)
+        Grid positions from 0 to ``2**bits - 1``; 0 outside the mask.
+    scale : ndarray of float64, shape (n,)
+        Distance between levels.
+    zero : ndarray of float64, shape (n,)
+        The code that stands for the value zero, a whole number.
+    bits : int
+        Bits of a code.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> one = np.ones(1)
+    >>> codes = np.array([[0, 3]], dtype=np.uint8)
+    >>> UniformGroup("all", np.ones((1, 2), dtype=bool), codes, 2 * one, one, 2).decode()
+    array([[-2.,  4.]])
+    """
+
+    name: str
+    mask: Mask
+    codes: Codes
+    scale: Array
+    zero: Array
+    bits: int
+
+    def decode(self) -> Array:
+        """Return the group's values, zero outside its mask.
+
+        Returns
+        -------
+        ndarray of float64, shape (n, k)
+            ``mask · scale · (codes - zero)``.
+        """
+        # Eq. (2), subbit:  Ŵ_g = M_g ∘ s (C − z)
+        values = self.scale[:, None] * (self.codes - self.zero[:, None])
+        return np.where(self.mask, values, 0.0)
+
+    def with_scales(self, dtype: npt.DTypeLike) -> "UniformGroup":
+        """Return the group with its scales rounded to a storage type.
+
+        Parameters
+        ----------
+        dtype : dtype_like
+            A floating type, such as ``"float16"``.
+
+        Returns
+        -------
+        UniformGroup
+            The same codes with rounded scales; zero points are whole numbers and stay.
+        """
+        return replace(self, scale=_round(self.scale, dtype))
+
+
+Group: TypeAlias = BinaryGroup | UniformGroup
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedBlock:
+    """Consecutive columns that were quantized together.
+
+    Parameters
+    ----------
+    start, stop : int
+        The block's columns, ``start`` included, ``stop`` not.
+    groups : tuple of Group
+        Groups with disjoint masks.
+    salient : ndarray of bool, shape (stop - start,), optional
+        Columns that one group holds whole; None where a method has no such columns.
+    """
+
+    start: int
+    stop: int
+    groups: tuple[Group, ...]
+    salient: Mask | None = None
+
+    @property
+    def columns(self) -> slice:
+        """The block's place in the layer."""
+        return slice(self.start, self.stop)
+
+    def decode(self) -> Array:
+        """Return the sum of the block's groups.
+
+        Returns
+        -------
+        ndarray of float64, shape (n, stop - start)
+            The block's values.
+        """
+        total = self.groups[0].decode()
+        for group in self.groups[1:]:
+            total += group.decode()
+        return total
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedLayer:
+    """The quantized image of one linear layer.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (n, m).
+    blocks : tuple of QuantizedBlock
+        The blocks from left to right; together they cover all columns once.
+    order : ndarray of intp, shape (m,), optional
+        ``order[j]`` is the input that the j-th quantized column belongs to; None where
+        the columns were taken as they stand.
+
+    Examples
+    --------
+    >>> from subbit.reference import rtn_layer
+    >>> rtn_layer([[1.0, -3.0, 2.0, -2.0]]).decode()
+    array([[ 1.5, -2.5,  1.5, -2.5]])
+    """
+
+    shape: tuple[int, int]
+    blocks: tuple[QuantizedBlock, ...]
+    order: Indices | None = None
+
+    def decode(self) -> Array:
+        """Return the layer's values with the columns in their own order.
+
+        Returns
+        -------
+        ndarray of float64, shape (n, m)
+            ``Q``.
+        """
+        values = np.empty(self.shape)
+        for block in self.blocks:
+            values[:, block.columns] = block.decode()
+        if self.order is None:
+            return values
+        result = np.empty(self.shape)
+        result[:, self.order] = values
+        return result
+
+    def with_scales(self, dtype: npt.DTypeLike) -> "QuantizedLayer":
+        """Return the layer with scales and means rounded to a storage type.
+
+        Parameters
+        ----------
+        dtype : dtype_like
+            A floating type, such as ``"float16"``.
+
+        Returns
+        -------
+        QuantizedLayer
+            What a file with scales of that type holds.
+        """
+        blocks = tuple(
+            replace(block, groups=tuple(group.with_scales(dtype) for group in block.groups))
+            for block in self.blocks
+        )
+        return replace(self, blocks=blocks)

@@ -1,0 +1,43 @@
+"""The methods by name
+===================
+
+What a command line or a suite needs to know of a method: which function of a port does a
+layer, and which configurations have names.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from . import billm, gptq, rtn
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method's layer routine and its named configurations.
+
+    Parameters
+    ----------
+    entry : str
+        Name of the function ``f(W, H, config)`` that a port provides.
+    presets : mapping of str to configuration
+        Frozen configurations; the first is the default.
+
+    Examples
+    --------
+    >>> METHODS["billm"].entry, next(iter(METHODS["billm"].presets))
+    ('billm_layer', 'paper')
+    """
+
+    entry: str
+    presets: Mapping[str, Any]
+
+
+METHODS: Mapping[str, Method] = MappingProxyType(
+    {
+        "rtn": Method("rtn_layer", rtn.PRESETS),
+        "gptq": Method("gptq_layer", gptq.PRESETS),
+        "billm": Method("billm_layer", billm.PRESETS),
+    }
+)
