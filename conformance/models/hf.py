@@ -1,0 +1,319 @@
+"""Every other model, through transformers
+========================================
+
+The blocks, norms and projections are transformers' own modules; this file only finds
+them (`layouts`) and hands them what the whole model would. A block's further arguments,
+such as position embeddings and the causal mask, are recorded from one forward pass of
+the whole model for each sequence length, so nothing of them is rebuilt here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from subbit.reference.errors import ArgumentError
+
+from .base import Capture, Float32, Linear, Tokens, check_index, check_new_weight, check_tokens
+from .checkpoint import read_json, write_whole
+from .gguf_file import open_gguf, read_codec, read_metadata, stored_precision
+from .layouts import GGUF_NAMES, find_layout
+from .needs import require
+
+
+class _Codec(Protocol):
+    """What a model needs of its tokenizer."""
+
+    def encode(self, text: str) -> Tokens:
+        """Return the text's tokens, with those that the tokenizer itself adds."""
+
+    def write(self, folder: Path) -> None:
+        """Write the tokenizer's files."""
+
+
+@dataclass(frozen=True)
+class TransformersCodec:
+    """A tokenizer of transformers.
+
+    Parameters
+    ----------
+    tokenizer : transformers.PreTrainedTokenizerBase
+        The tokenizer.
+    """
+
+    tokenizer: Any
+
+    def encode(self, text: str) -> Tokens:
+        """Return the text's tokens, with those that the tokenizer itself adds.
+
+        Parameters
+        ----------
+        text : str
+            Any text.
+
+        Returns
+        -------
+        ndarray of int64, shape (T,)
+            Token numbers.
+        """
+        # verbose=False: a text longer than the context is cut into windows later.
+        return np.array(self.tokenizer(text, verbose=False)["input_ids"], dtype=np.int64)
+
+    def write(self, folder: Path) -> None:
+        """Write the tokenizer's files.
+
+        Parameters
+        ----------
+        folder : Path
+            An existing folder.
+        """
+        self.tokenizer.save_pretrained(folder)
+
+
+class _ReachedBlocksError(Exception):
+    """Ends a forward pass that is only wanted up to the first block."""
+
+
+@dataclass
+class TransformersModel:
+    """A model of transformers, in float32 on the CPU; a `base.DecoderModel`.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+        A causal language model of one of `layouts.LAYOUTS`.
+    codec : TextCodec or TransformersCodec
+        Its tokenizer.
+    name, precision : str
+        See `base.DecoderModel`.
+
+    Raises
+    ------
+    ArgumentError
+        If the architecture is not supported, or a weight is not finite.
+    """
+
+    model: Any = field(repr=False)
+    codec: _Codec = field(repr=False)
+    name: str
+    precision: str
+
+    def __post_init__(self) -> None:
+        """Find the blocks, and check the weights."""
+        self._torch = require("torch", "model", "models")
+        self._layout = find_layout(self.model.config.model_type)
+        self._blocks = self.model.get_submodule(self._layout.blocks)
+        self.model.eval().requires_grad_(requires_grad=False)
+        for name, weight in self.model.named_parameters():
+            if not self._torch.isfinite(weight).all():
+                raise ArgumentError("model", "finite weights", f"NaN or infinite numbers in {name}")
+        self.n_blocks = len(self._blocks)
+        self.vocabulary = self.model.get_output_embeddings().weight.shape[0]
+        self.context = self.model.config.max_position_embeddings
+        self._arguments: dict[int, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {}
+
+    def tokenize(self, text: str) -> Tokens:
+        """Return the text's tokens; see `base.DecoderModel.tokenize`."""
+        return self.codec.encode(text)
+
+    def embed(self, tokens: npt.NDArray[Any]) -> Float32:
+        """Return what the first block reads; see `base.DecoderModel.embed`."""
+        check_tokens(tokens, self.vocabulary, self.context)
+        found = []
+
+        def stop(_module: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            found.append(args[0] if args else kwargs["hidden_states"])
+            raise _ReachedBlocksError
+
+        hook = self._blocks[0].register_forward_pre_hook(stop, with_kwargs=True)
+        try:
+            self._run_whole(tokens)
+        except _ReachedBlocksError:
+            pass
+        finally:
+            hook.remove()
+        return np.asarray(found[0].numpy())
+
+    def run_block(self, index: int, hidden: Float32, capture: Capture | None = None) -> Float32:
+        """Run one decoder block; see `base.DecoderModel.run_block`."""
+        check_index(index, self.n_blocks)
+        args, kwargs = self._block_arguments(hidden.shape[1])[index]
+        hooks = self._capture_hooks(index, hidden.shape[:2], capture) if capture else []
+        try:
+            with self._torch.no_grad():
+                out = self._blocks[index](self._tensor(hidden), *args, **kwargs)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return np.asarray((out[0] if isinstance(out, tuple) else out).numpy())
+
+    def head(self, hidden: Float32) -> Float32:
+        """Return the logits of some rows; see `base.DecoderModel.head`."""
+        x = self._tensor(hidden)
+        with self._torch.no_grad():
+            for path in self._layout.head:
+                module = _find(self.model, path)
+                x = x if module is None else module(x)
+        return np.asarray(x.numpy())
+
+    def linears(self, index: int) -> tuple[Linear, ...]:
+        """Return a block's linears; see `base.DecoderModel.linears`."""
+        check_index(index, self.n_blocks)
+        return tuple(
+            Linear(name, kind, input_name, tuple(self._matrix(index, name).shape))
+            for name, kind, input_name in self._layout.linears
+        )
+
+    def weight(self, index: int, name: str) -> npt.NDArray[np.float64]:
+        """Return a copy of a linear's weight; see `base.DecoderModel.weight`."""
+        return np.array(self._matrix(index, name).numpy(), dtype=np.float64, order="C")
+
+    def set_weight(self, index: int, name: str, weight: npt.NDArray[Any]) -> None:
+        """Replace a linear's weight; see `base.DecoderModel.set_weight`."""
+        matrix = self._matrix(index, name)
+        check_new_weight(weight, tuple(matrix.shape))
+        matrix.copy_(self._tensor(weight))
+
+    def save(self, folder: str | Path) -> None:
+        """Write a Hugging Face checkpoint; see `base.DecoderModel.save`."""
+
+        def write(staging: Path) -> None:
+            self.codec.write(staging)
+            self.model.save_pretrained(staging)
+
+        write_whole(Path(folder), write)
+
+    def _tensor(self, values: npt.NDArray[Any]) -> Any:  # noqa: ANN401 - an untyped library
+        return self._torch.from_numpy(np.array(values, dtype=np.float32, order="C"))
+
+    def _run_whole(self, tokens: npt.NDArray[Any]) -> None:
+        numbers = self._torch.from_numpy(np.array(tokens, dtype=np.int64))
+        with self._torch.no_grad():
+            self.model.base_model(input_ids=numbers, use_cache=False)
+
+    def _block_arguments(self, length: int) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
+        """Return what the whole model hands each block beside the hidden states.
+
+        Recorded for one sequence: positions and mask are the same for all sequences of a
+        length, and are broadcast over them.
+        """
+        if length not in self._arguments:
+            seen: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+
+            def record(_module: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+                rest = {key: value for key, value in kwargs.items() if key != "hidden_states"}
+                seen.append((args[1:], rest))
+
+            hooks = [b.register_forward_pre_hook(record, with_kwargs=True) for b in self._blocks]
+            self._run_whole(np.zeros((1, length), dtype=np.int64))
+            for hook in hooks:
+                hook.remove()
+            self._arguments = {length: seen}
+        return self._arguments[length]
+
+    def _capture_hooks(self, index: int, leading: Sequence[int], capture: Capture) -> list[Any]:
+        first: dict[str, str] = {}
+        for name, _, input_name in self._layout.linears:
+            first.setdefault(input_name, name)
+        hooks = []
+        for input_name, name in first.items():
+
+            def see(_module: object, args: tuple[Any, ...], seen: str = input_name) -> None:
+                # OPT flattens the sequences before its MLP.
+                capture(seen, args[0].numpy().reshape(*leading, -1))
+
+            module = self._blocks[index].get_submodule(name)
+            hooks.append(module.register_forward_pre_hook(see))
+        return hooks
+
+    def _matrix(self, index: int, name: str) -> Any:  # noqa: ANN401 - an untyped library
+        """Return a view of the weight with outputs as rows."""
+        check_index(index, self.n_blocks)
+        if name not in {known for known, _, _ in self._layout.linears}:
+            raise ArgumentError("name", "a linear of the decoder block", name)
+        module = self._blocks[index].get_submodule(name)
+        stored = module.weight.detach()
+        return stored.T if type(module).__name__ == "Conv1D" else stored
+
+
+def load_transformers(spec: str) -> TransformersModel:
+    """Load a model through transformers.
+
+    Parameters
+    ----------
+    spec : str
+        A Hugging Face folder, a GGUF file, or the name of a hub model.
+
+    Returns
+    -------
+    TransformersModel
+        The model, in float32.
+
+    Raises
+    ------
+    ArgumentError
+        If it cannot be read or reached, lacks a weight, has one that is not finite, or is
+        of an architecture that is not supported.
+    """
+    library = require("transformers", "model", "models")
+    library.utils.logging.set_verbosity_error()
+    library.utils.logging.disable_progress_bar()
+    path = Path(spec)
+    if path.is_file():
+        return _load_gguf(path, spec)
+    if path.is_dir():
+        find_layout(str(read_json(path / "config.json").get("model_type")))
+    config = _attempt(spec, library.AutoConfig.from_pretrained)
+    find_layout(config.model_type)
+    model = _load_weights(spec)
+    tokenizer = _attempt(spec, library.AutoTokenizer.from_pretrained)
+    precision = f"{config.dtype or 'float32'} checkpoint".removeprefix("torch.")
+    return TransformersModel(model, TransformersCodec(tokenizer), spec, precision)
+
+
+def _load_gguf(path: Path, spec: str) -> TransformersModel:
+    library = require("transformers", "model", "models")
+    reader = open_gguf(path)
+    metadata = read_metadata(reader)
+    architecture = str(metadata.get("general.architecture"))
+    find_layout(GGUF_NAMES.get(architecture, architecture))
+    model = _load_weights(str(path.parent), gguf_file=path.name)
+    config = model.config
+    # transformers refuses to save a model that still says it came from a quantized file.
+    del config.quantization_config
+    plain = library.AutoModelForCausalLM.from_config(config)
+    plain.load_state_dict(model.state_dict())
+    try:
+        codec: _Codec = read_codec(metadata)
+    except ArgumentError:
+        own = _attempt(str(path.parent), library.AutoTokenizer.from_pretrained, gguf_file=path.name)
+        codec = TransformersCodec(own)
+    return TransformersModel(plain, codec, spec, stored_precision(reader))
+
+
+def _load_weights(source: str, **where: str) -> Any:  # noqa: ANN401 - an untyped library
+    torch = require("torch", "model", "models")
+    loader = require("transformers", "model", "models").AutoModelForCausalLM.from_pretrained
+    model, report = _attempt(source, loader, dtype=torch.float32, output_loading_info=True, **where)
+    if report["missing_keys"]:
+        missing = min(report["missing_keys"])
+        raise ArgumentError("model", f"a checkpoint with the weight {missing}", "one without it")
+    return model
+
+
+def _attempt(source: str, load: Any, **options: Any) -> Any:  # noqa: ANN401 - an untyped library
+    try:
+        return load(source, **options)
+    except Exception as error:  # the library raises many kinds, each with its reason
+        reason = str(error).strip().partition("\n")[0]
+        expected = "a model that transformers can load"
+        raise ArgumentError("model", expected, f"{source} ({reason})") from error
+
+
+def _find(model: Any, path: str) -> Any:  # noqa: ANN401 - an untyped library
+    for part in path.split("."):
+        model = getattr(model, part, None)
+    return model

@@ -1,0 +1,214 @@
+"""Sizes of a LLaMA decoder, and their Hugging Face spelling
+=========================================================
+
+`LlamaConfig` is what the NumPy decoder needs to know. `read_config` refuses, with the
+reason, every feature that the decoder does not compute, so that such a model goes to
+transformers instead of giving wrong numbers.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from subbit.reference.errors import ArgumentError
+
+from .base import Float32, Linear
+
+COVERED = {
+    "model_type": "llama",
+    "hidden_act": "silu",
+    "attention_bias": False,
+    "mlp_bias": False,
+    "rope_type": "default",
+}
+
+
+class NotCoveredError(ArgumentError):
+    """A model that the NumPy decoder does not compute."""
+
+
+@dataclass(frozen=True)
+class LlamaConfig:
+    """Sizes of a LLaMA decoder.
+
+    Parameters
+    ----------
+    vocabulary, width, mlp_width, n_blocks : int
+        Tokens; d; width of the gated MLP; decoder blocks.
+    heads, kv_heads, head_width : int
+        Query heads, key/value heads, channels of one head.
+    context : int
+        Longest sequence.
+    epsilon : float
+        Added to the mean square in RMSNorm.
+    theta : float
+        Base of the rotary frequencies.
+    """
+
+    vocabulary: int
+    width: int
+    mlp_width: int
+    n_blocks: int
+    heads: int
+    kv_heads: int
+    head_width: int
+    context: int
+    epsilon: float
+    theta: float
+
+    def linears(self) -> tuple[Linear, ...]:
+        """Return the linears of a block, in the order in which they are computed.
+
+        Returns
+        -------
+        tuple of Linear
+            The same for every block.
+        """
+        d, queries, keys = self.width, self.heads * self.head_width, self.kv_heads * self.head_width
+        return (
+            Linear("self_attn.q_proj", "q", "attention_input", (queries, d)),
+            Linear("self_attn.k_proj", "k", "attention_input", (keys, d)),
+            Linear("self_attn.v_proj", "v", "attention_input", (keys, d)),
+            Linear("self_attn.o_proj", "o", "attention_heads", (d, queries)),
+            Linear("mlp.gate_proj", "gate", "mlp_input", (self.mlp_width, d)),
+            Linear("mlp.up_proj", "up", "mlp_input", (self.mlp_width, d)),
+            Linear("mlp.down_proj", "down", "mlp_hidden", (d, self.mlp_width)),
+        )
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the name and shape of every weight but an untied output projection.
+
+        Returns
+        -------
+        dict of str to tuple of int
+            Hugging Face names.
+        """
+        shapes: dict[str, tuple[int, ...]] = {
+            "model.embed_tokens.weight": (self.vocabulary, self.width),
+            "model.norm.weight": (self.width,),
+        }
+        for index in range(self.n_blocks):
+            for norm in ("input_layernorm", "post_attention_layernorm"):
+                shapes[f"model.layers.{index}.{norm}.weight"] = (self.width,)
+            for linear in self.linears():
+                shapes[f"model.layers.{index}.{linear.name}.weight"] = linear.shape
+        return shapes
+
+
+def check_weights(config: LlamaConfig, weights: dict[str, Float32]) -> None:
+    """Hold a checkpoint's weights against the sizes.
+
+    Parameters
+    ----------
+    config : LlamaConfig
+        Sizes.
+    weights : dict of str to ndarray of float32
+        Hugging Face names.
+
+    Raises
+    ------
+    ArgumentError
+        If a weight is missing, unknown, of another shape or not finite.
+    """
+    shapes = config.shapes()
+    if "lm_head.weight" in weights:
+        shapes["lm_head.weight"] = (config.vocabulary, config.width)
+    for name, shape in shapes.items():
+        if name not in weights:
+            raise ArgumentError("model", f"a checkpoint with the weight {name}", "one without it")
+        if weights[name].shape != shape:
+            raise ArgumentError("model", f"{name} of shape {shape}", weights[name].shape)
+        if not np.isfinite(weights[name]).all():
+            raise ArgumentError("model", "finite weights", f"NaN or infinite numbers in {name}")
+    unknown = sorted(set(weights) - set(shapes))
+    if unknown:
+        raise ArgumentError("model", "only the weights of a LLaMA decoder", unknown[0])
+
+
+def hugging_face_config(config: LlamaConfig, *, tied: bool) -> dict[str, Any]:
+    """Return the contents of ``config.json`` for a LLaMA decoder.
+
+    Parameters
+    ----------
+    config : LlamaConfig
+        Sizes.
+    tied : bool
+        Whether the embedding is the output projection too.
+
+    Returns
+    -------
+    dict
+        Keys as in transformers' ``LlamaConfig``.
+    """
+    return {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "vocab_size": config.vocabulary,
+        "hidden_size": config.width,
+        "intermediate_size": config.mlp_width,
+        "num_hidden_layers": config.n_blocks,
+        "num_attention_heads": config.heads,
+        "num_key_value_heads": config.kv_heads,
+        "head_dim": config.head_width,
+        "max_position_embeddings": config.context,
+        "rms_norm_eps": config.epsilon,
+        "rope_theta": config.theta,
+        "tie_word_embeddings": tied,
+        "hidden_act": "silu",
+        "attention_bias": False,
+        "mlp_bias": False,
+        "dtype": "float32",
+    }
+
+
+def read_config(settings: dict[str, Any]) -> LlamaConfig:
+    """Return the sizes in a ``config.json`` of a LLaMA decoder.
+
+    Parameters
+    ----------
+    settings : dict
+        Contents of the file, in the spelling of transformers 4 or 5.
+
+    Returns
+    -------
+    LlamaConfig
+        Sizes.
+
+    Raises
+    ------
+    NotCoveredError
+        If the model has a feature that the NumPy decoder does not compute.
+
+    Examples
+    --------
+    >>> read_config({"model_type": "opt"})
+    Traceback (most recent call last):
+        ...
+    subbit.conformance.models.llama_config.NotCoveredError: model: expected model_type llama for \
+the NumPy decoder, got opt
+    """
+    rope = settings.get("rope_scaling") or settings.get("rope_parameters") or {}
+    found = {
+        "model_type": settings.get("model_type"),
+        "hidden_act": settings.get("hidden_act", "silu"),
+        "attention_bias": settings.get("attention_bias", False),
+        "mlp_bias": settings.get("mlp_bias", False),
+        "rope_type": rope.get("rope_type", rope.get("type", "default")),
+    }
+    for key, covered in COVERED.items():
+        if found[key] != covered:
+            raise NotCoveredError("model", f"{key} {covered} for the NumPy decoder", found[key])
+    heads = settings["num_attention_heads"]
+    return LlamaConfig(
+        vocabulary=settings["vocab_size"],
+        width=settings["hidden_size"],
+        mlp_width=settings["intermediate_size"],
+        n_blocks=settings["num_hidden_layers"],
+        heads=heads,
+        kv_heads=settings.get("num_key_value_heads") or heads,
+        head_width=settings.get("head_dim") or settings["hidden_size"] // heads,
+        context=settings.get("max_position_embeddings", 2048),
+        epsilon=settings.get("rms_norm_eps", 1e-6),
+        theta=settings.get("rope_theta") or rope.get("rope_theta", 10000.0),
+    )

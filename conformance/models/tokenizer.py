@@ -1,0 +1,205 @@
+"""Tokenizers
+==========
+
+A thin record around a `tokenizers.Tokenizer`, and the three places where one comes from:
+a ``tokenizer.json``, the metadata of a GGUF file, and the 256 bytes.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from subbit.reference.errors import ArgumentError
+
+from .base import Tokens
+from .llama_config import NotCoveredError
+from .needs import require
+
+# GGUF names a pre-tokenizer, and only these two are known here to be spelled like this.
+PRE_TOKENIZERS = ("smollm", "gpt-2")
+CONTROL, USER_DEFINED = 3, 4  # token types of GGUF
+
+
+@dataclass(frozen=True)
+class TextCodec:
+    """A tokenizer and the settings that Hugging Face keeps beside it.
+
+    Parameters
+    ----------
+    tokenizer : tokenizers.Tokenizer
+        The tokenizer.
+    settings : dict
+        Contents of ``tokenizer_config.json``.
+    """
+
+    tokenizer: Any
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def encode(self, text: str) -> Tokens:
+        """Return the text's tokens, with those that the tokenizer itself adds.
+
+        Parameters
+        ----------
+        text : str
+            Any text.
+
+        Returns
+        -------
+        ndarray of int64, shape (T,)
+            Token numbers.
+        """
+        return np.array(self.tokenizer.encode(text).ids, dtype=np.int64)
+
+    def write(self, folder: Path) -> None:
+        """Write ``tokenizer.json`` and ``tokenizer_config.json``.
+
+        Parameters
+        ----------
+        folder : Path
+            An existing folder.
+        """
+        settings = {"tokenizer_class": "PreTrainedTokenizerFast", **self.settings}
+        files = {
+            "tokenizer.json": self.tokenizer.to_str(pretty=True),
+            "tokenizer_config.json": json.dumps(settings, indent=2) + "\n",
+        }
+        for name, text in files.items():
+            (folder / name).write_text(text, encoding="utf-8")
+
+
+def read_folder(folder: Path) -> TextCodec:
+    """Read the tokenizer of a Hugging Face folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder with a ``tokenizer.json``.
+
+    Returns
+    -------
+    TextCodec
+        Its tokenizer, without truncation or padding.
+
+    Raises
+    ------
+    ArgumentError
+        If the file cannot be read.
+    """
+    library = require("tokenizers", "model", "demo")
+    try:
+        tokenizer = library.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    except Exception as error:  # the library raises nothing narrower
+        came = f"{folder} ({error})"
+        raise ArgumentError("model", "a folder with a readable tokenizer.json", came) from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    settings = folder / "tokenizer_config.json"
+    known = json.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
+    return TextCodec(tokenizer, known)
+
+
+def from_gguf(metadata: dict[str, Any]) -> TextCodec:
+    """Build a byte-level BPE tokenizer from the metadata of a GGUF file.
+
+    Parameters
+    ----------
+    metadata : dict
+        Values by their keys without ``tokenizer.ggml.``: ``model``, ``pre``, ``tokens``,
+        ``token_type``, ``merges``, and the numbers of the special tokens.
+
+    Returns
+    -------
+    TextCodec
+        The tokenizer.
+
+    Raises
+    ------
+    NotCoveredError
+        If the file names another kind of tokenizer.
+    ArgumentError
+        If its merges and its tokens do not fit together.
+    """
+    kind = (metadata.get("model"), metadata.get("pre", "gpt-2"))
+    if kind[0] != "gpt2" or kind[1] not in PRE_TOKENIZERS:
+        known = " or ".join(PRE_TOKENIZERS)
+        raise NotCoveredError("model", f"a gpt2 tokenizer of kind {known} in the GGUF file", kind)
+    vocabulary = {token: number for number, token in enumerate(metadata["tokens"])}
+    merges = [tuple(merge.split(" ")) for merge in metadata.get("merges", ())]
+    try:
+        tokenizer = _byte_level(vocabulary, merges, digits=kind[1] == "smollm")
+    except Exception as error:  # the library raises nothing narrower
+        raise ArgumentError("model", "a consistent tokenizer in the GGUF file", error) from error
+    _add_special(tokenizer, metadata["tokens"], metadata.get("token_type", ()))
+    if metadata.get("add_bos_token"):
+        _put_first(tokenizer, metadata["tokens"][metadata["bos_token_id"]])
+    return TextCodec(tokenizer, _settings(metadata))
+
+
+def byte_codec() -> TextCodec:
+    """Return a tokenizer whose 256 tokens are the bytes, in the order of GPT-2's letters.
+
+    Returns
+    -------
+    TextCodec
+        The tokenizer; it adds no special token.
+
+    Examples
+    --------
+    >>> len(byte_codec().encode("né"))
+    3
+    """
+    alphabet = sorted(require("tokenizers", "model", "demo").pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {letter: number for number, letter in enumerate(alphabet)}
+    return TextCodec(_byte_level(vocabulary, [], digits=False))
+
+
+def _byte_level(
+    vocabulary: dict[str, int], merges: Sequence[tuple[str, ...]], *, digits: bool
+) -> Any:  # noqa: ANN401 - an untyped library
+    library = require("tokenizers", "model", "demo")
+    tokenizer = library.Tokenizer(library.models.BPE(vocab=vocabulary, merges=list(merges)))
+    steps = [library.pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    if digits:  # SmolLM cuts every digit off before the byte-level split; GPT-2 does not
+        steps.insert(0, library.pre_tokenizers.Digits(individual_digits=True))
+    tokenizer.pre_tokenizer = library.pre_tokenizers.Sequence(steps)
+    tokenizer.decoder = library.decoders.ByteLevel()
+    return tokenizer
+
+
+def _add_special(
+    tokenizer: Any,  # noqa: ANN401 - an untyped library
+    tokens: Sequence[str],
+    types: Sequence[int],
+) -> None:
+    added = require("tokenizers", "model", "demo").AddedToken
+    marked = [
+        (t, kind) for t, kind in zip(tokens, types, strict=False) if kind in (CONTROL, USER_DEFINED)
+    ]
+    tokenizer.add_special_tokens(
+        [added(token, normalized=False, special=True) for token, kind in marked if kind == CONTROL]
+    )
+    tokenizer.add_tokens(
+        [added(token, normalized=False) for token, kind in marked if kind == USER_DEFINED]
+    )
+
+
+def _put_first(tokenizer: Any, token: str) -> None:  # noqa: ANN401 - an untyped library
+    template = require("tokenizers", "model", "demo").processors.TemplateProcessing
+    tokenizer.post_processor = template(
+        single=f"{token} $A", special_tokens=[(token, tokenizer.token_to_id(token))]
+    )
+
+
+def _settings(metadata: dict[str, Any]) -> dict[str, Any]:
+    settings: dict[str, Any] = {"clean_up_tokenization_spaces": False}
+    for ours, theirs in (("bos", "bos"), ("eos", "eos"), ("unknown", "unk"), ("padding", "pad")):
+        number = metadata.get(f"{ours}_token_id")
+        if number is not None:
+            settings[f"{theirs}_token"] = metadata["tokens"][number]
+    if "chat_template" in metadata:
+        settings["chat_template"] = metadata["chat_template"]
+    return settings
