@@ -25,14 +25,14 @@ is sound of both.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Literal, TypeAlias, get_args, get_type_hints
+from typing import Literal, TypeAlias, get_args, get_origin, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
 
 from .binarize import residual_binarize
 from .compensate import Compensation, block_slices, compensate
-from .errors import ArgumentError, check_choice, check_count, check_matrix
+from .errors import ArgumentError, check_choice, check_config, check_count, check_matrix
 from .hessian import PreparedHessian, prepare_hessian
 from .layer import QuantizedBlock, QuantizedLayer
 from .notation import Array, Indices, Mask, SignOfZero
@@ -126,15 +126,20 @@ class BiLLM:
     def __post_init__(self) -> None:
         check_count("block_size", self.block_size)
         for name, kind in get_type_hints(type(self)).items():
-            if choices := get_args(kind):
-                value = getattr(self, name)
-                if isinstance(value, tuple):
-                    continue
-                check_choice(name, value, choices)
-        low, high = self.counts
+            choices = (False, True) if kind is bool else get_args(kind)
+            if get_origin(kind) is Literal or kind is bool:
+                check_choice(name, getattr(self, name), choices)
+        low, high = _check_pair("counts", self.counts)
         check_count("counts", high, check_count("counts", low, 0))
-        for order in self.search_orders:
+        for order in _check_pair("search_orders", self.search_orders):
             check_count("search_orders", order)
+
+
+def _check_pair(argument: str, value: object) -> tuple[object, object]:
+    match value:
+        case tuple((first, second)):
+            return first, second
+    raise ArgumentError(argument, "a pair of whole numbers", value)
 
 
 PAPER = BiLLM()
@@ -411,8 +416,7 @@ def billm_layer(W: npt.ArrayLike, H: npt.ArrayLike, config: BiLLM = PAPER) -> Qu
     """
     weights = check_matrix("W", W)
     hessian = check_matrix("H", H, shape=(weights.shape[1],) * 2)
-    if not isinstance(config, BiLLM):
-        raise ArgumentError("config", "a BiLLM configuration", type(config).__name__)
+    check_config(config, BiLLM)
     prepared = prepare_hessian(hessian, config.percdamp)
     weights = np.where(prepared.dead, 0.0, weights)
     alive = ~prepared.dead if config.dead_inputs == "zero" else np.ones(len(hessian), np.bool_)

@@ -168,6 +168,32 @@ def check_choice(argument: str, value: object, choices: Iterable[object]) -> Non
         raise ArgumentError(argument, "one of " + ", ".join(map(str, options)), value)
 
 
+def check_config(value: object, kind: type) -> None:
+    """Refuse a configuration of another method.
+
+    Parameters
+    ----------
+    value : object
+        What was given as `config`.
+    kind : type
+        The method's configuration.
+
+    Raises
+    ------
+    ArgumentError
+        If `value` is not of that type.
+
+    Examples
+    --------
+    >>> check_config(3, str)
+    Traceback (most recent call last):
+        ...
+    subbit.reference.errors.ArgumentError: config: expected a str configuration, got int
+    """
+    if not isinstance(value, kind):
+        raise ArgumentError("config", f"a {kind.__name__} configuration", type(value).__name__)
+
+
 def check_count(argument: str, value: object, least: int = 1, most: int | None = None) -> int:
     """Return `value` as an int between `least` and `most`.
 

@@ -12,7 +12,7 @@ the weights as the outer loop has left them.
 ========== ========= ==============================================
 symbol     shape     meaning
 ========== ========= ==============================================
-``s``,``z``  (n,)    grid of a group of columns
+``s, z``   (n,)      grid of a group of columns
 ``U``      (m, m)    inverse factor, in the order of quantization
 ========== ========= ==============================================
 """
@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .compensate import block_slices, compensate
-from .errors import check_count, check_matrix
+from .errors import check_choice, check_config, check_count, check_matrix
 from .hessian import dead_inputs, prepare_hessian
 from .layer import QuantizedBlock, QuantizedLayer, UniformGroup
 from .notation import Array, Codes, Indices
@@ -63,6 +63,7 @@ class GPTQ:
 
     def __post_init__(self) -> None:
         check_count("bits", self.bits, 1, 8)
+        check_choice("activation_order", self.activation_order, (False, True))
         check_count("block_size", self.block_size)
         if self.group_size is not None:
             check_count("group_size", self.group_size)
@@ -174,6 +175,7 @@ def gptq_layer(W: npt.ArrayLike, H: npt.ArrayLike, config: GPTQ = GPTQ()) -> Qua
     """
     weights = check_matrix("W", W)
     hessian = check_matrix("H", H, shape=(weights.shape[1],) * 2)
+    check_config(config, GPTQ)
     order = _activation_order(hessian) if config.activation_order else None
     if order is not None:
         weights, hessian = weights[:, order], hessian[np.ix_(order, order)]

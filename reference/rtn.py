@@ -28,7 +28,7 @@ import numpy.typing as npt
 
 from .binarize import residual_binarize
 from .compensate import block_slices
-from .errors import ArgumentError, check_choice, check_count, check_matrix
+from .errors import ArgumentError, check_choice, check_config, check_count, check_matrix
 from .layer import Group, QuantizedBlock, QuantizedLayer, UniformGroup
 from .notation import Array, Codes
 
@@ -61,6 +61,7 @@ class RTN:
 
     def __post_init__(self) -> None:
         check_choice("kind", self.kind, ("sign", "minmax"))
+        check_choice("center", self.center, (False, True))
         check_count("bits", self.bits, 1, 8)
         if self.kind == "sign" and self.bits != 1:
             raise ArgumentError("bits", "1 with kind 'sign'", self.bits)
@@ -181,7 +182,7 @@ def rtn_layer(
     ----------
     W : array_like of float64, shape (n, m)
         Weights.
-    H : array_like, optional
+    H : array_like of float64, shape (m, m), optional
         Not used; every layer routine has the same signature.
     config : RTN, default RTN()
         The configuration.
@@ -203,6 +204,7 @@ def rtn_layer(
     """
     del H
     weights = check_matrix("W", W)
+    check_config(config, RTN)
     n, m = weights.shape
     # Eq. (13), subbit:  Q_g = nearest level of each row's grid in the columns of group g
     blocks = tuple(

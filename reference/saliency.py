@@ -5,14 +5,14 @@ BiLLM, arXiv 2402.04291v2, section 3.1 and Algorithm 2.
 
 How much a weight matters. Four scores are in use, and they rank differently:
 
-=========================== ============================ ================================
-function                    score                        where
-=========================== ============================ ================================
-``inverse_hessian_saliency``  ``w² / [H⁻¹]_jj²``         BiLLM, Eq. (3)
-``trailing_saliency``         ``w² / U_jj²``             BiLLM Alg. 2 and all codes
-``obs_saliency``              ``w² / [H⁻¹]_jj``          optimal brain surgeon, no order
-``magnitude_saliency``        ``w``, signed              BiLLM's code, metric "magnitude"
-=========================== ============================ ================================
+============================= ==================== ==================================
+function                      score                where
+============================= ==================== ==================================
+``inverse_hessian_saliency``  ``w² / [H⁻¹]_jj²``   BiLLM, Eq. (3)
+``trailing_saliency``         ``w² / U_jj²``       BiLLM, Algorithm 2, and all codes
+``obs_saliency``              ``w² / [H⁻¹]_jj``    optimal brain surgeon, no order
+``magnitude_saliency``        ``w``, signed        BiLLM's code, metric "magnitude"
+============================= ==================== ==================================
 
 ``U_jj²`` is the corner of the inverse Hessian of the columns that are still free, so the
 trailing score is twice the loss of zeroing a weight when all columns left of it are

@@ -63,7 +63,7 @@ class Search:
     @property
     def choice(self) -> int | float:
         """The candidate at that position."""
-        return self.candidates[self.best].item()  # type: ignore[no-any-return]
+        return self.candidates[self.best].item()
 
 
 def _check_ranking(ranking: npt.ArrayLike, width: int) -> Indices:

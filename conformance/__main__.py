@@ -1,0 +1,6 @@
+"""Run the `subbit` command with ``python -m subbit.conformance``."""
+
+from subbit.conformance.entry import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""The equation tags of the code, and the table that lists them.
+
+Run as a script it prints the tags as rows of the table in `docs/equations.md`; rows that the table
+has already keep their words.
+"""
+
+import ast
+import io
+import re
+import sys
+import tokenize
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from project import ROOT, relative, sources
+
+TABLE = ROOT / "docs" / "equations.md"
+LOOKS_LIKE_TAG = re.compile(r"#\s*(eq|alg|equation|algorithm)s?\b\.?\s*\(?\d", re.IGNORECASE)
+TAG = re.compile(
+    r"# (?P<label>Eq\. \([^()]+\)|Alg\. \w+), (?P<paper>[A-Za-z0-9.-]+):  (?P<formula>\S.*)"
+)
+
+
+@dataclass(frozen=True, order=True)
+class Key:
+    """What a tag and a row of the table have in common."""
+
+    paper: str
+    label: str
+    function: str
+    file: str
+
+
+@dataclass(frozen=True)
+class Tag:
+    key: Key
+    line: int
+    formula: str
+
+
+class BadTagError(Exception):
+    pass
+
+
+def _functions(tree: ast.Module) -> list[tuple[int, int, str]]:
+    """First line, last line and qualified name of each function; inner ones come later."""
+    found = []
+
+    def visit(node: ast.AST, prefix: str) -> None:
+        for child in ast.iter_child_nodes(node):
+            name = prefix
+            if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                name = f"{prefix}.{child.name}".lstrip(".")
+                if not isinstance(child, ast.ClassDef):
+                    found.append((child.lineno, child.end_lineno or child.lineno, name))
+            visit(child, name)
+
+    visit(tree, "")
+    return found
+
+
+def _comments(text: str) -> Iterator[tuple[int, str]]:
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string
+
+
+def tags_in(text: str, file: str) -> list[Tag]:
+    """The tags of one module, each with the innermost function around it."""
+    functions = _functions(ast.parse(text))
+    tags = []
+    for line, comment in _comments(text):
+        match = TAG.fullmatch(comment)
+        if match is None:
+            if LOOKS_LIKE_TAG.match(comment):
+                raise BadTagError(f"{file}:{line}: not in the grammar: {comment}")
+            continue
+        around = [name for first, last, name in functions if first <= line <= last]
+        if not around:
+            raise BadTagError(f"{file}:{line}: outside of any function: {comment}")
+        key = Key(match["paper"], match["label"], around[-1], file)
+        tags.append(Tag(key, line, match["formula"]))
+    return tags
+
+
+def tags() -> list[Tag]:
+    """All tags of the three rooms."""
+    return [
+        tag
+        for path in sources()
+        for tag in tags_in(path.read_text(encoding="utf-8"), relative(path))
+    ]
+
+
+def _cells(page: str, first_heading: str) -> list[list[str]]:
+    """Rows of the Markdown table whose heading begins with `first_heading`."""
+    lines = page.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith(f"| {first_heading} |"))
+    rows = []
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip() for cell in line.strip().strip("|").split(" | ")])
+    return rows
+
+
+def papers(page: str) -> dict[str, str]:
+    """Short name of each paper, and its arXiv version."""
+    return {row[0]: row[1] for row in _cells(page, "short name")}
+
+
+def rows(page: str) -> dict[Key, tuple[str, str]]:
+    """The table of equations: the arXiv version and the words of each row."""
+    found: dict[Key, tuple[str, str]] = {}
+    for paper, version, label, words, function, file in _cells(page, "paper"):
+        key = Key(paper, label, function.strip("`"), file.strip("`"))
+        if key in found:
+            raise BadTagError(f"listed twice: {key}")
+        found[key] = (version, words)
+    return found
+
+
+def _order(key: Key) -> tuple[str, bool, list[int | str], str, str]:
+    """Papers by name, algorithms last, equations by number."""
+    parts = [int(p) if p.isdigit() else p for p in re.findall(r"\d+|[A-Za-z]+", key.label[4:])]
+    ranked = [p for part in parts for p in ((0, part) if isinstance(part, int) else (1, part))]
+    return (key.paper.lower(), key.label.startswith("Alg"), ranked, key.file, key.function)
+
+
+def table(page: str) -> str:
+    """Write the rows for the tags of the code."""
+    versions, known = papers(page), rows(page)
+    formulas = {tag.key: tag.formula for tag in reversed(tags())}
+    lines = []
+    for key in sorted(formulas, key=_order):
+        version = versions.get(key.paper, "?")
+        words = known[key][1] if key in known else f"TODO {formulas[key]}".replace("|", "¦")
+        cells = (key.paper, version, key.label, words, f"`{key.function}`", f"`{key.file}`")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(table(Path(TABLE).read_text(encoding="utf-8")) + "\n")

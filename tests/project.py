@@ -1,0 +1,37 @@
+"""Where things stand in this repository."""
+
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ("reference", "fast", "conformance")
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def is_test(path: Path) -> bool:
+    return path.name.startswith("test_") or path.name == "conftest.py"
+
+
+def sources(*rooms: str, tests: bool = False) -> list[Path]:
+    """Python files of the given rooms, sorted; test modules only on request."""
+    files = (p for room in rooms or ROOMS for p in sorted((ROOT / room).rglob("*.py")))
+    return [p for p in files if tests or not is_test(p)]
+
+
+def import_name(path: Path) -> str:
+    """`reference/binarize.py` is imported as `subbit.reference.binarize`."""
+    parts = list(path.relative_to(ROOT).with_suffix("").parts)
+    if parts[-1] == "__init__":
+        parts.pop()
+    return ".".join(["subbit", *parts])
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def pages() -> list[Path]:
+    """The documents that a person reads."""
+    top = (ROOT / name for name in ("README.md", "CONTRIBUTING.md", "ERRATA.md", "CHANGELOG.md"))
+    docs = (p for p in sorted((ROOT / "docs").rglob("*.md")) if "_build" not in p.parts)
+    return [p for p in (*top, *docs) if p.exists()]

@@ -1,0 +1,203 @@
+"""The documentation builds without a warning, and what it tells the reader to type works."""
+
+import doctest
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import pytest
+
+from project import PYPROJECT, ROOT, pages, relative
+
+# Commands of the documents that run here. All others are parsed only: they need the model, a GPU,
+# minutes, or another machine.
+RUN = ["make help", "subbit --help"]
+
+# What a document may ask for besides `subbit`, `make` and `pip`.
+KNOWN = {"cd", "git", "source", "pytest", "python", "python3"}
+
+FENCE = re.compile(
+    r"^(?P<mark>`{3,})(?P<language>\w+)?[^\n]*\n(?P<text>.*?)^(?P=mark)", re.MULTILINE | re.DOTALL
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    page: str
+    line: int
+    language: str
+    text: str
+
+    def __str__(self):
+        return f"{self.page}:{self.line}"
+
+
+def blocks(*languages):
+    for path in pages():
+        page = path.read_text(encoding="utf-8")
+        for match in FENCE.finditer(page):
+            if match["language"] in languages:
+                line = page.count("\n", 0, match.start("text")) + 1
+                yield Block(relative(path), line, match["language"], match["text"])
+
+
+def commands(block):
+    """One list of words for each command; output lines in console blocks are skipped."""
+    lines = block.text.replace("\\\n", " ").splitlines()
+    if block.language == "console":
+        lines = [line[2:] for line in lines if line.startswith("$ ")]
+    for line in lines:
+        words = shlex.split(line, comments=True)
+        while words and re.fullmatch(r"[A-Z_]+=\S*", words[0]):
+            words.pop(0)
+        if words:
+            yield words
+
+
+ALL_COMMANDS = [(block, words) for block in blocks("sh", "console") for words in commands(block)]
+
+
+def targets():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    return set(re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[1].split()) & {
+        match[1] for match in re.finditer(r"^([a-z]+):", makefile, re.MULTILINE)
+    }
+
+
+def complaint_about_make(words):
+    goals = [w for w in words[1:] if not re.fullmatch(r"-\w+|\w+=.*", w)]
+    unknown = set(goals) - targets()
+    return f"no such target: {unknown}" if unknown else None
+
+
+def complaint_about_pip(words):
+    extras = {e for word in words for e in re.findall(r"\[([\w,]+)\]", word)}
+    unknown = set(",".join(extras).split(",")) - set(PYPROJECT["project"]["optional-dependencies"])
+    return f"no such extra: {unknown}" if unknown - {""} else None
+
+
+def complaint_about_subbit(words):
+    """Parse a command as typer would, without running it."""
+    import typer
+
+    from subbit.conformance.cli import make_app
+
+    name, *rest = words
+    command = typer.main.get_command(make_app(*rest[:1]))
+    while rest and rest[0] in getattr(command, "commands", {}):
+        name, *rest = rest
+        command = command.commands[name]
+    if "--help" in rest:
+        rest.remove("--help")
+        return f"unknown: {rest}" if rest else None
+    if getattr(command, "commands", None):
+        return f"no such command: {rest}"
+    try:
+        command.make_context(name, rest)
+    except Exception as error:  # noqa: BLE001  (typer's exceptions have no public base class)
+        return None if "does not exist" in str(error) else f"{type(error).__name__}: {error}"
+    return None
+
+
+def complaint(words):
+    program = words[0]
+    if words[:3] == ["python", "-m", "pip"]:
+        program, words = "pip", words[2:]
+    checks = {
+        "make": complaint_about_make,
+        "pip": complaint_about_pip,
+        "subbit": complaint_about_subbit,
+    }
+    if program in checks:
+        return checks[program](words)
+    return None if program in KNOWN else "unknown program"
+
+
+@pytest.mark.parametrize(
+    ("block", "words"), ALL_COMMANDS, ids=[f"{b}-{' '.join(w)}" for b, w in ALL_COMMANDS]
+)
+def test_each_command_is_known(block, words):
+    assert complaint(words) is None, str(block)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "make dmeo",
+        "pip install 'subbit[demos]'",
+        "subbit quantise smollm2-135m",
+        "subbit bits --blokcs 0:4",
+        "subbit",
+        "curl example",
+    ],
+)
+def test_an_unknown_command_is_noticed(line):
+    assert complaint(shlex.split(line))
+
+
+@pytest.mark.parametrize("line", RUN)
+def test_command_runs(line):
+    assert line in [" ".join(words) for _, words in ALL_COMMANDS], "it stands in no document"
+    program, *rest = shlex.split(line)
+    start = [sys.executable, "-m", "subbit.conformance"] if program == "subbit" else [program]
+    result = subprocess.run([*start, *rest], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip()
+
+
+@pytest.mark.parametrize("page", [relative(p) for p in pages()])
+def test_python_blocks_run(page):
+    """Blocks with prompts are doctests; the others just run. One page shares its names."""
+    names = {"__name__": "__main__"}
+    for block in blocks("python"):
+        if block.page != page:
+            continue
+        if ">>>" in block.text:
+            parser = doctest.DocTestParser()
+            test = parser.get_doctest(block.text, names, str(block), page, block.line - 1)
+            runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
+            runner.run(test, clear_globs=False)
+            assert runner.failures == 0, str(block)
+            names = test.globs
+        else:
+            exec(compile(block.text, str(block), "exec"), names)  # noqa: S102
+
+
+def test_each_block_has_a_language():
+    """So that no command escapes the tests above."""
+    for path in pages():
+        for match in FENCE.finditer(path.read_text(encoding="utf-8")):
+            assert match["language"] in {"sh", "console", "python", "text", "toml", "json", None}
+            assert match["language"] or match[0].startswith("```{"), relative(path)
+
+
+def test_each_target_is_explained():
+    text = subprocess.run(
+        ["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert set(re.findall(r"^make (\w+)", text, re.MULTILINE)) == targets() - {"help"}
+
+
+def test_documentation_builds_without_warnings(tmp_path):
+    result = subprocess.run(
+        [
+            *(sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html"),
+            *("-d", tmp_path / "doctrees", ROOT / "docs", tmp_path / "html"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "html" / "index.html").exists()
+
+
+def test_each_module_has_its_place_in_the_api_pages():
+    from project import import_name, sources
+
+    api = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"automodule:: (\S+)", api))
+    public = {import_name(p) for p in sources("reference") if p.name != "__init__.py"}
+    assert public <= listed

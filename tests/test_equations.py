@@ -1,0 +1,93 @@
+"""The code's equation tags and docs/equations.md say the same, both ways."""
+
+import pytest
+
+import equations
+from equations import Key
+
+
+@pytest.fixture(scope="module")
+def page():
+    return equations.TABLE.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def tagged():
+    return equations.tags()
+
+
+def test_each_tag_has_its_row(page, tagged):
+    listed = equations.rows(page)
+    missing = sorted({tag.key for tag in tagged} - listed.keys())
+    assert not missing, "run `python tests/equations.py` to see the rows"
+
+
+def test_each_row_has_its_tag(page, tagged):
+    assert sorted(equations.rows(page).keys() - {tag.key for tag in tagged}) == []
+
+
+def test_each_paper_is_named_with_its_version(page, tagged):
+    versions = equations.papers(page)
+    assert {tag.key.paper for tag in tagged} <= versions.keys()
+    assert {key: version for key, (version, _) in equations.rows(page).items()} == {
+        key: versions[key.paper] for key in equations.rows(page)
+    }
+
+
+def test_each_row_says_something(page):
+    wordless = [k for k, (_, words) in equations.rows(page).items() if not words[:1].isalpha()]
+    undone = [k for k, (_, words) in equations.rows(page).items() if words.startswith("TODO")]
+    assert wordless == undone == []
+
+
+def test_our_own_numbers_mean_one_thing(tagged):
+    """A paper's equation may serve in several places; ours are numbered by us."""
+    formulas = {}
+    for tag in tagged:
+        if tag.key.paper == "subbit":
+            formulas.setdefault(tag.key.label, set()).add(tag.formula)
+    assert {label: f for label, f in formulas.items() if len(f) > 1} == {}
+
+
+def test_there_are_tags(tagged):
+    assert len({tag.key.file for tag in tagged if tag.key.file.startswith("reference/")}) >= 3
+
+
+MODULE = """
+class Record:
+    def decode(self):
+        # Eq. (3a), STBLLM:  Ŵ = α B
+        def inner():
+            # Alg. 1, GPTQ:  E ← (W − Q) / U
+            pass
+"""
+
+
+def test_tags_know_their_function():
+    found = [tag.key for tag in equations.tags_in(MODULE, "reference/x.py")]
+    assert found == [
+        Key("STBLLM", "Eq. (3a)", "Record.decode", "reference/x.py"),
+        Key("GPTQ", "Alg. 1", "Record.decode.inner", "reference/x.py"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [
+        "# Eq. 3, BiLLM:  x",
+        "# Eq. (3) BiLLM: x",
+        "# eq. (3), BiLLM:  x",
+        "# Eq. (3), BiLLM: x",
+        "# Eq. (3), BiLLM:  ",
+        "# Equation 3, BiLLM:  x",
+        "# Alg. (3), BiLLM:  x",
+    ],
+)
+def test_a_tag_outside_the_grammar_is_found(comment):
+    with pytest.raises(equations.BadTagError, match="grammar"):
+        equations.tags_in(f"def f():\n    {comment}\n    pass\n", "x.py")
+
+
+def test_a_tag_outside_of_functions_is_found():
+    with pytest.raises(equations.BadTagError, match="outside"):
+        equations.tags_in("# Eq. (1), BiLLM:  x\n", "x.py")

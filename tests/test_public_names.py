@@ -1,0 +1,106 @@
+"""Public names of the reference: documented, annotated, exported, tagged with their equation."""
+
+import doctest
+import importlib
+import inspect
+import re
+
+import pytest
+from numpydoc.docscrape import FunctionDoc
+
+import docstrings
+import equations
+from project import PYPROJECT, import_name, sources
+from subbit import reference
+
+MODULES = [import_name(p) for p in sources("reference") if p.name != "__init__.py"]
+
+# Checks of arguments serve inside the reference; a port has its own.
+INTERNAL = {"subbit.reference.errors"}
+
+# They say how far a port may lie from the reference; no port has such functions.
+APART = {name for name in MODULES if re.search(r"\.(bounds|rounding)", name)}
+
+# Functions whose helpers carry the equation.
+WITHOUT_EQUATION = {"interval_errors", "prefix_errors"}
+
+
+def public(kind):
+    modules = [(name, importlib.import_module(name)) for name in MODULES]
+    return [
+        pytest.param(getattr(module, inner), id=f"{name.rpartition('.')[2]}.{inner}")
+        for name, module in modules
+        for inner in docstrings.own_names(module, name)
+        if kind(getattr(module, inner))
+    ]
+
+
+FUNCTIONS = public(inspect.isfunction)
+CLASSES = public(inspect.isclass)
+
+
+@pytest.fixture(scope="module")
+def tagged():
+    return {(tag.key.file, tag.key.function) for tag in equations.tags()}
+
+
+@pytest.mark.parametrize("name", docstrings.public_names("reference"))
+def test_docstring_is_sound(name):
+    assert docstrings.faults(name) == []
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_example_is_there(function):
+    assert doctest.DocTestParser().get_examples(function.__doc__)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_signature_is_annotated(function):
+    signature = inspect.signature(function)
+    bare = [p.name for p in signature.parameters.values() if p.annotation is p.empty]
+    assert bare == []
+    assert signature.return_annotation is not signature.empty
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_parameters_and_result_say_their_shape_or_type(function):
+    """An array without a shape is half a description."""
+    if function.__module__ in INTERNAL:
+        return
+    doc = FunctionDoc(function)
+    for part in [*doc["Parameters"], *doc["Returns"]]:
+        words = part.type or part.name
+        assert words, part
+        is_array = words.startswith(("ndarray", "array_like"))
+        assert not is_array or "shape" in words or "no axis" in words, words
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_equation_is_tagged(function, tagged):
+    if function.__module__ in INTERNAL | APART:
+        return
+    file = function.__module__.partition(".")[2].replace(".", "/") + ".py"
+    is_tagged = any(f == file and n.partition(".")[0] == function.__name__ for f, n in tagged)
+    assert is_tagged != (function.__name__ in WITHOUT_EQUATION)
+
+
+@pytest.mark.parametrize("value", FUNCTIONS + CLASSES)
+def test_name_is_exported(value):
+    if value.__module__ in APART:
+        return
+    if value.__module__ in INTERNAL and inspect.isfunction(value):
+        assert not hasattr(reference, value.__name__)
+    else:
+        assert getattr(reference, value.__name__) is value
+        assert value.__name__ in reference.__all__
+
+
+def test_exports_are_there_and_sorted():
+    names = reference.__all__
+    assert all(hasattr(reference, name) for name in names)
+    assert len(names) == len(set(names))
+
+
+def test_the_checks_are_chosen_with_reasons():
+    """Every check that numpydoc has is asked, save those left out by name."""
+    assert PYPROJECT["tool"]["numpydoc_validation"]["checks"][0] == "all"
