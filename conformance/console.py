@@ -1,0 +1,251 @@
+"""Tables, progress and refusals of the command line
+=================================================
+
+Results go to standard output, progress and refusals to standard error.
+"""
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import rich.table
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from subbit.reference.errors import SubbitError
+
+REFUSED, INTERRUPTED = 2, 130
+PLAIN_WIDTH = 160
+SECONDS_BETWEEN_LINES = 10.0
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """Make a console that does not fold lines where nobody looks at a terminal.
+
+    Parameters
+    ----------
+    stderr : bool, default False
+        Write to standard error.
+
+    Returns
+    -------
+    Console
+        The console.
+    """
+    console = Console(stderr=stderr, highlight=False, soft_wrap=False)
+    if not console.is_terminal:
+        console.width = PLAIN_WIDTH
+    return console
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with the notes that it must not be read without.
+
+    Parameters
+    ----------
+    title : str
+        What it shows.
+    columns : tuple of str
+        Headings; the first column is text, the others are numbers.
+    rows : tuple of tuple of str
+        Cells.
+    notes : tuple of str
+        Model, texts, windows and the like, one line each.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...]
+
+    def show(self, console: Console) -> None:
+        """Print the table.
+
+        Parameters
+        ----------
+        console : Console
+            Where.
+        """
+        drawn = rich.table.Table()
+        for index, column in enumerate(self.columns):
+            drawn.add_column(column, justify="right" if index else "left", no_wrap=not index)
+        for row in self.rows:
+            drawn.add_row(*row)
+        console.print(self.title, style="bold", markup=False, soft_wrap=True)
+        console.print(drawn)
+        for note in self.notes:
+            console.print(note, markup=False, soft_wrap=True)
+
+    def to_markdown(self) -> str:
+        """Return the table in Markdown.
+
+        Returns
+        -------
+        str
+            Title, table and notes.
+        """
+        ruler = ["---", *["---:"] * (len(self.columns) - 1)]
+        lines = ["| " + " | ".join(row) + " |" for row in (self.columns, ruler, *self.rows)]
+        notes = [f"- {note}" for note in self.notes]
+        return "\n".join([f"**{self.title}**", "", *lines, "", *notes, ""])
+
+
+def format_number(value: float | None, digits: int = 2) -> str:
+    """Format a number for a table.
+
+    Parameters
+    ----------
+    value : float or None
+        The number.
+    digits : int, default 2
+        Digits behind the point below a thousand; none above.
+
+    Returns
+    -------
+    str
+        The number, or ``-`` for None.
+
+    Examples
+    --------
+    >>> format_number(27.6412), format_number(77321.4), format_number(None)
+    ('27.64', '77,321', '-')
+    """
+    if value is None:
+        return "-"
+    return f"{value:,.{digits if abs(value) < 1000 else 0}f}"
+
+
+class Bar:
+    """Progress with remaining time: a bar on a terminal, now and then a line elsewhere.
+
+    Parameters
+    ----------
+    title : str
+        What is going on.
+    total : int
+        Number of steps.
+    console : Console
+        Where to show it.
+    """
+
+    def __init__(self, title: str, total: int, console: Console) -> None:
+        self.title, self.total, self.done = title, total, 0
+        self.console = console
+        self.started = self.told = time.monotonic()
+        self.progress: Progress | None = None
+        if console.is_terminal:
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+            )
+            self.progress = Progress(*columns, console=console, speed_estimate_period=300.0)
+            self.task = self.progress.add_task(title, total=total)
+
+    def __enter__(self) -> Self:
+        if self.progress is not None:
+            self.progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.progress is not None:
+            self.progress.stop()
+
+    def step(self, note: str) -> None:
+        """Count one step.
+
+        Parameters
+        ----------
+        note : str
+            What has been done.
+        """
+        self.done += 1
+        if self.progress is not None:
+            self.progress.update(self.task, advance=1, description=f"{self.title}: {note}")
+            return
+        now = time.monotonic()
+        if now - self.told >= SECONDS_BETWEEN_LINES:
+            self.told = now
+            left = (now - self.started) / self.done * max(self.total - self.done, 0)
+            self.line(f"{self.title}: {note}, {self.done}/{self.total}, about {left:.0f} s left")
+
+    def line(self, text: str) -> None:
+        """Print a line above the bar.
+
+        Parameters
+        ----------
+        text : str
+            The line.
+        """
+        self.console.print(text, markup=False)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        where = "" if error.filename is None else f": {error.filename}"
+        return f"{error.strerror}{where}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+@contextlib.contextmanager
+def refusals(after_interrupt: str = "") -> Iterator[None]:
+    """Turn what goes wrong into one sentence and an exit code.
+
+    Parameters
+    ----------
+    after_interrupt : str, default ""
+        What to tell a user who pressed Ctrl-C.
+
+    Yields
+    ------
+    None
+        To the body, whose errors are caught.
+
+    Raises
+    ------
+    Exit
+        With code 2 for a refusal, 130 for Ctrl-C.
+    """
+    console = make_console(stderr=True)
+    try:
+        yield
+    except (SubbitError, OSError, MemoryError) as error:
+        console.print(f"subbit: {_sentence(error)}", markup=False, soft_wrap=True)
+        raise typer.Exit(REFUSED) from error
+    except KeyboardInterrupt as error:
+        console.print(f"subbit: interrupted{after_interrupt}", markup=False, soft_wrap=True)
+        raise typer.Exit(INTERRUPTED) from error
+
+
+def write_tables(tables: Sequence[Table], path: Path) -> None:
+    """Write tables as Markdown.
+
+    Parameters
+    ----------
+    tables : sequence of Table
+        The tables.
+    path : Path
+        The file.
+    """
+    path.write_text("\n".join(table.to_markdown() for table in tables), encoding="utf-8")

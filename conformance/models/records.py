@@ -1,0 +1,223 @@
+"""Layer records in files
+======================
+
+One safetensors file holds the quantized layers of one decoder block, as tensors named
+``layer/part`` (see ``record_layout``). Its metadata holds the layout, what the writer
+has to say, and a SHA-256 of everything, so that a damaged file is refused.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from subbit.reference.errors import ArgumentError
+from subbit.reference.layer import QuantizedLayer
+from subbit.reference.notation import AnyArray
+
+from .record_layout import Layout, RecordError, put_layer, take_layer
+
+FORMAT = "subbit layer records"
+FORMAT_VERSION = 1
+METADATA_KEY = "subbit"
+SCALE_TYPES = ("float16", "float32", "float64")
+
+
+@dataclass(frozen=True)
+class Records:
+    """The content of one file.
+
+    Parameters
+    ----------
+    layers : dict of str to QuantizedLayer
+        The layers by name.
+    about : dict
+        What the writer said about them.
+    layer_bytes : dict of str to int
+        Bytes of each layer's tensors.
+    file_bytes : int
+        Bytes of the whole file, header included.
+    """
+
+    layers: dict[str, QuantizedLayer]
+    about: dict[str, Any]
+    layer_bytes: dict[str, int]
+    file_bytes: int
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that it appears whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        The file; an older one is replaced.
+    data : bytes
+        Its content.
+    """
+    partial = path.with_name(f".partial-{path.name}")
+    try:
+        with partial.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _dump(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, separators=(",", ":"))
+
+
+def _digest(content: Mapping[str, Any], tensors: Mapping[str, AnyArray]) -> str:
+    digest = hashlib.sha256(_dump(content).encode())
+    for name in sorted(tensors):
+        values = tensors[name]
+        digest.update(f"{name} {values.dtype} {values.shape}".encode())
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
+
+
+def pack_records(
+    layers: Mapping[str, QuantizedLayer],
+    *,
+    scales: str = "float16",
+    about: Mapping[str, Any] | None = None,
+) -> bytes:
+    """Return the content of a record file.
+
+    Parameters
+    ----------
+    layers : mapping of str to QuantizedLayer
+        The layers by name.
+    scales : {"float16", "float32", "float64"}, default "float16"
+        Type of the stored scales and means. The layers' values must be of that type
+        already, as after ``layer.with_scales(scales)``: a file never changes a layer.
+    about : mapping, optional
+        Anything JSON holds, such as the method and its configuration.
+
+    Returns
+    -------
+    bytes
+        A safetensors file.
+
+    Raises
+    ------
+    ArgumentError
+        If a scale does not fit the type, or a record is no valid one.
+    """
+    if scales not in SCALE_TYPES:
+        raise ArgumentError("scales", "one of " + ", ".join(SCALE_TYPES), scales)
+    layouts: dict[str, Layout] = {}
+    tensors: dict[str, AnyArray] = {}
+    for name, layer in layers.items():
+        layouts[name], parts = put_layer(layer, scales)
+        tensors |= {f"{name}/{part}": values for part, values in parts.items()}
+    content = {"scales": scales, "layers": layouts, "about": dict(about or {})}
+    said = {
+        "format": FORMAT,
+        "version": FORMAT_VERSION,
+        "sha256": _digest(content, tensors),
+        "content": content,
+    }
+    # one entry only: the library writes several in an order that changes from run to run
+    return save(tensors, metadata={METADATA_KEY: _dump(said)})
+
+
+def save_records(
+    path: Path,
+    layers: Mapping[str, QuantizedLayer],
+    *,
+    scales: str = "float16",
+    about: Mapping[str, Any] | None = None,
+) -> int:
+    """Write layers to one file, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        The safetensors file.
+    layers, scales, about
+        As in `pack_records`.
+
+    Returns
+    -------
+    int
+        Bytes of the file.
+
+    Raises
+    ------
+    ArgumentError
+        If a scale does not fit the type, or a record is no valid one.
+    OSError
+        If the file cannot be written; then no part of it remains.
+    """
+    data = pack_records(layers, scales=scales, about=about)
+    write_atomically(path, data)
+    return len(data)
+
+
+def _metadata(data: bytes) -> dict[str, str]:
+    """Read the metadata of a safetensors file: an 8-byte length, then a JSON header."""
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    return dict(header["__metadata__"])
+
+
+def _parse(data: bytes) -> Records:
+    tensors = load(data)
+    said = json.loads(_metadata(data)[METADATA_KEY])
+    if (said["format"], said["version"]) != (FORMAT, FORMAT_VERSION):
+        message = f"not a file of {FORMAT}, version {FORMAT_VERSION}"
+        raise RecordError(message)
+    content = said["content"]
+    if said["sha256"] != _digest(content, tensors):
+        message = "the checksum does not match"
+        raise RecordError(message)
+    parts: dict[str, dict[str, AnyArray]] = {name: {} for name in content["layers"]}
+    for full, values in tensors.items():
+        name, _, part = full.rpartition("/")
+        parts[name][part] = values
+    layers = {
+        name: take_layer(layout, parts[name], content["scales"])
+        for name, layout in content["layers"].items()
+    }
+    sizes = {name: sum(v.nbytes for v in held.values()) for name, held in parts.items()}
+    return Records(layers, content["about"], sizes, len(data))
+
+
+def load_records(path: Path) -> Records:
+    """Read the layers of one file.
+
+    Parameters
+    ----------
+    path : Path
+        A file that `save_records` wrote.
+
+    Returns
+    -------
+    Records
+        Layers that equal the saved ones bit for bit.
+
+    Raises
+    ------
+    RecordError
+        If the file is damaged or something else.
+    OSError
+        If it cannot be read.
+    """
+    data = path.read_bytes()
+    try:
+        return _parse(data)
+    except (RecordError, SafetensorError, ValueError, LookupError, TypeError) as error:
+        message = f"{path}: no valid layer records ({error})"
+        raise RecordError(message) from error

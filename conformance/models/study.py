@@ -1,0 +1,233 @@
+"""The results of a comparison of methods
+======================================
+
+A study fixes model, texts and windows; its points differ in the method, in the kind of
+projection and in the decoder blocks that are quantized. ``results.json`` is rewritten
+after each point, whole or not at all.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from subbit.reference import __version__
+from subbit.reference.errors import SubbitError
+
+from .manifest import Calibration
+from .records import write_atomically
+
+RESULTS = "results.json"
+ALL_PARTS = "all"
+
+
+@dataclass(frozen=True)
+class Windows:
+    """What a model is evaluated on.
+
+    Parameters
+    ----------
+    text : str
+        Name or path of the text.
+    windows : int
+        Number of windows.
+    length : int
+        Tokens of a window.
+    sha256 : str
+        Digest of the tokens.
+    """
+
+    text: str
+    windows: int
+    length: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Study:
+    """What all points of a comparison share.
+
+    Parameters
+    ----------
+    model, precision : str
+        The model, and where its weights come from.
+    calibration : Calibration
+        The calibration sequences.
+    evaluation : Windows
+        The evaluation windows.
+    scales, target, version : str
+        As in `Settings`.
+    """
+
+    model: str
+    precision: str
+    calibration: Calibration
+    evaluation: Windows
+    scales: str = "float16"
+    target: str = "reference"
+    version: str = __version__
+
+
+@dataclass(frozen=True)
+class Point:
+    """One measured model.
+
+    Parameters
+    ----------
+    label : str
+        Method and preset.
+    part : str
+        The kind of projection that is quantized, or ``"all"``.
+    start, stop : int
+        The decoder blocks that are quantized.
+    perplexity, divergence : float
+        On the evaluation windows; mean KL divergence from full precision per token.
+    mean_error : float
+        Mean relative calibrated error of the quantized linears.
+    nominal, payload, artifact : float
+        Bits per quantized weight.
+    seconds, cpu_seconds : float
+        Calibration and quantization, without evaluation.
+    peak_bytes : int
+        Largest memory of the process so far.
+    """
+
+    label: str
+    part: str
+    start: int
+    stop: int
+    perplexity: float
+    divergence: float
+    mean_error: float
+    nominal: float
+    payload: float
+    artifact: float
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+
+    @property
+    def key(self) -> tuple[str, str, int, int]:
+        """What tells two points of a study apart."""
+        return self.label, self.part, self.start, self.stop
+
+
+@dataclass(frozen=True)
+class Results:
+    """The finished points of a study.
+
+    Parameters
+    ----------
+    study : Study
+        What they share.
+    full : float, optional
+        Perplexity at full precision.
+    points : tuple of Point
+        The points, in the order in which they were measured.
+    """
+
+    study: Study
+    full: float | None = None
+    points: tuple[Point, ...] = field(default=())
+
+    def find(self, label: str, part: str, start: int, stop: int) -> Point | None:
+        """Look a point up.
+
+        Parameters
+        ----------
+        label, part, start, stop
+            As in `Point`.
+
+        Returns
+        -------
+        Point or None
+            None where it is not measured yet.
+        """
+        wanted = (label, part, start, stop)
+        return next((point for point in self.points if point.key == wanted), None)
+
+    def save(self, folder: Path) -> None:
+        """Write the results, whole or not at all.
+
+        Parameters
+        ----------
+        folder : Path
+            The study's folder.
+        """
+        text = json.dumps(asdict(self), indent=1, ensure_ascii=False)
+        write_atomically(folder / RESULTS, text.encode())
+
+
+def load_results(folder: Path) -> Results:
+    """Read the results of a study.
+
+    Parameters
+    ----------
+    folder : Path
+        The study's folder.
+
+    Returns
+    -------
+    Results
+        What is finished.
+
+    Raises
+    ------
+    SubbitError
+        If there are none, or they are damaged.
+    """
+    path = folder / RESULTS
+    try:
+        content = json.loads(path.read_bytes())
+        study = content["study"]
+        study["calibration"] = Calibration(**study["calibration"])
+        study["evaluation"] = Windows(**study["evaluation"])
+        points = tuple(Point(**point) for point in content["points"])
+        return Results(Study(**study), content["full"], points)
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        message = f"{path}: no valid results ({error})"
+        raise SubbitError(message) from error
+
+
+def open_results(folder: Path, study: Study) -> Results:
+    """Start a study or go on with it.
+
+    Parameters
+    ----------
+    folder : Path
+        The study's folder.
+    study : Study
+        What is asked for now.
+
+    Returns
+    -------
+    Results
+        The finished points.
+
+    Raises
+    ------
+    SubbitError
+        If the folder holds something else, or a study of other settings.
+    """
+    if (folder / RESULTS).is_file():
+        results = load_results(folder)
+        _check_same(asdict(study), asdict(results.study), f"{folder}: the study there")
+        return results
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        message = f"{folder}: exists and holds something else than a study of subbit"
+        raise SubbitError(message)
+    folder.mkdir(parents=True, exist_ok=True)
+    results = Results(study)
+    results.save(folder)
+    return results
+
+
+def _check_same(wanted: Mapping[str, Any], found: Mapping[str, Any], what: str) -> None:
+    for name, now in wanted.items():
+        then = found.get(name)
+        if isinstance(now, dict) and isinstance(then, dict):
+            _check_same(now, then, f"{what}, {name}")
+        elif now != then:
+            message = f"{what} was started with {name} {then}, not {now}"
+            raise SubbitError(message)

@@ -1,0 +1,181 @@
+"""Comparisons: each point is that of a run of its own, and what is measured stays measured."""
+
+import dataclasses
+import json
+
+import pytest
+from run.helpers import StoppingPort, make_settings
+
+from subbit import reference
+from subbit.conformance.cli_tables import part_table, prefix_table
+from subbit.conformance.models.curve import (
+    Comparison,
+    Laboratory,
+    make_point,
+    parse_counts,
+    peak_bytes,
+)
+from subbit.conformance.models.evaluate import evaluate
+from subbit.conformance.models.load import load_model
+from subbit.conformance.models.manifest import tokens_digest
+from subbit.conformance.models.plot import plot_study
+from subbit.conformance.models.quantize import quantize_model
+from subbit.conformance.models.study import (
+    RESULTS,
+    Results,
+    Study,
+    Windows,
+    load_results,
+    open_results,
+)
+from subbit.reference.errors import ArgumentError, SubbitError
+
+SHOWN = Comparison(("billm:paper", "rtn:sign"), (1, 3), ("q", "down"), (1, 3))
+
+
+@pytest.fixture
+def study(settings, windows):
+    used = Windows("random bytes", *windows.shape, tokens_digest(windows))
+    return Study("tiny", "random float32", settings.calibration, used)
+
+
+@pytest.fixture
+def laboratory(study, sequences, windows, tmp_path):
+    results = open_results(tmp_path / "study", study)
+    return Laboratory(
+        lambda: load_model("tiny"), reference, sequences, windows, results, tmp_path / "study"
+    )
+
+
+def test_each_point_is_that_of_a_run_that_stops_there(laboratory, sequences, windows):
+    results = laboratory.measure(SHOWN.jobs)
+    assert len(results.points) == 2 * 2 + 2 * 2
+    for point in results.points:
+        model = load_model("tiny")
+        parts = None if point.part == "all" else (point.part,)
+        span = (point.start, point.stop)
+        settings = make_settings(model, sequences, point.label, blocks=span, parts=parts)
+        manifest = quantize_model(model, reference, settings, sequences)
+        measured = evaluate(model, windows, load_model("tiny"))
+        expected = make_point(manifest, point.part, point.stop, measured)
+        assert point.key == expected.key
+        for name in ("perplexity", "divergence", "mean_error", "nominal", "payload"):
+            assert getattr(point, name) == pytest.approx(getattr(expected, name), rel=1e-6), name
+    assert results.full == pytest.approx(evaluate(load_model("tiny"), windows).perplexity)
+
+
+def test_artifact_bits_are_those_of_the_files(laboratory):
+    point = laboratory.measure(SHOWN.jobs[:1]).points[-1]
+    run = laboratory.folder / "runs" / SHOWN.jobs[0].folder
+    size = sum(path.stat().st_size for path in run.rglob("*.safetensors"))
+    assert point.artifact == pytest.approx(8 * size / (3 * 43008))
+
+
+def test_finished_points_are_not_measured_again(laboratory, study):
+    first = laboratory.measure(SHOWN.jobs)
+    laboratory.open_model = lambda: pytest.fail("nothing is missing")
+    assert laboratory.count_steps(load_model("tiny"), SHOWN.jobs) == 0
+    assert laboratory.measure(SHOWN.jobs) == first
+    assert open_results(laboratory.folder, study) == first
+
+
+def test_a_point_does_not_depend_on_what_the_run_did_after_it(laboratory, study):
+    """The run is complete; its first point is measured again from its records."""
+    first = laboratory.measure(SHOWN.jobs[:1]).points[0]
+    laboratory.results = Results(study)
+    again = laboratory.measure(SHOWN.jobs[:1]).points[0]
+    assert dataclasses.replace(again, peak_bytes=0) == dataclasses.replace(first, peak_bytes=0)
+
+
+def test_an_interrupted_comparison_goes_on_where_it_was(laboratory, study):
+    port = laboratory.port
+    laboratory.port = StoppingPort(14 + 3, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        laboratory.measure(SHOWN.jobs[:1])
+    assert [point.stop for point in load_results(laboratory.folder).points] == [1]
+    calls = []
+
+    class Port:
+        def billm_layer(self, *arguments):
+            calls.append(arguments)
+            return port.billm_layer(*arguments)
+
+    again = dataclasses.replace(
+        laboratory, port=Port(), results=open_results(laboratory.folder, study)
+    )
+    assert [point.stop for point in again.measure(SHOWN.jobs[:1]).points] == [1, 3]
+    assert len(calls) == 7
+
+
+def test_steps_are_counted_beforehand(laboratory):
+    steps = []
+    laboratory.step = steps.append
+    expected = laboratory.count_steps(load_model("tiny"), SHOWN.jobs)
+    laboratory.measure(SHOWN.jobs)
+    assert len(steps) == expected
+
+
+def test_another_study_is_refused_by_the_setting_that_differs(study, tmp_path):
+    open_results(tmp_path / "study", study)
+    other = dataclasses.replace(study, evaluation=dataclasses.replace(study.evaluation, length=99))
+    with pytest.raises(SubbitError, match="evaluation was started with length 20, not 99"):
+        open_results(tmp_path / "study", other)
+
+
+def test_other_content_and_damaged_results_are_refused(study, tmp_path):
+    (tmp_path / "mine").write_text("mine", encoding="utf-8")
+    with pytest.raises(SubbitError, match="holds something else than a study"):
+        open_results(tmp_path, study)
+    open_results(tmp_path / "study", study)
+    (tmp_path / "study" / RESULTS).write_text('{"study": {}}', encoding="utf-8")
+    with pytest.raises(SubbitError, match="no valid results"):
+        open_results(tmp_path / "study", study)
+
+
+@pytest.mark.parametrize("text", ["0", "31", "1,two", "", "1.5"])
+def test_prefix_lengths_that_are_none_are_refused(text):
+    with pytest.raises(ArgumentError, match="ks: expected"):
+        parse_counts(text, 30)
+
+
+def test_tables_hold_perplexities_bits_and_what_they_depend_on(laboratory):
+    results = laboratory.measure(SHOWN.jobs)
+    prefix, parts = prefix_table(results, SHOWN), part_table(results, SHOWN)
+    assert prefix.columns[1:3] == ("ppl k=1", "ppl k=3")
+    assert {"nominal", "payload", "artifact"} <= set(prefix.columns)
+    assert [row[0] for row in prefix.rows] == ["full precision", "billm:paper", "rtn:sign"]
+    assert {len(row) for row in prefix.rows} == {len(prefix.columns)}
+    assert parts.columns == ("part", "billm:paper", "rtn:sign")
+    assert [row[0] for row in parts.rows] == ["q", "down"]
+    for table in (prefix, parts):
+        text = table.to_markdown()
+        for words in (
+            "random float32",
+            "random bytes, 5 samples of 24 tokens, seed 1",
+            "random bytes, 3 windows of 20 tokens",
+            "nominal",
+            "payload",
+            "artifact",
+        ):
+            assert words in text  # fmt: skip
+
+
+@pytest.mark.parametrize(("ending", "magic"), [("png", b"\x89PNG"), ("svg", b"<?xml")])
+@pytest.mark.parametrize("parts", [(), ("q", "down")])
+def test_the_plot_is_written(laboratory, tmp_path, ending, magic, parts):
+    shown = dataclasses.replace(SHOWN, parts=parts)
+    results = laboratory.measure(shown.jobs)
+    path = tmp_path / f"plot.{ending}"
+    plot_study(results, shown, path)
+    assert path.read_bytes().startswith(magic)
+
+
+def test_results_are_json(laboratory):
+    laboratory.measure(SHOWN.jobs[:1])
+    content = json.loads((laboratory.folder / RESULTS).read_text(encoding="utf-8"))
+    assert content["points"][0]["label"] == "billm:paper"
+    assert isinstance(load_results(laboratory.folder), Results)
+
+
+def test_peak_memory_is_plausible():
+    assert 10 * 2**20 < peak_bytes() < 2**40

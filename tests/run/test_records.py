@@ -1,0 +1,261 @@
+"""Layer records: what is loaded is what was saved, and the files are as tight as counted."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from subbit.conformance.models.record_layout import RecordError, tensor_bits
+from subbit.conformance.models.records import load_records, save_records, write_atomically
+from subbit.reference.bits import payload_bits
+from subbit.reference.errors import ArgumentError
+from subbit.reference.layer import (
+    BinaryGroup,
+    Plane,
+    QuantizedBlock,
+    QuantizedLayer,
+    UniformGroup,
+)
+
+
+def _scale(rng, count):
+    values = rng.normal(size=count).astype(np.float16).astype(np.float64)
+    values[rng.random(count) < 0.1] = -0.0
+    return values
+
+
+def _plane(rng, mask, *, zeros, wide):
+    sign = rng.choice([-1, 1], size=mask.shape).astype(np.int8)
+    if zeros:
+        sign[rng.random(mask.shape) < 0.2] = 0
+    sign[~mask] = 0
+    return Plane(sign, _scale(rng, len(mask)), _scale(rng, mask.shape[1]) if wide else None)
+
+
+def _group(rng, name, mask):
+    if rng.random() < 0.3:
+        bits = int(rng.integers(1, 9))
+        codes = rng.integers(0, 2**bits, size=mask.shape).astype(np.uint8)
+        codes[~mask] = 0
+        zero = rng.integers(0, 2**bits, size=len(mask)).astype(np.float64)
+        return UniformGroup(name, mask, codes, _scale(rng, len(mask)), zero, bits)
+    planes = tuple(
+        _plane(rng, mask, zeros=rng.random() < 0.3, wide=rng.random() < 0.3)
+        for _ in range(rng.integers(0, 4))
+    )
+    return BinaryGroup(name, mask, planes, _scale(rng, len(mask)) if rng.random() < 0.5 else None)
+
+
+def _block(rng, rows, start, stop):
+    width, count = stop - start, int(rng.integers(1, 6))
+    owner = rng.integers(-1 if rng.random() < 0.4 else 0, count, size=(rows, width))
+    if rng.random() < 0.3:
+        owner[:, rng.random(width) < 0.5] = -1
+    salient = None
+    if rng.random() < 0.6:
+        salient = rng.random(width) < 0.3
+        owner[owner == count - 1] = count - 2  # -1, nobody, where there is one group
+        owner[:, salient] = count - 1
+    groups = tuple(_group(rng, f"group {g}", owner == g) for g in range(count))
+    return QuantizedBlock(start, stop, groups, salient)
+
+
+@st.composite
+def layers(draw):
+    """Any valid record: pruned entries, several orders, uniform codes, permuted columns."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    rows = draw(st.integers(1, 9))
+    stops = np.cumsum(draw(st.lists(st.integers(1, 12), min_size=1, max_size=4))).tolist()
+    blocks = tuple(
+        _block(rng, rows, start, stop) for start, stop in zip([0, *stops[:-1]], stops, strict=True)
+    )
+    order = rng.permutation(stops[-1]) if draw(st.booleans()) else None
+    return QuantizedLayer((rows, stops[-1]), blocks, order)
+
+
+def _canonical_group(group):
+    if isinstance(group, UniformGroup):
+        if group.mask.any():
+            return group
+        zero = np.zeros(len(group.mask))
+        return dataclasses.replace(group, scale=zero, zero=zero)
+    planes = []
+    for plane in group.planes:
+        sign = plane.sign.copy()
+        meant = plane.row_scale[:, None] != 0.0
+        if not (group.mask & (sign == 0) & meant).any():
+            sign[group.mask & (sign == 0)] = 1
+        planes.append(dataclasses.replace(plane, sign=sign))
+    group = dataclasses.replace(group, planes=tuple(planes))
+    if group.mask.any():
+        return group
+    zero = np.zeros(len(group.mask))
+    wide = [p.column_scale is not None for p in group.planes]
+    empty = tuple(
+        Plane(p.sign, zero, np.zeros(group.mask.shape[1]) if w else None)
+        for p, w in zip(group.planes, wide, strict=True)
+    )
+    return dataclasses.replace(group, planes=empty, mean=None if group.mean is None else zero)
+
+
+def canonical(layer):
+    """The layer without what no decoder can see."""
+    blocks = tuple(
+        dataclasses.replace(block, groups=tuple(map(_canonical_group, block.groups)))
+        for block in layer.blocks
+    )
+    return dataclasses.replace(layer, blocks=blocks)
+
+
+def assert_same(one, other):
+    """Compare two records field by field, bits of floats included."""
+    assert type(one) is type(other)
+    if dataclasses.is_dataclass(one):
+        for field in dataclasses.fields(one):
+            assert_same(getattr(one, field.name), getattr(other, field.name))
+    elif isinstance(one, tuple):
+        assert len(one) == len(other)
+        for a, b in zip(one, other, strict=True):
+            assert_same(a, b)
+    elif isinstance(one, np.ndarray):
+        assert one.dtype == other.dtype
+        assert one.shape == other.shape
+        assert one.tobytes() == other.tobytes()
+    else:
+        assert one == other
+
+
+@given(layer=layers())
+def test_a_loaded_record_is_the_saved_one(layer, tmp_path_factory):
+    path = tmp_path_factory.mktemp("records") / "block.safetensors"
+    size = save_records(path, {"a.b": layer}, about={"method": "any"})
+    records = load_records(path)
+    assert_same(records.layers["a.b"], canonical(layer))
+    assert records.layers["a.b"].decode().tobytes() == layer.decode().tobytes()
+    assert records.about == {"method": "any"}
+    assert records.file_bytes == size == path.stat().st_size
+    assert 8 * records.layer_bytes["a.b"] == sum(tensor_bits(layer).values())
+
+
+@given(layer=layers())
+def test_the_file_is_as_tight_as_the_payload_bits_say(layer):
+    counted = dataclasses.asdict(payload_bits(layer))
+    assert counted.pop("weights") == layer.shape[0] * layer.shape[1]
+    stored = tensor_bits(layer)
+    for part, bits in counted.items():
+        assert 0 <= stored.get(part, 0) - bits < 8, part
+
+
+@given(layer=layers(), position=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_a_damaged_file_is_refused(layer, position, bit, tmp_path_factory):
+    path = tmp_path_factory.mktemp("records") / "block.safetensors"
+    save_records(path, {"layer": layer})
+    data = bytearray(path.read_bytes())
+    data[int(position * len(data))] ^= 1 << bit
+    path.write_bytes(data)
+    with pytest.raises(RecordError, match=r"block\.safetensors: no valid layer records"):
+        load_records(path)
+
+
+@given(layer=layers(), keep=st.floats(0, 1, exclude_max=True))
+def test_a_truncated_file_is_refused(layer, keep, tmp_path_factory):
+    path = tmp_path_factory.mktemp("records") / "block.safetensors"
+    save_records(path, {"layer": layer})
+    data = path.read_bytes()
+    path.write_bytes(data[: int(keep * len(data))])
+    with pytest.raises(RecordError, match="no valid layer records"):
+        load_records(path)
+
+
+def _sign_layer(scale=1.0, sign=((1, -1),), mask=((True, True),)):
+    plane = Plane(np.array(sign, dtype=np.int8), np.array([scale]))
+    group = BinaryGroup("all", np.array(mask), (plane,))
+    return QuantizedLayer((1, 2), (QuantizedBlock(0, 2, (group,)),))
+
+
+def test_a_scale_that_the_type_does_not_hold_is_refused(tmp_path):
+    path = tmp_path / "block.safetensors"
+    layer = _sign_layer(0.1)
+    with pytest.raises(ArgumentError, match="scales that float16 holds exactly"):
+        save_records(path, {"layer": layer})
+    with pytest.raises(ArgumentError, match="scales that float16 holds exactly"):
+        save_records(path, {"layer": _sign_layer(1e6)})
+    assert list(tmp_path.iterdir()) == []
+    save_records(path, {"layer": layer}, scales="float64")
+    assert_same(load_records(path).layers["layer"], layer)
+    rounded = layer.with_scales("float16")
+    save_records(path, {"layer": rounded})
+    assert_same(load_records(path).layers["layer"], rounded)
+
+
+def test_the_third_level_of_the_released_sign_survives_and_costs_its_bitmap():
+    assert tensor_bits(_sign_layer()) == {"signs": 8, "scales": 16}
+    assert tensor_bits(_sign_layer(sign=((0, -1),))) == {
+        "signs": 8,
+        "zero_signs": 8,
+        "scales": 16,
+    }
+
+
+@pytest.mark.parametrize(
+    ("layer", "complaint"),
+    [
+        (_sign_layer(mask=((True, False),)), "0 outside their mask"),
+        (
+            QuantizedLayer((1, 2), (QuantizedBlock(0, 2, _sign_layer().blocks[0].groups * 2),)),
+            "disjoint masks",
+        ),
+        (
+            QuantizedLayer(
+                (1, 1),
+                (
+                    QuantizedBlock(
+                        0,
+                        1,
+                        (
+                            UniformGroup(
+                                "all",
+                                np.ones((1, 1), dtype=bool),
+                                np.ones((1, 1), dtype=np.uint8),
+                                np.ones(1),
+                                np.array([4.0]),
+                                2,
+                            ),
+                        ),
+                    ),
+                ),
+            ),
+            "zero points from 0 to 3",
+        ),
+    ],
+)
+def test_a_record_that_is_no_valid_one_is_not_written(layer, complaint, tmp_path):
+    with pytest.raises(ArgumentError, match=complaint):
+        save_records(tmp_path / "x", {"layer": layer})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_files_are_refused(tmp_path):
+    path = tmp_path / "other"
+    path.write_bytes(b"")
+    with pytest.raises(RecordError):
+        load_records(path)
+    with pytest.raises(ArgumentError, match="scales"):
+        save_records(path, {}, scales="float8")
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch):
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+
+    def full(_descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("subbit.conformance.models.records.os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
