@@ -32,9 +32,9 @@ References
 N. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., sections 2.2, 3.1, 4.2.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -44,11 +44,14 @@ from .notation import AnyArray, Array, Mask
 
 REFERENCE_ROUNDOFF = 2.0**-53
 TYPES = ("float16", "float32", "float64")
+Kind: TypeAlias = Literal["row", "column", "objective", "library", "product", "any"]
 
 
 def _gamma(depth: npt.ArrayLike, unit_roundoff: float) -> Array:
     product = np.asarray(depth, dtype=np.float64) * unit_roundoff
-    return np.where(product < 1.0, product / np.maximum(1.0 - product, np.finfo(float).tiny), np.inf)
+    return np.where(
+        product < 1.0, product / np.maximum(1.0 - product, np.finfo(float).tiny), np.inf
+    )
 
 
 @dataclass(frozen=True)
@@ -61,28 +64,30 @@ class Arithmetic:
         Its floating-point type. Operations are correctly rounded; results below the
         smallest normal number may be flushed to zero.
     lanes : int, default 1
-        How it adds: T lanes take every T-th term, a tree adds the lanes. Sums over a
-        whole matrix are of that shape either at once or first within the rows and then
-        over them.
-    product_lanes : int, default 1
-        The same for matrix products, which come from a library whose order is seldom
-        known; 1 covers every order.
+        How it adds where `depths` does not say: T lanes take every T-th term, a tree adds
+        the lanes. Sums over a whole matrix are of that shape either at once or first
+        within the rows and then over them. One lane is a straight sum.
+    depths : mapping of str to callable, optional
+        Depth for a number of terms, of sums along a ``"row"``, down a ``"column"``, over
+        the rows of a search's ``"objective"``, and of a library's ``"product"`` or sum.
+        Where a product's is not declared, every order is allowed.
 
     Examples
     --------
     >>> port = Arithmetic("float32", lanes=32)
-    >>> int(port.depth(128)), int(port.depth(3)), int(Arithmetic().depth(128))
+    >>> int(port.depth("row", 128)), int(port.depth("row", 3)), int(port.depth("product", 128))
     (9, 2, 127)
     """
 
     dtype: str = "float64"
     lanes: int = 1
-    product_lanes: int = 1
+    depths: Mapping[str, Callable[[int], int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_choice("dtype", self.dtype, TYPES)
         check_count("lanes", self.lanes)
-        check_count("product_lanes", self.product_lanes)
+        for kind in self.depths:
+            check_choice("depths", kind, ("row", "column", "objective", "product"))
 
     @classmethod
     def of(cls, capabilities: Mapping[str, Any] | None = None) -> "Arithmetic":
@@ -91,7 +96,8 @@ class Arithmetic:
         Parameters
         ----------
         capabilities : mapping, optional
-            The port's ``CAPABILITIES``; keys that are not about arithmetic do not matter.
+            The port's ``CAPABILITIES``, with the keys ``"dtype"``, ``"lanes"`` and
+            ``"depth"``; others are not about arithmetic.
 
         Returns
         -------
@@ -103,8 +109,10 @@ class Arithmetic:
         ArgumentError
             If a declared value is none that exists.
         """
-        known = {"dtype", "lanes", "product_lanes"}
-        return cls(**{key: value for key, value in (capabilities or {}).items() if key in known})
+        declared = capabilities or {}
+        return cls(
+            declared.get("dtype", "float64"), declared.get("lanes", 1), declared.get("depth", {})
+        )
 
     @property
     def unit_roundoff(self) -> float:
@@ -121,31 +129,34 @@ class Arithmetic:
         """Largest number."""
         return float(np.finfo(self.dtype).max)
 
-    def depth(
-        self, terms: npt.ArrayLike, length: int | None = None, *, lanes: int | None = None
-    ) -> Array:
+    def depth(self, kind: Kind, terms: npt.ArrayLike, length: int | None = None) -> Array:
         """Additions that one term of a sum passes through.
 
         Parameters
         ----------
+        kind : {"row", "column", "objective", "library", "product", "any"}
+            What is summed: as in `depths`, a sum or a product by a library, or something
+            whose order is nobody's to say.
         terms : array_like of int, any shape
             Numbers of terms that are not masked out.
         length : int, optional
-            Number of places that the lanes run over; `terms` by default.
-        lanes : int, optional
-            The lanes, as declared by default.
+            Number of places that the sum runs over; `terms` by default.
 
         Returns
         -------
         ndarray of float64, shape of `terms`
-            ``min(c - 1, ⌈k / T⌉ + ⌈log2 T⌉)``: no order of c terms is deeper than c - 1,
-            since adding a zero is exact.
+            The declared depth, else ``⌈k / T⌉ + ⌈log2 T⌉``, and never more than c - 1: no
+            order of c terms is deeper, since adding a zero is exact.
         """
         count = np.asarray(terms, dtype=np.float64)
-        width = self.lanes if lanes is None else lanes
-        places = count if length is None else np.float64(length)
-        shaped = np.ceil(places / width) + float(np.ceil(np.log2(width)))
-        return np.maximum(np.minimum(count - 1.0, count if width == 1 else shaped), 0.0)
+        places = int(count) if length is None else length
+        most = np.maximum(count - 1.0, 0.0)
+        declared = self.depths.get("product" if kind == "library" else kind)
+        if declared is not None:
+            return np.minimum(most, float(declared(places)))
+        if kind in {"product", "any"} or self.lanes == 1:
+            return most
+        return np.minimum(most, -(-places // self.lanes) + float(np.ceil(np.log2(self.lanes))))
 
     def gamma(self, depth: npt.ArrayLike, reference: npt.ArrayLike | None = None) -> Array:
         """Relative error of several roundings in a row, the reference's added.
@@ -164,6 +175,55 @@ class Arithmetic:
         """
         own = _gamma(depth, self.unit_roundoff)
         return own + _gamma(depth if reference is None else reference, REFERENCE_ROUNDOFF)
+
+    def checked(
+        self,
+        argument: str,
+        value: "npt.ArrayLike | Rounded",
+        *,
+        shape: tuple[int | None, ...] = (None, None),
+    ) -> "Rounded":
+        """Input of a port whose shape is known; see :meth:`read`.
+
+        Parameters
+        ----------
+        argument : str
+            Name to put in an error.
+        value : array_like of float64 or Rounded, shape `shape`
+            The input.
+        shape : tuple of int or None, default (None, None)
+            Wanted lengths; None stands for any.
+
+        Returns
+        -------
+        Rounded
+            The values with the error of their conversion.
+
+        Raises
+        ------
+        ArgumentError
+            If the shape differs or a number is not finite.
+        """
+        if isinstance(value, Rounded):
+            check_matrix(argument, value.value, shape=shape)
+            return value
+        return self.read(check_matrix(argument, value, shape=shape))
+
+    def exactly(self, values: npt.ArrayLike) -> "Rounded":
+        """Numbers that every port holds, such as counts.
+
+        Parameters
+        ----------
+        values : array_like of float64, any shape
+            The numbers.
+
+        Returns
+        -------
+        Rounded
+            The numbers, with no error.
+        """
+        numbers = np.asarray(values, dtype=np.float64)
+        return Rounded(numbers, np.zeros(numbers.shape), self)
 
     def read(self, values: "npt.ArrayLike | Rounded") -> "Rounded":
         """Input of a port, converted to its type.
@@ -185,6 +245,7 @@ class Arithmetic:
         with np.errstate(over="ignore", under="ignore"):
             converted = given.astype(self.dtype).astype(np.float64)
         converted = np.where(np.abs(converted) < self.tiny, 0.0, converted)
+        # Eq. (B1), subbit:  e = |fl(x) − x|, 0 where the port's type holds x
         return Rounded(given, np.abs(given - converted), self)
 
 
@@ -235,35 +296,36 @@ class Rounded:
         return Rounded(self.value[index], self.error[index], self.arithmetic)
 
     def __add__(self, other: "Rounded") -> "Rounded":
-        # Eq. (B1), subbit:  |(x̂ ⊕ ŷ) − (x + y)| ≤ e_x + e_y + γ_1 (|x + y| + e_x + e_y) + t
-        return self._rounded(self.value + other.value, self.error + other.error)
+        # Eq. (B2), subbit:  |(x̂ ⊕ ŷ) − (x + y)| ≤ e_x + e_y + γ_1 (|x + y| + e_x + e_y) + t
+        return _rounded(self.value + other.value, self.error + other.error, self.arithmetic)
 
     def __sub__(self, other: "Rounded") -> "Rounded":
         return self + other.flip(-1)
 
     def __mul__(self, other: "Rounded") -> "Rounded":
-        # Eq. (B2), subbit:  |(x̂ ⊗ ŷ) − x y| ≤ e + γ_1 (|x y| + e) + t,  e = |x| e_y + a_y e_x
+        # Eq. (B3), subbit:  |(x̂ ⊗ ŷ) − x y| ≤ e + γ_1 (|x y| + e) + t,  e = |x| e_y + a_y e_x
         carried = np.abs(self.value) * other.error + self.error * other.reach
-        return self._rounded(self.value * other.value, carried)
+        return _rounded(self.value * other.value, carried, self.arithmetic)
 
     def __truediv__(self, other: "Rounded") -> "Rounded":
+        # carried: e = (e_x + |x/y| e_y) / (|y| − e_y)
         with np.errstate(divide="ignore", invalid="ignore"):
             value = self.value / other.value
             left = np.maximum(np.abs(other.value) - other.error, 0.0)
             carried = (self.error + np.abs(value) * other.error) / left
-        # Eq. (B3), subbit:  |(x̂ ⊘ ŷ) − x / y| ≤ e + γ_2 (|x / y| + e) + t,  e = (e_x + |x/y| e_y) / (|y| − e_y)
-        return self._rounded(value, carried, roundings=2)
+        # Eq. (B4), subbit:  |(x̂ ⊘ ŷ) − x / y| ≤ e + γ_2 (|x / y| + e) + t
+        return _rounded(value, carried, self.arithmetic, roundings=2)
 
     def __matmul__(self, other: "Rounded") -> "Rounded":
         length = self.shape[-1]
-        lanes = self.arithmetic.product_lanes
-        gamma = self.arithmetic.gamma(self.arithmetic.depth(length, lanes=lanes) + 1, length)
+        gamma = self.arithmetic.gamma(self.arithmetic.depth("product", length) + 1, length)
         with np.errstate(invalid="ignore", over="ignore"):
             reach = self.reach @ other.reach
             carried = np.abs(self.value) @ other.error + self.error @ other.reach
-        # Eq. (B4), subbit:  |Σ x̂ ŷ − Σ x y| ≤ Σ(|x| e_y + a_y e_x) + γ_{p+1} Σ a_x a_y + 2 k t
+        # Eq. (B5), subbit:  |Σ x̂ ŷ − Σ x y| ≤ Σ(|x| e_y + a_y e_x) + γ_{p+1} Σ a_x a_y + 2 k t
         flushed = np.where(reach > 0.0, 2 * length * self.arithmetic.tiny, 0.0)
-        return self._bounded(self.value @ other.value, carried + gamma * reach + flushed, reach)
+        error = carried + gamma * reach + flushed
+        return _bounded(self.value @ other.value, error, reach, self.arithmetic)
 
     def flip(self, signs: npt.ArrayLike) -> "Rounded":
         """Product with signs, powers of two or zero, which is exact.
@@ -306,6 +368,21 @@ class Rounded:
         """
         return Rounded(self.value, self.error + np.asarray(extra, np.float64), self.arithmetic)
 
+    def or_else(self, other: "Rounded") -> "Rounded":
+        """Allow another way to the same values.
+
+        Parameters
+        ----------
+        other : Rounded, shape of the values
+            What the other way leads to.
+
+        Returns
+        -------
+        Rounded
+            The values with the larger of the errors.
+        """
+        return Rounded(self.value, np.maximum(self.error, other.error), self.arithmetic)
+
     def keep(self, mask: Mask) -> "Rounded":
         """Zero outside a mask, exactly.
 
@@ -319,108 +396,79 @@ class Rounded:
         Rounded
             The values under the mask.
         """
-        return Rounded(np.where(mask, self.value, 0.0), np.where(mask, self.error, 0.0), self.arithmetic)
+        return Rounded(
+            np.where(mask, self.value, 0.0), np.where(mask, self.error, 0.0), self.arithmetic
+        )
 
-    def sum(self, axis: int = -1, mask: AnyArray | None = None, *, straight: bool = False) -> "Rounded":
-        """Sums along one axis, in the order that the port declares.
+    def sum(self, kind: Kind, mask: Mask | None = None) -> "Rounded":
+        """Sums in the order that the port declares.
 
         Parameters
         ----------
-        axis : int, default -1
-            The axis.
+        kind : {"row", "column", "library", "any"}
+            What is summed; rows along the last axis, all others along the first.
         mask : ndarray of bool, shape of the values, optional
             The terms; all by default.
-        straight : bool, default False
-            Allow every order instead.
 
         Returns
         -------
         Rounded
             The sums.
         """
+        axis = -1 if kind == "row" else 0
         terms = self if mask is None else self.keep(mask)
-        length = self.shape[axis]
-        count = np.sum(np.ones(self.shape, np.bool_) if mask is None else mask, axis=axis)
-        depth = self.arithmetic.depth(count, length, lanes=1 if straight else None)
-        return terms._summed(axis, count, depth)
+        count = np.asarray(self.shape[axis] if mask is None else np.sum(mask, axis=axis))
+        return _summed(terms, axis, count, self.arithmetic.depth(kind, count, self.shape[axis]))
 
-    def total(self) -> "Rounded":
+    def total(self, kind: Kind = "library") -> "Rounded":
         """Sum of a whole matrix.
+
+        Parameters
+        ----------
+        kind : {"library", "objective"}, default "library"
+            Who adds.
 
         Returns
         -------
         Rounded
             The sum, without an axis.
         """
-        rows, columns = self.shape
-        of = self.arithmetic.depth
-        depth = np.maximum(of(self.value.size), of(rows) + of(columns))
-        return self._summed(None, np.asarray(self.value.size), depth)
+        (rows, columns), of = self.shape, self.arithmetic.depth
+        nested = of("row", columns) + of("objective", rows)
+        at_once = of(kind, self.value.size)
+        if kind == "objective" and "objective" in self.arithmetic.depths:
+            at_once = nested
+        depth = np.minimum(np.maximum(at_once, nested), max(self.value.size - 1, 0))
+        return _summed(self, None, np.asarray(self.value.size), depth)
 
-    def _summed(self, axis: int | None, count: AnyArray, depth: Array) -> "Rounded":
-        reach = np.sum(self.reach, axis=axis)
-        others = np.maximum(count - 1, 0)
-        gamma = self.arithmetic.gamma(depth, others)
-        # Eq. (B5), subbit:  |Σ x̂ − Σ x| ≤ Σ e + γ_p Σ a + (c − 1) t
-        with np.errstate(invalid="ignore"):
-            error = np.sum(self.error, axis=axis) + gamma * reach
-        flushed = np.where(reach > 0.0, others * self.arithmetic.tiny, 0.0)
-        return self._bounded(np.sum(self.value, axis=axis), error + flushed, reach)
 
-    def _rounded(self, value: Array, carried: Array, *, roundings: int = 1) -> "Rounded":
-        gamma = self.arithmetic.gamma(roundings)
-        with np.errstate(invalid="ignore", over="ignore"):
-            error = carried + gamma * (np.abs(value) + carried) + self.arithmetic.tiny
-        # From exact operands a zero is exact.
-        return self._bounded(value, np.where((value == 0.0) & (carried == 0.0), 0.0, error))
+def _rounded(
+    value: Array, carried: Array, arithmetic: Arithmetic, *, roundings: int = 1
+) -> Rounded:
+    gamma = arithmetic.gamma(roundings)
+    with np.errstate(invalid="ignore", over="ignore"):
+        error = carried + gamma * (np.abs(value) + carried) + arithmetic.tiny
+    # From exact operands a zero is exact.
+    error = np.where((value == 0.0) & (carried == 0.0), 0.0, error)
+    return _bounded(value, error, np.abs(value), arithmetic)
 
-    def _bounded(self, value: Array, error: Array, reach: Array | None = None) -> "Rounded":
-        met = np.abs(value) + error if reach is None else reach + error
-        # Also where a comparison with NaN fails.
-        unbounded = ~(met <= self.arithmetic.largest)
-        return Rounded(np.asarray(value), np.where(unbounded, np.inf, error), self.arithmetic)
+
+def _summed(terms: Rounded, axis: int | None, count: AnyArray, depth: Array) -> Rounded:
+    reach = np.asarray(np.sum(terms.reach, axis=axis))
+    others = np.maximum(count - 1, 0)
+    gamma = terms.arithmetic.gamma(depth, others)
+    # Eq. (B6), subbit:  |Σ x̂ − Σ x| ≤ Σ e + γ_p Σ a + (c − 1) t
+    with np.errstate(invalid="ignore"):
+        error = np.sum(terms.error, axis=axis) + gamma * reach
+    flushed = np.where(reach > 0.0, others * terms.arithmetic.tiny, 0.0)
+    value = np.asarray(np.sum(terms.value, axis=axis))
+    return _bounded(value, error + flushed, reach, terms.arithmetic)
+
+
+def _bounded(value: Array, error: Array, reach: Array, arithmetic: Arithmetic) -> Rounded:
+    # Not "greater", so that NaN counts as well.
+    unbounded = ~(reach + error <= arithmetic.largest)
+    return Rounded(value, np.where(unbounded, np.inf, error), arithmetic)
 
 
 Input: TypeAlias = npt.ArrayLike | Rounded
-
-
-def read(
-    arithmetic: Arithmetic,
-    argument: str,
-    value: Input,
-    *,
-    shape: tuple[int | None, ...] = (None, None),
-) -> Rounded:
-    """Check an input and convert it to the port's type.
-
-    Parameters
-    ----------
-    arithmetic : Arithmetic
-        How the port computes.
-    argument : str
-        Name to put in an error.
-    value : array_like of float64 or Rounded, shape `shape`
-        The input; a Rounded array comes back as it is.
-    shape : tuple of int or None, default (None, None)
-        Wanted lengths; None stands for any.
-
-    Returns
-    -------
-    Rounded
-        The input.
-
-    Raises
-    ------
-    ArgumentError
-        If the shape differs or a number is not finite.
-
-    Examples
-    --------
-    >>> float(read(Arithmetic("float32"), "W", [[0.5, 0.1]]).error[0, 0])
-    0.0
-    """
-    if isinstance(value, Rounded):
-        check_matrix(argument, value.value, shape=shape)
-        return value
-    # Eq. (B6), subbit:  e = |fl(x) − x|, 0 where the port's type holds x
-    return arithmetic.read(check_matrix(argument, value, shape=shape))

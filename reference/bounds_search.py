@@ -1,0 +1,334 @@
+"""Bounds of searches
+==================
+
+How far a right port's objectives may lie from the reference's, and which choices rounding
+may make of them. What is returned is as in ``bounds``.
+
+========== ========= ===============================================================
+symbol     shape     meaning
+========== ========= ===============================================================
+``r``      (n, k)    what no order of binarization has represented
+``d``      (n, k)    distance of what is binarized from its mean, off by ``e_d``
+``J``      (n,)      energy of the rows in which rounding decides
+========== ========= ===============================================================
+
+An objective is a sum of squares ``Σ r²``, and it depends on decisions. Where rounding may
+take one of them otherwise, either
+
+* the objective does not notice: whatever the sign of d, what is left has the magnitude
+  ``||d| - α|``, and magnitudes are all that later orders and squares see; or
+* it jumps: a sign 0 that becomes ±1, a sign whose change moves the next order's mean, an
+  entry at the threshold that changes its group. Both values then lie between 0 and the
+  row's energy before that decision, because no order raises the error; so that energy is
+  the bound.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from .bounds import residual_binarize_bound
+from .errors import check_mask, check_matrix
+from .notation import Array, Mask, SignOfZero
+from .rounding import Arithmetic, Input, Rounded
+
+
+def _group_remainder(
+    values: Rounded, mask: Mask, order: int, *, center: bool, sign_zero: SignOfZero
+) -> tuple[Rounded, Array]:
+    """What is left of a group, and the energy of rows whose objective may jump."""
+    bound = residual_binarize_bound(
+        values,
+        mask,
+        order=order,
+        center=center,
+        sign_zero=sign_zero,
+        arithmetic=values.arithmetic,
+    )
+    jump = np.zeros(len(mask))
+    for distance in bound.distances if sign_zero == 0 else bound.distances[: -1 if center else 0]:
+        near = mask & (np.abs(distance.value) <= distance.error) & (distance.error > 0.0)
+        energy = np.sum(np.where(mask, distance.reach**2, 0.0), axis=1)
+        jump = np.where(near.any(axis=1) & (jump == 0.0), energy, jump)
+    return bound.remainder.keep(mask), jump
+
+
+def _search(parts: list[tuple[Rounded, Array]], arithmetic: Arithmetic) -> Rounded:
+    """Objective of disjoint groups: squares, their sum, and the jumps."""
+    remainder, jump = parts[0]
+    for other, more in parts[1:]:
+        remainder = Rounded(
+            remainder.value + other.value, remainder.error + other.error, arithmetic
+        )
+        jump = jump + more
+    squares = (remainder * remainder).total("objective")
+    extra = np.sum(jump) * (1.0 + arithmetic.gamma(remainder.value.size + 8))
+    return squares.widen(extra + arithmetic.gamma(1) * squares.reach)
+
+
+def _running_allowance(values: Rounded, mask: Mask) -> Array:
+    arithmetic = values.arithmetic
+    used = np.where(mask, values.reach, 0.0)
+    k, energy = used.shape[1], np.sum(used**2)
+    products = np.sum(np.max(used, axis=1) * np.sum(used, axis=1))
+    # Eq. (B22), subbit:  |Δθ²| ≤ 2 γ_{k+8} Σ_i (8 Σ_j x² + 32 max_j |x| Σ_j |x|)
+    allowed = 2.0 * arithmetic.gamma(k + len(used) + 8) * (8.0 * energy + 32.0 * products)
+    return np.asarray(allowed + 64 * used.size * arithmetic.tiny)
+
+
+def _stack(objectives: list[Rounded], extra: Array | float, arithmetic: Arithmetic) -> Rounded:
+    return Rounded(
+        np.array([o.value for o in objectives], dtype=np.float64),
+        np.array([o.error + extra for o in objectives], dtype=np.float64),
+        arithmetic,
+    )
+
+
+def salient_search_bound(
+    target: Input,
+    ranking: npt.ArrayLike,
+    counts: npt.ArrayLike,
+    *,
+    orders: tuple[int, int] = (1, 1),
+    center: bool = False,
+    sign_zero: SignOfZero = 1,
+    running: bool = False,
+    arithmetic: Arithmetic,
+) -> Rounded:
+    """Bounds of the objectives of :func:`~subbit.reference.split.salient_search`.
+
+    Parameters
+    ----------
+    target : array_like of float64 or Rounded, shape (n, k)
+        What errors are measured on.
+    ranking, counts, orders, center, sign_zero
+        As in :func:`~subbit.reference.split.salient_search_direct`.
+    running : bool, default False
+        Allow the port to form the objectives from running sums.
+    arithmetic : Arithmetic
+        How the port computes.
+
+    Returns
+    -------
+    Rounded
+        Objectives of all counts as the equation reads, shape (c,).
+
+    Notes
+    -----
+    1. Each group leaves ``r = x - q``, off by ``e_r``, as in
+       :func:`~subbit.reference.bounds.residual_binarize_bound`.
+    2. The objective is off by ``Σ (2 |r| e_r + e_r²) + γ_{p+2} Σ r²``, and by the energy J
+       of the rows in which rounding decides.
+    3. Running sums of a row lose ``γ_k`` of the whole row, not of the group, and squared
+       scales are taken from squared sums: ``|c α² - ĉα²| <= 2 α |δA|`` with ``α <= max|x|``
+       and ``|δA| <= 12 γ Σ|x|``. So they add ``γ (8 Σ x² + 32 max|x| Σ|x|)`` for each group.
+
+    Examples
+    --------
+    >>> from subbit.reference.rounding import Arithmetic
+    >>> bound = salient_search_bound([[9.0, 1.0]], [0, 1], [1], arithmetic=Arithmetic("float32"))
+    >>> bound.value, bound.error < 1e-10
+    (array([0.]), array([ True]))
+    """
+    values = arithmetic.checked("target", target)
+    order = np.asarray(ranking, dtype=np.intp)
+    objectives = []
+    for s in np.asarray(counts, dtype=np.intp):
+        parts = []
+        for columns, depth in ((order[:s], orders[0]), (order[s:], orders[1])):
+            mask = np.zeros(values.shape, dtype=np.bool_)
+            mask[:, columns] = True
+            parts.append(_group_remainder(values, mask, depth, center=center, sign_zero=sign_zero))
+        # Eq. (B23), subbit:  |θ̂² − θ²| ≤ Σ (2 |r| e_r + e_r²) + γ_{p+2} Σ r² + Σ J
+        objectives.append(_search(parts, arithmetic))
+    used = np.isin(np.arange(values.shape[1]), order)
+    extra = _running_allowance(values, np.broadcast_to(used, values.shape)) if running else 0.0
+    return _stack(objectives, extra, arithmetic)
+
+
+def bell_split_search_bound(
+    target: Input,
+    columns: npt.ArrayLike,
+    thresholds: npt.ArrayLike,
+    *,
+    key: Input | None = None,
+    center: bool = False,
+    sign_zero: SignOfZero = 1,
+    closed: bool = True,
+    running: bool = False,
+    arithmetic: Arithmetic,
+) -> Rounded:
+    """Bounds of the objectives of :func:`~subbit.reference.split.bell_split_search`.
+
+    Parameters
+    ----------
+    target : array_like of float64 or Rounded, shape (n, k)
+        What errors are measured on.
+    columns, thresholds
+        As in :func:`~subbit.reference.split.bell_split_search_direct`.
+    key : array_like of float64 or Rounded, shape (n, k), optional
+        What is cut; ``|target|`` by default.
+    center, sign_zero, closed
+        As in :func:`~subbit.reference.split.bell_split_search_direct`.
+    running : bool, default False
+        Allow the port to form the objectives from running sums.
+    arithmetic : Arithmetic
+        How the port computes.
+
+    Returns
+    -------
+    Rounded
+        Objectives of all thresholds as the equation reads, shape (c,).
+
+    Notes
+    -----
+    As in :func:`salient_search_bound`. In a row where an entry lies so near the threshold
+    that its conversion, or the threshold's, may carry it over, the objective may be
+    anything between 0 and the row's energy.
+
+    Examples
+    --------
+    >>> from subbit.reference.rounding import Arithmetic
+    >>> W, port = [[1.0, -1.0, 5.0]], Arithmetic("float32")
+    >>> bound = bell_split_search_bound(W, [True] * 3, [2.0, 6.0], arithmetic=port)
+    >>> bound.error < 1e-4
+    array([ True,  True])
+    """
+    values = arithmetic.checked("target", target)
+    part = check_mask("columns", columns, values.shape[1:])
+    used = np.broadcast_to(part, values.shape)
+    keys = values.absolute() if key is None else arithmetic.checked("key", key, shape=values.shape)
+    cuts = arithmetic.read(check_matrix("thresholds", thresholds, shape=(None,)))
+    energy = np.sum(np.where(used, values.reach**2, 0.0), axis=1)
+    objectives = []
+    for p, e_p in zip(cuts.value, cuts.error, strict=True):
+        below = keys.value <= p if closed else keys.value < p
+        allowed = keys.error + e_p
+        carried = used & (np.abs(keys.value - p) <= allowed) & (allowed > 0.0)
+        jump = np.where(carried.any(axis=1), energy, 0.0)
+        groups = [
+            _group_remainder(values, mask, 1, center=center, sign_zero=sign_zero)
+            for mask in (used & below, used & ~below)
+        ]
+        # Eq. (B24), subbit:  |θ̂²(p) − θ²(p)| ≤ Σ (2 |r| e_r + e_r²) + γ_{p+2} Σ r² + Σ J
+        groups[0] = (groups[0][0], groups[0][1] + jump)
+        objectives.append(_search(groups, arithmetic))
+    extra = _running_allowance(values, used) if running else 0.0
+    return _stack(objectives, extra, arithmetic)
+
+
+def choice_margin(objectives: Rounded, choice: int) -> Rounded:
+    """Margin of the candidate that a port chose.
+
+    Parameters
+    ----------
+    objectives : Rounded
+        Objectives of all candidates, shape (c,).
+    choice : int
+        Position of the port's candidate.
+
+    Returns
+    -------
+    Rounded
+        How much its objective lies above another one, without an axis, and the errors of
+        both; of all others that with the largest ratio.
+
+    Notes
+    -----
+    The port's objectives say ``ô_c <= ô_b`` for every b; hence ``o_c - o_b <= e_c + e_b``.
+    So the port reaches the least objective to within the errors of the two, and it makes
+    the reference's choice wherever that leads by more.
+
+    Examples
+    --------
+    >>> from subbit.reference.rounding import Arithmetic
+    >>> objectives = Arithmetic("float32").read([2.0, 1.0, 1.0])
+    >>> float(choice_margin(objectives, 0).value), float(choice_margin(objectives, 2).value)
+    (1.0, 0.0)
+    """
+    # Eq. (B25), subbit:  c chosen  ⇒  o_c − o_b ≤ e_c + e_b for every b
+    excess = np.maximum(objectives.value[choice] - objectives.value, 0.0)
+    allowed = objectives.error[choice] + objectives.error
+    return _worst(excess, allowed, objectives.arithmetic)
+
+
+def column_saliency_bound(S: Input, *, arithmetic: Arithmetic) -> Rounded:
+    """Bound of :func:`~subbit.reference.saliency.column_saliency`.
+
+    Parameters
+    ----------
+    S : array_like of float64 or Rounded, shape (n, k)
+        Scores.
+    arithmetic : Arithmetic
+        How the port computes.
+
+    Returns
+    -------
+    Rounded
+        Column scores, shape (k,).
+
+    Notes
+    -----
+    A sum of n magnitudes: ``Σ e_s + γ_p Σ|s|``, relative to the score itself ``γ_p``.
+
+    Examples
+    --------
+    >>> from subbit.reference.rounding import Arithmetic
+    >>> column_saliency_bound([[1.0], [-2.0]], arithmetic=Arithmetic("float32")).value
+    array([3.])
+    """
+    # Eq. (B26), subbit:  |ĉ − c| ≤ Σ e_s + γ_p Σ|s|
+    return arithmetic.checked("S", S).absolute().sum("column")
+
+
+def rank_columns_margin(
+    scores: Input, ranking: npt.ArrayLike, *, arithmetic: Arithmetic
+) -> Rounded:
+    """Margin of a port's ranking of columns.
+
+    Parameters
+    ----------
+    scores : array_like of float64 or Rounded, shape (k,)
+        Column scores.
+    ranking : array_like of int, shape (a,)
+        The port's ranking.
+    arithmetic : Arithmetic
+        How the port computes.
+
+    Returns
+    -------
+    Rounded
+        For each place how much smaller its score is than a later one, shape (a,), and
+        the errors of both; 0 where none is larger. The pair is the worst one.
+
+    Notes
+    -----
+    The port puts i before j, so ``ŝ_i >= ŝ_j``; hence ``s_j - s_i <= e_i + e_j``. Scores
+    that are equal and exact must stand in the order of the columns: infinity if not.
+
+    Examples
+    --------
+    >>> from subbit.reference.rounding import Arithmetic
+    >>> scores, port = [1.0, 1.0 + 1e-9, 3.0], Arithmetic("float32")
+    >>> margin = rank_columns_margin(scores, [2, 0, 1], arithmetic=port)
+    >>> bool((margin.value <= margin.error).all())
+    True
+    """
+    given = arithmetic.checked("scores", scores, shape=(None,))
+    order = np.asarray(ranking, dtype=np.intp)
+    s, e = given.value[order], given.error[order]
+    later = np.triu(np.ones((len(s),) * 2, dtype=np.bool_), 1)
+    excess, allowed = s[None] - s[:, None], e[None] + e[:, None]
+    tied = (excess == 0.0) & (allowed == 0.0) & (order[None] < order[:, None])
+    # Eq. (B27), subbit:  i before j  ⇒  s_j − s_i ≤ e_i + e_j
+    excess = np.where(later, np.where(tied, np.inf, np.maximum(excess, 0.0)), 0.0)
+    return _worst(excess, allowed, arithmetic)
+
+
+def _worst(excess: Array, allowed: Array, arithmetic: Arithmetic) -> Rounded:
+    """Of the last axis the pair with the largest ratio of excess and allowance."""
+    ratio = np.where(excess > 0.0, np.inf, 0.0)
+    sound = (excess > 0.0) & (excess < np.inf) & (allowed > 0.0)
+    np.divide(excess, allowed, out=ratio, where=sound)
+    worst = np.argmax(ratio, axis=-1)[..., None]
+    value, error = (np.take_along_axis(x, worst, axis=-1)[..., 0] for x in (excess, allowed))
+    return Rounded(value, error, arithmetic)
