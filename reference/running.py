@@ -72,6 +72,9 @@ def prefix_errors(
     for start in range(0, len(X), ROWS):
         # (n, k) -> (k, n): a group is then contiguous, and sums run over whole rows of memory
         Y = np.ascontiguousarray(X[start : start + ROWS].T)
+        if center:
+            # A mean far from zero would drown the variance, see _SortedRows.
+            Y = Y - Y[len(Y) // 2]
         if order == 1 and not center:
             errors += _mean_free_prefixes(Y, counts, sign_zero)
         else:
