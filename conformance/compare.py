@@ -1,0 +1,175 @@
+"""Comparison rules
+================
+
+Each rule returns error ÷ bound: at most 1 is agreement, 0 is equality, and whatever
+cannot be compared (another shape, a NaN) is infinitely far away.
+
+========================== ====================================================
+:func:`exact`              bit for bit
+:func:`bound`              continuous values, against a derived rounding bound
+:func:`decision`           signs, masks and choices, against their margin
+:func:`objective`          a choice by what it reaches, against a slack
+========================== ====================================================
+
+One sign that flips where a weight equals its mean to the last bit makes two right
+answers look wholly different, so a plain ``allclose`` of the end result would either
+refuse right ports or accept wrong ones.
+"""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+UNIT_ROUNDOFF = 2.0**-53
+
+
+def gamma(depth: int) -> float:
+    """Relative error bound of a computation of `depth` roundings in a row.
+
+    Parameters
+    ----------
+    depth : int
+        Number of floating-point operations any one term passes through.
+
+    Returns
+    -------
+    float
+        ``γ_p = p·u / (1 - p·u)`` with ``u = 2⁻⁵³``.
+
+    References
+    ----------
+    N. Higham, Accuracy and Stability of Numerical Algorithms, Section 3.1.
+
+    Examples
+    --------
+    >>> gamma(1) > 2.0**-53
+    True
+    """
+    return depth * UNIT_ROUNDOFF / (1 - depth * UNIT_ROUNDOFF)
+
+
+def exact(actual: npt.ArrayLike, expected: npt.ArrayLike) -> float:
+    """Whether two arrays are equal bit for bit, the sign of zero aside.
+
+    Parameters
+    ----------
+    actual, expected : array_like
+        The port's answer and the right one.
+
+    Returns
+    -------
+    float
+        0 where shape and values are equal, infinity otherwise.
+
+    Examples
+    --------
+    >>> exact([1.0, 2.0], [1.0, 2.0]), exact([1.0], [1.5])
+    (0.0, inf)
+    """
+    return 0.0 if np.array_equal(np.asarray(actual), np.asarray(expected)) else math.inf
+
+
+def _largest_ratio(error: npt.ArrayLike, allowed: npt.ArrayLike) -> float:
+    errors, limits = np.broadcast_arrays(
+        np.asarray(error, dtype=np.float64), np.asarray(allowed, dtype=np.float64)
+    )
+    if errors.size == 0:
+        return 0.0
+    if not (np.isfinite(errors).all() and np.isfinite(limits).all()):
+        return math.inf
+    ratio = np.full(errors.shape, np.inf)
+    # An allowance of zero asks for equality: no error is agreement, any error is not.
+    ratio[errors == 0] = 0.0
+    np.divide(errors, limits, out=ratio, where=limits > 0)
+    return float(ratio.max())
+
+
+def bound(actual: npt.ArrayLike, expected: npt.ArrayLike, allowed: npt.ArrayLike) -> float:
+    """Largest error of continuous values against its bound.
+
+    Parameters
+    ----------
+    actual, expected : array_like of float
+        The port's answer and the right one.
+    allowed : array_like of float
+        Absolute error that rounding explains, for each value or for all.
+
+    Returns
+    -------
+    float
+        ``max |actual - expected| / allowed``.
+
+    Examples
+    --------
+    >>> bound([1.0, 2.5], [1.0, 2.0], 0.25)
+    2.0
+    >>> bound([float("nan")], [1.0], 1.0)
+    inf
+    """
+    left = np.asarray(actual, dtype=np.float64)
+    right = np.asarray(expected, dtype=np.float64)
+    if left.shape != right.shape:
+        return math.inf
+    with np.errstate(invalid="ignore", over="ignore"):
+        return _largest_ratio(np.abs(left - right), allowed)
+
+
+def decision(
+    actual: npt.ArrayLike,
+    expected: npt.ArrayLike,
+    margin: npt.ArrayLike,
+    allowed: npt.ArrayLike,
+) -> float:
+    """Largest margin of a decision that was taken otherwise, against its bound.
+
+    Parameters
+    ----------
+    actual, expected : array_like
+        The port's signs, masks or choices and the right ones.
+    margin : array_like of float
+        How far the decided quantity lies from its tie.
+    allowed : array_like of float
+        How far rounding can carry it.
+
+    Returns
+    -------
+    float
+        ``max margin / allowed`` over the entries that differ; 0 where none does.
+
+    Examples
+    --------
+    >>> decision([1, -1], [1, 1], [3.0, 1e-17], 1e-16) <= 1
+    True
+    """
+    left, right = np.asarray(actual), np.asarray(expected)
+    if left.shape != right.shape:
+        return math.inf
+    differs = left != right
+    margins = np.broadcast_to(np.asarray(margin, dtype=np.float64), left.shape)
+    limits = np.broadcast_to(np.asarray(allowed, dtype=np.float64), left.shape)
+    return _largest_ratio(np.abs(margins[differs]), limits[differs])
+
+
+def objective(reached: npt.ArrayLike, best: npt.ArrayLike, allowed: npt.ArrayLike) -> float:
+    """How far a choice's objective lies above the best one, against a slack.
+
+    Parameters
+    ----------
+    reached, best : array_like of float
+        The objective of the port's choice, and the least one.
+    allowed : array_like of float
+        The slack.
+
+    Returns
+    -------
+    float
+        ``max (reached - best) / allowed``; 0 where the choice is better.
+
+    Examples
+    --------
+    >>> objective(1.0, 2.0, 0.1), objective(2.0, 1.0, 0.5)
+    (0.0, 2.0)
+    """
+    excess = np.asarray(reached, dtype=np.float64) - np.asarray(best, dtype=np.float64)
+    return _largest_ratio(np.where(excess > 0, excess, np.where(excess <= 0, 0.0, np.nan)), allowed)

@@ -1,0 +1,115 @@
+"""Naming a port
+=============
+
+A port is any object that has the functions of :mod:`subbit.reference` as attributes; a
+function it lacks is *not implemented*, never an error. A port is named by one of
+
+====================== ====================================================
+``reference``          this project's NumPy specification
+``fast:simulated``     its CUDA kernels on a device simulated in NumPy
+``fast:cuda``          the same kernels on a GPU
+an entry point's name  of the group ``subbit.ports``, in any package
+``some.module``        a module that can be imported
+``some.module:name``   an object in such a module
+====================== ====================================================
+
+What a port says of itself stands in its attribute ``CAPABILITIES``, a mapping: ``"dtype"``,
+``"lanes"`` and ``"depth"`` are about its arithmetic, see
+:class:`~subbit.reference.rounding.Arithmetic`. A port without it computes in float64.
+"""
+
+import importlib
+from importlib.metadata import entry_points
+from typing import Any, TypeAlias
+
+from subbit.reference.errors import ArgumentError
+from subbit.reference.rounding import Arithmetic
+
+Port: TypeAlias = Any
+
+ENTRY_POINT_GROUP = "subbit.ports"
+_EXPECTED = (
+    "reference, fast:simulated, fast:cuda, "
+    f"a name of the entry-point group {ENTRY_POINT_GROUP}, module or module:name"
+)
+_FAST = "fast:"
+
+
+def _registered(name: str) -> Port | None:
+    for entry in entry_points(group=ENTRY_POINT_GROUP):
+        if entry.name == name:
+            return entry.load()
+    return None
+
+
+def _imported(name: str) -> Port:
+    module, _, attribute = name.partition(":")
+    port: Port = importlib.import_module(module)
+    for part in filter(None, attribute.split(".")):
+        port = getattr(port, part)
+    return port
+
+
+def resolve(target: str) -> Port:
+    """Return the port of that name.
+
+    Parameters
+    ----------
+    target : str
+        Its name, as the table above says.
+
+    Returns
+    -------
+    object
+        The port.
+
+    Raises
+    ------
+    ArgumentError
+        If nothing of that name can be imported.
+
+    Examples
+    --------
+    >>> resolve("reference").__name__
+    'subbit.reference'
+    >>> resolve("subbit.reference:objective").__name__
+    'subbit.reference.objective'
+    """
+    try:
+        if target == "reference":
+            return _imported("subbit.reference")
+        if target.startswith(_FAST):
+            # By name: this package knows no port but the reference.
+            return importlib.import_module("subbit.fast").on(target.removeprefix(_FAST))
+        port = _registered(target)
+        return _imported(target) if port is None else port
+    # Importing a foreign module runs foreign code: whatever it raises is a bad target.
+    except Exception as error:
+        reason = f"{target!r} ({type(error).__name__}: {error})"
+        raise ArgumentError("target", _EXPECTED, reason) from error
+
+
+def arithmetic_of(port: Port) -> Arithmetic:
+    """Return how a port computes, as it declares.
+
+    Parameters
+    ----------
+    port : object
+        The port.
+
+    Returns
+    -------
+    Arithmetic
+        Its type and depths of summation; float64 where it declares nothing.
+
+    Raises
+    ------
+    ArgumentError
+        If a declared value is none that exists.
+
+    Examples
+    --------
+    >>> arithmetic_of(resolve("reference")).dtype
+    'float64'
+    """
+    return Arithmetic.of(getattr(port, "CAPABILITIES", None))
