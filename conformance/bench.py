@@ -1,0 +1,230 @@
+"""Measurements of the specification
+==================================
+
+``subbit bench reference`` times whole layer routines, and the two searches in both of
+their forms. Times are CPU seconds of one thread, medians of several runs; the two forms
+of a search run in turn, so that a slow moment of the machine falls on both.
+
+A *row-block* is one row of one block, the unit in which the cost of a layer is linear.
+"""
+
+import dataclasses
+import json
+import statistics
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+from subbit import reference as ref
+from subbit.reference.notation import Array
+from threadpoolctl import threadpool_limits
+
+Row: TypeAlias = dict[str, Any]
+Work: TypeAlias = Callable[[], Any]
+
+bench_app = typer.Typer(help="Measure speed and memory.", no_args_is_help=True)
+
+
+@bench_app.callback()
+def _group_command() -> None:
+    """Measure speed and memory."""
+
+
+def cpu_seconds(*works: Work, repeats: int) -> list[float]:
+    """Measure pieces of work in turn.
+
+    Parameters
+    ----------
+    *works : callable
+        What to run, without arguments.
+    repeats : int
+        Runs of each.
+
+    Returns
+    -------
+    list of float
+        Median CPU seconds of each.
+
+    Examples
+    --------
+    >>> len(cpu_seconds(lambda: sum(range(10)), lambda: None, repeats=3))
+    2
+    """
+    times: list[list[float]] = [[] for _ in works]
+    for _ in range(repeats):
+        for work, record in zip(works, times, strict=True):
+            start = time.process_time()
+            work()
+            record.append(time.process_time() - start)
+    return [statistics.median(record) for record in times]
+
+
+def peak_bytes(work: Work) -> int:
+    """Measure the most memory that a piece of work holds at a time.
+
+    Parameters
+    ----------
+    work : callable
+        What to run, without arguments.
+
+    Returns
+    -------
+    int
+        Bytes that Python and NumPy allocated and had not yet freed, at the peak.
+
+    Examples
+    --------
+    >>> peak_bytes(lambda: bytearray(10_000_000)) >= 10_000_000
+    True
+    """
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def _synthetic_layer(n: int, m: int) -> tuple[Array, Array]:
+    rng = np.random.default_rng(0)
+    mixing = np.eye(m) + 0.1 * rng.standard_normal((m, m))
+    X = rng.standard_normal((4, max(m // 2, 1), m)) @ mixing
+    return 0.02 * rng.standard_t(5, size=(n, m)), ref.accumulate_hessian(X)
+
+
+def _routines(block_size: int) -> Iterator[tuple[str, Callable[..., Any], Any]]:
+    for name, method in ref.METHODS.items():
+        for preset, config in method.presets.items():
+            width = "block_size" if hasattr(config, "block_size") else "group_size"
+            changed = dataclasses.replace(config, **{width: block_size})
+            yield f"{name}:{preset}", getattr(ref, method.entry), changed
+
+
+def measure_layers(n: int, m: int, block_size: int, repeats: int) -> Iterator[Row]:
+    """Time every preset of every method on one synthetic layer.
+
+    Parameters
+    ----------
+    n, m : int
+        Rows and columns.
+    block_size : int
+        Columns of a block.
+    repeats : int
+        Runs of each.
+
+    Yields
+    ------
+    dict
+        Routine, sizes, CPU seconds, milliseconds for each row-block, peak memory.
+    """
+    W, H = _synthetic_layer(n, m)
+    row_blocks = n * len(ref.block_slices(m, block_size))
+    for name, layer, config in _routines(block_size):
+        work = partial(layer, W, H, config)
+        (seconds,) = cpu_seconds(work, repeats=repeats)
+        yield {
+            "routine": name,
+            "n": n,
+            "m": m,
+            "block_size": block_size,
+            "cpu_seconds": seconds,
+            "ms_per_row_block": 1e3 * seconds / row_blocks,
+            "peak_mib": peak_bytes(work) / 2**20,
+        }
+
+
+def measure_searches(n: int, block_size: int, repeats: int) -> Iterator[Row]:
+    """Time each search of BiLLM as its equation reads and from running sums.
+
+    Parameters
+    ----------
+    n, block_size : int
+        Rows and columns of the block.
+    repeats : int
+        Runs of each.
+
+    Yields
+    ------
+    dict
+        Search, sizes, both times in milliseconds for each row-block, their ratio, and
+        the largest difference of objectives relative to the energy of what is searched.
+    """
+    W = 0.02 * np.random.default_rng(1).standard_t(5, size=(n, block_size))
+    ranking = ref.rank_columns(ref.column_saliency(W**2))
+    columns = np.ones(block_size, dtype=np.bool_)
+    counts = np.arange(min(50, block_size))
+    released: Row = {"center": True, "sign_zero": 0}
+    searches: dict[str, tuple[str, tuple[Any, ...], Row]] = {
+        "salient, paper": ("salient_search", (W, ranking, counts[3:31]), {}),
+        "salient, released": (
+            "salient_search",
+            (W**2, ranking, counts[1:]),
+            {"orders": (2, 2), **released},
+        ),
+        "bell split, paper": ("bell_split_search", (W, columns, ref.maximum_grid(abs(W))), {}),
+        "bell split, released": (
+            "bell_split_search",
+            (W**2, columns, ref.quantile_grid(W**2)),
+            {"closed": False, **released},
+        ),
+    }
+    for name, (function, arguments, switches) in searches.items():
+        target = arguments[0]
+        works = [
+            partial(getattr(ref, form), *arguments, **switches)
+            for form in (f"{function}_direct", function)
+        ]
+        direct, running = cpu_seconds(*works, repeats=repeats)
+        difference = np.max(np.abs(works[0]().objectives - works[1]().objectives))
+        yield {
+            "search": name,
+            "n": n,
+            "block_size": block_size,
+            "direct_ms_per_row_block": 1e3 * direct / n,
+            "running_ms_per_row_block": 1e3 * running / n,
+            "ratio": direct / running,
+            "difference": float(difference / np.sum(target**2)),
+        }
+
+
+def _table(title: str, rows: list[Row]) -> Table:
+    table = Table(title=title)
+    for name, value in rows[0].items():
+        table.add_column(
+            name.replace("_", " "), justify="left" if isinstance(value, str) else "right"
+        )
+    for row in rows:
+        table.add_row(*(f"{v:.3g}" if isinstance(v, float) else str(v) for v in row.values()))
+    return table
+
+
+@bench_app.command("reference")
+def reference_command(
+    rows: Annotated[list[int] | None, typer.Option(help="Numbers of rows n.")] = None,
+    columns: Annotated[list[int] | None, typer.Option(help="Numbers of columns m.")] = None,
+    block_size: Annotated[list[int] | None, typer.Option(help="Columns of a block.")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Runs of each measurement.")] = 5,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the rows here.")] = None,
+) -> None:
+    """Time layer routines and searches of the specification, in CPU seconds of one thread."""
+    console = Console()
+    layers: list[Row] = []
+    searches: list[Row] = []
+    with threadpool_limits(1), console.status("measuring") as status:
+        for k in block_size or [128]:
+            for n in rows or [576]:
+                searches += measure_searches(n, k, repeats)
+                for m in columns or [512]:
+                    status.update(f"measuring {n} x {m}, block {k}")
+                    layers += measure_layers(n, m, k, repeats)
+    console.print(_table("Layer routines", layers))
+    console.print(_table("Searches: as the equation reads, and from running sums", searches))
+    if json_file is not None:
+        json_file.write_text(json.dumps({"layers": layers, "searches": searches}, indent=1))
