@@ -1,0 +1,245 @@
+"""The simulated device
+====================
+
+Executes the PTX that NVRTC made of a kernel, one NumPy lane per CUDA thread, and reports
+what a GPU would do silently: accesses out of bounds or misaligned, reads of shared memory
+that was never written, races, divergent barriers, deadlocks, shuffles with absent lanes,
+copies not waited for. It needs NVRTC's wheel and nothing else: no driver, no GPU.
+
+It says nothing of time, of the machine code made from the PTX, or of a driver's limits
+beyond those it checks. Sums of tensor cores and the ``.approx`` functions are not
+bit-exact; everything else is.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Literal
+
+import numpy as np
+import scipy.linalg
+
+from subbit.fast.device import Extent, Kernel, extent3, nvrtc
+from subbit.fast.device.errors import LaunchError, UnsupportedInstructionError
+
+from .arguments import marshal, signature
+from .counters import Counters, Site, Traffic
+from .machine import Geometry, Machine
+from .memory import Memory
+from .parse import parse
+from .program import Program
+from .races import Races
+from .schedule import Schedule
+
+__all__ = ["Counters", "Simulated", "Site", "Traffic"]
+
+CHUNK = 16384
+SHARED_LIMIT = {
+    "sm_75": 64, "sm_80": 163, "sm_86": 99, "sm_87": 163, "sm_89": 99, "sm_90": 227,
+    "sm_100": 227, "sm_103": 227, "sm_110": 227, "sm_120": 99, "sm_121": 99,
+}  # fmt: skip
+_GRID_LIMIT = (2**31 - 1, 65535, 65535)
+_BLOCK_LIMIT = (1024, 1024, 64)
+
+
+class Simulated:
+    """A device that needs no GPU.
+
+    Parameters
+    ----------
+    arch : str, default "sm_80"
+        What to compile for.
+    schedule : {"lockstep", "random"}
+        Order of lanes, blocks and atomics.
+    seed : int, default 0
+        Of the random schedule.
+    races : bool, default False
+        Check for data races: two to three times slower.
+    counters : bool, default False
+        Count memory traffic by source line.
+
+    Examples
+    --------
+    >>> source = 'extern "C" __global__ void twice(float* x) { x[threadIdx.x] *= 2; }'
+    >>> x = np.arange(4, dtype=np.float32)
+    >>> Simulated().launch(Kernel(source, "twice"), 1, 4, (x,))
+    >>> x
+    array([0., 2., 4., 6.], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        arch: str = "sm_80",
+        *,
+        schedule: Literal["lockstep", "random"] = "lockstep",
+        seed: int = 0,
+        races: bool = False,
+        counters: bool = False,
+    ) -> None:
+        if arch not in SHARED_LIMIT:
+            message = f"arch: expected one of {', '.join(SHARED_LIMIT)}, got {arch}"
+            raise LaunchError(message)
+        if schedule not in ("lockstep", "random"):
+            message = f"schedule: expected lockstep or random, got {schedule}"
+            raise LaunchError(message)
+        self.arch = arch
+        self.schedule = schedule
+        self.seed = seed
+        self.races = races
+        self.counting = counters
+        self.counters: dict[str, Counters] = {}
+        self.launches = 0
+        self.thread_instructions = 0
+
+    @property
+    def xp(self) -> Any:  # noqa: ANN401
+        """NumPy."""
+        return np
+
+    @property
+    def linalg(self) -> Any:  # noqa: ANN401
+        """The linear algebra of scipy."""
+        return scipy.linalg
+
+    def synchronize(self) -> None:
+        """Do nothing: a launch returns when it has run."""
+
+    def launch(
+        self, kernel: Kernel, grid: Extent, block: Extent, args: Sequence[object], shared: int = 0
+    ) -> None:
+        """Run a kernel.
+
+        Parameters
+        ----------
+        kernel : Kernel
+            What to run.
+        grid, block : int or sequence of at most three int
+            Blocks in the grid, threads in a block.
+        args : sequence
+            NumPy arrays for pointers, NumPy scalars for values.
+        shared : int, default 0
+            Dynamic shared memory in bytes.
+
+        Raises
+        ------
+        CompileError
+            If NVRTC refuses the source.
+        LaunchError
+            If limits are exceeded or the arguments don't fit.
+        SimulationError
+            If the kernel does what it may not.
+        UnsupportedInstructionError
+            If it uses what isn't simulated.
+        """
+        self.launch_program(load(kernel, self.arch), grid, block, args, shared, kernel.file)
+
+    def launch_program(
+        self, program: Program, grid: Extent, block: Extent, args: Sequence[object],
+        shared: int = 0, file: str = "kernel.ptx",
+    ) -> None:  # fmt: skip
+        """Run a decoded program, as `launch` does.
+
+        Parameters
+        ----------
+        program : Program
+            From `load` or from PTX text, by ``Program(parse(text), entry)``.
+        grid, block, args, shared
+            As for `launch`.
+        file : str
+            Name of the source in reports.
+        """
+        extents = extent3("grid", grid), extent3("block", block)
+        self._check_limits(program, *extents, shared)
+        parameters = signature(program.function, program.parameters, program.module.target)
+        arguments, regions = marshal(parameters, args, len(program.regions))
+        self.launches += 1
+        races = Races(program.granule) if self.races else None
+        memory = Memory([*program.regions, *regions], races)
+        if races is not None:
+            for region in memory.regions:
+                region.shadow = races.shadow(len(region.data), shared=False)
+        with np.errstate(all="ignore"):
+            self._run(file, program, *extents, arguments, memory, shared)
+
+    def _run(
+        self, file: str, program: Program, grid: tuple[int, int, int],
+        block: tuple[int, int, int], arguments: bytes, memory: Memory, shared: int,
+    ) -> None:  # fmt: skip
+        """Run the blocks of a launch, chunk by chunk."""
+        rng = np.random.default_rng((self.seed, self.launches))
+        random = rng if self.schedule == "random" else None
+        count = grid[0] * grid[1] * grid[2]
+        order = np.arange(count) if random is None else random.permutation(count)
+        padded = -(-(block[0] * block[1] * block[2]) // 32) * 32
+        step = max(CHUNK // padded, 1)
+        allowed = program.shared_map(shared)
+        counters = None
+        if self.counting:
+            counters = self.counters.setdefault(program.function.name, Counters())
+        for start in range(0, count, step):
+            geometry = Geometry(grid, block, order[start : start + step])
+            if memory.races is not None:
+                memory.races.begin_chunk(geometry)
+            memory.begin_chunk(len(geometry.blocks), geometry.lanes, allowed, program.frame)
+            machine = Machine(program, geometry, memory, counters, random)
+            machine.arguments, machine.file = arguments, file
+            machine.special["%dynamic_smem_size"] = np.array([shared], np.uint32)
+            total = np.array([program.shared_static + shared], np.uint32)
+            machine.special["%total_smem_size"] = total
+            Schedule(program, machine).run()
+            self.thread_instructions += machine.thread_instructions
+
+    def _check_limits(
+        self, program: Program, grid: tuple[int, int, int], block: tuple[int, int, int], shared: int
+    ) -> None:
+        """Check the launch as a driver would."""
+        threads = block[0] * block[1] * block[2]
+        most = min(1024, program.function.max_threads)
+        for name, extent, limits in (("grid", grid, _GRID_LIMIT), ("block", block, _BLOCK_LIMIT)):
+            if any(e > limit for e, limit in zip(extent, limits, strict=True)):
+                message = f"{name} {extent} exceeds {limits}"
+                raise LaunchError(message)
+        if threads > most:
+            message = f"{threads} threads in a block, the kernel allows {most}"
+            raise LaunchError(message)
+        total, limit = program.shared_static + shared, SHARED_LIMIT[self.arch] * 1024
+        if shared < 0 or total > limit or program.shared_static > 48 * 1024:
+            message = (
+                f"{total} bytes of shared memory ({program.shared_static} static), "
+                f"{self.arch} allows {limit} (48 KB static)"
+            )
+            raise LaunchError(message)
+
+
+@lru_cache(maxsize=256)
+def load(kernel: Kernel, arch: str) -> Program:
+    """Compile and decode a kernel; the answer is kept.
+
+    Parameters
+    ----------
+    kernel : Kernel
+        What to load.
+    arch : str
+        What to compile for.
+
+    Returns
+    -------
+    Program
+        The decoded kernel.
+
+    Raises
+    ------
+    LaunchError
+        If the source has no such entry.
+    """
+    compiled = nvrtc.compile_source(kernel.source, arch, kernel.options, kernel.file)
+    module = parse(compiled.ptx)
+    function = module.functions.get(kernel.entry)
+    if function is None or not function.entry:
+        names = ", ".join(f.name for f in module.functions.values() if f.entry)
+        message = f"the source has no kernel {kernel.entry}, it has: {names}"
+        raise LaunchError(message)
+    try:
+        return Program(module, kernel.entry)
+    except UnsupportedInstructionError as error:
+        message = f"kernel {kernel.entry}: {error}"
+        raise UnsupportedInstructionError(message) from error
