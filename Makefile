@@ -46,9 +46,9 @@ $(VENV)/.demo: $(VENV)/.data pyproject.toml constraints.txt
 
 # Apart, since torch with CUDA requires another version of the compiler that `simulated` brings.
 $(VENV)/.dev: $(VENV)/.data pyproject.toml constraints.txt
-	@echo "==> installing subbit[dev,models] and subbit[simulated] (about 400 MB, torch included)"
+	@echo "==> installing subbit[dev,models] and subbit[simulated,static,cuda13] (about 500 MB)"
 	@$(INSTALL) --editable '.[dev,models]'
-	@$(INSTALL) --editable '.[simulated]'
+	@$(INSTALL) --editable '.[simulated,static,cuda13]'
 	@touch $@ $(VENV)/.demo
 
 demo: $(VENV)/.demo

@@ -1,0 +1,136 @@
+"""Kernels and their launches
+==========================
+
+A kernel is the text of its file behind the files it shares, with compile-time numbers:
+``HELD``, the columns that a lane keeps in registers, and ``ORDERS``, how often a group
+is binarized. All kernels run with 256 threads a block, most with a warp for each row.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from .device import Device, Kernel
+
+BLOCK = 256
+WARP = 32
+ROWS = BLOCK // WARP
+
+_SHARED = {
+    "salient_search.cu": ("warp.cuh", "two_sides.cuh"),
+    "split_search.cu": ("warp.cuh", "two_sides.cuh"),
+}
+_ENTRIES = {
+    "binarize.cu": ("residual_binarize",),
+    "gptq.cu": ("gptq_codes",),
+    "pack.cu": ("pack_block",),
+    "rank.cu": ("rank_columns",),
+    "reduce.cu": ("sum_rows", "first_minimum"),
+    "rows.cu": ("masked_mean", "masked_scale"),
+    "saliency.cu": ("saliency", "slab_sums", "add_slabs"),
+    "salient_search.cu": ("salient_errors",),
+    "split.cu": ("mark_columns", "bell_split"),
+    "split_search.cu": ("split_errors",),
+}
+_HELD = (0, 1, 2, 4)
+_NUMBERS = {
+    "binarize.cu": [{"HELD": h, "ORDERS": o} for h in _HELD for o in (1, 2)],
+    "gptq.cu": [{"HELD": h} for h in _HELD],
+    "pack.cu": [{"ORDERS": 2}],
+    "salient_search.cu": [{"HELD": h, "ORDERS": o} for h in _HELD for o in (1, 2)],
+    "split_search.cu": [{"HELD": h, "ORDERS": 1} for h in _HELD],
+}
+
+
+@cache
+def _source(file: str) -> str:
+    folder = Path(__file__).parent / "kernels"
+    parts = (*_SHARED.get(file, ("warp.cuh",)), file)
+    # Each part keeps its own file name and line numbers in the compiler's and the device's reports.
+    return "".join(f'#line 1 "{p}"\n{(folder / p).read_text(encoding="utf-8")}' for p in parts)
+
+
+@cache
+def kernel(file: str, entry: str, **numbers: int) -> Kernel:
+    """Return an entry of a kernel file.
+
+    Parameters
+    ----------
+    file : str
+        Name in the folder `kernels`.
+    entry : str
+        The function.
+    **numbers : int
+        What the file needs to know when it is compiled.
+
+    Returns
+    -------
+    Kernel
+        What a device launches.
+
+    Examples
+    --------
+    >>> kernel("gptq.cu", "gptq_codes", HELD=4).options
+    ('-DHELD=4',)
+    """
+    options = tuple(f"-D{name}={value}" for name, value in sorted(numbers.items()))
+    return Kernel(_source(file), entry, options, file)
+
+
+def kernels() -> tuple[Kernel, ...]:
+    """Return every kernel in every form that the presets use.
+
+    Returns
+    -------
+    tuple of Kernel
+        What a static check has to look at.
+    """
+    return tuple(
+        kernel(file, entry, **numbers)
+        for file, entries in _ENTRIES.items()
+        for numbers in _NUMBERS.get(file, [{}])
+        for entry in entries
+    )
+
+
+def held(columns: int) -> int:
+    """Return how many columns a lane keeps in registers.
+
+    Parameters
+    ----------
+    columns : int
+        Width of a row.
+
+    Returns
+    -------
+    int
+        1, 2 or 4; 0 for rows wider than 128, which are read from memory in each pass.
+
+    Examples
+    --------
+    >>> [held(k) for k in (1, 33, 65, 128, 129)]
+    [1, 2, 4, 4, 0]
+    """
+    return next((h for h in _HELD[1:] if columns <= h * WARP), 0)
+
+
+def over_rows(
+    device: Device, which: Kernel, n: int, args: Sequence[object], candidates: int = 0
+) -> None:
+    """Launch a warp for each row, and for each candidate where there are some.
+
+    Parameters
+    ----------
+    device : Device
+        Where to run.
+    which : Kernel
+        The kernel.
+    n : int
+        Rows.
+    args : sequence
+        Its arguments.
+    candidates : int, default 0
+        Blocks along the grid's first axis; rows then lie along the second.
+    """
+    blocks = -(-n // ROWS)
+    device.launch(which, (candidates, blocks) if candidates else blocks, BLOCK, args)

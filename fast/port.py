@@ -1,0 +1,119 @@
+"""Ports
+=====
+
+A port is an object with the functions of the specification. This one has those of this
+package, bound to a device; records, configurations and counts of bits are the
+reference's own.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from types import MappingProxyType, MethodType
+from typing import Any
+
+from subbit import reference
+
+from . import (
+    billm,
+    binarize,
+    compensate,
+    depths,
+    gptq,
+    hessian,
+    notation,
+    objective,
+    rtn,
+    running,
+    saliency,
+    split,
+)
+from .device import Device
+
+MODULES = (
+    notation,
+    objective,
+    binarize,
+    hessian,
+    saliency,
+    split,
+    running,
+    compensate,
+    rtn,
+    gptq,
+    billm,
+)
+HOST = frozenset(
+    {
+        "billm_parameter_bits",
+        "billm_storage_bits",
+        "billm_storing_bits",
+        "block_slices",
+        "nominal_bits",
+        "payload_bits",
+    }
+)
+"""Functions that compute nothing with arrays of a device."""
+
+
+def functions() -> Mapping[str, Callable[..., Any]]:
+    """Return the functions and classes that take a device first.
+
+    Returns
+    -------
+    mapping of str to callable
+        By the name that the reference exports.
+    """
+    return {
+        name: value
+        for module in MODULES
+        for name, value in vars(module).items()
+        if not name.startswith("_")
+        and (inspect.isfunction(value) or inspect.isclass(value))
+        and value.__module__ == module.__name__
+    }
+
+
+class Port:
+    """The functions of the specification, bound to a device.
+
+    Parameters
+    ----------
+    device : Device
+        Where they compute.
+    name : str
+        Name of the device.
+
+    Examples
+    --------
+    >>> from subbit.fast import on
+    >>> on("simulated").CAPABILITIES["dtype"]
+    'float32'
+    """
+
+    dtype = "float32"
+
+    def __init__(self, device: Device, name: str) -> None:
+        self.device = device
+        self.CAPABILITIES: Mapping[str, object] = MappingProxyType(
+            {
+                "dtype": self.dtype,
+                "device": name,
+                "depth": MappingProxyType(
+                    {
+                        "row": depths.row,
+                        "column": depths.column,
+                        "objective": depths.objective,
+                        "product": depths.product,
+                    }
+                ),
+            }
+        )
+        own = functions()
+        for name_ in reference.__all__:
+            value = getattr(reference, name_)
+            setattr(self, name_, MethodType(own[name_], device) if name_ in own else value)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        """Tell type checkers that there are more attributes than the class lists."""
+        message = f"{type(self).__name__} has no attribute {name!r}"
+        raise AttributeError(message)

@@ -1,0 +1,92 @@
+"""Running sums
+============
+
+The names of :mod:`subbit.reference.running` on a device. The reference takes running
+sums because it has to be fast on one processor; a device has a warp for each row and
+candidate, and sums each group anew, which cancels nothing.
+"""
+
+from subbit import reference
+from subbit.reference.notation import SignOfZero
+
+from . import searches
+from .arrays import DeviceArray, matrix
+from .device import Device
+from .mirror import mirrors
+
+
+def _in_units(device: Device, objective: DeviceArray, power: DeviceArray) -> DeviceArray:
+    return device.xp.ldexp(objective.astype(device.xp.float64), 2 * power)
+
+
+@mirrors(reference.prefix_errors)
+def prefix_errors(
+    device: Device,
+    X: DeviceArray,
+    counts: DeviceArray,
+    *,
+    order: int,
+    center: bool,
+    sign_zero: SignOfZero,
+) -> DeviceArray:
+    """Squared error of binarizing the first columns, for several numbers of columns."""
+    xp = device.xp
+    values = matrix(device, "X", X)
+    objective, power = searches.salient_objectives(
+        device,
+        values,
+        xp.arange(values.shape[1], dtype=xp.int32),
+        xp.asarray(counts, dtype=xp.int32),
+        orders=(order, 0),
+        center=center,
+        sign_zero=sign_zero,
+    )
+    return _in_units(device, objective, power)
+
+
+@mirrors(reference.interval_errors)
+def interval_errors(
+    device: Device,
+    X: DeviceArray,
+    thresholds: DeviceArray,
+    *,
+    center: bool,
+    sign_zero: SignOfZero,
+    closed: bool,
+) -> DeviceArray:
+    """Squared error of cutting each row at a magnitude, for several magnitudes."""
+    xp = device.xp
+    values = matrix(device, "X", X)
+    objective, power = searches.split_objectives(
+        device,
+        values,
+        xp.abs(values),
+        xp.ones(values.shape[1], dtype=xp.uint8),
+        matrix(device, "thresholds", thresholds, shape=(None,)),
+        center=center,
+        sign_zero=sign_zero,
+        closed=closed,
+    )
+    return _in_units(device, objective, power)
+
+
+@mirrors(reference.rank_in_rows)
+def rank_in_rows(
+    device: Device, rows: DeviceArray, values: DeviceArray, *, right: bool
+) -> DeviceArray:
+    """Count the entries of each sorted row that lie before some values."""
+    xp = device.xp
+    entries = matrix(device, "rows", rows)
+    wanted = matrix(device, "values", values, shape=(len(entries), None))
+    n, k = entries.shape
+    flat = xp.ravel(entries)
+    base = xp.arange(n, dtype=xp.intp)[:, None] * k
+    rank = xp.zeros(wanted.shape, dtype=xp.intp)
+    step = 1 << max(k.bit_length() - 1, 0)
+    while step:
+        probe = rank + step
+        entry = flat[base + xp.minimum(probe, k) - 1]
+        before = entry <= wanted if right else entry < wanted
+        rank = xp.where((probe <= k) & before, probe, rank)
+        step >>= 1
+    return rank

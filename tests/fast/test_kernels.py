@@ -1,0 +1,78 @@
+"""Kernels as the compiler sees them: every form, four architectures, no spills."""
+
+import re
+
+import numpy as np
+import pytest
+from fast_inputs import smooth
+
+from project import ROOT
+from subbit import fast
+from subbit.fast.device import nvrtc
+from subbit.fast.launch import held, kernel, kernels
+
+ARCHITECTURES = ("sm_80", "sm_90", "sm_100", "sm_120")
+REPORT = re.compile(
+    r"Compiling entry function '(\w+)'.*?(\d+) bytes stack frame, (\d+) bytes spill stores, "
+    r"(\d+) bytes spill loads.*?Used (\d+) registers",
+    re.DOTALL,
+)
+FORMS = list({(k.file, k.options): k for k in kernels()}.values())
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+@pytest.mark.parametrize("form", FORMS, ids=lambda k: " ".join((k.file, *k.options)))
+def test_kernel_fits_into_registers(form, arch):
+    compiled = nvrtc.compile_source(
+        form.source, arch, (*form.options, "--ptxas-options=-v"), form.file
+    )
+    reports = REPORT.findall(compiled.log)
+    head = (ROOT / "fast/kernels" / form.file).read_text(encoding="utf-8")
+    budget = int(re.search(r"Budget   up to (\d+) registers", head)[1])
+    entries = {k.entry for k in kernels() if (k.file, k.options) == (form.file, form.options)}
+    assert {name for name, *_ in reports} == entries
+    for _, stack, stores, loads, registers in reports:
+        assert (stack, stores, loads) == ("0", "0", "0")
+        assert int(registers) <= budget
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "fast/kernels").glob("*.cu")), ids=lambda p: p.name)
+def test_head_comment_says_what_bounds_and_readers_need(path):
+    head = path.read_text(encoding="utf-8").split("\n\n")[0]
+    text = "\n".join(x for x in path.read_text(encoding="utf-8").splitlines() if x[:2] == "//")
+    assert head.startswith("// ")
+    for word in ("// Layout", "// Traffic", "// Budget"):
+        assert word in text
+    assert "depth p =" in text or "No sums." in text
+    assert path.name in {k.file for k in kernels()}
+
+
+@pytest.mark.parametrize("entry", {k.entry for k in kernels()})
+def test_no_kernel_adds_by_floating_point_atomics(entry):
+    source = next(k.source for k in kernels() if k.entry == entry)
+    assert "atomic" not in source
+
+
+def test_reports_name_the_files_own_lines():
+    source = kernel("salient_search.cu", "salient_errors", HELD=1, ORDERS=1).source
+    assert [f'#line 1 "{p}"' in source for p in ("warp.cuh", "two_sides.cuh")] == [True, True]
+    _, _, own = source.partition('#line 1 "salient_search.cu"\n')
+    assert own == (ROOT / "fast/kernels/salient_search.cu").read_text(encoding="utf-8")
+
+
+def test_registers_hold_rows_up_to_128_columns():
+    assert [held(k) for k in (1, 32, 33, 64, 65, 128, 129, 5000)] == [1, 1, 2, 2, 4, 4, 0, 0]
+
+
+def test_rows_are_read_in_whole_sectors_and_shared_memory_without_conflicts():
+    port = fast.on("simulated", counters=True)
+    W, everything = smooth((32, 128)), np.ones(128, dtype=bool)
+    port.residual_binarize(W, order=2, center=True)
+    port.column_saliency(W)
+    port.salient_search(W, np.arange(128), [3, 40])
+    port.bell_split_search(W, everything, [0.5, 1.0])
+    port.bell_split(np.abs(W), everything, 0.5)
+    for name, counted in port.device.counters.items():
+        shared, device = counted.total("shared"), counted.total("global")
+        assert shared.wavefronts == shared.ideal_wavefronts, name
+        assert device.sectors == device.ideal_sectors, name

@@ -1,0 +1,43 @@
+"""Every kernel under random schedules with race checks: the same bits as in lock-step."""
+
+import numpy as np
+import pytest
+from fast_inputs import hessian, mask, smooth
+
+from subbit import fast
+
+W = smooth((37, 70))
+WIDE = smooth((9, 150))
+CALLS = {
+    "means": lambda p: p.masked_mean(W, mask(W.shape)),
+    "scales": lambda p: p.masked_scale(W, mask(W.shape)),
+    "binarize": lambda p: p.residual_binarize(W, order=2, center=True).decode(),
+    "binarize wide": lambda p: p.residual_binarize(WIDE, order=2, center=True).decode(),
+    "scores": lambda p: p.trailing_saliency(W, np.diag(np.arange(1.0, 71.0))),
+    "columns": lambda p: p.column_saliency(smooth((300, 40))),
+    "ranks": lambda p: p.rank_columns(np.abs(W[0])),
+    "salient search": lambda p: (
+        p.salient_search(W, np.arange(70), [0, 3, 9], orders=(2, 2), center=True).objectives
+    ),
+    "salient search wide": lambda p: p.salient_search(WIDE, np.arange(150), [5]).objectives,
+    "many rows": lambda p: p.salient_search(smooth((270, 8)), np.arange(8), [3]).objectives,
+    "split search": lambda p: (
+        p.bell_split_search(W, np.ones(70, dtype=bool), [0.5, 1.0], center=True).objectives
+    ),
+    "split": lambda p: np.stack(p.bell_split(np.abs(W), np.arange(70) % 3 > 0, 0.8)),
+    "gptq": lambda p: p.gptq_layer(WIDE[:, :40], hessian(40)).decode(),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_bits_do_not_depend_on_the_schedule(port, name):
+    expected = CALLS[name](port)
+    for seed in range(3):
+        strict = fast.on("simulated", races=True, schedule="random", seed=seed)
+        assert np.array_equal(CALLS[name](strict), expected)
+
+
+@pytest.mark.parametrize("name", ["binarize", "salient search", "split search", "columns"])
+@pytest.mark.parametrize("arch", ["sm_90", "sm_100", "sm_120"])
+def test_bits_do_not_depend_on_the_architecture(port, name, arch):
+    assert np.array_equal(CALLS[name](fast.on("simulated", arch=arch)), CALLS[name](port))
