@@ -9,6 +9,7 @@ A *row-block* is one row of one block, the unit in which the cost of a layer is 
 """
 
 import dataclasses
+import importlib
 import json
 import statistics
 import time
@@ -22,9 +23,11 @@ import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
-from subbit import reference as ref
-from subbit.reference.notation import Array
 from threadpoolctl import threadpool_limits
+
+from subbit import reference as ref
+from subbit.conformance.console import refusals
+from subbit.reference.notation import Array
 
 Row: TypeAlias = dict[str, Any]
 Work: TypeAlias = Callable[[], Any]
@@ -203,6 +206,18 @@ def _table(title: str, rows: list[Row]) -> Table:
     for row in rows:
         table.add_row(*(f"{v:.3g}" if isinstance(v, float) else str(v) for v in row.values()))
     return table
+
+
+@bench_app.command("simulator")
+def simulator_command(
+    rows: Annotated[int, typer.Option(min=1, help="Rows of the block of 128 columns.")] = 256,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the numbers here.")
+    ] = None,
+) -> None:
+    """Time every kernel of the fast path on the simulated device."""
+    with refusals():
+        importlib.import_module("subbit.fast.commands").time_kernels(rows, json_file)
 
 
 @bench_app.command("reference")

@@ -8,6 +8,7 @@ Exit codes: 0 done, 1 a port diverges (``check``), 2 refused with one sentence,
 130 interrupted with Ctrl-C.
 """
 
+import importlib
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -163,6 +164,21 @@ def demo_command(
         run_demo(out)
 
 
+def kernels_command(
+    *,
+    json_file: Annotated[Path | None, typer.Option("--json", help="write the numbers here")] = None,
+    write_budget: Annotated[
+        bool, typer.Option("--write-budget", help="make these numbers the budget")
+    ] = False,
+) -> None:
+    """Compile all kernels for four architectures and hold them to their budget."""
+    with refusals():
+        # The fast path is a port among others, so it is found by name.
+        commands = importlib.import_module("subbit.fast.commands")
+        if not commands.check_kernels(json_file, write_budget=write_budget):
+            raise typer.Exit(1)
+
+
 def _placeholder() -> None:
     """Stand in the list of commands for one whose module is not needed now."""
 
@@ -193,6 +209,7 @@ def make_app(command: str | None = None) -> typer.Typer:
     app.command("bits")(bits_command)
     app.command("curve")(curve_command)
     app.command("demo")(demo_command)
+    app.command("kernels")(kernels_command)
     if command == "check":
         from subbit.conformance.check import check_command
 

@@ -147,6 +147,45 @@ def test_command_runs(line):
     assert result.stdout.strip()
 
 
+# How a documented command is made small: the model, and options that win by standing last.
+SMALL = {
+    "quantize": "--samples 2 --length 64",
+    "evaluate": "--length 64 --windows 2",
+    "curve": "--samples 2 --length 64 --window 64 --windows 2 --ks 1,all --no-parts",
+    "bench reference": "--rows 8 --columns 64 --block-size 32 --repeats 1",
+    "bits": "",
+    "check reference": "",
+    "--help": "",
+}
+
+
+def made_small(words):
+    line = " ".join(words[1:]).replace("smollm2-135m", "tiny")
+    for start, options in SMALL.items():
+        if line.startswith(start):
+            return shlex.split(f"{line} {options}")
+    return None
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/billm.md", "docs/models.md"])
+def test_each_subbit_command_runs_in_small(page, tmp_path):
+    """In the order of the page, since a later command may read what an earlier one wrote."""
+    (tmp_path / "conformance").symlink_to(ROOT / "conformance")
+    lines = [words for block, words in ALL_COMMANDS if block.page == page and words[0] == "subbit"]
+    assert lines
+    for words in lines:
+        small = made_small(words)
+        assert small is not None, f"SMALL does not know {words}"
+        result = subprocess.run(
+            [sys.executable, "-m", "subbit.conformance", *small],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert result.returncode == 0, f"{small}: {result.stderr}"
+
+
 @pytest.mark.parametrize("page", [relative(p) for p in pages()])
 def test_python_blocks_run(page):
     """Blocks with prompts are doctests; the others just run. One page shares its names."""

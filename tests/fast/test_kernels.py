@@ -1,6 +1,7 @@
 """Kernels as the compiler sees them: every form, four architectures, no spills."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from fast_inputs import smooth
 
 from project import ROOT
 from subbit import fast
+from subbit.fast import gate
 from subbit.fast.device import nvrtc
 from subbit.fast.launch import held, kernel, kernels
 
@@ -34,6 +36,10 @@ def test_kernel_fits_into_registers(form, arch):
     for _, stack, stores, loads, registers in reports:
         assert (stack, stores, loads) == ("0", "0", "0")
         assert int(registers) <= budget
+    committed = gate.read_budget()[gate.compiler()]
+    for name, *_, registers in reports:
+        form_name = gate.name_of(replace(form, entry=name))
+        assert int(registers) <= committed[form_name][arch]
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "fast/kernels").glob("*.cu")), ids=lambda p: p.name)
@@ -76,3 +82,23 @@ def test_rows_are_read_in_whole_sectors_and_shared_memory_without_conflicts():
         shared, device = counted.total("shared"), counted.total("global")
         assert shared.wavefronts == shared.ideal_wavefronts, name
         assert device.sectors == device.ideal_sectors, name
+
+
+def test_budget_is_that_of_these_kernels():
+    names = {gate.name_of(k) for k in kernels()}
+    for version, budget in gate.read_budget().items():
+        assert set(budget) == names, version
+        assert all(set(by_arch) == set(ARCHITECTURES) for by_arch in budget.values())
+
+
+def test_gate_complains_of_spills_stack_and_registers():
+    name = gate.name_of(kernels()[0])
+    allowed = gate.read_budget()[gate.compiler()][name]["sm_90"]
+    good = gate.Cost(name, "sm_90", allowed, 0, 0, 0, 1.0, 0, {})
+    assert gate.complaints([good]) == []
+    for worse in ({"registers": allowed + 1}, {"spills": 4}, {"stack": 8}, {"kernel": "new"}):
+        assert len(gate.complaints([replace(good, **worse)])) == 1
+
+
+def test_gate_runs_every_kernel():
+    assert set(gate.run_kernels(8)) == {k.entry for k in kernels()}

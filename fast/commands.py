@@ -1,0 +1,114 @@
+"""What the commands about kernels do
+==================================
+
+``subbit kernels`` and ``subbit bench simulator``; the command line finds them by name.
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from . import gate
+from .device.static import ARCHITECTURES
+from .launch import kernels
+
+
+def _ratio(count: int, ideal: int) -> str:
+    return f"{count / ideal:.2f}" if ideal else "-"
+
+
+def _cost_table(measured: list[gate.Cost]) -> Table:
+    table = Table(title=f"Machine code, NVRTC {gate.compiler()}")
+    table.add_column("kernel", no_wrap=True)
+    names = ("arch", "registers", "spills", "stack", "shared", "occupancy", "128-bit")
+    for name in (*names, *gate.OF_INTEREST):
+        table.add_column(name, justify="right")
+    for cost in measured:
+        numbers = (cost.registers, cost.spills, cost.stack, cost.shared)
+        mix = [str(cost.mix.get(name, "-")) for name in gate.OF_INTEREST]
+        wide = str(cost.wide) if cost.mix else "-"
+        table.add_row(
+            cost.kernel, cost.arch, *map(str, numbers), f"{cost.occupancy:.0%}", wide, *mix
+        )
+    return table
+
+
+def _traffic_table(work: dict[str, gate.Work]) -> Table:
+    table = Table(title="Memory, counted on the simulated device (1.00 is ideal)")
+    for name in ("kernel", "launches", "sectors / ideal", "shared wavefronts / ideal"):
+        table.add_column(name, justify="left" if name == "kernel" else "right")
+    for entry, done in sorted(work.items()):
+        table.add_row(
+            entry,
+            str(done.launches),
+            _ratio(done.sectors, done.ideal_sectors),
+            _ratio(done.wavefronts, done.ideal_wavefronts),
+        )
+    return table
+
+
+def check_kernels(json_file: Path | None, *, write_budget: bool) -> bool:
+    """Compile all kernels, print what they need and hold them to their budget.
+
+    Parameters
+    ----------
+    json_file : Path or None
+        Where to write the numbers.
+    write_budget : bool
+        Make these numbers the budget.
+
+    Returns
+    -------
+    bool
+        Whether every form keeps to its budget and none spills.
+    """
+    console = Console()
+    total = len(kernels()) * len(ARCHITECTURES)
+    measured = list(track(gate.costs(), "compiling", total, console=Console(stderr=True)))
+    work = gate.run_kernels(counters=True)
+    console.print(_cost_table(measured))
+    console.print(_traffic_table(work))
+    if json_file is not None:
+        json_file.write_text(gate.as_json(measured, work), encoding="utf-8")
+    if write_budget:
+        gate.write_budget(measured)
+    found = gate.complaints(measured)
+    for complaint in found:
+        console.print(complaint, style="red", markup=False)
+    if not found:
+        console.print(f"{len(measured)} forms within their budget, none spills")
+    return not found
+
+
+def time_kernels(rows: int, json_file: Path | None) -> None:
+    """Time every kernel on the simulated device, in CPU seconds, and print a table.
+
+    Parameters
+    ----------
+    rows : int
+        Rows of the block of 128 columns.
+    json_file : Path or None
+        Where to write the numbers.
+    """
+    gate.run_kernels(1)  # compiles and decodes
+    work = gate.run_kernels(rows)
+    table = Table(title=f"Simulated device, blocks of {rows} x 128")
+    for name in ("kernel", "launches", "thread instructions", "CPU-ms", "million / s"):
+        table.add_column(name, justify="left" if name == "kernel" else "right")
+    for entry, done in sorted(work.items()):
+        speed = done.instructions / done.seconds / 1e6 if done.seconds else 0.0
+        table.add_row(
+            entry,
+            str(done.launches),
+            f"{done.instructions:,}",
+            f"{1e3 * done.seconds:.1f}",
+            f"{speed:.0f}",
+        )
+    Console().print(table)
+    if json_file is not None:
+        content = {entry: asdict(done) for entry, done in work.items()}
+        json_file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
