@@ -154,7 +154,9 @@ SMALL = {
     "curve": "--samples 2 --length 64 --window 64 --windows 2 --ks 1,all --no-parts",
     "bench reference": "--rows 8 --columns 64 --block-size 32 --repeats 1",
     "bits": "",
+    "bench simulator": "--rows 8",
     "check reference": "",
+    "kernels": "--help",  # a minute; what it does has its own tests
     "--help": "",
 }
 
@@ -167,7 +169,7 @@ def made_small(words):
     return None
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/billm.md", "docs/models.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/billm.md", "docs/fast.md", "docs/models.md"])
 def test_each_subbit_command_runs_in_small(page, tmp_path):
     """In the order of the page, since a later command may read what an earlier one wrote."""
     (tmp_path / "conformance").symlink_to(ROOT / "conformance")
