@@ -1,139 +1,29 @@
 """The check command
 =================
 
-``subbit check TARGET`` runs the property suite against a port; with ``--released DIR`` it
-compares the port with what the authors' code computed. Exit codes: 0 the port conforms,
-1 it diverges somewhere, 2 nothing could be compared.
+``subbit check TARGET`` runs the cases of all levels against a port; with ``--released DIR``
+it compares the port with what the authors' code computed. Exit codes: 0 the port conforms,
+1 it diverges somewhere, 2 something is not implemented or could not be compared.
 """
 
 import json
-import os
-import re
-import tempfile
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-import hypothesis
-import pytest
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from subbit.conformance import report
+from subbit.conformance.cases import OPERATIONS
 from subbit.conformance.console import make_console, refusals
+from subbit.conformance.protocol import LEVELS
 from subbit.conformance.released import Comparison, compare_folder
-from subbit.conformance.target import Port, resolve
+from subbit.conformance.target import Port, arithmetic_of, resolve
 from subbit.reference.errors import ArgumentError
 
-CONFORMS, DIVERGES = 0, 1
-SUITE = [Path(__file__).parent]
-"""What ``pytest`` runs; the options are declared beside it."""
-_DEPTHS = ("quick", "ci", "long")
 _RESULT = {True: "[green]conforms[/]", False: "[bold red]diverges[/]", None: "[dim]-[/]"}
-
-
-@dataclass
-class Operation:
-    """What the suite found out about one family of operations.
-
-    Parameters
-    ----------
-    operation : str
-        Its name: the test file's, without prefix.
-    passed, failed, skipped : int
-        Numbers of tests; skipped are those whose function a port lacks.
-    failures : list of dict
-        For each failed test its name and how to replay it.
-    """
-
-    operation: str
-    passed: int = 0
-    failed: int = 0
-    skipped: int = 0
-    failures: list[dict[str, str]] = field(default_factory=list)
-
-
-class _Collector:
-    """Pytest plugin that counts outcomes by operation."""
-
-    def __init__(self) -> None:
-        self.operations: dict[str, Operation] = {}
-
-    def _of(self, nodeid: str) -> Operation:
-        name = Path(nodeid.partition("::")[0]).stem.removeprefix("test_")
-        return self.operations.setdefault(name, Operation(name))
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        operation = self._of(report.nodeid)
-        if report.skipped:
-            operation.skipped += 1
-        elif report.failed:
-            operation.failed += 1
-            operation.failures.append(_failure(report))
-        elif report.when == "call":
-            operation.passed += 1
-
-    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        if report.failed:
-            operation = self._of(report.nodeid)
-            operation.failed += 1
-            operation.failures.append({"test": report.nodeid, "replay": report.longreprtext})
-
-
-def _failure(report: pytest.TestReport) -> dict[str, str]:
-    text = re.sub(r"^E {0,7}", "", report.longreprtext, flags=re.MULTILINE)
-    example = re.search(r"(?:Falsifying example|Failing test case): .*?\n\)", text, re.DOTALL)
-    blob = re.search(r"@reproduce_failure\(.*?\)", text)
-    found = [match[0] for match in (example, blob) if match]
-    return {
-        "test": report.nodeid.rpartition("/")[2],
-        "replay": "\n".join(found) or text.strip().rpartition("\n")[2],
-    }
-
-
-def run_suite(target: str, depth: str) -> list[Operation]:
-    """Run the property suite against a port.
-
-    Parameters
-    ----------
-    target : str
-        The port's name.
-    depth : str
-        ``"quick"``, ``"ci"`` or ``"long"``: how many examples each property gets.
-
-    Returns
-    -------
-    list of Operation
-        The outcomes, by operation.
-    """
-    collector = _Collector()
-    arguments = [
-        *map(str, SUITE),
-        "--import-mode=importlib",
-        "-pno:terminal",
-        "-pno:cacheprovider",
-        f"--target={target}",
-        f"--depth={depth}",
-    ]
-    hypothesis.settings.register_profile("before-check", hypothesis.settings())
-    with tempfile.TemporaryDirectory() as scratch:
-        # Somebody else's folder is no place for a cache of examples.
-        os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", scratch)
-        pytest.main(arguments, plugins=[collector])
-    hypothesis.settings.load_profile("before-check")
-    return sorted(collector.operations.values(), key=lambda operation: operation.operation)
-
-
-def _suite_table(target: str, operations: Iterable[Operation]) -> Table:
-    table = Table("operation", title=f"properties of {target}", title_justify="left")
-    for heading in ("tests", "passed", "failed", "not implemented"):
-        table.add_column(heading, justify="right")
-    for item in operations:
-        tests = item.passed + item.failed + item.skipped
-        failed = f"[bold red]{item.failed}[/]" if item.failed else "0"
-        table.add_row(item.operation, str(tests), str(item.passed), failed, str(item.skipped))
-    return table
 
 
 def _released_table(target: str, folder: Path, comparisons: Iterable[Comparison]) -> Table:
@@ -169,39 +59,81 @@ def _check_released(
         raise ArgumentError("released", "an array that the port can compute", folder)
     missing = len(comparisons) - conforming - diverging
     console.print(f"{conforming} conform, {diverging} diverge, {missing} not implemented")
-    return DIVERGES if diverging else CONFORMS
+    return report.DIVERGES if diverging else report.CONFORMS
 
 
-def _check_properties(console: Console, target: str, depth: str, json_file: Path | None) -> int:
-    if depth not in _DEPTHS:
-        raise ArgumentError("--depth", "one of " + ", ".join(_DEPTHS), depth)
-    operations = run_suite(target, depth)
-    console.print(_suite_table(target, operations))
-    for operation in operations:
-        for failure in operation.failures:
-            console.print(f"\n[bold red]{failure['test']}[/]")
-            console.print(failure["replay"], markup=False)
-    content = {"target": target, "depth": depth, "operations": [asdict(o) for o in operations]}
-    _write_json(json_file, content)
-    if sum(item.passed + item.failed for item in operations) == 0:
-        raise ArgumentError("target", "a port with at least one function of the suite", target)
-    return DIVERGES if any(item.failed for item in operations) else CONFORMS
+def _check_levels(
+    console: Console,
+    target: str,
+    port: Port,
+    *,
+    level: int,
+    depth: str,
+    files: tuple[Path | None, Path | None],
+) -> int:
+    if depth not in report.CASES:
+        raise ArgumentError("--depth", "one of " + ", ".join(report.CASES), depth)
+    if level not in LEVELS:
+        raise ArgumentError("--level", "a level from 0 to 3", level)
+    with console.status("") as status:
+        found = report.run(target, port, level=level, depth=depth, progress=status.update)
+    console.print(report.table(found))
+    for row in found["operations"]:
+        if row["status"] == "failed":
+            console.print(f"\n[bold red]{row['replay']}[/]")
+            console.print(row["message"], markup=False)
+    console.print(f"{target} {found['result']}: {_counted(found)}")
+    json_file, html_file = files
+    _write_json(json_file, found)
+    if html_file is not None:
+        html_file.write_text(report.page(found), encoding="utf-8")
+    return report.exit_code(found)
 
 
-def check_command(
+def _counted(found: dict[str, Any]) -> str:
+    statuses = [row["status"] for row in found["operations"]]
+    return (
+        f"{statuses.count('passed')} operations passed, {statuses.count('failed')} failed, "
+        f"{statuses.count('missing')} not implemented"
+    )
+
+
+def _replay(console: Console, port: Port, case: str) -> int:
+    name, _, seed = case.partition(":")
+    if name not in OPERATIONS or not seed.isdigit():
+        raise ArgumentError("--replay", "OPERATION:SEED as the table shows it", case)
+    outcome = OPERATIONS[name].check(port, arithmetic_of(port), int(seed))
+    console.print(f"{outcome.status}, error ÷ bound {outcome.ratio:.3g}")
+    console.print(outcome.message, markup=False)
+    return {"passed": report.CONFORMS, "failed": report.DIVERGES}.get(
+        outcome.status, report.INCOMPLETE
+    )
+
+
+def check_command(  # noqa: PLR0917  (each has its name on the command line)
     target: Annotated[
-        str, typer.Argument(help="reference, an entry point, some.module or some.module:name")
+        str,
+        typer.Argument(
+            help="reference, fast:simulated, fast:cuda, an entry point, some.module or "
+            "some.module:name"
+        ),
     ],
     released: Annotated[
-        Path | None,
-        typer.Option("--released", help="folder with outputs of the authors' code"),
+        Path | None, typer.Option(help="compare with the outputs in this folder instead")
     ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="write the outcome to this file")
     ] = None,
+    html_file: Annotated[
+        Path | None, typer.Option("--html", help="write the outcome as one page to this file")
+    ] = None,
+    level: Annotated[int, typer.Option("--level", help="the highest level, 0 to 3")] = 3,
     depth: Annotated[
-        str, typer.Option("--depth", help="examples for each property: quick, ci or long")
+        str, typer.Option("--depth", help="cases of each operation: quick, ci or long")
     ] = "ci",
+    replay: Annotated[
+        str | None, typer.Option("--replay", help="run one case again, OPERATION:SEED")
+    ] = None,
 ) -> None:
     """Say where a port agrees with the specification, or with the authors' code.
 
@@ -210,11 +142,17 @@ def check_command(
     target : str
         Name of the port.
     released : Path, optional
-        Compare with the outputs in this folder instead of running the properties.
+        Compare with the outputs in this folder instead of running the levels.
     json_file : Path, optional
         Where to write the outcome as JSON.
+    html_file : Path, optional
+        Where to write it as a page.
+    level : int, default 3
+        The highest level.
     depth : str, default "ci"
-        How many examples each property gets.
+        How many cases each operation gets.
+    replay : str, optional
+        One case to run instead.
 
     Raises
     ------
@@ -224,8 +162,11 @@ def check_command(
     console = make_console()
     with refusals():
         port = resolve(target)
-        if released is None:
-            code = _check_properties(console, target, depth, json_file)
-        else:
+        if released is not None:
             code = _check_released(console, target, port, released, json_file)
+        elif replay is not None:
+            code = _replay(console, port, replay)
+        else:
+            files = (json_file, html_file)
+            code = _check_levels(console, target, port, level=level, depth=depth, files=files)
     raise typer.Exit(code)

@@ -8,7 +8,6 @@ Exit codes: 0 done, 1 a port diverges (``check``), 2 refused with one sentence,
 130 interrupted with Ctrl-C.
 """
 
-import importlib
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +18,7 @@ from subbit.conformance.console import refusals
 
 MODEL_HELP = "smollm2-135m, tiny, a Hugging Face folder, a .gguf file or a hub name"
 TEXT_HELP = "a named text or a file"
+INIT_PORT_HELP = "Write a port that has every function of the protocol and implements none."
 CHECK_HELP = "Say where a port agrees with the specification, or with the authors' code."
 BENCH_HELP = "Measure speed and memory."
 GO_ON = "; finished decoder blocks are kept, --resume goes on"
@@ -173,9 +173,9 @@ def kernels_command(
 ) -> None:
     """Compile all kernels for four architectures and hold them to their budget."""
     with refusals():
-        # The fast path is a port among others, so it is found by name.
-        commands = importlib.import_module("subbit.fast.commands")
-        if not commands.check_kernels(json_file, write_budget=write_budget):
+        from subbit.conformance.kernel_tables import check_kernels
+
+        if not check_kernels(json_file, write_budget=write_budget):
             raise typer.Exit(1)
 
 
@@ -210,6 +210,12 @@ def make_app(command: str | None = None) -> typer.Typer:
     app.command("curve")(curve_command)
     app.command("demo")(demo_command)
     app.command("kernels")(kernels_command)
+    if command == "init-port":
+        from subbit.conformance.skeleton import init_port_command
+
+        app.command("init-port", help=INIT_PORT_HELP)(init_port_command)
+    else:
+        app.command("init-port", help=INIT_PORT_HELP)(_placeholder)
     if command == "check":
         from subbit.conformance.check import check_command
 

@@ -24,18 +24,20 @@ import numpy.typing as npt
 UNIT_ROUNDOFF = 2.0**-53
 
 
-def gamma(depth: int) -> float:
+def gamma(depth: int, unit_roundoff: float = UNIT_ROUNDOFF) -> float:
     """Relative error bound of a computation of `depth` roundings in a row.
 
     Parameters
     ----------
     depth : int
         Number of floating-point operations any one term passes through.
+    unit_roundoff : float, default 2⁻⁵³
+        Largest relative error of one of them, ``u``.
 
     Returns
     -------
     float
-        ``γ_p = p·u / (1 - p·u)`` with ``u = 2⁻⁵³``.
+        ``γ_p = p·u / (1 - p·u)``.
 
     References
     ----------
@@ -46,7 +48,7 @@ def gamma(depth: int) -> float:
     >>> gamma(1) > 2.0**-53
     True
     """
-    return depth * UNIT_ROUNDOFF / (1 - depth * UNIT_ROUNDOFF)
+    return depth * unit_roundoff / (1 - depth * unit_roundoff)
 
 
 def exact(actual: npt.ArrayLike, expected: npt.ArrayLike) -> float:

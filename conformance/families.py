@@ -212,6 +212,8 @@ class Drawn:
     ----------
     rows : tuple of tuple of float
         The entries.
+    family : str, default "drawn"
+        What it is called.
     """
 
     rows: tuple[tuple[float, ...], ...]

@@ -4,14 +4,16 @@
 A port is any object that has the functions of :mod:`subbit.reference` as attributes; a
 function it lacks is *not implemented*, never an error. A port is named by one of
 
-====================== ====================================================
-``reference``          this project's NumPy specification
-``fast:simulated``     its CUDA kernels on a device simulated in NumPy
-``fast:cuda``          the same kernels on a GPU
-an entry point's name  of the group ``subbit.ports``, in any package
-``some.module``        a module that can be imported
-``some.module:name``   an object in such a module
-====================== ====================================================
+=========================== =================================================
+``reference``               this project's NumPy specification
+``fast:simulated``          its CUDA kernels on a device simulated in NumPy
+``fast:simulated+race``     the same, with every data race reported
+``fast:simulated+7``        the same, warps and blocks in the random order 7
+``fast:cuda``               the same kernels on a GPU
+an entry point's name       of the group ``subbit.ports``, in any package
+``some.module``             a module that can be imported
+``some.module:name``        an object in such a module
+=========================== =================================================
 
 What a port says of itself stands in its attribute ``CAPABILITIES``, a mapping: ``"dtype"``,
 ``"lanes"`` and ``"depth"`` are about its arithmetic, see
@@ -22,7 +24,7 @@ import importlib
 from importlib.metadata import entry_points
 from typing import Any, TypeAlias
 
-from subbit.reference.errors import ArgumentError
+from subbit.reference.errors import ArgumentError, SubbitError
 from subbit.reference.rounding import Arithmetic
 
 Port: TypeAlias = Any
@@ -33,6 +35,7 @@ _EXPECTED = (
     f"a name of the entry-point group {ENTRY_POINT_GROUP}, module or module:name"
 )
 _FAST = "fast:"
+RACES = "race"
 
 
 def _registered(name: str) -> Port | None:
@@ -47,6 +50,21 @@ def _imported(name: str) -> Port:
     port: Port = importlib.import_module(module)
     for part in filter(None, attribute.split(".")):
         port = getattr(port, part)
+    return port
+
+
+def _fast(name: str) -> Port:
+    device, *modes = name.split("+")
+    options: dict[str, Any] = {}
+    for mode in modes:
+        options |= {"races": True} if mode == RACES else {"schedule": "random", "seed": int(mode)}
+    # By name: this package knows no port but the reference.
+    port = importlib.import_module("subbit.fast").on(device, **options)
+    if device == "simulated":
+        try:
+            importlib.import_module("subbit.fast.device.nvrtc").find_library()
+        except SubbitError as error:
+            raise RuntimeError(f"{error}; pip install 'subbit[simulated]' brings it") from error
     return port
 
 
@@ -79,8 +97,7 @@ def resolve(target: str) -> Port:
         if target == "reference":
             return _imported("subbit.reference")
         if target.startswith(_FAST):
-            # By name: this package knows no port but the reference.
-            return importlib.import_module("subbit.fast").on(target.removeprefix(_FAST))
+            return _fast(target.removeprefix(_FAST))
         port = _registered(target)
         return _imported(target) if port is None else port
     # Importing a foreign module runs foreign code: whatever it raises is a bad target.

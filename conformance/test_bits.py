@@ -32,9 +32,9 @@ def test_nominal_bits_of_billm(port: Port, preset: str, layer: Layer) -> None:
     """Eq. (14): ``2 r + (1 - r)`` with r the salient share, and the same entry by entry."""
     result = _quantize(port, layer, preset)
     nominal = port.nominal_bits(result)
-    assert compare.bound(nominal, float(exact.nominal_bits(result)), 2.0**-50) <= 1
+    assert compare.bound(nominal, float(exact.nominal_bits(result)), 8 * port.unit_roundoff) <= 1
     r = _salient_columns(result) / result.shape[1]
-    assert compare.bound(nominal, port.billm_parameter_bits(r), 2.0**-50) <= 1
+    assert compare.bound(nominal, port.billm_parameter_bits(r), 8 * port.unit_roundoff) <= 1
     assert 1 <= nominal <= 2
 
 
@@ -99,7 +99,10 @@ def test_dead_columns_cost_no_signs(port: Port, layer: Layer) -> None:
     payload = port.payload_bits(result)
     assert payload.signs == n * (alive + _salient_columns(result))
     assert (
-        compare.bound(port.nominal_bits(result), float(exact.nominal_bits(result)), 2.0**-50) <= 1
+        compare.bound(
+            port.nominal_bits(result), float(exact.nominal_bits(result)), 8 * port.unit_roundoff
+        )
+        <= 1
     )
     assert payload.kept_map <= m
     assert (payload.kept_map > 0) == (alive < m)

@@ -20,6 +20,7 @@ from subbit.conformance.target import Port
 PRESETS = ("paper", "released", "released-magnitude", "corrected")
 BLOCK = 16
 AGREEMENT = 1e-9
+BY_STATE = "level 3 judges every block from its own state"
 every_preset = pytest.mark.parametrize("preset", PRESETS)
 several_blocks = layers(rows=(2, 5), columns=(18, 36))
 SWITCHES: dict[str, list[Any]] = {
@@ -100,6 +101,7 @@ def test_presets_are_what_the_specification_says(port: Port, preset: str) -> Non
 @given(layer=full_layers((*LIVE, "dead")))
 def test_presets_against_the_naive_reading(port: Port, preset: str, layer: Layer) -> None:
     """Every preset does what its description says, block after block."""
+    port.compares_ends(BY_STATE)
     W, H = layer[0].values, layer[1].hessian
     dead = (np.diag(H) == 0).sum()
     # Zero columns that are binarized like the rest can leave candidates that tie.
@@ -116,6 +118,7 @@ def test_switches_against_the_naive_reading(
     port: Port, layer: Layer, switches: dict[str, Any]
 ) -> None:
     """Any combination of the switches does what each of them says."""
+    port.compares_ends(BY_STATE)
     W, H = layer[0].values, layer[1].hessian
     expected = naive.billm_layer(W, H, _config(port, "paper", **switches))
     actual = _quantize(port, W, H, "paper", **switches)
@@ -146,6 +149,7 @@ def test_S3_scaled_inputs(port: Port, preset: str, layer: Layer) -> None:
     W, X = layer[0].values, layer[1].values
     Q = _quantize(port, W, port.accumulate_hessian(X), preset)
     assert compare.exact(_quantize(port, W, port.accumulate_hessian(2 * X), preset), Q) == 0
+    port.compares_ends(BY_STATE)
     tripled = _quantize(port, W, port.accumulate_hessian(3 * X), preset)
     assert compare.bound(tripled, Q, AGREEMENT * np.abs(W).max()) <= 1
 
@@ -154,6 +158,7 @@ def test_S3_scaled_inputs(port: Port, preset: str, layer: Layer) -> None:
 @given(layer=several_blocks, seed=seeds())
 def test_S4_permuted_rows(port: Port, preset: str, layer: Layer, seed: int) -> None:
     """S4, all presets: permuting rows permutes Q; sums over rows may round otherwise."""
+    port.compares_ends(BY_STATE)
     W, H = layer[0].values, layer[1].hessian
     order = np.random.default_rng(seed).permutation(len(W))
     expected = _quantize(port, W, H, preset)[order]
@@ -164,6 +169,7 @@ def test_S4_permuted_rows(port: Port, preset: str, layer: Layer, seed: int) -> N
 @given(layer=several_blocks, seed=seeds())
 def test_S6b_permuted_columns(port: Port, layer: Layer, seed: int) -> None:
     """S6b, magnitude metric without compensation: columns permute inside their blocks."""
+    port.compares_ends(BY_STATE)
     W, H = layer[0].values, layer[1].hessian
     rng = np.random.default_rng(seed)
     slices = port.block_slices(W.shape[1], BLOCK)
@@ -179,6 +185,7 @@ def test_S6b_permuted_columns(port: Port, layer: Layer, seed: int) -> None:
 @given(layer=several_blocks)
 def test_S7_batches_of_inputs(port: Port, preset: str, layer: Layer) -> None:
     """S7: one sequence a call gives the same layer as all at once, to rounding."""
+    port.compares_ends(BY_STATE)
     W, X = layer[0].values, layer[1].values
     accumulator = port.HessianAccumulator(X.shape[-1])
     for sequence in X:

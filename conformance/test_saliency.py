@@ -19,14 +19,14 @@ def _damped(inputs: Activations) -> Array:
     return H + 0.01 * np.diag(H).mean() * np.eye(len(H))
 
 
-def _slack(H: Array) -> float:
-    return float(32 * len(H) * 2.0**-53 * np.linalg.cond(H))
+def _slack(port: Port, H: Array) -> float:
+    return float(32 * len(H) * port.unit_roundoff * np.linalg.cond(H))
 
 
 @given(layers(SCORED, columns=(1, 24)))
 def test_scores_are_their_equations(port: Port, layer: Layer) -> None:
     """Eq. (3) ``w²/[H⁻¹]_jj²``, the unordered ``w²/[H⁻¹]_jj``, the trailing ``w²/U_jj²``."""
-    W, H = layer[0].values, _damped(layer[1])
+    W, H = port.held(layer[0].values), _damped(layer[1])
     diagonal = np.diag(np.linalg.inv(H))
     U = port.inverse_factor(H)
     for actual, divisor in (
@@ -35,7 +35,7 @@ def test_scores_are_their_equations(port: Port, layer: Layer) -> None:
         (port.trailing_saliency(W, U), np.diag(U) ** 2),
     ):
         expected = W**2 / divisor
-        assert compare.bound(actual, expected, _slack(H) * expected) <= 1
+        assert compare.bound(actual, expected, _slack(port, H) * expected) <= 1
         assert (actual >= 0).all()
     assert compare.exact(port.magnitude_saliency(W), W) == 0
 
@@ -43,16 +43,16 @@ def test_scores_are_their_equations(port: Port, layer: Layer) -> None:
 @given(layers(SCORED, columns=(1, 24)))
 def test_trailing_score_is_unordered_in_the_first_column(port: Port, layer: Layer) -> None:
     """``U_00² = [H⁻¹]_00``: both scores agree in column 0."""
-    W, H = layer[0].values, _damped(layer[1])
+    W, H = port.held(layer[0].values), _damped(layer[1])
     trailing = port.trailing_saliency(W, port.inverse_factor(H))[:, 0]
     unordered = port.obs_saliency(W, H)[:, 0]
-    assert compare.bound(trailing, unordered, _slack(H) * unordered) <= 1
+    assert compare.bound(trailing, unordered, _slack(port, H) * unordered) <= 1
 
 
 @given(layers(SCORED, rows=(1, 1), columns=(1, 12)), st.integers(0, 11))
 def test_scores_are_twice_a_loss(port: Port, layer: Layer, position: int) -> None:
     """C2: what zeroing one weight costs while all others move, or those right of it only."""
-    W, H = layer[0].values, _damped(layer[1])
+    W, H = port.held(layer[0].values), _damped(layer[1])
     j = min(position, len(H) - 1)
     U = port.inverse_factor(H)
     for free, score in (
@@ -65,13 +65,13 @@ def test_scores_are_twice_a_loss(port: Port, layer: Layer, position: int) -> Non
             right = -G[np.ix_(others, ~others)][:, 0] * -W[0, j]
             move[others] = np.linalg.solve(G[np.ix_(others, others)], right)
         loss = move @ G @ move
-        assert compare.bound(score, loss, _slack(H) * max(score, loss)) <= 1
+        assert compare.bound(score, loss, _slack(port, H) * max(score, loss)) <= 1
 
 
 @given(layers(SCORED, columns=(1, 24)))
 def test_scores_scale_with_the_square(port: Port, layer: Layer) -> None:
     """``W → 4W`` gives sixteen times every squared score, bit for bit."""
-    W, H = layer[0].values, _damped(layer[1])
+    W, H = port.held(layer[0].values), _damped(layer[1])
     U = port.inverse_factor(H)
     for score, second in (
         (port.inverse_hessian_saliency, H),
@@ -97,11 +97,11 @@ def test_exact_scores(port: Port, matrix: Weights, seed: int) -> None:
         (port.obs_saliency(W, H), np.diag(inverse)),
     ):
         expected = exact.floats(squares / divisor)
-        assert compare.bound(actual, expected, _slack(H) * expected) <= 1
+        assert compare.bound(actual, expected, _slack(port, H) * expected) <= 1
     trailing = [exact.inverse(exact.rational(H[j:, j:]))[0, 0] for j in range(len(H))]
     expected = exact.floats(squares / np.array(trailing, dtype=object))
     actual = port.trailing_saliency(W, port.inverse_factor(H))
-    assert compare.bound(actual, expected, _slack(H) * expected) <= 1
+    assert compare.bound(actual, expected, _slack(port, H) * expected) <= 1
 
 
 @given(weights((*SCORED, "huge_range")))
@@ -110,7 +110,7 @@ def test_column_scores(port: Port, matrix: Weights) -> None:
     S = matrix.values
     expected = exact.floats(np.sum(np.abs(exact.rational(S)), axis=0))
     actual = port.column_saliency(S)
-    assert compare.bound(actual, expected, compare.gamma(len(S)) * expected) <= 1
+    assert compare.bound(actual, expected, port.gamma(len(S)) * expected) <= 1
     assert compare.exact(port.column_saliency(-S), actual) == 0
 
 

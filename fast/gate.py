@@ -16,6 +16,7 @@ import numpy as np
 
 from .device import Extent, Kernel, nvrtc, static
 from .device.simulated import Simulated
+from .device.static import ARCHITECTURES
 from .launch import BLOCK, kernels
 from .port import Port
 
@@ -77,9 +78,7 @@ def name_of(kernel: Kernel) -> str:
     return " ".join((kernel.entry, *(option.removeprefix("-D") for option in kernel.options)))
 
 
-def costs(
-    archs: Sequence[str] = static.ARCHITECTURES, *, machine_code: bool = True
-) -> Iterator[Cost]:
+def costs(archs: Sequence[str] = ARCHITECTURES, *, machine_code: bool = True) -> Iterator[Cost]:
     """Compile every kernel in every form for every architecture.
 
     Parameters

@@ -7,13 +7,15 @@ import sys
 import types
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from subbit import reference
-from subbit.conformance import check, released, target
+from subbit.conformance import check, released, report, target
+from subbit.conformance.cases import OPERATIONS
 from subbit.reference.errors import ArgumentError
 
 VECTORS = Path(released.__file__).parent / "vectors" / "released"
@@ -257,47 +259,106 @@ def test_a_target_that_breaks_on_import_is_named(monkeypatch, tmp_path):
         target.resolve("breaks_on_import")
 
 
-def _subset(monkeypatch, *files):
-    """Let the suite run on a few of its files; the command is under test, not they."""
-    folder = Path(check.__file__).parent
-    monkeypatch.setattr(check, "SUITE", [folder / name for name in files])
-
-
-def test_properties_of_the_reference(run, monkeypatch, tmp_path):
-    _subset(monkeypatch, "test_objective.py", "test_rtn.py")
-    result = run("reference", "--depth", "quick", "--json", tmp_path / "out.json")
-    assert result.exit_code == 0, result.output
-    report = json.loads((tmp_path / "out.json").read_text())
-    assert [o["operation"] for o in report["operations"]] == ["objective", "rtn"]
-    assert all(
-        o["passed"] > 3 and not o["failed"] and not o["skipped"] for o in report["operations"]
+def _few(monkeypatch, *names):
+    """Let the command look at a few operations; it is under test, not they."""
+    chosen = [OPERATIONS[name] for name in names]
+    monkeypatch.setattr(
+        report, "of_level", lambda level: (item for item in chosen if item.level <= level)
     )
 
 
-def test_properties_of_a_wrong_port(run, monkeypatch, make_port, tmp_path):
-    _subset(monkeypatch, "test_objective.py", "test_rtn.py")
+def _report(path):
+    content = json.loads(path.read_text(), parse_constant=pytest.fail)
+    schema = json.loads((Path(check.__file__).parent / "schemas" / "check.json").read_text())
+    jsonschema.validate(content, schema)
+    return content
 
-    def proxy_loss(W, Q, H):
-        return 2 * reference.proxy_loss(W, Q, H)
 
-    name = make_port(proxy_loss=proxy_loss, drop=["rtn_layer"])
+def _broken(W, Q, H):
+    return 2 * reference.proxy_loss(W, Q, H)
+
+
+def test_levels_of_the_reference(run, monkeypatch, tmp_path):
+    _few(monkeypatch, "proxy_loss", "rtn_layer")
+    result = run("reference", "--depth", "quick", "--json", tmp_path / "out.json")
+    assert result.exit_code == 0, result.output
+    content = _report(tmp_path / "out.json")
+    assert content["result"] == "conforms"
+    assert [row["operation"] for row in content["operations"]] == ["proxy_loss", "rtn_layer"]
+    for row in content["operations"]:
+        assert row["passed"] == row["cases"] == report.CASES["quick"]
+        assert row["worst"] <= 1
+        assert row["compared"] > 0
+
+
+def test_a_wrong_function_diverges_and_can_be_replayed(run, monkeypatch, make_port, tmp_path):
+    _few(monkeypatch, "proxy_loss", "rtn_layer")
+    name = make_port(proxy_loss=_broken)
     result = run(name, "--depth", "quick", "--json", tmp_path / "out.json")
     assert result.exit_code == 1
-    report = {
-        o["operation"]: o for o in json.loads((tmp_path / "out.json").read_text())["operations"]
-    }
-    assert report["objective"]["failed"] >= 1
-    assert report["rtn"]["failed"] == 0
-    assert report["rtn"]["skipped"] > 3
-    assert "reproduce_failure" in report["objective"]["failures"][0]["replay"]
-    assert "port=" in result.output
-    assert "Weights(" in result.output
+    failed, passed = _report(tmp_path / "out.json")["operations"]
+    assert (failed["status"], passed["status"]) == ("failed", "passed")
+    assert failed["worst"] > 1
+    assert "rows" in failed["message"]
+    assert "expected" in failed["message"]
+    again = run(name, "--replay", failed["replay"])
+    assert again.exit_code == 1
+    assert "expected" in again.output
+    assert run("reference", "--replay", failed["replay"]).exit_code == 0
 
 
-def test_properties_of_a_port_without_functions(run, monkeypatch, make_port):
-    _subset(monkeypatch, "test_objective.py")
-    assert "at least one function" in _one_sentence(run(make_port(drop=reference.__all__)))
+def test_what_is_not_implemented_is_never_conformity(run, monkeypatch, make_port, tmp_path):
+    _few(monkeypatch, "proxy_loss", "rtn_layer")
+
+    def later(*_arguments, **_switches):
+        raise NotImplementedError("rtn_layer")
+
+    for name in (make_port(drop=["rtn_layer"]), make_port(rtn_layer=later)):
+        result = run(name, "--depth", "quick", "--json", tmp_path / "out.json")
+        assert result.exit_code == 2
+        content = _report(tmp_path / "out.json")
+        assert content["result"] == "incomplete"
+        assert [row["status"] for row in content["operations"]] == ["passed", "missing"]
+        assert run(name, "--replay", "rtn_layer:1").exit_code == 2
+    wrong = make_port(proxy_loss=_broken, drop=["rtn_layer"])
+    assert run(wrong, "--depth", "quick").exit_code == 1
+    assert run(make_port(drop=["rtn_layer"]), "--depth", "quick", "--level", 2).exit_code == 0
+
+
+def test_the_page_needs_no_other_file(run, monkeypatch, make_port, tmp_path):
+    _few(monkeypatch, "proxy_loss", "sign")
+    name = make_port(proxy_loss=_broken, drop=["sign"])
+    run(name, "--depth", "quick", "--html", tmp_path / "out.html", "--json", tmp_path / "out.json")
+    page = (tmp_path / "out.html").read_text()
+    assert page == report.page(_report(tmp_path / "out.json"))
+    assert "not implemented" in page
+    assert 'class="failed"' in page
+    assert "src=" not in page
+    assert "href=" not in page
+    assert "<script" not in page
+
+
+def test_levels_of_nothing(run, make_port):
+    result = run(make_port(drop=reference.__all__), "--depth", "quick", "--level", 1)
+    assert result.exit_code == 2
+    assert "0 operations passed, 0 failed" in result.output
+
+
+@pytest.mark.parametrize("case", ["sign", "sign:x", "nothing:3", ":", "sign:-1"])
+def test_replays_that_do_not_exist_are_one_sentence(run, case):
+    assert "--replay" in _one_sentence(run("reference", "--replay", case))
 
 
 def test_unknown_depth_is_one_sentence(run):
     assert "--depth" in _one_sentence(run("reference", "--depth", "deepest"))
+
+
+@pytest.mark.parametrize("level", [-1, 4])
+def test_unknown_level_is_one_sentence(run, level):
+    assert "--level" in _one_sentence(run("reference", "--level", level))
+
+
+def test_the_fast_path_is_named(run):
+    assert target.resolve("fast:simulated").CAPABILITIES["dtype"] == "float32"
+    assert target.arithmetic_of(target.resolve("fast:simulated")).unit_roundoff == 2.0**-24
+    assert "fast:abacus" in _one_sentence(run("fast:abacus", "--replay", "sign:1"))

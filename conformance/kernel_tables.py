@@ -1,27 +1,31 @@
-"""What the commands about kernels do
-==================================
+"""Tables of kernels
+=================
 
-``subbit kernels`` and ``subbit bench simulator``; the command line finds them by name.
+What ``subbit kernels`` and ``subbit bench simulator`` do. The fast path is a port among
+others, so its gate is found by name.
 """
 
+import importlib
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from . import gate
-from .device.static import ARCHITECTURES
-from .launch import kernels
+
+def _gate() -> Any:  # noqa: ANN401
+    return importlib.import_module("subbit.fast.gate")
 
 
 def _ratio(count: int, ideal: int) -> str:
     return f"{count / ideal:.2f}" if ideal else "-"
 
 
-def _cost_table(measured: list[gate.Cost]) -> Table:
+def _cost_table(measured: list[Any]) -> Table:
+    gate = _gate()
     table = Table(title=f"Machine code, NVRTC {gate.compiler()}")
     table.add_column("kernel", no_wrap=True)
     names = ("arch", "registers", "spills", "stack", "shared", "occupancy", "128-bit")
@@ -37,7 +41,7 @@ def _cost_table(measured: list[gate.Cost]) -> Table:
     return table
 
 
-def _traffic_table(work: dict[str, gate.Work]) -> Table:
+def _traffic_table(work: dict[str, Any]) -> Table:
     table = Table(title="Memory, counted on the simulated device (1.00 is ideal)")
     for name in ("kernel", "launches", "sectors / ideal", "shared wavefronts / ideal"):
         table.add_column(name, justify="left" if name == "kernel" else "right")
@@ -66,8 +70,8 @@ def check_kernels(json_file: Path | None, *, write_budget: bool) -> bool:
     bool
         Whether every form keeps to its budget and none spills.
     """
-    console = Console()
-    total = len(kernels()) * len(ARCHITECTURES)
+    console, gate = Console(), _gate()
+    total = len(gate.kernels()) * len(gate.ARCHITECTURES)
     measured = list(track(gate.costs(), "compiling", total, console=Console(stderr=True)))
     work = gate.run_kernels(counters=True)
     console.print(_cost_table(measured))
@@ -94,6 +98,7 @@ def time_kernels(rows: int, json_file: Path | None) -> None:
     json_file : Path or None
         Where to write the numbers.
     """
+    gate = _gate()
     gate.run_kernels(1)  # compiles and decodes
     work = gate.run_kernels(rows)
     table = Table(title=f"Simulated device, blocks of {rows} x 128")

@@ -1,0 +1,19 @@
+"""Cases of all levels
+===================
+
+Importing this package enters every operation into :data:`OPERATIONS`.
+"""
+
+from subbit.conformance.cases import (  # noqa: F401  (each enters its operations)
+    compensation,
+    exact,
+    hessian,
+    layer,
+    names,
+    objective,
+    search,
+)
+from subbit.conformance.cases.judge import Outcome
+from subbit.conformance.cases.registry import OPERATIONS, Operation, of_level
+
+__all__ = ["OPERATIONS", "Operation", "Outcome", "of_level"]

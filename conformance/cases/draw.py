@@ -1,0 +1,236 @@
+"""Cases from seeds
+================
+
+A case is a seed: its generator draws family, shapes and switches, and says what it drew.
+Small seeds draw small shapes, so that looking for a smaller seed finds a smaller case.
+"""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from subbit.conformance.families import (
+    ACTIVATIONS,
+    ALL,
+    CONTINUOUS,
+    LIVE,
+    MODES,
+    WEIGHTS,
+    Array,
+    Mask,
+    Masks,
+)
+
+T = TypeVar("T")
+Span = tuple[int, int]
+
+MODERATE = tuple(name for name in ALL if name != "huge_range")
+"""Families whose squares stay within the range of float32."""
+MASKS = ("full", "half", "few", "one", "gaps", "columns")
+
+
+class Draw:
+    """Labelled draws of one case.
+
+    Parameters
+    ----------
+    seed : int
+        The case.
+
+    Examples
+    --------
+    >>> draw = Draw(3)
+    >>> draw.pick("order", (1, 2, 3)) in (1, 2, 3), "order" in draw.label
+    (True, True)
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.rng = np.random.default_rng(seed)
+        self.said: dict[str, object] = {}
+
+    @property
+    def label(self) -> str:
+        """What was drawn, in words."""
+        return ", ".join(f"{name} {value}" for name, value in self.said.items())
+
+    def pick(self, name: str, options: Sequence[T]) -> T:
+        """Draw one of several settings.
+
+        Parameters
+        ----------
+        name : str
+            What it is a setting of.
+        options : sequence
+            The settings.
+
+        Returns
+        -------
+        object
+            One of them.
+        """
+        value = options[int(self.rng.integers(len(options)))]
+        self.said[name] = value
+        return value
+
+    def number(self, name: str, low: int, high: int) -> int:
+        """Draw a whole number, a small one where the seed is small.
+
+        Parameters
+        ----------
+        name : str
+            What it counts.
+        low, high : int
+            The range, ends included.
+
+        Returns
+        -------
+        int
+            The number.
+        """
+        value = int(self.rng.integers(low, min(high, low + 1 + self.seed) + 1))
+        self.said[name] = value
+        return value
+
+    def mode(self) -> dict[str, Any]:
+        """Draw a setting of the binarizer.
+
+        Returns
+        -------
+        dict
+            The switches `center` and `sign_zero`.
+        """
+        return MODES[self.pick("mode", tuple(MODES))]
+
+    def shape(self, rows: Span = (1, 6), columns: Span = (1, 70)) -> tuple[int, int]:
+        """Draw the shape of a matrix.
+
+        Parameters
+        ----------
+        rows, columns : tuple of int
+            Least and largest lengths.
+
+        Returns
+        -------
+        tuple of int
+            (n, k).
+        """
+        return self.number("rows", *rows), self.number("columns", *columns)
+
+    def values(self, name: str, shape: tuple[int, ...], families: Sequence[str] = ALL) -> Array:
+        """Draw values of one family of weights.
+
+        Parameters
+        ----------
+        name : str
+            What they are.
+        shape : tuple of int
+            Their shape.
+        families : sequence of str
+            Where they may come from.
+
+        Returns
+        -------
+        ndarray of float64
+            The values.
+        """
+        return WEIGHTS[self.pick(name, tuple(families))](self.rng, shape)
+
+    def weights(
+        self,
+        families: Sequence[str] = ALL,
+        *,
+        rows: Span = (1, 6),
+        columns: Span = (1, 70),
+    ) -> Array:
+        """Draw a weight matrix.
+
+        Parameters
+        ----------
+        families : sequence of str
+            Where it may come from.
+        rows, columns : tuple of int
+            Least and largest lengths.
+
+        Returns
+        -------
+        ndarray of float64, shape (n, k)
+            The matrix.
+        """
+        return self.values("W", self.shape(rows, columns), families)
+
+    def mask(self, shape: tuple[int, int]) -> Mask:
+        """Draw a mask.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            (n, k).
+
+        Returns
+        -------
+        ndarray of bool
+            The mask.
+        """
+        return Masks(self.pick("mask", MASKS), int(self.rng.integers(2**32))).of(shape)
+
+    def inputs(self, width: int, families: Sequence[str] = LIVE, *, longest: int = 40) -> Array:
+        """Draw calibration inputs.
+
+        Parameters
+        ----------
+        width : int
+            Number of inputs m.
+        families : sequence of str
+            Where they may come from.
+        longest : int, default 40
+            Most tokens of a sequence.
+
+        Returns
+        -------
+        ndarray of float64, shape (N, L, m)
+            The inputs.
+        """
+        shape = (self.number("sequences", 1, 4), self.number("tokens", 2, longest), width)
+        return ACTIVATIONS[self.pick("X", tuple(families))](self.rng, shape)
+
+    def hessian(self, width: int, families: Sequence[str] = LIVE) -> Array:
+        """Draw a proxy Hessian of enough tokens to be well conditioned.
+
+        Parameters
+        ----------
+        width : int
+            Number of inputs m.
+        families : sequence of str
+            Where its inputs may come from.
+
+        Returns
+        -------
+        ndarray of float64, shape (m, m)
+            ``2/N Σ XᵀX``.
+        """
+        shape = (self.number("sequences", 1, 3), 3 * width + 4, width)
+        X = ACTIVATIONS[self.pick("X", tuple(families))](self.rng, shape)
+        flat = X.reshape(-1, width)
+        H = flat.T @ flat * (2 / len(X))
+        return (H + H.T) / 2
+
+    def columns(self, width: int) -> Mask:
+        """Draw columns that take part.
+
+        Parameters
+        ----------
+        width : int
+            Number of columns.
+
+        Returns
+        -------
+        ndarray of bool
+            The columns.
+        """
+        density = self.pick("columns taken", (1.0, 0.7, 0.3))
+        return np.asarray(self.rng.random(width) < density)
+
+
+__all__ = ["ALL", "CONTINUOUS", "LIVE", "MODERATE", "Draw"]

@@ -1,0 +1,210 @@
+"""Level 1: what has no rounding
+==============================
+
+Signs, masks, rankings, slices, grid codes and counts of bits. Inputs that a port's type
+does not hold are rounded on their way in, so decisions are compared by their margin; on
+numbers of few bits that margin is exact, and with it the rule for ties.
+"""
+
+from dataclasses import asdict
+
+import numpy as np
+
+from subbit import reference
+from subbit.conformance.cases.draw import Draw
+from subbit.conformance.cases.judge import Judge, host
+from subbit.conformance.cases.registry import operation
+from subbit.conformance.families import CONTINUOUS, SUMMABLE
+from subbit.conformance.target import Port
+from subbit.reference import bounds_grid, bounds_search
+from subbit.reference.notation import SignOfZero
+from subbit.reference.rounding import Rounded
+
+ZEROS: tuple[SignOfZero, ...] = (0, 1)
+TIED = ("tied", "integer", "constant_magnitude", "all_equal", "zeros")
+
+
+@operation(1)
+def _sign(port: Port, judge: Judge, draw: Draw) -> None:
+    """Signs, with both rules for zero."""
+    x = draw.weights()
+    x = np.where(draw.rng.random(x.shape) < 0.2, -0.0, x)
+    zero = draw.pick("zero", ZEROS)
+    read = judge.arithmetic.read(x)
+    margin = Rounded(np.abs(x), read.error, judge.arithmetic)
+    judge.decision("sign", port.sign(x, zero), reference.sign(x, zero), margin)
+
+
+@operation(1)
+def _bell_split(port: Port, judge: Judge, draw: Draw) -> None:
+    """Masks of a given threshold."""
+    key = np.abs(draw.weights())
+    columns = draw.columns(key.shape[1])
+    closed = draw.pick("closed", (True, False))
+    threshold = float(draw.rng.choice(key.ravel())) * draw.pick("times", (1.0, 1.0, 0.5, 1.1))
+    found = port.bell_split(key, columns, threshold, closed=closed)
+    wanted = reference.bell_split(key, columns, threshold, closed=closed)
+    margin = bounds_grid.bell_split_margin(key, threshold, arithmetic=judge.arithmetic)
+    # Outside of the columns nothing is cut, and masks are exactly empty.
+    margin = Rounded(
+        np.where(columns, margin.value, 1.0),
+        np.where(columns, margin.error, 0.0),
+        judge.arithmetic,
+    )
+    for name, mask, right in zip(("concentrated", "sparse"), found, wanted, strict=True):
+        judge.decision(name, mask, right, margin)
+    both = [host(mask) for mask in found]
+    judge.exact("the two masks together", both[0] ^ both[1], np.broadcast_to(columns, key.shape))
+
+
+@operation(1)
+def _rank_columns(port: Port, judge: Judge, draw: Draw) -> None:
+    """Columns by decreasing score, of equal ones the lower number first."""
+    scores = draw.weights(rows=(1, 1))[0]
+    ranking = host(port.rank_columns(scores))
+    judge.exact("the columns, sorted", np.sort(ranking), np.arange(len(scores)))
+    judge.within(
+        "order", bounds_search.rank_columns_margin(scores, ranking, arithmetic=judge.arithmetic)
+    )
+
+
+@operation(1)
+def _rank_in_rows(port: Port, judge: Judge, draw: Draw) -> None:
+    """Ranks in sorted rows, on numbers of few bits."""
+    rows = np.sort(draw.weights(TIED), axis=1)
+    values = np.concatenate([rows[:, ::2], rows[:, ::3] + 0.25], axis=1)
+    right = draw.pick("right", (True, False))
+    found = port.rank_in_rows(rows, values, right=right)
+    judge.exact("ranks", found, reference.rank_in_rows(rows, values, right=right))
+
+
+@operation(1)
+def _block_slices(port: Port, judge: Judge, draw: Draw) -> None:
+    """Blocks that cover the columns."""
+    width, size = draw.number("width", 1, 600), draw.number("block size", 1, 300)
+    found = [(s.start, s.stop) for s in port.block_slices(width, size)]
+    judge.exact("slices", found, [(s.start, s.stop) for s in reference.block_slices(width, size)])
+
+
+@operation(1)
+def _breakpoint_grid(port: Port, judge: Judge, draw: Draw) -> None:
+    """All distinct values, as the port's type holds them."""
+    key = np.abs(draw.weights(CONTINUOUS + TIED, columns=(1, 20)))
+    key = key.astype(judge.arithmetic.dtype).astype(np.float64)
+    judge.exact("breakpoints", port.breakpoint_grid(key), np.unique(key))
+
+
+@operation(1)
+def _dead_inputs(port: Port, judge: Judge, draw: Draw) -> None:
+    """Inputs that never fired."""
+    H = draw.hessian(draw.number("width", 1, 40), ("dead", "iid", "integer"))
+    judge.exact("dead inputs", port.dead_inputs(H), np.diag(H) == 0)
+
+
+@operation(1)
+def _magnitude_saliency(port: Port, judge: Judge, draw: Draw) -> None:
+    """The weights themselves."""
+    W = draw.weights()
+    judge.bound("scores", port.magnitude_saliency(W), judge.arithmetic.read(W))
+
+
+@operation(1)
+def _grid_codes(port: Port, judge: Judge, draw: Draw) -> None:
+    """Codes on a given grid."""
+    W, bits = draw.weights(), draw.pick("bits", (1, 2, 3, 4, 8))
+    scale, zero = reference.minmax_grid(W, bits)
+    if draw.pick("grid", ("fitted", "whole")) == "whole":
+        scale = np.ones(len(W))
+        W = np.round(2 * W[:, :20].clip(-9, 9)) / 2
+    codes = host(port.grid_codes(W, scale, zero, bits))
+    wanted = reference.grid_codes(W, scale, zero, bits)
+    margin = bounds_grid.grid_codes_margin(W, scale, zero, bits, arithmetic=judge.arithmetic)
+    # Quotients by a power of two are exact, and halves go to the even side.
+    exactly = np.frexp(scale)[0][:, None] == 0.5
+    held = judge.arithmetic.read(W).error == 0.0
+    margin = Rounded(margin.value, np.where(exactly & held, 0.0, margin.error), judge.arithmetic)
+    judge.decision("codes", codes, wanted, margin)
+    apart = np.abs(codes.astype(int) - wanted) if codes.shape == wanted.shape else np.array(9)
+    judge.true("codes are at most one apart", np.all(apart <= 1))
+
+
+@operation(1, "residual_binarize", name="exact_binarization")
+def _exact_binarization(port: Port, judge: Judge, draw: Draw) -> None:
+    """On numbers of few bits in groups of 2ᵏ entries nothing is rounded, ties included."""
+    order, mode = draw.pick("order", (1, 2, 3)), draw.mode()
+    # Each order's mean and scale add the bits of a count to six.
+    spare = (int(np.finfo(judge.arithmetic.dtype).nmant) - 5) // (2 * order)
+    width = draw.pick("width", [2**k for k in range(min(spare, 4) + 1)])
+    W = draw.values("W", (draw.number("rows", 1, 4), width), SUMMABLE)
+    found = port.residual_binarize(W, order=order, **mode)
+    wanted = reference.residual_binarize(W, order=order, **mode)
+    for own, right in zip(found.planes, wanted.planes, strict=True):
+        judge.exact("signs", own.sign, right.sign)
+        judge.exact("scales", own.row_scale, right.row_scale)
+    if wanted.mean is not None:
+        judge.exact("means", found.mean, wanted.mean)
+
+
+@operation(1, "salient_search", "bell_split_search", name="first_minimum")
+def _first_minimum(port: Port, judge: Judge, draw: Draw) -> None:
+    """Candidates that are equally good to the last bit: the first one tried is chosen."""
+    T, columns = np.array([[1.0, 1.0, 2.0, 2.0]]), np.ones(4, dtype=np.bool_)
+    thresholds = draw.rng.permutation([1.0, 1.5, 1.75])
+    counts = draw.rng.permutation([0, 2, 4])
+    draw.said |= {"thresholds": thresholds.tolist(), "counts": counts.tolist()}
+    found = port.bell_split_search(T, columns, thresholds)
+    judge.exact("threshold", found.choice, thresholds[0])
+    judge.exact(
+        "count", port.salient_search(np.ones((1, 4)), np.arange(4), counts).choice, counts[0]
+    )
+
+
+def _layer(draw: Draw) -> reference.QuantizedLayer:
+    W = draw.weights(CONTINUOUS + TIED, columns=(4, 40))
+    method = draw.pick("record of", ("rtn", "gptq", "billm"))
+    dead = draw.pick("inputs", ("iid", "dead"))
+    H = draw.hessian(W.shape[1], (dead,))
+    presets = reference.METHODS[method].presets
+    config = presets[draw.pick("preset", tuple(presets))]
+    return getattr(reference, reference.METHODS[method].entry)(W, H, config)
+
+
+@operation(1)
+def _nominal_bits(port: Port, judge: Judge, draw: Draw) -> None:
+    """Signs of kept weights, salient ones twice."""
+    layer = _layer(draw)
+    wanted = reference.nominal_bits(layer)
+    allowed = 4 * judge.arithmetic.unit_roundoff * wanted
+    judge.bound(
+        "bits",
+        port.nominal_bits(layer),
+        Rounded(np.array(wanted), np.array(allowed), judge.arithmetic),
+    )
+
+
+@operation(1)
+def _payload_bits(port: Port, judge: Judge, draw: Draw) -> None:
+    """Everything that a decoder needs, by part."""
+    layer, size = _layer(draw), draw.pick("float bits", (16, 32))
+    found = asdict(port.payload_bits(layer, float_bits=size))
+    for part, wanted in asdict(reference.payload_bits(layer, float_bits=size)).items():
+        judge.exact(part, found.get(part), wanted)
+
+
+@operation(
+    1, "billm_parameter_bits", "billm_storage_bits", "billm_storing_bits", name="published_bits"
+)
+def _published_bits(port: Port, judge: Judge, draw: Draw) -> None:
+    """The papers' formulas."""
+    r, size = draw.pick("salient share", (0.0, 0.1, 0.5, 1.0)), draw.number("block size", 1, 600)
+    n, m = draw.number("rows", 1, 4096), size * draw.number("blocks", 1, 9)
+    c = draw.number("salient columns", 0, m)
+    for name, arguments in (
+        ("billm_parameter_bits", (r,)),
+        ("billm_storing_bits", (size,)),
+        ("billm_storage_bits", (n, m, c, size)),
+    ):
+        wanted = np.array(float(getattr(reference, name)(*arguments)))
+        allowed = 8 * judge.arithmetic.unit_roundoff * np.abs(wanted)
+        found = getattr(port, name)(*arguments)
+        judge.bound(name, found, Rounded(wanted, allowed, judge.arithmetic))

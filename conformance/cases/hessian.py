@@ -1,0 +1,109 @@
+"""Level 2: the Hessian and the scores that use it
+===============================================
+
+A factor is judged by its residual, which needs no condition number; scores by the bounds
+of ``bounds_hessian``.
+"""
+
+import numpy as np
+
+from subbit import reference
+from subbit.conformance.cases.draw import Draw
+from subbit.conformance.cases.judge import Judge, host
+from subbit.conformance.cases.registry import operation
+from subbit.conformance.families import ACTIVATIONS, CONTINUOUS, Array
+from subbit.conformance.target import Port
+from subbit.reference import bounds_hessian
+from subbit.reference.rounding import Input
+
+SCORED = (*CONTINUOUS, "tied", "integer", "zero_columns", "zeros")
+
+
+@operation(2)
+def _accumulate_hessian(port: Port, judge: Judge, draw: Draw) -> None:
+    """The proxy Hessian of a whole calibration set."""
+    X = draw.inputs(draw.number("width", 1, 40), tuple(ACTIVATIONS))
+    bound = bounds_hessian.accumulate_hessian_bound(X, arithmetic=judge.arithmetic)
+    judge.bound("H", port.accumulate_hessian(X), bound)
+
+
+@operation(2, "HessianAccumulator", name="hessian_in_batches")
+def _hessian_in_batches(port: Port, judge: Judge, draw: Draw) -> None:
+    """The proxy Hessian, sequence by sequence and batch by batch."""
+    X = draw.inputs(draw.number("width", 1, 40), tuple(ACTIVATIONS))
+    accumulator, start = port.HessianAccumulator(X.shape[-1]), 0
+    while start < len(X):
+        size = int(draw.rng.integers(1, len(X) - start + 1))
+        single = size == 1 and draw.rng.random() < 0.5
+        accumulator.add(X[start] if single else X[start : start + size])
+        start += size
+    judge.exact("count", accumulator.count, len(X))
+    bound = bounds_hessian.accumulate_hessian_bound(X, arithmetic=judge.arithmetic)
+    # Batches are added, and each entry may be rounded once more for it.
+    more = judge.arithmetic.gamma(len(X)) * bound.reach
+    judge.bound("H", accumulator.hessian(), bound.widen(more))
+
+
+@operation(2)
+def _damp(port: Port, judge: Judge, draw: Draw) -> None:
+    """Ones on dead diagonals, then a share of the mean diagonal."""
+    H = draw.hessian(draw.number("width", 1, 40), tuple(ACTIVATIONS))
+    percdamp = draw.pick("percdamp", (0.0, 0.01, 0.1, 1.0))
+    bound = bounds_hessian.damp_bound(H, percdamp, arithmetic=judge.arithmetic)
+    judge.bound("damped H", port.damp(H, percdamp), bound)
+
+
+def _factor(judge: Judge, H: Input, U: Array) -> None:
+    judge.exact("below the diagonal", np.tril(U, -1), np.zeros(U.shape))
+    judge.true("the diagonal is positive", np.all(np.diag(U) > 0))
+    residual = bounds_hessian.inverse_factor_residual(H, U, arithmetic=judge.arithmetic)
+    judge.within("U H Uᵀ - I", residual)
+
+
+def _damped(draw: Draw, width: int) -> Array:
+    return reference.damp(draw.hessian(width), draw.pick("percdamp", (0.01, 0.1)))
+
+
+@operation(2)
+def _inverse_factor(port: Port, judge: Judge, draw: Draw) -> None:
+    """The upper factor of the inverse, by its residual."""
+    H = _damped(draw, draw.number("width", 1, 32))
+    _factor(judge, H, host(port.inverse_factor(H)).astype(np.float64))
+
+
+@operation(2)
+def _prepare_hessian(port: Port, judge: Judge, draw: Draw) -> None:
+    """Dead inputs, damping and factor together."""
+    H = draw.hessian(draw.number("width", 1, 32), tuple(ACTIVATIONS))
+    percdamp = draw.pick("percdamp", (0.01, 0.1))
+    prepared = port.prepare_hessian(H, percdamp)
+    bound = bounds_hessian.damp_bound(H, percdamp, arithmetic=judge.arithmetic)
+    judge.exact("dead inputs", prepared.dead, np.diag(H) == 0)
+    judge.bound("damped H", prepared.damped, bound)
+    _factor(judge, bound, host(prepared.factor).astype(np.float64))
+
+
+def _scores(port: Port, judge: Judge, draw: Draw, name: str) -> None:
+    W = draw.weights(SCORED, columns=(1, 32))
+    H = _damped(draw, W.shape[1])
+    second = reference.inverse_factor(H) if name == "trailing_saliency" else H
+    bound = getattr(bounds_hessian, f"{name}_bound")(W, second, arithmetic=judge.arithmetic)
+    judge.bound("scores", getattr(port, name)(W, second), bound)
+
+
+@operation(2)
+def _inverse_hessian_saliency(port: Port, judge: Judge, draw: Draw) -> None:
+    """Eq. (3)'s score."""
+    _scores(port, judge, draw, "inverse_hessian_saliency")
+
+
+@operation(2)
+def _obs_saliency(port: Port, judge: Judge, draw: Draw) -> None:
+    """The unordered score."""
+    _scores(port, judge, draw, "obs_saliency")
+
+
+@operation(2)
+def _trailing_saliency(port: Port, judge: Judge, draw: Draw) -> None:
+    """Algorithm 2's score."""
+    _scores(port, judge, draw, "trailing_saliency")

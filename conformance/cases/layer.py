@@ -1,0 +1,274 @@
+"""Level 3: whole layers
+=====================
+
+The states that a port's blocks were quantized from follow from its own record, to
+rounding; each block is held against the reference's from that state. What a layer reaches
+in all may exceed the reference by the share :data:`SLACK` of it, for decisions that
+rounding took and the blocks after them.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from subbit import reference
+from subbit.conformance.cases.blocks import BlockState, judge_block, judge_salient, judge_split
+from subbit.conformance.cases.draw import Draw
+from subbit.conformance.cases.groups import binary_group
+from subbit.conformance.cases.judge import Judge, host
+from subbit.conformance.cases.registry import operation
+from subbit.conformance.families import CONTINUOUS, Array
+from subbit.conformance.target import Port
+from subbit.reference import (
+    BiLLM,
+    BinaryGroup,
+    QuantizedBlock,
+    QuantizedLayer,
+    UniformGroup,
+    bounds_compensate,
+    bounds_grid,
+    bounds_hessian,
+    bounds_search,
+)
+from subbit.reference.notation import AnyArray
+from subbit.reference.rounding import Rounded
+
+SLACK = 0.1
+FAMILIES = (*CONTINUOUS, "tied", "zero_rows")
+INPUTS = ("iid", "ar0.5", "scaled", "positive", "dead")
+
+
+def _objective(judge: Judge, W: Array, H: Array, layer: QuantizedLayer, best: Array) -> None:
+    """What the layer reaches, on the Hessian with its mean diagonal added once more."""
+    S = H + np.diag(H).mean() * np.eye(len(H)) + np.eye(len(H)) * 2.0**-40
+    own, least = (reference.calibrated_error_trace(W, Q, S) for Q in (layer.decode(), best))
+    energy = reference.calibrated_error_trace(W, np.zeros(W.shape), S)
+    allowed = SLACK * least + judge.arithmetic.unit_roundoff * 64 * energy
+    judge.objective("objective of the layer", own, least, allowed)
+
+
+def _uniform(
+    judge: Judge, state: Rounded, group: UniformGroup, *, grid_of: Rounded | None, bits: int
+) -> None:
+    """Codes of one group, and its grid where the weights that it was fitted to are known."""
+    judge.exact("bits", group.bits, bits)
+    if grid_of is not None:
+        bound, margin = bounds_grid.minmax_grid_bound(grid_of, bits, arithmetic=judge.arithmetic)
+        judge.bound("scales", group.scale, bound)
+        wanted = reference.minmax_grid(grid_of.value, bits)[1]
+        judge.decision("zero points", group.zero, wanted, margin)
+    margin = bounds_grid.grid_codes_margin(
+        state, group.scale, group.zero, bits, arithmetic=judge.arithmetic
+    )
+    codes = reference.grid_codes(state.value, group.scale, group.zero, bits)
+    judge.decision("codes", group.codes, codes, margin)
+
+
+@operation(3)
+def _rtn_layer(port: Port, judge: Judge, draw: Draw) -> None:
+    """Round to nearest, every preset."""
+    presets = reference.METHODS["rtn"].presets
+    name = draw.pick("preset", tuple(presets))
+    config = replace(presets[name], group_size=draw.pick("group size", (None, 5, 16)))
+    W = draw.weights((*FAMILIES, "integer", "huge_range"), columns=(1, 40))
+    layer, state = port.rtn_layer(W, None, config), judge.arithmetic.read(W)
+    slices = reference.block_slices(W.shape[1], config.group_size or W.shape[1])
+    judge.exact("shape", layer.shape, W.shape)
+    judge.exact(
+        "blocks", [(b.start, b.stop) for b in layer.blocks], [(s.start, s.stop) for s in slices]
+    )
+    mode = {"center": config.center, "sign_zero": 1}
+    for block in layer.blocks:
+        (group,), part = block.groups, state[:, block.columns]
+        if config.kind == "sign" and isinstance(group, BinaryGroup):
+            everything = np.ones(part.shape, dtype=np.bool_)
+            binary_group(judge, part, everything, group, order=1, mode=mode)
+        elif isinstance(group, UniformGroup):
+            _uniform(judge, part, group, grid_of=part, bits=config.bits)
+        else:
+            judge.fail("a group of another kind")
+
+
+def _single_columns(layer: QuantizedLayer, first: int) -> QuantizedLayer:
+    """The record with blocks of one column up to `first`, and one block for the rest."""
+    blocks = []
+    for block in layer.blocks:
+        single = range(block.start, min(block.stop, first))
+        blocks += [_cut(block, column, column + 1) for column in single]
+    if first < layer.shape[1]:
+        blocks.append(QuantizedBlock(first, layer.shape[1], (_nothing(layer.shape, first),)))
+    return QuantizedLayer(layer.shape, tuple(blocks))
+
+
+def _cut(block: QuantizedBlock, start: int, stop: int) -> QuantizedBlock:
+    part = slice(start - block.start, stop - block.start)
+    groups = tuple(
+        replace(group, mask=group.mask[:, part], codes=group.codes[:, part])
+        for group in block.groups
+        if isinstance(group, UniformGroup)
+    )
+    return QuantizedBlock(start, stop, groups)
+
+
+def _nothing(shape: tuple[int, int], first: int) -> UniformGroup:
+    # Its values are never asked for: no block comes after it.
+    rest = (shape[0], shape[1] - first)
+    one = np.ones(shape[0])
+    return UniformGroup("all", np.ones(rest, np.bool_), np.zeros(rest, np.uint8), one, 0 * one, 1)
+
+
+def _prepared(judge: Judge, H: Array, percdamp: float) -> tuple[Rounded, Rounded]:
+    damped = bounds_hessian.damp_bound(H, percdamp, arithmetic=judge.arithmetic)
+    return damped, bounds_hessian.inverse_factor_bound(damped, arithmetic=judge.arithmetic)
+
+
+def _order(judge: Judge, H: Array, layer: QuantizedLayer, *, ordered: bool) -> AnyArray:
+    everything = np.arange(len(H))
+    judge.exact("a column order is recorded", layer.order is not None, ordered)
+    if layer.order is None:
+        return everything
+    order = host(layer.order)
+    judge.exact("column order, sorted", np.sort(order), everything)
+    diagonal = np.where(np.diag(H) == 0, 1.0, np.diag(H))
+    judge.within(
+        "column order",
+        bounds_search.rank_columns_margin(diagonal, order, arithmetic=judge.arithmetic),
+    )
+    return order
+
+
+@operation(3, share=0.5)
+def _gptq_layer(port: Port, judge: Judge, draw: Draw) -> None:
+    """GPTQ: every column's codes from the state that the columns before it left."""
+    W = draw.weights(FAMILIES, columns=(2, 24))
+    H = draw.hessian(W.shape[1], INPUTS)
+    config = reference.GPTQ(
+        bits=draw.pick("bits", (1, 2, 3, 4)),
+        group_size=draw.pick("group size", (None, 5, 16)),
+        activation_order=draw.pick("activation order", (False, True)),
+        block_size=draw.pick("block size", (8, 128)),
+    )
+    layer = port.gptq_layer(W, H, config)
+    judge.exact("shape", layer.shape, W.shape)
+    groups = reference.block_slices(W.shape[1], config.group_size or W.shape[1])
+    found = [(b.start, b.stop) for b in layer.blocks]
+    judge.exact("blocks", found, [(s.start, s.stop) for s in groups])
+    order = _order(judge, H, layer, ordered=config.activation_order)
+    if found != [(s.start, s.stop) for s in groups] or len(np.unique(order)) != len(H):
+        return
+    dead, H_in_order = np.diag(H) == 0, H[np.ix_(order, order)]
+    given = np.where(dead, 0.0, W)[:, order]
+    _, U = _prepared(judge, H_in_order, config.percdamp)
+    _gptq_columns(judge, given, U, layer, config)
+    best = reference.gptq_layer(W, H, config).decode()
+    _objective(judge, np.where(dead, 0.0, W), H, layer, best)
+
+
+def _gptq_columns(
+    judge: Judge, W: Array, U: Rounded, layer: QuantizedLayer, config: reference.GPTQ
+) -> None:
+    def states(first: int) -> tuple[Rounded, ...]:
+        return bounds_compensate.layer_states_bound(
+            W, U, _single_columns(layer, first), mode="exact", arithmetic=judge.arithmetic
+        )
+
+    columns = states(W.shape[1])
+    for block in layer.blocks:
+        # A grid is fitted to what the outer blocks before its first column have left.
+        start = 0 if config.group_size is None else block.start // config.block_size
+        start *= config.block_size
+        fitted = states(start)[-1][:, block.start - start : block.stop - start]
+        for column in range(block.start, block.stop):
+            (group,) = _cut(block, column, column + 1).groups
+            if isinstance(group, UniformGroup):
+                grid_of = fitted if column == block.start else None
+                _uniform(judge, columns[column], group, grid_of=grid_of, bits=config.bits)
+
+
+def _block_state(draw: Draw, judge: Judge) -> tuple[BlockState, Array, Array]:
+    """A state that is known exactly, for the steps of a block."""
+    W = draw.weights(CONTINUOUS, rows=(2, 6), columns=(2, 40))
+    S = W**2 * draw.rng.uniform(0.5, 2.0, W.shape[1])
+    presets = reference.METHODS["billm"].presets
+    config = presets[draw.pick("preset", tuple(presets))]
+    config = replace(config, grid=draw.pick("grid", (config.grid, "breakpoints")))
+    read = judge.arithmetic.read
+    return BlockState(read(W), read(S), draw.columns(W.shape[1]), config), W, S
+
+
+@operation(2)
+def _choose_salient(port: Port, judge: Judge, draw: Draw) -> None:
+    """Salient columns of a block."""
+    state, W, S = _block_state(draw, judge)
+    blocks = draw.pick("blocks", (1, 2))
+    found = host(port.choose_salient(W, S, state.alive, state.config, blocks=blocks))
+    judge_salient(judge, state, found, blocks=blocks)
+
+
+@operation(2)
+def _choose_split(port: Port, judge: Judge, draw: Draw) -> None:
+    """Concentrated and sparse entries of a block."""
+    state, W, S = _block_state(draw, judge)
+    found = [host(mask) for mask in port.choose_split(W, S, state.alive, state.config)]
+    judge_split(judge, state, state.alive, found[0], found[1])
+
+
+@operation(3)
+def _billm_block(port: Port, judge: Judge, draw: Draw) -> None:
+    """One block from a state that is known exactly."""
+    state, W, S = _block_state(draw, judge)
+    start = draw.number("start", 0, 500)
+    block = port.billm_block(W, S, state.alive, state.config, start=start)
+    judge.exact("columns", (block.start, block.stop), (start, start + W.shape[1]))
+    judge_block(judge, state, block)
+
+
+def _scores(
+    judge: Judge, states: tuple[Rounded, ...], U: Rounded, config: BiLLM, layer: QuantizedLayer
+) -> list[Rounded]:
+    if config.score == "magnitude":
+        return list(states)
+    return [
+        bounds_hessian.trailing_saliency_bound(
+            state, U[block.columns, block.columns], arithmetic=judge.arithmetic
+        )
+        for state, block in zip(states, layer.blocks, strict=True)
+    ]
+
+
+def _billm(preset: str) -> Callable[[Port, Judge, Draw], None]:
+    config: BiLLM = reference.METHODS["billm"].presets[preset]
+
+    def examine(port: Port, judge: Judge, draw: Draw) -> None:
+        W = draw.weights(CONTINUOUS, rows=(2, 6), columns=(4, 40))
+        H = draw.hessian(W.shape[1], INPUTS)
+        own = replace(config, block_size=draw.pick("block size", (12, 16, 128)))
+        layer = port.billm_layer(W, H, own)
+        judge.exact("shape", layer.shape, W.shape)
+        found = [(b.start, b.stop) for b in layer.blocks]
+        slices = reference.block_slices(W.shape[1], own.block_size)
+        judge.exact("blocks", found, [(s.start, s.stop) for s in slices])
+        if found == [(s.start, s.stop) for s in slices]:
+            _judge_billm(judge, W, H, own, layer)
+
+    return examine
+
+
+def _judge_billm(judge: Judge, W: Array, H: Array, config: BiLLM, layer: QuantizedLayer) -> None:
+    dead = np.diag(H) == 0
+    given = np.where(dead, 0.0, W)
+    alive = ~dead if config.dead_inputs == "zero" else np.ones(len(dead), dtype=np.bool_)
+    _, U = _prepared(judge, H, config.percdamp)
+    states = bounds_compensate.layer_states_bound(
+        given, U, layer, mode=config.compensation, arithmetic=judge.arithmetic
+    )
+    scores = _scores(judge, states, U, config, layer)
+    for state, score, block in zip(states, scores, layer.blocks, strict=True):
+        judge_block(judge, BlockState(state, score, alive[block.columns], config), block)
+    best = reference.billm_layer(W, H, config).decode()
+    _objective(judge, given, H, layer, best)
+
+
+for _preset in reference.METHODS["billm"].presets:
+    operation(3, "billm_layer", name=f"billm_layer_{_preset.replace('-', '_')}")(_billm(_preset))

@@ -1,0 +1,223 @@
+"""Level 0: names, signatures, types and refusals
+=============================================
+
+For each function of the protocol: it is called as the reference's is, its answer has the
+kinds of numbers that the reference's has, and it refuses what the reference refuses, by an
+exception that names the argument.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import numpy as np
+
+from subbit import reference
+from subbit.conformance import protocol
+from subbit.conformance.cases.draw import Draw
+from subbit.conformance.cases.judge import Judge, host
+from subbit.conformance.cases.registry import Operation, operation
+from subbit.conformance.target import Port
+from subbit.reference.errors import ArgumentError
+
+_W = np.array([[1.0, -2.0, 0.5, 3.0], [0.25, 1.5, -1.0, 2.0]])
+_H = np.diag([2.0, 1.0, 4.0, 1.0])
+_SQUARE = np.triu(np.full((4, 4), 0.25)) + np.eye(4)
+_PART = np.array([True, True, False, True])
+_MODE = {"center": False, "sign_zero": 1}
+
+
+def _quantize(W: Any, columns: slice) -> reference.QuantizedBlock:  # noqa: ANN401
+    group = reference.residual_binarize(host(W)[:, columns])
+    return reference.QuantizedBlock(columns.start, columns.stop, (group,))
+
+
+CALLS: Mapping[str, Mapping[str, Any]] = {
+    "HessianAccumulator": {"width": 4},
+    "accumulate_hessian": {"X": np.stack([_W, -_W])},
+    "bell_split": {"key": np.abs(_W), "columns": _PART, "threshold": 1.0, "closed": True},
+    "bell_split_search": {"target": _W, "columns": _PART, "thresholds": [1.0, 2.0], "closed": True}
+    | _MODE,
+    "bell_split_search_direct": {"target": _W, "columns": _PART, "thresholds": [1.0], "key": None}
+    | _MODE,
+    "billm_block": {"W": _W, "S": _W**2, "alive": _PART, "config": reference.BiLLM()},
+    "billm_layer": {"W": _W, "H": _H, "config": reference.BiLLM()},
+    "billm_parameter_bits": {"r": 0.5},
+    "billm_storage_bits": {"n": 2, "m": 4, "c": 1, "k": 2},
+    "billm_storing_bits": {"block_size": 4},
+    "binarize_once": {"R": _W, "mask": _W > 0} | _MODE,
+    "block_slices": {"width": 4, "block_size": 3},
+    "breakpoint_grid": {"key": np.abs(_W)},
+    "calibrated_error": {"W": _W, "Q": -_W, "X": _W},
+    "calibrated_error_trace": {"W": _W, "Q": -_W, "S": _H},
+    "choose_salient": {"W": _W, "S": _W**2, "alive": _PART, "config": reference.BiLLM()},
+    "choose_split": {"W": _W, "S": _W**2, "columns": _PART, "config": reference.BiLLM()},
+    "column_saliency": {"S": _W},
+    "compensate": {"W": _W, "U": _SQUARE, "quantize_block": _quantize, "block_size": 2}
+    | {"mode": "exact"},
+    "compensate_step": {"W": _W, "U": _SQUARE, "columns": slice(0, 2)}
+    | {"quantize_block": _quantize, "mode": "released"},
+    "damp": {"H": _H, "percdamp": 0.01},
+    "dead_inputs": {"H": _H},
+    "feedback": {"D": _W, "U_block": _SQUARE, "mode": "exact"},
+    "gptq_layer": {"W": _W, "H": _H, "config": reference.GPTQ()},
+    "grid_codes": {"W": _W, "scale": np.ones(2), "zero": np.ones(2), "bits": 2},
+    "interval_errors": {"X": _W, "thresholds": np.array([1.0]), "closed": True} | _MODE,
+    "inverse_factor": {"H": _H},
+    "inverse_hessian_saliency": {"W": _W, "H": _H},
+    "magnitude_saliency": {"W": _W},
+    "masked_mean": {"W": _W, "mask": _W > 0},
+    "masked_scale": {"W": _W, "mask": _W > 0, "mean": np.ones(2)},
+    "maximum_grid": {"key": np.abs(_W)},
+    "minmax_grid": {"W": _W, "bits": 2},
+    "nominal_bits": {"layer": reference.rtn_layer(_W)},
+    "obs_saliency": {"W": _W, "H": _H},
+    "payload_bits": {"layer": reference.rtn_layer(_W), "float_bits": 16},
+    "prefix_errors": {"X": _W, "counts": np.array([1, 2]), "order": 1} | _MODE,
+    "prepare_hessian": {"H": _H, "percdamp": 0.01},
+    "proxy_loss": {"W": _W, "Q": -_W, "H": _H},
+    "quantile_grid": {"key": np.abs(_W), "levels": 5},
+    "rank_columns": {"scores": np.array([1.0, 3.0, 2.0])},
+    "rank_in_rows": {"rows": np.sort(_W, axis=1), "values": _W, "right": True},
+    "relative_error": {"W": _W, "Q": -_W, "S": _H},
+    "residual_binarize": {"W": _W, "mask": _W > 0, "order": 2, "name": "all"} | _MODE,
+    "rtn_layer": {"W": _W, "H": None, "config": reference.RTN()},
+    "salient_search": {"target": _W, "ranking": [1, 0, 3], "counts": [1, 2], "orders": (1, 1)}
+    | _MODE,
+    "salient_search_direct": {"target": _W, "ranking": [1, 0, 3], "counts": [1, 2]} | _MODE,
+    "sign": {"x": _W, "zero": 1},
+    "trailing_saliency": {"W": _W, "U": _SQUARE},
+    "weight_error": {"W": _W, "Q": -_W},
+}
+"""A call of each function, with every argument by its name."""
+
+
+def _nasty(value: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401
+    if isinstance(value, np.ndarray) and value.dtype == np.float64:
+        broken = value.copy()
+        broken.flat[-1] = np.nan
+        yield "NaN", broken
+        yield "an infinity", np.where(np.isnan(broken), np.inf, broken)
+        yield "an empty array", value[..., :0]
+        yield "one axis more", value[None]
+        yield "another width", np.concatenate([value, value], axis=-1)
+        yield "complex numbers", value + 1j
+        yield "text", value.astype(str)
+    elif isinstance(value, np.ndarray):
+        yield "another width", value[..., :-1]
+        yield "numbers", value.astype(np.float64)
+    elif isinstance(value, list):
+        yield "an empty list", []
+        yield "a number below", [-1, *value]
+        yield "NaN", [np.nan]
+    elif isinstance(value, str | bool | tuple):
+        yield "no such setting", 7
+    elif isinstance(value, int | float):
+        yield "a negative number", -1
+        yield "a fraction", 1.5
+        yield "NaN", np.nan
+    elif value is not None:
+        yield "something else", "something"
+
+
+BAD = {
+    name: [(argument, *case) for argument, value in call.items() for case in _nasty(value)]
+    for name, call in CALLS.items()
+}
+"""For each function arguments that are wrong, with what is wrong."""
+
+
+def _refuses(function: Callable[..., Any], call: Mapping[str, Any], argument: str) -> str | None:
+    """What is wrong with a refusal; None where it is a proper one."""
+    try:
+        with np.errstate(all="ignore"):
+            function(**call)
+    except ValueError as error:
+        return None if argument in str(error) else f"{argument} is not named: {error}"
+    except NotImplementedError:
+        raise
+    except Exception as error:  # noqa: BLE001  (anything else is a wrong refusal)
+        return f"raised {type(error).__name__}, which is no ValueError: {error}"
+    return "accepted"
+
+
+def _demanded(name: str, call: Mapping[str, Any], argument: str) -> bool:
+    try:
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            getattr(reference, name)(**call)
+    except ArgumentError as error:
+        return str(error).startswith(argument + ":")
+    except Exception:  # noqa: BLE001  (the reference does not say what is wrong either)
+        return False
+    return False
+
+
+def _kind(value: Any) -> str:  # noqa: ANN401
+    kind = host(value).dtype.kind
+    return {"u": "whole", "i": "whole", "f": "floating", "b": "boolean"}.get(kind, kind)
+
+
+def _parts(value: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Numbers in an answer, by where they stand."""
+    if is_dataclass(value) and not isinstance(value, type):
+        named = {f.name: getattr(value, f.name) for f in fields(value)}
+    elif isinstance(value, tuple | list):
+        named = {str(i): item for i, item in enumerate(value)}
+    else:
+        return {} if value is None or isinstance(value, str | slice) else {"": value}
+    inner = {name: _parts(item) for name, item in named.items()}
+    return {f"{name}.{k}": v for name, parts in inner.items() for k, v in parts.items()}
+
+
+def _types(judge: Judge, found: Any, wanted: Any) -> None:  # noqa: ANN401
+    own, right = _parts(found), _parts(wanted)
+    judge.exact("parts of the answer", sorted(own), sorted(right))
+    for place in own.keys() & right.keys():
+        at = place.strip(".") or "answer"
+        judge.exact(f"kind of {at}", _kind(own[place]), _kind(right[place]))
+        judge.exact(f"shape of {at}", host(own[place]).shape, host(right[place]).shape)
+
+
+def _examine(name: str) -> Callable[[Port, Judge, Draw], None]:
+    def examine(port: Port, judge: Judge, draw: Draw) -> None:
+        function, call = getattr(port, name), CALLS[name]
+        if draw.seed == 0:
+            draw.said["looking at"] = "signature and types"
+            judge.exact("signature", "; ".join(protocol.differences(port, name)), "")
+            found, wanted = function(**call), getattr(reference, name)(**call)
+            if name not in protocol.CLASSES:
+                _types(judge, found, wanted)
+            return
+        function(**call)
+        if not BAD[name]:
+            return
+        argument, what, value = BAD[name][(draw.seed - 1) % len(BAD[name])]
+        draw.said |= {"argument": argument, "given": what}
+        wrong = {**call, argument: value}
+        if _demanded(name, wrong, argument):
+            said = _refuses(function, wrong, argument)
+            judge.true(f"refused with an error that names it, but {said}", said is None)
+
+    return examine
+
+
+for _name in CALLS:
+    operation(0, _name, name=f"interface_{_name}")(_examine(_name))
+
+
+def cases_of(item: Operation) -> int:
+    """Return how many different cases an interface has.
+
+    Parameters
+    ----------
+    item : Operation
+        An operation of level 0.
+
+    Returns
+    -------
+    int
+        One for the signature, and one for each wrong argument.
+    """
+    return 1 + len(BAD[item.needs[0]])

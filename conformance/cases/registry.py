@@ -1,0 +1,140 @@
+"""Operations and their cases
+===========================
+
+An operation is what the suite reports on. It has a level, functions of the protocol that
+it takes from the port, and a check that draws a case from a seed and judges it.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from subbit.conformance import protocol
+from subbit.conformance.cases.draw import Draw
+from subbit.conformance.cases.judge import Judge, Outcome
+from subbit.conformance.target import Port
+from subbit.reference.rounding import Arithmetic
+
+Check = Callable[[Port, Judge, Draw], None]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """Something that a port does, and how it is checked.
+
+    Parameters
+    ----------
+    name : str
+        The operation's name.
+    level : int
+        0 to 3.
+    needs : tuple of str
+        Functions of the protocol; a port without one does not implement the operation.
+    examine : callable
+        ``examine(port, judge, draw)`` judges one case.
+    share : float
+        How many of the usual number of cases are worth their time.
+    """
+
+    name: str
+    level: int
+    needs: tuple[str, ...]
+    examine: Check
+    share: float = 1.0
+
+    def check(self, port: Port, arithmetic: Arithmetic, seed: int) -> Outcome:
+        """Run one case.
+
+        Parameters
+        ----------
+        port : object
+            The port.
+        arithmetic : Arithmetic
+            How it computes.
+        seed : int
+            The case.
+
+        Returns
+        -------
+        Outcome
+            The worst ratio, and a sentence.
+        """
+        lacking = protocol.missing(port, self.needs)
+        if lacking:
+            return Outcome(self.name, seed, "missing", message="not implemented: " + lacking[0])
+        judge, draw = Judge(arithmetic), Draw(seed)
+        try:
+            with np.errstate(all="ignore"):
+                self.examine(port, judge, draw)
+        except NotImplementedError as error:
+            return Outcome(self.name, seed, "missing", message=f"not implemented: {error}")
+        # Whatever a foreign function raises is its answer to valid input.
+        except Exception as error:  # noqa: BLE001
+            judge.fail(f"raised {type(error).__name__}: {error}")
+        passed = judge.ratio <= 1.0
+        said = f"{self.name} ({draw.label})" + ("" if passed else f": {judge.sentence}")
+        if not passed and math.isfinite(judge.ratio):
+            said += f", {judge.ratio:.3g} times its bound"
+        return Outcome(
+            self.name,
+            seed,
+            "passed" if passed else "failed",
+            judge.ratio,
+            said,
+            judge.compared,
+            judge.unbounded,
+        )
+
+
+OPERATIONS: dict[str, Operation] = {}
+"""All operations by name; the modules beside this one enter theirs."""
+
+
+def operation(
+    level: int, *needs: str, name: str = "", share: float = 1.0
+) -> Callable[[Check], Check]:
+    """Enter a check as an operation.
+
+    Parameters
+    ----------
+    level : int
+        The operation's level.
+    *needs : str
+        Functions of the protocol that it takes from the port.
+    name : str, optional
+        The operation's name; the check's own by default, without the underscore.
+    share : float, default 1.0
+        How many of the usual number of cases are worth their time.
+
+    Returns
+    -------
+    callable
+        A decorator that keeps the check.
+    """
+
+    def enter(check: Check) -> Check:
+        title = name or check.__name__.lstrip("_")
+        OPERATIONS[title] = Operation(title, level, needs or (title,), check, share)
+        return check
+
+    return enter
+
+
+def of_level(level: int) -> Iterator[Operation]:
+    """Iterate over the operations up to a level.
+
+    Parameters
+    ----------
+    level : int
+        The highest level.
+
+    Yields
+    ------
+    Operation
+        In order of level, then as entered.
+    """
+    yield from sorted(
+        (item for item in OPERATIONS.values() if item.level <= level), key=lambda item: item.level
+    )

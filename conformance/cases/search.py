@@ -1,0 +1,130 @@
+"""Level 2: searches
+=================
+
+Objectives of all candidates by their bounds, and the choice by what it reaches. The forms
+that say "direct" have no allowance for running sums.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from subbit.conformance.cases.draw import MODERATE, Draw
+from subbit.conformance.cases.judge import Judge, host
+from subbit.conformance.cases.registry import operation
+from subbit.conformance.families import Array
+from subbit.conformance.target import Port
+from subbit.reference import bounds_search
+from subbit.reference.notation import AnyArray
+from subbit.reference.rounding import Rounded
+
+
+def _search(judge: Judge, found: Any, candidates: AnyArray, bound: Rounded) -> None:  # noqa: ANN401
+    judge.bound("candidates", found.candidates, judge.arithmetic.read(candidates))
+    judge.bound("objectives", found.objectives, bound)
+    least = int(np.argmin(host(found.objectives)))
+    judge.exact("the first least objective", int(found.best), least)
+    judge.bound("choice", found.choice, judge.arithmetic.read(candidates[least]))
+    if least < len(candidates):
+        judge.within("the chosen objective", bounds_search.choice_margin(bound, least))
+
+
+def _salient(port: Port, judge: Judge, draw: Draw, name: str) -> None:
+    T = draw.weights(MODERATE, columns=(1, 50))
+    order = draw.rng.permutation(T.shape[1])
+    ranking = order[: draw.number("ranked", 1, T.shape[1])]
+    counts = draw.rng.permutation(len(ranking) + 1)[: draw.number("tried", 1, 9)]
+    switches = {"orders": draw.pick("orders", ((1, 1), (2, 2), (2, 1))), **draw.mode()}
+    found = getattr(port, name)(T, ranking, counts, **switches)
+    running = name == "salient_search"
+    bound = bounds_search.salient_search_bound(
+        T, ranking, counts, **switches, running=running, arithmetic=judge.arithmetic
+    )
+    _search(judge, found, counts, bound)
+
+
+@operation(2)
+def _salient_search(port: Port, judge: Judge, draw: Draw) -> None:
+    """How many columns are salient."""
+    _salient(port, judge, draw, "salient_search")
+
+
+@operation(2)
+def _salient_search_direct(port: Port, judge: Judge, draw: Draw) -> None:
+    """How many columns are salient, as the equation reads."""
+    _salient(port, judge, draw, "salient_search_direct")
+
+
+def _cuts(draw: Draw, key: Array) -> Array:
+    few = draw.number("thresholds", 1, 6)
+    entries = draw.rng.choice(key.ravel(), few)
+    return draw.rng.permutation([*entries, *(draw.rng.uniform(0, 1.2, few) * key.max())])
+
+
+def _split(port: Port, judge: Judge, draw: Draw, name: str) -> None:
+    T = draw.weights(MODERATE, columns=(1, 50))
+    columns = draw.columns(T.shape[1])
+    switches: dict[str, Any] = {"closed": draw.pick("closed", (True, False))}
+    key = np.abs(T)
+    if name == "bell_split_search_direct" and draw.pick("key", ("target", "other")) == "other":
+        key = draw.rng.integers(0, 4, T.shape).astype(np.float64)
+        switches["key"] = key
+    cuts = _cuts(draw, key)
+    switches |= draw.mode()
+    found = getattr(port, name)(T, columns, cuts, **switches)
+    bound = bounds_search.bell_split_search_bound(
+        T,
+        columns,
+        cuts,
+        **switches,
+        running=name == "bell_split_search",
+        arithmetic=judge.arithmetic,
+    )
+    _search(judge, found, cuts, bound)
+
+
+@operation(2)
+def _bell_split_search(port: Port, judge: Judge, draw: Draw) -> None:
+    """Where the bell is cut."""
+    _split(port, judge, draw, "bell_split_search")
+
+
+@operation(2)
+def _bell_split_search_direct(port: Port, judge: Judge, draw: Draw) -> None:
+    """Where the bell is cut, as the equation reads, by any key."""
+    _split(port, judge, draw, "bell_split_search_direct")
+
+
+@operation(2)
+def _interval_errors(port: Port, judge: Judge, draw: Draw) -> None:
+    """Errors of cutting rows at magnitudes."""
+    T = draw.weights(MODERATE, columns=(1, 50))
+    cuts = _cuts(draw, np.abs(T))
+    switches = {"closed": draw.pick("closed", (True, False)), **draw.mode()}
+    columns = np.ones(T.shape[1], dtype=np.bool_)
+    bound = bounds_search.bell_split_search_bound(
+        T, columns, cuts, **switches, running=True, arithmetic=judge.arithmetic
+    )
+    judge.bound("errors", port.interval_errors(T, cuts, **switches), bound)
+
+
+@operation(2)
+def _prefix_errors(port: Port, judge: Judge, draw: Draw) -> None:
+    """Errors of binarizing the first columns."""
+    T = draw.weights(MODERATE, columns=(1, 50))
+    counts = draw.rng.permutation(T.shape[1])[: draw.number("tried", 1, 9)] + 1
+    order, mode = draw.pick("order", (1, 2)), draw.mode()
+    found = host(port.prefix_errors(T, counts, order=order, **mode))
+    judge.exact("number of errors", found.shape, counts.shape)
+    for place, count in enumerate(counts):
+        # The first columns and no others: both groups of a search, the second of them empty.
+        bound = bounds_search.salient_search_bound(
+            T,
+            np.arange(count),
+            [count],
+            orders=(order, 1),
+            **mode,
+            running=True,
+            arithmetic=judge.arithmetic,
+        )
+        judge.bound(f"error of {count} columns", found[place : place + 1], bound)

@@ -1,0 +1,156 @@
+"""What a port may implement
+=========================
+
+The functions of :mod:`subbit.reference`, under their names and with their parameters. Each
+stands at the level that judges what it computes; all of them stand at level 0 as well,
+which looks at names, signatures, types and refusals.
+
+===== =========================================================== ====================
+level content                                                     compared by
+===== =========================================================== ====================
+0     names, signatures, dtypes, errors on bad input              exact
+1     signs, masks, rankings, block slices, codes, counts of bits exact
+2     single equations and searches                               bound, margin
+3     whole layers, from the states that their own blocks left    bound, margin, slack
+===== =========================================================== ====================
+"""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from subbit import reference
+from subbit.conformance.target import Port
+
+LEVELS = (0, 1, 2, 3)
+_EXACT = frozenset(
+    {
+        "bell_split",
+        "billm_parameter_bits",
+        "billm_storage_bits",
+        "billm_storing_bits",
+        "block_slices",
+        "breakpoint_grid",
+        "dead_inputs",
+        "grid_codes",
+        "magnitude_saliency",
+        "nominal_bits",
+        "payload_bits",
+        "rank_columns",
+        "rank_in_rows",
+        "sign",
+    }
+)
+_LAYERS = frozenset({"billm_block", "billm_layer", "gptq_layer", "rtn_layer"})
+CLASSES = frozenset({"HessianAccumulator"})
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of the protocol.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    level : int
+        The level that judges what it computes.
+    signature : inspect.Signature
+        Its parameters, those of the reference.
+    summary : str
+        What it does, in one line.
+    """
+
+    name: str
+    level: int
+    signature: inspect.Signature
+    summary: str
+
+
+def _function(name: str) -> Function:
+    value = getattr(reference, name)
+    level = 1 if name in _EXACT else 3 if name in _LAYERS else 2
+    summary = (inspect.getdoc(value) or "").partition("\n")[0]
+    return Function(name, level, inspect.signature(value), summary)
+
+
+PROTOCOL: Mapping[str, Function] = MappingProxyType(
+    {
+        name: _function(name)
+        for name in sorted(reference.__all__)
+        if inspect.isfunction(getattr(reference, name)) or name in CLASSES
+    }
+)
+"""Functions by name. Configurations and records are the reference's own classes."""
+
+
+def missing(port: Port, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the functions that a port lacks.
+
+    Parameters
+    ----------
+    port : object
+        The port.
+    names : tuple of str
+        Functions to look for.
+
+    Returns
+    -------
+    tuple of str
+        Those that are no attribute of it.
+
+    Examples
+    --------
+    >>> missing(reference, ("sign", "billm_layer"))
+    ()
+    """
+    return tuple(name for name in names if not hasattr(port, name))
+
+
+def differences(port: Port, name: str) -> list[str]:
+    """Say how a port's function is called otherwise than the reference's.
+
+    Parameters
+    ----------
+    port : object
+        The port.
+    name : str
+        A function of the protocol.
+
+    Returns
+    -------
+    list of str
+        A sentence for each parameter that is missing, cannot be given in the same way or
+        has another default. Further parameters must have defaults.
+
+    Examples
+    --------
+    >>> differences(reference, "sign")
+    []
+    """
+    wanted = PROTOCOL[name].signature.parameters
+    try:
+        found = inspect.signature(getattr(port, name)).parameters
+    except ValueError:
+        # Compiled functions need not say what they take; calls will tell.
+        return []
+    if any(p.kind is p.VAR_KEYWORD for p in found.values()):
+        return []
+    said = [f"no parameter {parameter}" for parameter in wanted if parameter not in found]
+    for parameter, own in found.items():
+        if parameter in wanted:
+            said += _parameter(own, wanted[parameter])
+        elif own.default is own.empty and own.kind is not own.VAR_POSITIONAL:
+            said.append(f"a further parameter {parameter} without a default")
+    return said
+
+
+def _parameter(own: inspect.Parameter, wanted: inspect.Parameter) -> list[str]:
+    if wanted.kind is not wanted.KEYWORD_ONLY and own.kind is own.KEYWORD_ONLY:
+        return [f"{own.name} cannot be given by its place"]
+    if own.kind is own.POSITIONAL_ONLY:
+        return [f"{own.name} cannot be given by its name"]
+    if wanted.default is wanted.empty or own.default == wanted.default:
+        return []
+    return [f"{own.name} has the default {own.default!r}, not {wanted.default!r}"]

@@ -1,0 +1,311 @@
+"""Reports of a check
+==================
+
+What became of all cases of a port, by operation; JSON first, a table and a page from it.
+"""
+
+import html
+import math
+import statistics
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.table import Table
+
+from subbit import reference
+from subbit.conformance.cases import Outcome
+from subbit.conformance.cases.names import cases_of
+from subbit.conformance.cases.registry import Operation, of_level
+from subbit.conformance.target import Port, arithmetic_of
+
+CASES: Mapping[str, int] = {"quick": 6, "ci": 24, "long": 300}
+"""Cases of each operation, by depth."""
+CONFORMS, DIVERGES, INCOMPLETE = 0, 1, 2
+_WORDS = {CONFORMS: "conforms", DIVERGES: "diverges", INCOMPLETE: "incomplete"}
+_SMALL = 5
+_STRIDE = 1_000_003
+
+
+@dataclass(frozen=True)
+class Row:
+    """One operation of a report.
+
+    Parameters
+    ----------
+    operation : str
+        Its name.
+    level : int
+        0 to 3.
+    status : {"passed", "failed", "missing"}
+        Failed where one case did; missing where the port does not implement it.
+    cases, passed : int
+        Numbers of cases.
+    worst, median : float or None
+        Error ÷ bound of the cases; None is infinity.
+    compared, unbounded : int
+        Numbers that were compared, and numbers without a bound.
+    replay : str
+        The worst case, for ``--replay``.
+    message : str
+        What that case found; empty unless it failed.
+    """
+
+    operation: str
+    level: int
+    status: str
+    cases: int
+    passed: int
+    worst: float | None
+    median: float | None
+    compared: int
+    unbounded: int
+    replay: str
+    message: str
+
+
+def _number(ratio: float) -> float | None:
+    return ratio if math.isfinite(ratio) else None
+
+
+def row_of(item: Operation, outcomes: Iterable[Outcome]) -> Row:
+    """Sum up the cases of an operation.
+
+    Parameters
+    ----------
+    item : Operation
+        The operation.
+    outcomes : iterable of Outcome
+        Its cases, at least one.
+
+    Returns
+    -------
+    Row
+        The sum.
+    """
+    found = list(outcomes)
+    worst = max(found, key=lambda outcome: outcome.ratio)
+    missing = [outcome for outcome in found if outcome.status == "missing"]
+    shown = missing[0] if missing and worst.status != "failed" else worst
+    status = "missing" if shown.status == "missing" else worst.status
+    return Row(
+        item.name,
+        item.level,
+        status,
+        len(found) - len(missing),
+        sum(outcome.status == "passed" for outcome in found),
+        _number(worst.ratio),
+        _number(statistics.median(outcome.ratio for outcome in found)),
+        sum(outcome.compared for outcome in found),
+        sum(outcome.unbounded for outcome in found),
+        shown.replay,
+        "" if status == "passed" else shown.message,
+    )
+
+
+def seeds_of(item: Operation, depth: str) -> list[int]:
+    """Return the cases that a depth looks at.
+
+    Parameters
+    ----------
+    item : Operation
+        The operation.
+    depth : {"quick", "ci", "long"}
+        How many.
+
+    Returns
+    -------
+    list of int
+        Small cases first, then some of any size.
+    """
+    if item.level == 0:
+        return list(range(cases_of(item)))
+    number = max(3, round(CASES[depth] * item.share))
+    return [seed if seed < _SMALL else seed * _STRIDE % 2**32 for seed in range(number)]
+
+
+def run(
+    target: str,
+    port: Port,
+    *,
+    level: int,
+    depth: str,
+    progress: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Check all operations up to a level.
+
+    Parameters
+    ----------
+    target : str
+        The port's name.
+    port : object
+        The port.
+    level : int
+        The highest level.
+    depth : {"quick", "ci", "long"}
+        How many cases each operation gets.
+    progress : callable, optional
+        Told the name of each operation before it is checked.
+
+    Returns
+    -------
+    dict
+        The report, as ``schemas/check.json`` describes it.
+    """
+    arithmetic, rows = arithmetic_of(port), []
+    for item in of_level(level):
+        progress(item.name)
+        outcomes = []
+        for seed in seeds_of(item, depth):
+            outcomes.append(item.check(port, arithmetic, seed))
+            if outcomes[-1].status == "missing":
+                break
+        rows.append(row_of(item, outcomes))
+    code = code_of(rows)
+    return {
+        "target": target,
+        "dtype": arithmetic.dtype,
+        "specification": reference.SPEC_VERSION,
+        "level": level,
+        "depth": depth,
+        "result": _WORDS[code],
+        "operations": [asdict(row) for row in rows],
+    }
+
+
+def code_of(rows: Iterable[Row]) -> int:
+    """Return the exit code.
+
+    Parameters
+    ----------
+    rows : iterable of Row
+        All operations.
+
+    Returns
+    -------
+    int
+        1 where one failed, else 2 where one is missing, else 0.
+    """
+    statuses = {row.status for row in rows}
+    if "failed" in statuses:
+        return DIVERGES
+    return CONFORMS if statuses == {"passed"} else INCOMPLETE
+
+
+def exit_code(report: Mapping[str, Any]) -> int:
+    """Return the exit code of a report.
+
+    Parameters
+    ----------
+    report : mapping
+        What :func:`run` returned.
+
+    Returns
+    -------
+    int
+        0, 1 or 2.
+    """
+    return {word: code for code, word in _WORDS.items()}[report["result"]]
+
+
+HEADINGS = ("operation", "level", "cases", "passed", "worst", "median", "no bound", "replay")
+
+
+def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the cells of an operation, as the headings say.
+
+    Parameters
+    ----------
+    row : mapping
+        One of the report's operations.
+
+    Returns
+    -------
+    tuple of str
+        The cells.
+    """
+    if row["status"] == "missing":
+        return row["operation"], str(row["level"]), "-", "not implemented", "", "", "", ""
+    ratios = ("∞" if row[key] is None else f"{row[key]:.2g}" for key in ("worst", "median"))
+    return (
+        row["operation"],
+        str(row["level"]),
+        str(row["cases"]),
+        str(row["passed"]),
+        *ratios,
+        str(row["unbounded"] or ""),
+        row["replay"],
+    )
+
+
+def table(report: Mapping[str, Any]) -> Table:
+    """Return the report as a table for a terminal.
+
+    Parameters
+    ----------
+    report : mapping
+        What :func:`run` returned.
+
+    Returns
+    -------
+    Table
+        One line for each operation.
+    """
+    title = f"{report['target']} ({report['dtype']}): error ÷ bound, at most 1"
+    result = Table(title=title, title_justify="left")
+    for heading in HEADINGS:
+        number = heading not in ("operation", "replay")
+        result.add_column(heading, justify="right" if number else "left", overflow="fold")
+    styles = {"failed": "bold red", "missing": "dim", "passed": None}
+    for row in report["operations"]:
+        result.add_row(*cells(row), style=styles[row["status"]])
+    return result
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
+body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem }}
+table {{ border-collapse: collapse; width: 100% }}
+td, th {{ padding: .2rem .6rem; text-align: right; border-bottom: 1px solid #ddd }}
+td:first-child, th:first-child, td:last-child, th:last-child {{ text-align: left }}
+.failed {{ color: #b00020; font-weight: 600 }} .missing {{ color: #777 }}
+code {{ overflow-wrap: anywhere }}
+</style></head><body>
+<h1>{title}</h1>
+<p>Levels 0 to {level}, depth {depth}, specification {specification}, {dtype}.
+Worst and median are error ÷ bound; 1 is the limit.</p>
+<table><thead><tr>{head}</tr></thead><tbody>
+{body}
+</tbody></table>
+{failures}
+</body></html>
+"""
+
+
+def page(report: Mapping[str, Any]) -> str:
+    """Return the report as one HTML page that needs no other file.
+
+    Parameters
+    ----------
+    report : mapping
+        What :func:`run` returned, or the JSON that was made of it.
+
+    Returns
+    -------
+    str
+        The page.
+    """
+    lines = []
+    for row in report["operations"]:
+        inner = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells(row))
+        lines.append(f'<tr class="{row["status"]}">{inner}</tr>')
+    failed = [row for row in report["operations"] if row["status"] == "failed"]
+    said = "".join(f"<li><code>{html.escape(row['message'])}</code></li>" for row in failed)
+    plain = {k: html.escape(str(v)) for k, v in report.items() if k != "operations"}
+    return _PAGE.format(
+        title=html.escape(f"{report['target']} {report['result']}"),
+        head="".join(f"<th>{heading}</th>" for heading in HEADINGS),
+        body="\n".join(lines),
+        failures=f"<h2>Failures</h2><ul>{said}</ul>" if said else "",
+        **{key: plain[key] for key in ("level", "depth", "specification", "dtype")},
+    )
