@@ -1,0 +1,187 @@
+"""Ways to be wrong
+================
+
+Functions of the reference, changed in their arguments or in their answer. A changed
+function keeps its signature, so that level 0 alone doesn't find it.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from subbit import reference
+
+Function: TypeAlias = Callable[..., Any]
+Change: TypeAlias = Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A port that is the reference with one function replaced.
+
+    Parameters
+    ----------
+    operation : str
+        The operation whose cases have to reject it.
+    name : str
+        What is wrong.
+    functions : mapping of str to callable
+        The replaced functions.
+    """
+
+    operation: str
+    name: str
+    functions: Mapping[str, Function]
+
+    @property
+    def port(self) -> SimpleNamespace:
+        """The port; it declares nothing, hence float64."""
+        honest = {name: getattr(reference, name) for name in reference.__all__}
+        return SimpleNamespace(**(honest | dict(self.functions)))
+
+
+def given(name: str, argument: str, change: Change) -> Function:
+    """Return a function of the reference that changes an argument first.
+
+    Parameters
+    ----------
+    name : str
+        The function.
+    argument : str
+        The argument.
+    change : callable
+        What becomes of it.
+
+    Returns
+    -------
+    callable
+        The changed function.
+    """
+    function = getattr(reference, name)
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def changed(*arguments: Any, **switches: Any) -> Any:  # noqa: ANN401
+        bound = signature.bind(*arguments, **switches)
+        bound.apply_defaults()
+        bound.arguments[argument] = change(bound.arguments[argument])
+        return function(*bound.args, **bound.kwargs)
+
+    return changed
+
+
+def answers(name: str, change: Change) -> Function:
+    """Return a function of the reference that changes its answer.
+
+    Parameters
+    ----------
+    name : str
+        The function.
+    change : callable
+        What becomes of it.
+
+    Returns
+    -------
+    callable
+        The changed function.
+    """
+    function = getattr(reference, name)
+
+    @functools.wraps(function)
+    def changed(*arguments: Any, **switches: Any) -> Any:  # noqa: ANN401
+        return change(function(*arguments, **switches))
+
+    return changed
+
+
+def switched(name: str, **settings: Any) -> Function:  # noqa: ANN401
+    """Return a layer routine that overrides switches of its configuration.
+
+    Parameters
+    ----------
+    name : str
+        The function.
+    **settings
+        The switches.
+
+    Returns
+    -------
+    callable
+        The changed function.
+    """
+    return given(name, "config", lambda config: replace(config, **settings))
+
+
+def single(x: Any) -> Any:  # noqa: ANN401
+    """Cut numbers to float32: lower precision than declared.
+
+    Parameters
+    ----------
+    x : array_like
+        Numbers.
+
+    Returns
+    -------
+    ndarray of float64
+        The numbers that float32 holds.
+    """
+    return np.asarray(x, dtype=np.float32).astype(np.float64)
+
+
+def tail(x: Any) -> Any:  # noqa: ANN401
+    """Forget the last column: an off-by-one at the end of a row.
+
+    Parameters
+    ----------
+    x : array_like, shape (..., k)
+        Numbers.
+
+    Returns
+    -------
+    ndarray
+        Zeros in the last column.
+    """
+    values = np.array(x, dtype=np.float64)
+    values[..., -1] = 0.0
+    return values
+
+
+def epsilon(x: Any) -> Any:  # noqa: ANN401
+    """Add a small constant, as against division by zero.
+
+    Parameters
+    ----------
+    x : float or array_like
+        Numbers.
+
+    Returns
+    -------
+    ndarray
+        The numbers and 1e-6.
+    """
+    return np.asarray(x) + 1e-6
+
+
+def each(change: Change, *places: int) -> Change:
+    """Change some members of a tuple.
+
+    Parameters
+    ----------
+    change : callable
+        What becomes of each.
+    *places : int
+        Which ones.
+
+    Returns
+    -------
+    callable
+        The change of the tuple.
+    """
+    return lambda items: tuple(
+        change(item) if place in places else item for place, item in enumerate(items)
+    )

@@ -1,0 +1,183 @@
+"""Mutants of batches, steps, blocks and whole layers."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from subbit import reference
+from subbit.conformance.mutants.changes import (
+    Function,
+    Mutant,
+    answers,
+    each,
+    given,
+    single,
+    switched,
+)
+
+
+def _accumulator(**methods: Any) -> Function:  # noqa: ANN401
+    return type("HessianAccumulator", (reference.HessianAccumulator,), methods)
+
+
+def _halved(self: Any) -> Any:  # noqa: ANN401
+    return reference.HessianAccumulator.hessian(self) / 2
+
+
+def _single(self: Any) -> Any:  # noqa: ANN401
+    return single(reference.HessianAccumulator.hessian(self))
+
+
+def _first_only(self: Any, X: Any) -> None:  # noqa: ANN401
+    reference.HessianAccumulator.add(self, X[:1] if np.ndim(X) == 3 else X)
+
+
+def _per_token(self: Any, X: Any) -> None:  # noqa: ANN401
+    flat = np.reshape(X, (-1, 1, np.shape(X)[-1]))
+    reference.HessianAccumulator.add(self, flat)
+
+
+def _other_mode(mode: str) -> str:
+    return {"exact": "released", "released": "exact", "none": "exact"}[mode]
+
+
+def _moved(result: Any) -> Any:  # noqa: ANN401
+    made, moved, E = result
+    return made, np.where(np.arange(moved.shape[1]) >= made.stop, moved + 1e-6, moved), E
+
+
+def _lost_sign(layer: reference.QuantizedLayer) -> reference.QuantizedLayer:
+    """Flip the sign of the last entry of the last block's largest group."""
+    *others, block = layer.blocks
+    groups = list(block.groups)
+    at = int(np.argmax([np.count_nonzero(group.mask) for group in groups]))
+    group = groups[at]
+    if isinstance(group, reference.BinaryGroup):
+        sign = group.planes[0].sign.copy()
+        place = tuple(np.argwhere(group.mask)[-1])
+        sign[place] = -1 if sign[place] == 1 else 1
+        plane = replace(group.planes[0], sign=sign)
+        groups[at] = replace(group, planes=(plane, *group.planes[1:]))
+    else:
+        codes = group.codes.copy()
+        codes.flat[-1] ^= 1
+        groups[at] = replace(group, codes=codes)
+    return replace(layer, blocks=(*others, replace(block, groups=tuple(groups))))
+
+
+def _single_scales(layer: reference.QuantizedLayer) -> reference.QuantizedLayer:
+    return layer.with_scales("float32")
+
+
+def _half_scales(layer: reference.QuantizedLayer) -> reference.QuantizedLayer:
+    return layer.with_scales("float16")
+
+
+def _block(change: Any) -> Any:  # noqa: ANN401
+    """Turn a change of layers into one of blocks."""
+
+    def changed(block: reference.QuantizedBlock) -> reference.QuantizedBlock:
+        shape = (block.groups[0].mask.shape[0], block.stop - block.start)
+        return change(reference.QuantizedLayer(shape, (block,))).blocks[0]
+
+    return changed
+
+
+LAYERS: dict[str, dict[str, dict[str, Function]]] = {
+    "hessian_in_batches": {
+        "half": {"HessianAccumulator": _accumulator(hessian=_halved)},
+        "float32": {"HessianAccumulator": _accumulator(hessian=_single)},
+        "first sequence of a batch": {"HessianAccumulator": _accumulator(add=_first_only)},
+        "counts tokens": {"HessianAccumulator": _accumulator(add=_per_token)},
+    },
+    "compensate_step": {
+        "other form": {"compensate_step": given("compensate_step", "mode", _other_mode)},
+        "transposed factor": {
+            "compensate_step": given("compensate_step", "U", lambda U: np.triu(U[::-1, ::-1].T))
+        },
+        "eps": {"compensate_step": answers("compensate_step", _moved)},
+        "float32": {"compensate_step": answers("compensate_step", each(single, 1))},
+        "error negated": {"compensate_step": answers("compensate_step", each(np.negative, 2))},
+    },
+    "compensate": {
+        "other form": {"compensate": given("compensate", "mode", _other_mode)},
+        "last block short": {"compensate": given("compensate", "block_size", lambda k: k + 1)},
+        "float32": {"compensate": given("compensate", "W", single)},
+        "transposed factor": {
+            "compensate": given("compensate", "U", lambda U: np.triu(U[::-1, ::-1].T))
+        },
+    },
+    "choose_salient": {
+        "one column more": {
+            "choose_salient": answers("choose_salient", lambda s: s | (np.cumsum(~s) == 1))
+        },
+        "least first": {"choose_salient": given("choose_salient", "S", lambda S: 1 / (1 + S**2))},
+        "searched on the other": {"choose_salient": given("choose_salient", "W", np.ones_like)},
+        "dead column kept": {"choose_salient": given("choose_salient", "alive", np.ones_like)},
+        "counts per block only": {"choose_salient": given("choose_salient", "blocks", lambda _: 9)},
+    },
+    "choose_split": {
+        ">= for >": {"choose_split": answers("choose_split", lambda masks: masks[::-1])},
+        "all columns": {"choose_split": given("choose_split", "columns", np.ones_like)},
+        "all concentrated": {
+            "choose_split": answers("choose_split", lambda m: (m[0] | m[1], np.zeros_like(m[1])))
+        },
+        "scores for weights": {
+            "choose_split": lambda W, S, columns, config=None: reference.choose_split(
+                S**2, W**4, columns, *(() if config is None else (config,))
+            )
+        },
+    },
+    "rtn_layer": {
+        "group size ignored": {"rtn_layer": switched("rtn_layer", group_size=7)},
+        "float32 scales": {"rtn_layer": answers("rtn_layer", _single_scales)},
+        "a sign or code lost": {"rtn_layer": answers("rtn_layer", _lost_sign)},
+        "mean not removed": {"rtn_layer": switched("rtn_layer", center=False)},
+    },
+    "gptq_layer": {
+        "no activation order": {"gptq_layer": switched("gptq_layer", activation_order=False)},
+        "other damping": {"gptq_layer": switched("gptq_layer", percdamp=0.5)},
+        "float32 scales": {"gptq_layer": answers("gptq_layer", _single_scales)},
+        "a code lost": {"gptq_layer": answers("gptq_layer", _lost_sign)},
+        "nothing fed forward": {
+            "gptq_layer": given("gptq_layer", "H", lambda H: np.diag(np.diag(H)))
+        },
+        "columns not put back": {
+            "gptq_layer": answers("gptq_layer", lambda layer: replace(layer, order=None))
+        },
+    },
+    "billm_block": {
+        "mean not removed": {"billm_block": switched("billm_block", center=False)},
+        "float16 scales": {"billm_block": answers("billm_block", _block(_half_scales))},
+        "float32 scales": {"billm_block": answers("billm_block", _block(_single_scales))},
+        "a sign lost": {"billm_block": answers("billm_block", _block(_lost_sign))},
+        "dead column kept": {"billm_block": given("billm_block", "alive", np.ones_like)},
+    },
+}
+_SWITCHES: dict[str, dict[str, Any]] = {
+    "another form of feedback": {"compensation": "none"},
+    "other salient counts": {"counts": (2, 2)},
+    "a finer grid": {"grid": "breakpoints"},
+    "no damping": {"percdamp": 0.2},
+}
+
+
+def mutants() -> Iterator[Mutant]:
+    """Iterate over the mutants of whole layers and their parts.
+
+    Yields
+    ------
+    Mutant
+        Wrong ports.
+    """
+    for operation, named in LAYERS.items():
+        for name, functions in named.items():
+            yield Mutant(operation, name, functions)
+    for preset in reference.METHODS["billm"].presets:
+        operation = f"billm_layer_{preset.replace('-', '_')}"
+        for name, settings in _SWITCHES.items():
+            yield Mutant(operation, name, {"billm_layer": switched("billm_layer", **settings)})
+        for name, change in (("float32 scales", _single_scales), ("a sign lost", _lost_sign)):
+            yield Mutant(operation, name, {"billm_layer": answers("billm_layer", change)})
