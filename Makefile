@@ -40,8 +40,8 @@ $(VENV)/.data: $(VENV)/.made Makefile
 	@touch $@
 
 $(VENV)/.demo: $(VENV)/.data pyproject.toml constraints.txt
-	@echo "==> installing subbit[demo]"
-	@$(INSTALL) --editable '.[demo]'
+	@echo "==> installing subbit[demo,simulated]"
+	@$(INSTALL) --editable '.[demo,simulated]'
 	@touch $@
 
 # Apart, since torch with CUDA requires another version of the compiler that `simulated` brings.
@@ -52,6 +52,8 @@ $(VENV)/.dev: $(VENV)/.data pyproject.toml constraints.txt
 	@touch $@ $(VENV)/.demo
 
 demo: $(VENV)/.demo
+	@echo "==> holding the CUDA kernels to the specification, on the simulated device"
+	$(BIN)/subbit check fast:simulated --depth quick
 	@echo "==> quantizing the first decoder blocks of a real model"
 	$(BIN)/subbit demo
 
@@ -79,7 +81,9 @@ pytest: $(VENV)/.dev
 	@echo "==> tests, in $(JOBS) processes"
 	$(THREADS) $(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
 
+# By default the suite holds the fast path to the specification; here, the reference itself.
 test: lint
+	@$(MAKE) --no-print-directory pytest ARGS="conformance --target reference"
 	@$(MAKE) --no-print-directory pytest
 
 docs: $(VENV)/.dev

@@ -156,6 +156,8 @@ SMALL = {
     "bits": "",
     "bench simulator": "--rows 8",
     "check reference": "",
+    "check fast:simulated": "",
+    "init-port": "",
     "kernels": "--help",  # a minute; what it does has its own tests
     "--help": "",
 }
