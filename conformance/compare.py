@@ -9,6 +9,7 @@ cannot be compared (another shape, a NaN) is infinitely far away.
 :func:`bound`              continuous values, against a derived rounding bound
 :func:`decision`           signs, masks and choices, against their margin
 :func:`objective`          a choice by what it reaches, against a slack
+:func:`statistic`          a figure of a whole run, against a stated tolerance
 ========================== ====================================================
 
 One sign that flips where a weight equals its mean to the last bit makes two right
@@ -175,3 +176,27 @@ def objective(reached: npt.ArrayLike, best: npt.ArrayLike, allowed: npt.ArrayLik
     """
     excess = np.asarray(reached, dtype=np.float64) - np.asarray(best, dtype=np.float64)
     return _largest_ratio(np.where(excess > 0, excess, np.where(excess <= 0, 0.0, np.nan)), allowed)
+
+
+def statistic(actual: npt.ArrayLike, expected: npt.ArrayLike, tolerance: float) -> float:
+    """How far a figure of a whole run lies from the reference's, relative to a tolerance.
+
+    Parameters
+    ----------
+    actual, expected : array_like of float
+        A perplexity, a mean divergence, or the values that such a mean is taken of.
+    tolerance : float
+        Relative difference of the means that is allowed; stated, since none is derived.
+
+    Returns
+    -------
+    float
+        ``|mean(actual) - mean(expected)| / (tolerance · |mean(expected)|)``.
+
+    Examples
+    --------
+    >>> statistic([10.0, 12.0], [10.0, 10.0], 0.2)
+    0.5
+    """
+    left, right = (np.mean(np.asarray(x, dtype=np.float64)) for x in (actual, expected))
+    return _largest_ratio(np.abs(left - right), tolerance * np.abs(right))

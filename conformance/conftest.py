@@ -33,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--depth",
         choices=tuple(EXAMPLES),
-        default="ci",
+        default=os.environ.get("SUBBIT_DEPTH", "ci"),
         help="examples for each property: " + ", ".join(f"{k} {v}" for k, v in EXAMPLES.items()),
     )
 

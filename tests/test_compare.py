@@ -85,3 +85,10 @@ def test_decision_without_allowance_asks_for_a_true_tie():
 def test_objective(reached, best, ratio):
     assert compare.objective(reached, best, 0.5) == ratio
     assert compare.objective([0.0, reached], [1.0, best], 0.5) == ratio
+
+
+def test_statistic_is_relative_to_the_tolerance_and_refuses_nan():
+    assert compare.statistic(11.0, 10.0, 0.1) == pytest.approx(1.0)
+    assert compare.statistic([9.0, 11.0], [10.0, 10.0], 0.1) == 0.0
+    assert compare.statistic(10.5, 10.0, 0.01) > 1
+    assert compare.statistic(float("nan"), 10.0, 0.1) == math.inf
