@@ -80,7 +80,8 @@ def test_every_code_is_nearest_to_what_was_rounded(
         outer = 0 if group_size is None else block.start // block_size * block_size
         scale, zero, margin = _grid(states[outer][:, block.columns], bits)
         assert block.start % size == 0
-        assert compare.bound(group.scale, scale, allowed) <= 1
+        # A row of zeros has a grid all the same, so its scale has a rounding of its own.
+        assert compare.bound(group.scale, scale, allowed + port.gamma(3) * scale) <= 1
         assert compare.decision(group.zero, zero, margin, allowed / scale) <= 1
         for j in range(block.start, block.stop):
             value = states[j][:, j]
