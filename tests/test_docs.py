@@ -147,6 +147,10 @@ def test_command_runs(line):
     assert result.stdout.strip()
 
 
+STAND_INS = {
+    "smollm2-135m": "tiny",
+    "wikitext-2-raw-v1.test.txt": "enwiki-excerpt:evaluation",  # a file that users bring
+}
 # How a documented command is made small: the model, and options that win by standing last.
 SMALL = {
     "quantize": "--samples 2 --length 64",
@@ -164,7 +168,9 @@ SMALL = {
 
 
 def made_small(words):
-    line = " ".join(words[1:]).replace("smollm2-135m", "tiny")
+    line = " ".join(words[1:])
+    for large, small in STAND_INS.items():
+        line = line.replace(large, small)
     for start, options in SMALL.items():
         if line.startswith(start):
             return shlex.split(f"{line} {options}")
