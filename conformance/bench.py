@@ -20,12 +20,11 @@ from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 import typer
-from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from subbit import reference as ref
-from subbit.conformance.console import refusals
+from subbit.conformance.console import make_console, refusals
 from subbit.conformance.kernel_tables import time_kernels
 from subbit.reference.notation import Array
 
@@ -229,7 +228,7 @@ def reference_command(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the rows here.")] = None,
 ) -> None:
     """Time layer routines and searches of the specification, in CPU seconds of one thread."""
-    console = Console()
+    console = make_console()
     layers: list[Row] = []
     searches: list[Row] = []
     with threadpool_limits(1), console.status("measuring") as status:

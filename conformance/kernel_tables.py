@@ -11,9 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+
+from subbit.conformance.console import make_console
 
 
 def _gate() -> Any:  # noqa: ANN401
@@ -28,9 +29,9 @@ def _cost_table(measured: list[Any]) -> Table:
     gate = _gate()
     table = Table(title=f"Machine code, NVRTC {gate.compiler()}")
     table.add_column("kernel", no_wrap=True)
-    names = ("arch", "registers", "spills", "stack", "shared", "occupancy", "128-bit")
+    names = ("arch", "regs", "spills", "stack", "smem", "occup.", "128-bit")
     for name in (*names, *gate.OF_INTEREST):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for cost in measured:
         numbers = (cost.registers, cost.spills, cost.stack, cost.shared)
         mix = [str(cost.mix.get(name, "-")) for name in gate.OF_INTEREST]
@@ -70,9 +71,9 @@ def check_kernels(json_file: Path | None, *, write_budget: bool) -> bool:
     bool
         Whether every form keeps to its budget and none spills.
     """
-    console, gate = Console(), _gate()
+    console, gate = make_console(), _gate()
     total = len(gate.kernels()) * len(gate.ARCHITECTURES)
-    measured = list(track(gate.costs(), "compiling", total, console=Console(stderr=True)))
+    measured = list(track(gate.costs(), "compiling", total, console=make_console(stderr=True)))
     work = gate.run_kernels(counters=True)
     console.print(_cost_table(measured))
     console.print(_traffic_table(work))
@@ -113,7 +114,7 @@ def time_kernels(rows: int, json_file: Path | None) -> None:
             f"{1e3 * done.seconds:.1f}",
             f"{speed:.0f}",
         )
-    Console().print(table)
+    make_console().print(table)
     if json_file is not None:
         content = {entry: asdict(done) for entry, done in work.items()}
         json_file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
