@@ -182,6 +182,13 @@ class _Scorer:
         return rows.scores(self.device, block, self.divisor[columns], squared=True)
 
 
+def _alive(H: DeviceArray, config: BiLLM) -> Mask:
+    # From the caller's own matrix: where it lies on the host, nothing comes back for this.
+    diagonal = to_host(H.diagonal()) if hasattr(H, "get") else np.diagonal(np.asarray(H))
+    live: Mask = diagonal.astype(np.float32) != 0
+    return live if config.dead_inputs == "zero" else np.ones(len(live), dtype=np.bool_)
+
+
 @mirrors(reference.billm_layer)
 def billm_layer(
     device: Device, W: DeviceArray, H: DeviceArray, config: BiLLM = PAPER
@@ -193,8 +200,7 @@ def billm_layer(
     check_config(config, BiLLM)
     prepared = prepare_hessian(device, hessian, config.percdamp)
     weights = xp.where(prepared.dead, xp.float32(0), weights)
-    dead = to_host(prepared.dead)
-    alive = ~dead if config.dead_inputs == "zero" else np.ones(len(dead), dtype=np.bool_)
+    alive = _alive(H, config)
     scores = _Scorer(device, weights, prepared, config)
     chosen = None
     if config.scope == "matrix":
