@@ -10,15 +10,10 @@ from fast_inputs import smooth
 from project import ROOT
 from subbit import fast
 from subbit.fast import gate
-from subbit.fast.device import nvrtc
+from subbit.fast.device import nvrtc, static
+from subbit.fast.device.static import ARCHITECTURES
 from subbit.fast.launch import held, kernel, kernels
 
-ARCHITECTURES = ("sm_80", "sm_90", "sm_100", "sm_120")
-REPORT = re.compile(
-    r"Compiling entry function '(\w+)'.*?(\d+) bytes stack frame, (\d+) bytes spill stores, "
-    r"(\d+) bytes spill loads.*?Used (\d+) registers",
-    re.DOTALL,
-)
 FORMS = list({(k.file, k.options): k for k in kernels()}.values())
 
 
@@ -28,18 +23,16 @@ def test_kernel_fits_into_registers(form, arch):
     compiled = nvrtc.compile_source(
         form.source, arch, (*form.options, "--ptxas-options=-v"), form.file
     )
-    reports = REPORT.findall(compiled.log)
+    reports = static.parse_report(compiled.log)
     head = (ROOT / "fast/kernels" / form.file).read_text(encoding="utf-8")
     budget = int(re.search(r"Budget   up to (\d+) registers", head)[1])
     entries = {k.entry for k in kernels() if (k.file, k.options) == (form.file, form.options)}
-    assert {name for name, *_ in reports} == entries
-    for _, stack, stores, loads, registers in reports:
-        assert (stack, stores, loads) == ("0", "0", "0")
-        assert int(registers) <= budget
+    assert set(reports) == entries
     committed = gate.read_budget()[gate.compiler()]
-    for name, *_, registers in reports:
-        form_name = gate.name_of(replace(form, entry=name))
-        assert int(registers) <= committed[form_name][arch]
+    for name, usage in reports.items():
+        assert (usage.stack, usage.spill_stores, usage.spill_loads) == (0, 0, 0)
+        assert usage.registers <= budget
+        assert usage.registers <= committed[gate.name_of(replace(form, entry=name))][arch]
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "fast/kernels").glob("*.cu")), ids=lambda p: p.name)
