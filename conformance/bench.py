@@ -20,11 +20,10 @@ from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 import typer
-from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from subbit import reference as ref
-from subbit.conformance.console import make_console, refusals
+from subbit.conformance.console import Table, make_console, refusals
 from subbit.conformance.kernel_tables import time_kernels
 from subbit.reference.notation import Array
 
@@ -197,14 +196,10 @@ def measure_searches(n: int, block_size: int, repeats: int) -> Iterator[Row]:
 
 
 def _table(title: str, rows: list[Row]) -> Table:
-    table = Table(title=title)
-    for name, value in rows[0].items():
-        table.add_column(
-            name.replace("_", " "), justify="left" if isinstance(value, str) else "right"
-        )
-    for row in rows:
-        table.add_row(*(f"{v:.3g}" if isinstance(v, float) else str(v) for v in row.values()))
-    return table
+    cells = tuple(
+        tuple(f"{v:.3g}" if isinstance(v, float) else str(v) for v in row.values()) for row in rows
+    )
+    return Table(title, tuple(name.replace("_", " ") for name in rows[0]), cells, ())
 
 
 @bench_app.command("simulator")
@@ -238,7 +233,7 @@ def reference_command(
                 for m in columns or [512]:
                     status.update(f"measuring {n} x {m}, block {k}")
                     layers += measure_layers(n, m, k, repeats)
-    console.print(_table("Layer routines", layers))
-    console.print(_table("Searches: as the equation reads, and from running sums", searches))
+    _table("Layer routines", layers).show(console)
+    _table("Searches: as the equation reads, and from running sums", searches).show(console)
     if json_file is not None:
         json_file.write_text(json.dumps({"layers": layers, "searches": searches}, indent=1))

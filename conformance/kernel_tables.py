@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.progress import track
-from rich.table import Table
 
-from subbit.conformance.console import make_console
+from subbit.conformance.console import Table, make_console
 
 
 def _gate() -> Any:  # noqa: ANN401
@@ -27,33 +26,31 @@ def _ratio(count: int, ideal: int) -> str:
 
 def _cost_table(measured: list[Any]) -> Table:
     gate = _gate()
-    table = Table(title=f"Machine code, NVRTC {gate.compiler()}")
-    table.add_column("kernel", no_wrap=True)
-    names = ("arch", "regs", "spills", "stack", "smem", "occup.", "128-bit")
-    for name in (*names, *gate.OF_INTEREST):
-        table.add_column(name, justify="right", no_wrap=True)
+    names = ("kernel", "arch", "regs", "spills", "stack", "smem", "occup.", "128-bit")
+    rows = []
     for cost in measured:
         numbers = (cost.registers, cost.spills, cost.stack, cost.shared)
-        mix = [str(cost.mix.get(name, "-")) for name in gate.OF_INTEREST]
+        mix = (str(cost.mix.get(name, "-")) for name in gate.OF_INTEREST)
         wide = str(cost.wide) if cost.mix else "-"
-        table.add_row(
-            cost.kernel, cost.arch, *map(str, numbers), f"{cost.occupancy:.0%}", wide, *mix
+        rows.append(
+            (cost.kernel, cost.arch, *map(str, numbers), f"{cost.occupancy:.0%}", wide, *mix)
         )
-    return table
+    title = f"Machine code, NVRTC {gate.compiler()}"
+    return Table(title, (*names, *gate.OF_INTEREST), tuple(rows), ())
 
 
 def _traffic_table(work: dict[str, Any]) -> Table:
-    table = Table(title="Memory, counted on the simulated device (1.00 is ideal)")
-    for name in ("kernel", "launches", "sectors / ideal", "shared wavefronts / ideal"):
-        table.add_column(name, justify="left" if name == "kernel" else "right")
-    for entry, done in sorted(work.items()):
-        table.add_row(
+    rows = tuple(
+        (
             entry,
             str(done.launches),
             _ratio(done.sectors, done.ideal_sectors),
             _ratio(done.wavefronts, done.ideal_wavefronts),
         )
-    return table
+        for entry, done in sorted(work.items())
+    )
+    names = ("kernel", "launches", "sectors / ideal", "shared wavefronts / ideal")
+    return Table("Memory, counted on the simulated device (1.00 is ideal)", names, rows, ())
 
 
 def check_kernels(json_file: Path | None, *, write_budget: bool) -> bool:
@@ -75,8 +72,8 @@ def check_kernels(json_file: Path | None, *, write_budget: bool) -> bool:
     total = len(gate.kernels()) * len(gate.ARCHITECTURES)
     measured = list(track(gate.costs(), "compiling", total, console=make_console(stderr=True)))
     work = gate.run_kernels(counters=True)
-    console.print(_cost_table(measured))
-    console.print(_traffic_table(work))
+    _cost_table(measured).show(console)
+    _traffic_table(work).show(console)
     if json_file is not None:
         json_file.write_text(gate.as_json(measured, work), encoding="utf-8")
     if write_budget:
@@ -102,19 +99,18 @@ def time_kernels(rows: int, json_file: Path | None) -> None:
     gate = _gate()
     gate.run_kernels(1)  # compiles and decodes
     work = gate.run_kernels(rows)
-    table = Table(title=f"Simulated device, blocks of {rows} x 128")
-    for name in ("kernel", "launches", "thread instructions", "CPU-ms", "million / s"):
-        table.add_column(name, justify="left" if name == "kernel" else "right")
-    for entry, done in sorted(work.items()):
-        speed = done.instructions / done.seconds / 1e6 if done.seconds else 0.0
-        table.add_row(
+    rows_shown = tuple(
+        (
             entry,
             str(done.launches),
             f"{done.instructions:,}",
             f"{1e3 * done.seconds:.1f}",
-            f"{speed:.0f}",
+            f"{done.instructions / done.seconds / 1e6:.0f}" if done.seconds else "-",
         )
-    make_console().print(table)
+        for entry, done in sorted(work.items())
+    )
+    names = ("kernel", "launches", "thread instructions", "CPU-ms", "million / s")
+    Table(f"Simulated device, blocks of {rows} x 128", names, rows_shown, ()).show(make_console())
     if json_file is not None:
         content = {entry: asdict(done) for entry, done in work.items()}
         json_file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
