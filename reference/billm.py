@@ -25,44 +25,26 @@ is sound of both.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Literal, TypeAlias, get_args, get_origin, get_type_hints
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from .binarize import residual_binarize
-from .compensate import Compensation, block_slices, compensate
-from .errors import ArgumentError, check_choice, check_config, check_count, check_matrix
-from .hessian import PreparedHessian, prepare_hessian
+from .blocks import LayerState, prepare_layer, quantize_blocks
+from .compensate import block_slices
+from .errors import check_matrix
 from .layer import QuantizedBlock, QuantizedLayer
-from .notation import Array, Indices, Mask, SignOfZero
-from .saliency import (
-    column_saliency,
-    inverse_hessian_saliency,
-    magnitude_saliency,
-    rank_columns,
-    trailing_saliency,
-)
-from .split import (
-    Search,
-    bell_split,
-    bell_split_search,
-    bell_split_search_direct,
-    breakpoint_grid,
-    maximum_grid,
-    quantile_grid,
-    salient_search,
-)
+from .notation import Array, Indices, Mask
+from .partition import Partition, candidate_thresholds, split_search
+from .saliency import column_saliency, rank_columns, salient_search
+from .split import bell_split
 
-Score: TypeAlias = Literal["inverse_hessian", "trailing", "magnitude"]
 Scope: TypeAlias = Literal["block", "matrix"]
-Domain: TypeAlias = Literal["weights", "scores"]
-Grid: TypeAlias = Literal["maximum", "quantiles", "quantiles_with_zeros", "breakpoints"]
-DeadInputs: TypeAlias = Literal["binarize", "zero"]
 
 
 @dataclass(frozen=True)
-class BiLLM:
+class BiLLM(Partition):
     """Configuration of BiLLM; the defaults are the paper's.
 
     Parameters
@@ -77,9 +59,6 @@ class BiLLM:
         B-2. Sign of zero; 0 in the code.
     score : {"trailing", "inverse_hessian", "magnitude"}, default "trailing"
         B-3. The saliency score: Algorithm 2's, Eq. (3)'s, or the weights themselves.
-    scope : {"block", "matrix"}, default "block"
-        B-4. Choose salient columns block by block (Algorithm 1, code) or once over the
-        whole matrix (the paper's text).
     search_on : {"weights", "scores"}, default "weights"
         B-5. What the searches measure errors on; the scores in the code.
     split_by : {"weights", "scores"}, default "weights"
@@ -101,6 +80,9 @@ class BiLLM:
     dead_inputs : {"binarize", "zero"}, default "binarize"
         B-13. What becomes of columns whose input never fires: binarized like the rest,
         or zero in the result.
+    scope : {"block", "matrix"}, default "block"
+        B-4. Choose salient columns block by block (Algorithm 1, code) or once over the
+        whole matrix (the paper's text).
 
     Examples
     --------
@@ -108,38 +90,7 @@ class BiLLM:
     ((3, 30), (0, 49))
     """
 
-    block_size: int = 128
-    percdamp: float = 0.01
-    center: bool = False
-    sign_zero: SignOfZero = 1
-    score: Score = "trailing"
     scope: Scope = "block"
-    search_on: Domain = "weights"
-    split_by: Domain = "weights"
-    grid: Grid = "maximum"
-    search_orders: tuple[int, int] = (1, 1)
-    counts: tuple[int, int] = (3, 30)
-    compensation: Compensation = "exact"
-    closed: bool = True
-    dead_inputs: DeadInputs = "binarize"
-
-    def __post_init__(self) -> None:
-        check_count("block_size", self.block_size)
-        for name, kind in get_type_hints(type(self)).items():
-            choices = (False, True) if kind is bool else get_args(kind)
-            if get_origin(kind) is Literal or kind is bool:
-                check_choice(name, getattr(self, name), choices)
-        low, high = _check_pair("counts", self.counts)
-        check_count("counts", high, check_count("counts", low, 0))
-        for order in _check_pair("search_orders", self.search_orders):
-            check_count("search_orders", order)
-
-
-def _check_pair(argument: str, value: object) -> tuple[object, object]:
-    match value:
-        case tuple((first, second)):
-            return first, second
-    raise ArgumentError(argument, "a pair of whole numbers", value)
 
 
 PAPER = BiLLM()
@@ -173,7 +124,7 @@ def _candidates(counts: tuple[int, int], available: int, blocks: int = 1) -> Ind
 
 
 def choose_salient(
-    W: Array, S: Array, alive: Mask, config: BiLLM = PAPER, *, blocks: int = 1
+    W: Array, S: Array, alive: Mask, config: Partition = PAPER, *, blocks: int = 1
 ) -> Mask:
     """Choose the salient columns of a block, or of a whole matrix.
 
@@ -223,16 +174,7 @@ def choose_salient(
     return salient
 
 
-def _thresholds(key: Array, columns: Mask, grid: Grid) -> Array:
-    if grid == "quantiles_with_zeros":
-        return quantile_grid(np.where(columns, key, 0.0))
-    chosen = key[:, columns]
-    if grid == "maximum":
-        return maximum_grid(chosen)
-    return quantile_grid(chosen) if grid == "quantiles" else breakpoint_grid(chosen)
-
-
-def choose_split(W: Array, S: Array, columns: Mask, config: BiLLM = PAPER) -> tuple[Mask, Mask]:
+def choose_split(W: Array, S: Array, columns: Mask, config: Partition = PAPER) -> tuple[Mask, Mask]:
     """Choose the concentrated and the sparse entries among some columns.
 
     Parameters
@@ -266,31 +208,9 @@ def choose_split(W: Array, S: Array, columns: Mask, config: BiLLM = PAPER) -> tu
         return np.zeros(W.shape, dtype=np.bool_), np.zeros(W.shape, dtype=np.bool_)
     key = np.abs(W if config.split_by == "weights" else S)
     # Eq. (13), BiLLM:  p* = argmin_p θ²(p)
-    search = _split_search(W, S, columns, _thresholds(key, columns, config.grid), config)
+    cuts = candidate_thresholds(key, columns, config.grid)
+    search = split_search(W if config.search_on == "weights" else S, key, columns, cuts, config)
     return bell_split(key, columns, search.choice, closed=config.closed)
-
-
-def _split_search(W: Array, S: Array, columns: Mask, cuts: Array, config: BiLLM) -> Search:
-    target = W if config.search_on == "weights" else S
-    if config.split_by == config.search_on:
-        return bell_split_search(
-            target,
-            columns,
-            cuts,
-            center=config.center,
-            sign_zero=config.sign_zero,
-            closed=config.closed,
-        )
-    # Cut by one quantity and measured on the other, groups are not runs of a sorted row.
-    return bell_split_search_direct(
-        target,
-        columns,
-        cuts,
-        key=np.abs(W if config.split_by == "weights" else S),
-        center=config.center,
-        sign_zero=config.sign_zero,
-        closed=config.closed,
-    )
 
 
 def billm_block(
@@ -360,21 +280,6 @@ def billm_block(
     return QuantizedBlock(start, start + W.shape[1], groups, salient)
 
 
-class _Scorer:
-    """Saliency scores of any columns of a layer."""
-
-    def __init__(self, prepared: PreparedHessian, config: BiLLM) -> None:
-        self.prepared, self.score = prepared, config.score
-
-    def __call__(self, W: Array, columns: slice) -> Array:
-        block = W[:, columns]
-        if self.score == "magnitude":
-            return magnitude_saliency(block)
-        if self.score == "trailing":
-            return trailing_saliency(block, self.prepared.factor[columns, columns])
-        return inverse_hessian_saliency(W, self.prepared.damped)[:, columns]
-
-
 def billm_layer(W: npt.ArrayLike, H: npt.ArrayLike, config: BiLLM = PAPER) -> QuantizedLayer:
     """Quantize a linear layer with BiLLM.
 
@@ -414,35 +319,25 @@ def billm_layer(W: npt.ArrayLike, H: npt.ArrayLike, config: BiLLM = PAPER) -> Qu
     >>> layer.decode().shape, len(layer.blocks), 1.0 <= nominal_bits(layer) <= 2.0
     ((4, 64), 2, True)
     """
-    weights = check_matrix("W", W)
-    hessian = check_matrix("H", H, shape=(weights.shape[1],) * 2)
-    check_config(config, BiLLM)
-    prepared = prepare_hessian(hessian, config.percdamp)
-    weights = np.where(prepared.dead, 0.0, weights)
-    alive = ~prepared.dead if config.dead_inputs == "zero" else np.ones(len(hessian), np.bool_)
-    scores = _Scorer(prepared, config)
-    salient = _matrix_salient(weights, scores, alive, config) if config.scope == "matrix" else None
+    state = prepare_layer(W, H, config, BiLLM)
+    salient = _matrix_salient(state, config) if config.scope == "matrix" else None
 
     def quantize_block(current: Array, columns: slice) -> QuantizedBlock:
         return billm_block(
             current[:, columns],
-            scores(current, columns),
-            alive[columns],
+            state.scores(current, columns),
+            state.alive[columns],
             config,
             salient=None if salient is None else salient[columns],
             start=columns.start,
         )
 
     # Alg. 1, BiLLM:  for every block, quantize and compensate
-    return compensate(
-        weights,
-        prepared.factor,
-        quantize_block,
-        block_size=config.block_size,
-        mode=config.compensation,
-    ).layer
+    return quantize_blocks(state, quantize_block)
 
 
-def _matrix_salient(W: Array, scores: _Scorer, alive: Mask, config: BiLLM) -> Mask:
+def _matrix_salient(state: LayerState, config: BiLLM) -> Mask:
+    W = state.weights
     blocks = len(block_slices(W.shape[1], config.block_size))
-    return choose_salient(W, scores(W, slice(0, W.shape[1])), alive, config, blocks=blocks)
+    scores = state.scores(W, slice(0, W.shape[1]))
+    return choose_salient(W, scores, state.alive, config, blocks=blocks)

@@ -30,6 +30,7 @@ import numpy as np
 
 from .errors import check_count
 from .layer import BinaryGroup, Group, Plane, QuantizedBlock, QuantizedLayer
+from .notation import Mask
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ class PayloadBits:
     codes : int
         Codes on uniform grids.
     group_map : int
-        Group numbers of the entries outside salient columns.
+        Numbers of the entries' groups, among those of the salient columns or among those
+        of the others.
     column_map : int
         Salient columns.
     kept_map : int
@@ -183,30 +185,37 @@ def _map_bits(block: QuantizedBlock) -> PayloadBits:
     n, k = block.groups[0].mask.shape
     salient = np.zeros(k, dtype=np.bool_) if block.salient is None else block.salient
     kept = np.any([group.mask for group in block.groups], axis=0)
-    outside = [int(np.count_nonzero(group.mask[:, ~salient])) for group in block.groups]
     if kept.all():
         kept_bits = 0
     else:
         kept_bits = k if np.array_equal(kept, np.broadcast_to(kept[0], kept.shape)) else n * k
     return PayloadBits(
-        group_map=sum(outside) * _index_bits(sum(entries > 0 for entries in outside)),
+        group_map=_group_map(block, salient) + _group_map(block, ~salient),
         column_map=0 if block.salient is None else k,
         kept_map=kept_bits,
     )
 
 
+def _group_map(block: QuantizedBlock, columns: Mask) -> int:
+    # An entry names its group among those that its zone has; one group needs no name.
+    entries = [int(np.count_nonzero(group.mask[:, columns])) for group in block.groups]
+    return sum(entries) * _index_bits(sum(count > 0 for count in entries))
+
+
 def _group_bits(group: Group, float_bits: int) -> PayloadBits:
-    n, k = group.mask.shape
+    n = len(group.mask)
     entries = int(np.count_nonzero(group.mask))
     if not isinstance(group, BinaryGroup):
         return PayloadBits(
             codes=entries * group.bits, scales=n * float_bits, zero_points=n * group.bits
         )
-    columns = sum(plane.column_scale is not None for plane in group.planes)
+    # A column that the group has no entry in needs no scale.
+    used = int(np.count_nonzero(group.mask.any(axis=0)))
+    columns = used * sum(plane.column_scale is not None for plane in group.planes)
     return PayloadBits(
         signs=entries * len(group.planes),
         zero_signs=entries * sum(_has_zero_sign(group, plane) for plane in group.planes),
-        scales=(n * len(group.planes) + k * columns) * float_bits,
+        scales=(n * len(group.planes) + columns) * float_bits,
         means=0 if group.mean is None else n * float_bits,
     )
 
@@ -313,3 +322,54 @@ def billm_storage_bits(n: int, m: int, c: int, k: int) -> int:
     salient = 2 * n * c + 3 * 16 * n * blocks
     others = n * (m - c) + 2 * 2 * 16 * n * blocks
     return salient + others + n * m + m
+
+
+def arb_storage_bits(n: int, m: int, c: int, k: int, *, rows: int, columns: int = 0) -> int:
+    """All bits of an ARB-LLM layer as its paper's memory table counts them.
+
+    Parameters
+    ----------
+    n, m : int
+        Rows and columns of the layer.
+    c : int
+        Salient columns of the whole layer.
+    k : int
+        Columns of a block.
+    rows : int
+        Numbers stored for each row of each block: 7 for ARB and ARB-X, 10 with the
+        column-group bitmap; 4 and 6 for ARB-RC.
+    columns : int, default 0
+        Numbers stored for each column: 4 for ARB-RC, 6 with the column-group bitmap.
+
+    Returns
+    -------
+    int
+        Bits of the layer.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is not a whole number in its range.
+
+    Notes
+    -----
+    The formula reproduces the published table to its last digit; the paper's appendix
+    that derives it was not at hand. A scale of every column of the layer is counted for
+    every plane, where :func:`payload_bits` counts those of a group's own columns.
+
+    References
+    ----------
+    ARB-LLM, arXiv 2410.03129, Table 6.
+
+    Examples
+    --------
+    >>> arb_storage_bits(4096, 4096, 369, 128, rows=6, columns=6) / 4096**2
+    2.8637...
+    """
+    check_count("n", n)
+    check_count("c", c, 0, check_count("m", m))
+    blocks = -(-m // check_count("k", k))
+    check_count("rows", rows, 0)
+    check_count("columns", columns, 0)
+    # Eq. (30), subbit:  n(m + c) + nm + m + 16 (s n⌈m/k⌉ + q m),  Table 6 of ARB-LLM
+    return n * (m + c) + n * m + m + 16 * (rows * n * blocks + columns * m)

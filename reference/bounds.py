@@ -2,7 +2,9 @@
 ======
 
 How far a right port may lie from the reference; here binarization and decoding, in
-``bounds_objective``, ``bounds_grid``, ``bounds_search`` and ``bounds_hessian`` the rest.
+``bounds_objective``, ``bounds_grid``, ``bounds_search``, ``bounds_hessian`` and
+``bounds_compensate`` the substrate, in ``bounds_refine`` and those named after it the
+refinements.
 
 Every function takes what the operation takes, and how the port computes, and returns
 :class:`~subbit.reference.rounding.Rounded` arrays: ``value`` is the reference's answer
@@ -20,7 +22,8 @@ symbol     shape     meaning
 
 Nothing of higher order is dropped, since magnitudes include their errors; the exceptions
 are the factor's bounds in ``bounds_hessian`` and the allowance for running sums in
-``bounds_search``, whose constants are generous instead. The rules for one operation are
+``bounds_search``, whose constants are generous instead, and the fits of rows and columns
+in ``bounds_refine_fit``, which say so. The rules for one operation are
 those of ``rounding``.
 """
 

@@ -9,7 +9,7 @@ symbol     shape     meaning
 ========== ========= ===============================================================
 ``r``      (n, k)    what no order of binarization has represented
 ``d``      (n, k)    distance of what is binarized from its mean, off by ``e_d``
-``J``      (n,)      energy of the rows in which rounding decides
+``J``      (n,)      what decisions of rounding may change in the rows that have some
 ========== ========= ===============================================================
 
 An objective is a sum of squares ``Σ r²``, and it depends on decisions. Where rounding may
@@ -20,22 +20,33 @@ take one of them otherwise, either
 * it jumps: a sign 0 that becomes ±1, a sign whose change moves the next order's mean, an
   entry at the threshold that changes its group. Both values then lie between 0 and the
   row's energy before that decision, because no order raises the error; so that energy is
-  the bound.
+  the bound. A sign 0 of the last order costs ``α²`` and no more.
 """
+
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
-from .bounds import residual_binarize_bound
-from .errors import check_mask, check_matrix
+from .bounds import BinarizeBound, residual_binarize_bound
+from .errors import check_mask
 from .notation import Array, Mask, SignOfZero
 from .rounding import Arithmetic, Input, Rounded
 
 
 def _group_remainder(
-    values: Rounded, mask: Mask, order: int, *, center: bool, sign_zero: SignOfZero
+    values: Rounded,
+    mask: Mask,
+    order: int,
+    *,
+    center: bool,
+    sign_zero: SignOfZero,
+    slack: Array | None = None,
 ) -> tuple[Rounded, Array]:
-    """What is left of a group, and the energy of rows whose objective may jump."""
+    """What is left of a group, and how far the objective of each row may jump.
+
+    With a `slack`, shape (n,), divided by the group's entries: what running sums lose.
+    """
     bound = residual_binarize_bound(
         values,
         mask,
@@ -44,12 +55,25 @@ def _group_remainder(
         sign_zero=sign_zero,
         arithmetic=values.arithmetic,
     )
+    more = np.zeros(len(mask))
+    if slack is not None:
+        more = slack / np.maximum(np.count_nonzero(mask, axis=1), 1)
     jump = np.zeros(len(mask))
-    for distance in bound.distances if sign_zero == 0 else bound.distances[: -1 if center else 0]:
-        near = mask & (np.abs(distance.value) <= distance.error) & (distance.error > 0.0)
-        energy = np.sum(np.where(mask, distance.reach**2, 0.0), axis=1)
-        jump = np.where(near.any(axis=1) & (jump == 0.0), energy, jump)
+    for number in range(order):
+        if sign_zero == 0 or (center and number < order - 1):
+            jump = np.where(jump == 0.0, _jump(bound, number, mask, more), jump)
     return bound.remainder.keep(mask), jump
+
+
+def _jump(bound: BinarizeBound, number: int, mask: Mask, slack: Array) -> Array:
+    distance, scale = bound.distances[number], bound.scales[number]
+    near = mask & (np.abs(distance.value) <= distance.error + slack[:, None])
+    near &= distance.error > 0.0
+    energy = np.sum(np.where(mask, distance.reach**2, 0.0), axis=1)
+    count = np.count_nonzero(near, axis=1)
+    if number < len(bound.distances) - 1:
+        return np.where(count > 0, energy, 0.0)
+    return np.minimum(energy, count * (scale.reach + slack) ** 2)
 
 
 def _search(parts: list[tuple[Rounded, Array]], arithmetic: Arithmetic) -> Rounded:
@@ -65,14 +89,18 @@ def _search(parts: list[tuple[Rounded, Array]], arithmetic: Arithmetic) -> Round
     return squares.widen(extra + arithmetic.gamma(1) * squares.reach)
 
 
-def _running_allowance(values: Rounded, mask: Mask) -> Array:
+def _running_allowance(values: Rounded, mask: Mask, order: int) -> tuple[Array, Array]:
+    """What running sums lose of an objective, and of a level times its group's entries."""
     arithmetic = values.arithmetic
     used = np.where(mask, values.reach, 0.0)
     k, energy = used.shape[1], np.sum(used**2)
-    products = np.sum(np.max(used, axis=1) * np.sum(used, axis=1))
-    # Eq. (B22), subbit:  |Δθ²| ≤ 2 γ_{k+8} Σ_i (8 Σ_j x² + 32 max_j |x| Σ_j |x|)
-    allowed = 2.0 * arithmetic.gamma(k + len(used) + 8) * (8.0 * energy + 32.0 * products)
-    return np.asarray(allowed + 64 * used.size * arithmetic.tiny)
+    sizes = np.sum(used, axis=1)
+    products = np.sum(np.max(used, axis=1) * sizes)
+    # Eq. (B22), subbit:  |Δθ²| ≤ 2 γ_{k+8} 4^{o−1} Σ_i (8 Σ_j x² + 32 max_j |x| Σ_j |x|)
+    gamma = arithmetic.gamma(k + len(used) + 8)
+    allowed = 2.0 * gamma * 4.0 ** (order - 1) * (8.0 * energy + 32.0 * products)
+    slack = 96.0 * gamma * sizes
+    return np.asarray(allowed + 64 * used.size * arithmetic.tiny), slack
 
 
 def _stack(objectives: list[Rounded], extra: Array | float, arithmetic: Arithmetic) -> Rounded:
@@ -94,14 +122,14 @@ def salient_search_bound(
     running: bool = False,
     arithmetic: Arithmetic,
 ) -> Rounded:
-    """Bounds of the objectives of :func:`~subbit.reference.split.salient_search`.
+    """Bounds of the objectives of :func:`~subbit.reference.saliency.salient_search`.
 
     Parameters
     ----------
     target : array_like of float64 or Rounded, shape (n, k)
         What errors are measured on.
     ranking, counts, orders, center, sign_zero
-        As in :func:`~subbit.reference.split.salient_search_direct`.
+        As in :func:`~subbit.reference.saliency.salient_search_direct`.
     running : bool, default False
         Allow the port to form the objectives from running sums.
     arithmetic : Arithmetic
@@ -131,26 +159,33 @@ def salient_search_bound(
     """
     values = arithmetic.checked("target", target)
     order = np.asarray(ranking, dtype=np.intp)
+    used = np.isin(np.arange(values.shape[1]), order)
+    # Prefixes form what a first order leaves; only the sums before it run.
+    lost, running_slack = _running_allowance(values, np.broadcast_to(used, values.shape), 1)
+    extra, slack = (lost, running_slack) if running else (0.0, None)
     objectives = []
     for s in np.asarray(counts, dtype=np.intp):
         parts = []
         for columns, depth in ((order[:s], orders[0]), (order[s:], orders[1])):
             mask = np.zeros(values.shape, dtype=np.bool_)
             mask[:, columns] = True
-            parts.append(_group_remainder(values, mask, depth, center=center, sign_zero=sign_zero))
+            parts.append(
+                _group_remainder(
+                    values, mask, depth, center=center, sign_zero=sign_zero, slack=slack
+                )
+            )
         # Eq. (B23), subbit:  |θ̂² − θ²| ≤ Σ (2 |r| e_r + e_r²) + γ_{p+2} Σ r² + Σ J
         objectives.append(_search(parts, arithmetic))
-    used = np.isin(np.arange(values.shape[1]), order)
-    extra = _running_allowance(values, np.broadcast_to(used, values.shape)) if running else 0.0
     return _stack(objectives, extra, arithmetic)
 
 
 def bell_split_search_bound(
     target: Input,
     columns: npt.ArrayLike,
-    thresholds: npt.ArrayLike,
+    thresholds: Input,
     *,
     key: Input | None = None,
+    orders: tuple[int, int] = (1, 1),
     center: bool = False,
     sign_zero: SignOfZero = 1,
     closed: bool = True,
@@ -163,11 +198,13 @@ def bell_split_search_bound(
     ----------
     target : array_like of float64 or Rounded, shape (n, k)
         What errors are measured on.
-    columns, thresholds
-        As in :func:`~subbit.reference.split.bell_split_search_direct`.
+    columns : array_like of bool, shape (k,) or (n, k)
+        The columns, or the entries, that take part.
+    thresholds : array_like of float64 or Rounded, shape (c,)
+        Candidates.
     key : array_like of float64 or Rounded, shape (n, k), optional
         What is cut; ``|target|`` by default.
-    center, sign_zero, closed
+    orders, center, sign_zero, closed
         As in :func:`~subbit.reference.split.bell_split_search_direct`.
     running : bool, default False
         Allow the port to form the objectives from running sums.
@@ -185,6 +222,10 @@ def bell_split_search_bound(
     that its conversion, or the threshold's, may carry it over, the objective may be
     anything between 0 and the row's energy.
 
+    From running sums a second order loses four times as much: its levels ``μ ± α + μ₂``
+    are off by what three sums lose. An entry may then count as a tie with one of them that
+    is none, or be none that is one: ``α₂²`` for each.
+
     Examples
     --------
     >>> from subbit.reference.rounding import Arithmetic
@@ -194,26 +235,86 @@ def bell_split_search_bound(
     array([ True,  True])
     """
     values = arithmetic.checked("target", target)
-    part = check_mask("columns", columns, values.shape[1:])
-    used = np.broadcast_to(part, values.shape)
-    keys = values.absolute() if key is None else arithmetic.checked("key", key, shape=values.shape)
-    cuts = arithmetic.read(check_matrix("thresholds", thresholds, shape=(None,)))
+    used = entries_of(columns, values)
+    extra, slack = _running_allowance(values, used, max(orders)) if running else (0.0, None)
     energy = np.sum(np.where(used, values.reach**2, 0.0), axis=1)
     objectives = []
+    for below, carried in candidate_sides(values, used, thresholds, key, closed=closed):
+        groups = [
+            _group_remainder(values, mask, order, center=center, sign_zero=sign_zero, slack=slack)
+            for mask, order in zip((used & below, used & ~below), orders, strict=True)
+        ]
+        # Eq. (B24), subbit:  |θ̂²(p) − θ²(p)| ≤ Σ (2 |r| e_r + e_r²) + γ_{p+2} Σ r² + Σ J
+        groups[0] = (groups[0][0], groups[0][1] + np.where(carried, energy, 0.0))
+        objectives.append(_search(groups, arithmetic))
+    return _stack(objectives, extra, arithmetic)
+
+
+def entries_of(columns: npt.ArrayLike, values: Rounded) -> Mask:
+    """Return the entries that take part in a search.
+
+    Parameters
+    ----------
+    columns : array_like of bool, shape (k,) or (n, k)
+        The columns, or the entries.
+    values : Rounded
+        What is searched, shape (n, k).
+
+    Returns
+    -------
+    ndarray of bool, shape (n, k)
+        The entries.
+
+    Examples
+    --------
+    >>> from subbit.reference.rounding import Arithmetic
+    >>> entries_of([True, False], Arithmetic().read([[1.0, 2.0]]))
+    array([[ True, False]])
+    """
+    shape = values.shape if np.ndim(columns) == len(values.shape) else values.shape[1:]
+    return np.broadcast_to(check_mask("columns", columns, shape), values.shape)
+
+
+def candidate_sides(
+    values: Rounded, used: Mask, thresholds: Input, key: Input | None, *, closed: bool
+) -> Iterator[tuple[Mask, Mask]]:
+    """Yield for each threshold what lies below, and where that is for rounding to say.
+
+    Parameters
+    ----------
+    values : Rounded
+        What is searched, shape (n, k).
+    used : ndarray of bool, shape (n, k)
+        The entries that take part.
+    thresholds : array_like of float64 or Rounded, shape (c,)
+        Candidates.
+    key : array_like of float64 or Rounded, shape (n, k), or None
+        What is cut; the magnitude of `values` by default.
+    closed : bool
+        Whether an entry at the threshold lies below.
+
+    Yields
+    ------
+    below : ndarray of bool, shape (n, k)
+        What the reference puts below.
+    carried : ndarray of bool, shape (n,)
+        Rows in which an entry may lie on the other side.
+
+    Examples
+    --------
+    >>> from subbit.reference.rounding import Arithmetic
+    >>> values = Arithmetic("float32").read([[1.0, 3.0]])
+    >>> next(candidate_sides(values, values.value > 0, [2.0], None, closed=True))
+    (array([[ True, False]]), array([False]))
+    """
+    arithmetic = values.arithmetic
+    keys = values.absolute() if key is None else arithmetic.checked("key", key, shape=values.shape)
+    cuts = arithmetic.checked("thresholds", thresholds, shape=(None,))
     for p, e_p in zip(cuts.value, cuts.error, strict=True):
         below = keys.value <= p if closed else keys.value < p
         allowed = keys.error + e_p
-        carried = used & (np.abs(keys.value - p) <= allowed) & (allowed > 0.0)
-        jump = np.where(carried.any(axis=1), energy, 0.0)
-        groups = [
-            _group_remainder(values, mask, 1, center=center, sign_zero=sign_zero)
-            for mask in (used & below, used & ~below)
-        ]
-        # Eq. (B24), subbit:  |θ̂²(p) − θ²(p)| ≤ Σ (2 |r| e_r + e_r²) + γ_{p+2} Σ r² + Σ J
-        groups[0] = (groups[0][0], groups[0][1] + jump)
-        objectives.append(_search(groups, arithmetic))
-    extra = _running_allowance(values, used) if running else 0.0
-    return _stack(objectives, extra, arithmetic)
+        near = used & (np.abs(keys.value - p) <= allowed) & (allowed > 0.0)
+        yield below, near.any(axis=1)
 
 
 def choice_margin(objectives: Rounded, choice: int) -> Rounded:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from . import billm, gptq, rtn
+from . import arb_llm, billm, gptq, rtn
 
 
 @dataclass(frozen=True)
@@ -39,5 +39,8 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         "rtn": Method("rtn_layer", rtn.PRESETS),
         "gptq": Method("gptq_layer", gptq.PRESETS),
         "billm": Method("billm_layer", billm.PRESETS),
+        "arb": Method("arb_llm_layer", arb_llm.PRESETS["arb"]),
+        "arb-x": Method("arb_llm_layer", arb_llm.PRESETS["arb_x"]),
+        "arb-rc": Method("arb_llm_layer", arb_llm.PRESETS["arb_rc"]),
     }
 )

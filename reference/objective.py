@@ -19,7 +19,7 @@ The number that the released BiLLM code prints as "error" is none of these: ERRA
 import numpy as np
 import numpy.typing as npt
 
-from .errors import ArgumentError, check_matrix
+from .errors import ArgumentError, check_count, check_matrix
 from .notation import Array
 
 
@@ -139,6 +139,49 @@ def calibrated_error_trace(W: npt.ArrayLike, Q: npt.ArrayLike, S: npt.ArrayLike)
     gram = check_matrix("S", S, shape=(D.shape[1], D.shape[1]))
     # Eq. (3), subbit:  L2 = Tr(D S Dᵀ)
     return _quadratic(D, gram)
+
+
+def gram_cost_ratio(n: int, k: int, rounds: int, batch: int, length: int) -> float:
+    """How much cheaper the calibrated error is from the Gram matrix than from the inputs.
+
+    Parameters
+    ----------
+    n, k : int
+        Shape of the block, rows and columns.
+    rounds : int
+        How often the error is evaluated, ``T``.
+    batch, length : int
+        Calibration sequences ``B`` and tokens of each ``L``.
+
+    Returns
+    -------
+    float
+        Multiplications and additions of :func:`calibrated_error` over those of
+        :func:`calibrated_error_trace`, with ``S = XᵀX`` made once for all rounds.
+
+    Raises
+    ------
+    ArgumentError
+        If one of them is not a whole number of at least 1.
+
+    Notes
+    -----
+    From the inputs a round costs ``n k B L``. ``S`` costs ``k² B L`` once, and then a
+    round costs ``n k²``. Sums that are smaller by a factor of ``k`` are left out.
+
+    References
+    ----------
+    ARB-LLM, arXiv 2410.03129, Theorem 2, Eq. (10).
+
+    Examples
+    --------
+    >>> round(gram_cost_ratio(n=4096, k=128, rounds=15, batch=128, length=2048))
+    389
+    """
+    sizes = {"n": n, "k": k, "rounds": rounds, "batch": batch, "length": length}
+    rows, columns, times, sequences, tokens = (check_count(*item) for item in sizes.items())
+    # Eq. (10), ARB-LLM:  n k B L T / (k² B L + n k² T) = 1 / (k (1 / (n T) + 1 / (B L)))
+    return 1.0 / (columns * (1.0 / (rows * times) + 1.0 / (sequences * tokens)))
 
 
 def relative_error(W: npt.ArrayLike, Q: npt.ArrayLike, S: npt.ArrayLike) -> float:

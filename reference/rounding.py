@@ -44,7 +44,7 @@ from .notation import AnyArray, Array, Mask
 
 REFERENCE_ROUNDOFF = 2.0**-53
 TYPES = ("float16", "float32", "float64")
-Kind: TypeAlias = Literal["row", "column", "objective", "library", "product", "any"]
+Kind: TypeAlias = Literal["row", "column", "column_fit", "objective", "library", "product", "any"]
 
 
 def _gamma(depth: npt.ArrayLike, unit_roundoff: float) -> Array:
@@ -68,9 +68,10 @@ class Arithmetic:
         the lanes. Sums over a whole matrix are of that shape either at once or first
         within the rows and then over them. One lane is a straight sum.
     depths : mapping of str to callable, optional
-        Depth for a number of terms, of sums along a ``"row"``, down a ``"column"``, over
-        the rows of a search's ``"objective"``, and of a library's ``"product"`` or sum.
-        Where a product's is not declared, every order is allowed.
+        Depth for a number of terms, of sums along a ``"row"``, down a ``"column"``, down
+        one for a ``"column_fit"``, over the rows of a search's ``"objective"``, and of a
+        library's ``"product"`` or sum. Where a product's is not declared, every order is
+        allowed.
 
     Examples
     --------
@@ -87,7 +88,7 @@ class Arithmetic:
         check_choice("dtype", self.dtype, TYPES)
         check_count("lanes", self.lanes)
         for kind in self.depths:
-            check_choice("depths", kind, ("row", "column", "objective", "product"))
+            check_choice("depths", kind, ("row", "column", "column_fit", "objective", "product"))
 
     @classmethod
     def of(cls, capabilities: Mapping[str, Any] | None = None) -> "Arithmetic":
@@ -134,7 +135,7 @@ class Arithmetic:
 
         Parameters
         ----------
-        kind : {"row", "column", "objective", "library", "product", "any"}
+        kind : {"row", "column", "column_fit", "objective", "library", "product", "any"}
             What is summed: as in `depths`, a sum or a product by a library, or something
             whose order is nobody's to say.
         terms : array_like of int, any shape
@@ -405,7 +406,7 @@ class Rounded:
 
         Parameters
         ----------
-        kind : {"row", "column", "library", "any"}
+        kind : {"row", "column", "column_fit", "library", "any"}
             What is summed; rows along the last axis, all others along the first.
         mask : ndarray of bool, shape of the values, optional
             The terms; all by default.

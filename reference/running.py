@@ -19,10 +19,13 @@ symbol     shape     meaning
 ========== ========= ===========================================================
 """
 
+from collections.abc import Iterable
+from typing import TypeAlias
+
 import numpy as np
 
 from .compensate import block_slices
-from .notation import Array, Indices, SignOfZero
+from .notation import AnyArray, Array, Indices, SignOfZero
 
 # Rows worked on together, so that a block of them stays in the second-level cache.
 ROWS = 128
@@ -30,7 +33,7 @@ ROWS = 128
 CANDIDATES = 1024
 
 
-def _mean(total: Array, count: Array | Indices) -> Array:
+def _mean(total: AnyArray, count: AnyArray) -> Array:
     return np.asarray(total / np.maximum(count, 1))
 
 
@@ -141,7 +144,13 @@ def _run_error(
 
 
 def interval_errors(
-    X: Array, thresholds: Array, *, center: bool, sign_zero: SignOfZero, closed: bool
+    X: Array,
+    thresholds: Array,
+    *,
+    orders: tuple[int, int] = (1, 1),
+    center: bool,
+    sign_zero: SignOfZero,
+    closed: bool,
 ) -> Array:
     """Squared error of cutting each row at a magnitude, for several magnitudes.
 
@@ -151,6 +160,8 @@ def interval_errors(
         Values.
     thresholds : ndarray of float64, shape (c,)
         Magnitudes.
+    orders : tuple of int, default (1, 1)
+        Orders of binarization of the entries inside and of those outside, 1 or 2.
     center, sign_zero
         As in :func:`~subbit.reference.binarize.residual_binarize`.
     closed : bool
@@ -172,8 +183,12 @@ def interval_errors(
     for start in range(0, len(X), ROWS):
         rows = _SortedRows(X[start : start + ROWS], center=center, sign_zero=sign_zero)
         for part in block_slices(len(thresholds), CANDIDATES):
-            errors[part] += rows.split_errors(thresholds[part], closed=closed)
+            errors[part] += rows.split_errors(thresholds[part], orders, closed=closed)
     return errors
+
+
+# The first and the last place of a run of sorted entries, for each row and candidate.
+_Run: TypeAlias = tuple[Indices, Indices]
 
 
 class _SortedRows:
@@ -191,32 +206,51 @@ class _SortedRows:
         np.cumsum(self.Y, axis=1, out=self.sums[:, 1:])
         np.cumsum(self.Y * self.Y, axis=1, out=self.energy[:, 1:])
 
-    def split_errors(self, thresholds: Array, *, closed: bool) -> Array:
+    def split_errors(self, thresholds: Array, orders: tuple[int, int], *, closed: bool) -> Array:
         """Return the error of each cut, summed over the rows."""
         magnitudes = np.broadcast_to(thresholds, (len(self.X), len(thresholds)))
         low = rank_in_rows(self.X, -magnitudes, right=not closed)
         high = np.maximum(rank_in_rows(self.X, magnitudes, right=closed), low)
-        return np.asarray(np.sum(self._inside(low, high) + self._outside(low, high), axis=0))
+        first, last = np.zeros_like(low), np.full_like(high, self.X.shape[1])
+        inside = self._error([(low, high)], orders[0])
+        outside = self._error([(first, low), (high, last)], orders[1])
+        return np.asarray(np.sum(inside + outside, axis=0))
 
-    def _inside(self, low: Indices, high: Indices) -> Array:
-        count = high - low
-        total = self._between(self.sums, low, high)
+    def _error(self, runs: list[_Run], order: int) -> Array:
+        count = _total(high - low for low, high in runs)
+        total = _total(self._between(self.sums, *run) for run in runs)
         mean = _mean(total, count) if self.center else np.zeros(total.shape)
         left, right = self._ranks(mean)
-        distance = self._distance(mean, left, low, high)
-        ties = np.clip(right, low, high) - np.clip(left, low, high)
-        return self._error(self._between(self.energy, low, high), mean, distance, count, ties)
+        scale = _mean(_total(self._distance(mean, left, *run) for run in runs), count)
+        ties = _total(_overlap(run, (left, right)) for run in runs)
+        energy = _total(self._between(self.energy, *run) for run in runs)
+        # Eq. (16), subbit:  Σ(x − q)² = Σx² − cμ² − cα² − c₀α²
+        error = energy - count * mean**2 - (count + ties) * scale**2
+        if order == 1:
+            return np.asarray(error)
+        below = [_clip(run, np.zeros_like(left), left) for run in runs]
+        above = [_clip(run, right, np.full_like(right, self.X.shape[1])) for run in runs]
+        return np.asarray(error - self._gain(below, above, (mean, scale), (count, ties)))
 
-    def _outside(self, low: Indices, high: Indices) -> Array:
-        whole = np.zeros_like(low), np.full_like(high, self.X.shape[1])
-        count = self.X.shape[1] - (high - low)
-        total = self._between(self.sums, *whole) - self._between(self.sums, low, high)
-        mean = _mean(total, count) if self.center else np.zeros(total.shape)
-        left, right = self._ranks(mean)
-        distance = self._distance(mean, left, *whole) - self._distance(mean, left, low, high)
-        ties = (right - left) - (np.clip(right, low, high) - np.clip(left, low, high))
-        energy = self._between(self.energy, *whole) - self._between(self.energy, low, high)
-        return self._error(energy, mean, distance, count, ties)
+    def _gain(
+        self,
+        below: list[_Run],
+        above: list[_Run],
+        levels: tuple[Array, Array],
+        counts: tuple[AnyArray, AnyArray],
+    ) -> Array:
+        # What a second order takes off: below the first mean all entries are moved by one
+        # number, above it by another, and ties lie at zero.
+        (mean, scale), (count, ties) = levels, counts
+        balance = _total(b - a for a, b in above) - _total(b - a for a, b in below)
+        shift = -scale * _mean(balance, count) if self.center else np.zeros(mean.shape)
+        distance, on_mean = ties * np.abs(shift), np.where(shift == 0.0, ties, 0)
+        for runs, level in ((below, mean - scale + shift), (above, mean + scale + shift)):
+            left, right = self._ranks(level)
+            distance = distance + _total(self._distance(level, left, *run) for run in runs)
+            on_mean = on_mean + _total(_overlap(run, (left, right)) for run in runs)
+        # Eq. (28), subbit:  Σr² − Σ(r − q)² = cμ₂² + cα₂² + c₀α₂²,  r = x − μ ∓ α
+        return np.asarray(count * shift**2 + (count + on_mean) * _mean(distance, count) ** 2)
 
     def _ranks(self, mean: Array) -> tuple[Indices, Indices]:
         left = rank_in_rows(self.Y, mean, right=False)
@@ -236,11 +270,19 @@ class _SortedRows:
         ends = np.take_along_axis(sums, high, axis=1)
         return np.asarray(ends - np.take_along_axis(sums, low, axis=1))
 
-    @staticmethod
-    def _error(energy: Array, mean: Array, distance: Array, count: Indices, ties: Indices) -> Array:
-        scale = _mean(distance, count)
-        # Eq. (16), subbit:  Σ(x − q)² = Σx² − cμ² − cα² − c₀α²
-        return energy - count * mean**2 - (count + ties) * scale**2
+
+def _total(parts: Iterable[AnyArray]) -> AnyArray:
+    return np.asarray(np.sum(list(parts), axis=0))
+
+
+def _overlap(run: _Run, other: _Run) -> Indices:
+    low, high = run
+    return np.asarray(np.clip(other[1], low, high) - np.clip(other[0], low, high))
+
+
+def _clip(run: _Run, least: Indices, most: Indices) -> _Run:
+    low = np.clip(run[0], least, most)
+    return low, np.maximum(np.clip(run[1], least, most), low)
 
 
 def rank_in_rows(rows: Array, values: Array, *, right: bool) -> Indices:

@@ -17,14 +17,23 @@ function                      score                where
 ``U_jj²`` is the corner of the inverse Hessian of the columns that are still free, so the
 trailing score is twice the loss of zeroing a weight when all columns left of it are
 fixed. It equals the unordered score in the first column only. ERRATA B-3.
+
+The *salient search* takes columns in decreasing order of importance and asks how many of
+them should form a group of their own. It tries all counts and keeps the first minimum.
+It is here twice: ``salient_search_direct`` evaluates every count as the equation reads,
+``salient_search`` gives the same objectives from running sums.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import scipy.linalg
 
 from .errors import ArgumentError, HessianError, check_matrix
-from .notation import Array, Indices
+from .notation import AnyArray, Array, Indices, SignOfZero
+from .numeric import group_error
+from .running import prefix_errors
 
 
 def _inverse_diagonal(H: npt.ArrayLike, width: int) -> Array:
@@ -250,3 +259,184 @@ def rank_columns(scores: npt.ArrayLike) -> Indices:
     values = check_matrix("scores", scores, shape=(None,))
     # Alg. 2, BiLLM:  columns by topk(Σ_i |S_ij|)
     return np.argsort(-values, kind="stable")
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """All candidates of a one-dimensional search and what they cost.
+
+    Parameters
+    ----------
+    candidates : ndarray, shape (c,)
+        Counts or thresholds, in the order in which they were tried.
+    objectives : ndarray of float64, shape (c,)
+        Squared error of each.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Search(np.array([3, 5, 7]), np.array([2.0, 1.0, 1.0])).choice
+    5
+    """
+
+    candidates: AnyArray
+    objectives: Array
+
+    @property
+    def best(self) -> int:
+        """Position of the first minimum."""
+        return int(np.argmin(self.objectives))
+
+    @property
+    def choice(self) -> int | float:
+        """The candidate at that position."""
+        return self.candidates[self.best].item()
+
+
+def _check_ranking(ranking: npt.ArrayLike, width: int) -> Indices:
+    order = np.asarray(ranking)
+    valid = (
+        order.ndim == 1
+        and order.dtype.kind in "iu"
+        and len(np.unique(order)) == order.size
+        and order.size > 0
+        and order.min() >= 0
+        and order.max() < width
+    )
+    if not valid:
+        raise ArgumentError("ranking", f"distinct column numbers below {width}", order.tolist())
+    return order.astype(np.intp)
+
+
+def _check_counts(counts: npt.ArrayLike, most: int) -> Indices:
+    values = np.asarray(counts)
+    if values.ndim != 1 or values.size == 0 or values.dtype.kind not in "iu":
+        raise ArgumentError("counts", "a list of whole numbers, not empty", values.tolist())
+    if values.min() < 0 or values.max() > most:
+        raise ArgumentError("counts", f"numbers from 0 to {most}", values.tolist())
+    return values.astype(np.intp)
+
+
+def salient_search_direct(
+    target: npt.ArrayLike,
+    ranking: npt.ArrayLike,
+    counts: npt.ArrayLike,
+    *,
+    orders: tuple[int, int] = (1, 1),
+    center: bool = False,
+    sign_zero: SignOfZero = 1,
+) -> Search:
+    """How many of the ranked columns to make salient, as the equation reads.
+
+    Parameters
+    ----------
+    target : array_like of float64, shape (n, k)
+        What errors are measured on.
+    ranking : array_like of int, shape (a,)
+        Distinct columns in decreasing order of importance; columns that are not in it
+        belong to neither group.
+    counts : array_like of int, shape (c,)
+        Candidate numbers of salient columns, each from 0 to a.
+    orders : tuple of int, default (1, 1)
+        Orders of binarization of the salient columns and of the rest.
+    center, sign_zero
+        As in :func:`~subbit.reference.binarize.residual_binarize`.
+
+    Returns
+    -------
+    Search
+        The counts and their squared errors.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs, a number is not finite or a column number is out of range.
+
+    Notes
+    -----
+    ``‖W - (α_sal sign(W_sal) ∪ α_uns sign(W_uns))‖²`` for every count.
+
+    References
+    ----------
+    BiLLM, arXiv 2402.04291v2, Eq. (5) and Algorithm 2.
+
+    Examples
+    --------
+    >>> salient_search_direct([[9.0, 1.0, -1.0]], [0, 1, 2], [0, 1, 2]).choice
+    1
+    """
+    values = check_matrix("target", target)
+    order = _check_ranking(ranking, values.shape[1])
+    numbers = _check_counts(counts, len(order))
+    objectives = []
+    for s in numbers:
+        salient, rest = np.zeros((2, *values.shape), dtype=np.bool_)
+        salient[:, order[:s]], rest[:, order[s:]] = True, True
+        # Eq. (5), BiLLM:  ‖W − (α_sal sign(W_sal) ∪ α_uns sign(W_uns))‖²
+        objectives.append(
+            group_error(values, salient, orders[0], center=center, sign_zero=sign_zero)
+            + group_error(values, rest, orders[1], center=center, sign_zero=sign_zero)
+        )
+    return Search(numbers, np.array(objectives))
+
+
+def salient_search(
+    target: npt.ArrayLike,
+    ranking: npt.ArrayLike,
+    counts: npt.ArrayLike,
+    *,
+    orders: tuple[int, int] = (1, 1),
+    center: bool = False,
+    sign_zero: SignOfZero = 1,
+) -> Search:
+    """How many of the ranked columns to make salient, from running sums.
+
+    Parameters
+    ----------
+    target : array_like of float64, shape (n, k)
+        What errors are measured on.
+    ranking : array_like of int, shape (a,)
+        Distinct columns in decreasing order of importance; columns that are not in it
+        belong to neither group.
+    counts : array_like of int, shape (c,)
+        Candidate numbers of salient columns, each from 0 to a.
+    orders : tuple of int, default (1, 1)
+        Orders of binarization of the salient columns and of the rest.
+    center, sign_zero
+        As in :func:`~subbit.reference.binarize.residual_binarize`.
+
+    Returns
+    -------
+    Search
+        The counts and their squared errors, equal to those of
+        :func:`salient_search_direct`.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs, a number is not finite or a column number is out of range.
+
+    Notes
+    -----
+    With the columns in the order of their ranking, both groups of every candidate are
+    runs of columns: one ends at the count and one starts there.
+
+    References
+    ----------
+    BiLLM, arXiv 2402.04291v2, Eq. (5) and Algorithm 2.
+
+    Examples
+    --------
+    >>> salient_search([[9.0, 1.0, -1.0]], [0, 1, 2], [0, 1, 2]).choice
+    1
+    """
+    values = check_matrix("target", target)
+    order = _check_ranking(ranking, values.shape[1])
+    numbers = _check_counts(counts, len(order))
+    ranked = values[:, order]
+    # Eq. (5), BiLLM:  both parts are runs of the ranked columns
+    salient = prefix_errors(ranked, numbers, order=orders[0], center=center, sign_zero=sign_zero)
+    rest = prefix_errors(
+        ranked[:, ::-1], len(order) - numbers, order=orders[1], center=center, sign_zero=sign_zero
+    )
+    return Search(numbers, salient + rest)

@@ -1,225 +1,39 @@
 """Splitting a block into groups
 =============================
 
-BiLLM, arXiv 2402.04291v2, sections 3.1 and 3.3, Algorithm 2, Appendix C.
+BiLLM, arXiv 2402.04291v2, sections 3.1 and 3.3, Algorithm 2, Appendix C; ARB-LLM,
+arXiv 2410.03129, section 3.4.
 
-Two one-dimensional searches shape a block. The *salient search* takes columns in
-decreasing order of importance and asks how many of them should form a group of their
-own. The *bell split* cuts the other columns' entries at a magnitude into a concentrated
-and a sparse group. Each search tries all its candidates and keeps the first minimum.
+The *bell split* cuts the entries of some columns at a magnitude into a concentrated and
+a sparse group. Its search tries all candidates and keeps the first minimum. BiLLM cuts
+the columns that are not salient, and binarizes both sides once; ARB-LLM's column-group
+bitmap cuts the salient ones too, and binarizes their sides twice.
 
-Both are here twice: ``..._direct`` evaluates every candidate as the equation reads, and
-the plain name gives the same objectives from running sums.
+The search is here twice: ``..._direct`` evaluates every candidate as the equation reads,
+and the plain name gives the same objectives from running sums. ``calibrated_split_search``
+measures the error on the layer's outputs.
 
 =============== ========= ============================================================
 symbol          shape     meaning
 =============== ========= ============================================================
 ``target``      (n, k)    what errors are measured on: weights (paper), scores (code)
-``ranking``     (a,)      columns in decreasing order of importance
-``columns``     (k,)      boolean, the columns that the bell split may use
+``columns``     (k,)      boolean, the columns that the split may use
 ``key``         (n, k)    the magnitude that is cut
+``S``           (k, k)    Gram matrix of the block's inputs
 =============== ========= ============================================================
 
-Differences between paper and code: ERRATA B-4 to B-9 and B-11.
+Differences between paper and code: ERRATA B-4 to B-9, B-11, D-8b, D-10, D-12.
 """
-
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from .binarize import residual_binarize
-from .errors import ArgumentError, check_count, check_mask, check_matrix
-from .notation import AnyArray, Array, Indices, Mask, SignOfZero
-from .running import interval_errors, prefix_errors
-
-
-@dataclass(frozen=True, eq=False)
-class Search:
-    """All candidates of a one-dimensional search and what they cost.
-
-    Parameters
-    ----------
-    candidates : ndarray, shape (c,)
-        Counts or thresholds, in the order in which they were tried.
-    objectives : ndarray of float64, shape (c,)
-        Squared error of each.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> Search(np.array([3, 5, 7]), np.array([2.0, 1.0, 1.0])).choice
-    5
-    """
-
-    candidates: AnyArray
-    objectives: Array
-
-    @property
-    def best(self) -> int:
-        """Position of the first minimum."""
-        return int(np.argmin(self.objectives))
-
-    @property
-    def choice(self) -> int | float:
-        """The candidate at that position."""
-        return self.candidates[self.best].item()
-
-
-def _check_ranking(ranking: npt.ArrayLike, width: int) -> Indices:
-    order = np.asarray(ranking)
-    valid = (
-        order.ndim == 1
-        and order.dtype.kind in "iu"
-        and len(np.unique(order)) == order.size
-        and order.size > 0
-        and order.min() >= 0
-        and order.max() < width
-    )
-    if not valid:
-        raise ArgumentError("ranking", f"distinct column numbers below {width}", order.tolist())
-    return order.astype(np.intp)
-
-
-def _check_counts(counts: npt.ArrayLike, most: int) -> Indices:
-    values = np.asarray(counts)
-    if values.ndim != 1 or values.size == 0 or values.dtype.kind not in "iu":
-        raise ArgumentError("counts", "a list of whole numbers, not empty", values.tolist())
-    if values.min() < 0 or values.max() > most:
-        raise ArgumentError("counts", f"numbers from 0 to {most}", values.tolist())
-    return values.astype(np.intp)
-
-
-def _group_error(
-    target: Array, mask: Mask, order: int, *, center: bool, sign_zero: SignOfZero
-) -> float:
-    group = residual_binarize(target, mask, order=order, center=center, sign_zero=sign_zero)
-    return float(np.sum((np.where(mask, target, 0.0) - group.decode()) ** 2))
-
-
-def salient_search_direct(
-    target: npt.ArrayLike,
-    ranking: npt.ArrayLike,
-    counts: npt.ArrayLike,
-    *,
-    orders: tuple[int, int] = (1, 1),
-    center: bool = False,
-    sign_zero: SignOfZero = 1,
-) -> Search:
-    """How many of the ranked columns to make salient, as the equation reads.
-
-    Parameters
-    ----------
-    target : array_like of float64, shape (n, k)
-        What errors are measured on.
-    ranking : array_like of int, shape (a,)
-        Distinct columns in decreasing order of importance; columns that are not in it
-        belong to neither group.
-    counts : array_like of int, shape (c,)
-        Candidate numbers of salient columns, each from 0 to a.
-    orders : tuple of int, default (1, 1)
-        Orders of binarization of the salient columns and of the rest.
-    center, sign_zero
-        As in :func:`~subbit.reference.binarize.residual_binarize`.
-
-    Returns
-    -------
-    Search
-        The counts and their squared errors.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs, a number is not finite or a column number is out of range.
-
-    Notes
-    -----
-    ``‖W - (α_sal sign(W_sal) ∪ α_uns sign(W_uns))‖²`` for every count.
-
-    References
-    ----------
-    BiLLM, arXiv 2402.04291v2, Eq. (5) and Algorithm 2.
-
-    Examples
-    --------
-    >>> salient_search_direct([[9.0, 1.0, -1.0]], [0, 1, 2], [0, 1, 2]).choice
-    1
-    """
-    values = check_matrix("target", target)
-    order = _check_ranking(ranking, values.shape[1])
-    numbers = _check_counts(counts, len(order))
-    objectives = []
-    for s in numbers:
-        salient, rest = np.zeros((2, *values.shape), dtype=np.bool_)
-        salient[:, order[:s]], rest[:, order[s:]] = True, True
-        # Eq. (5), BiLLM:  ‖W − (α_sal sign(W_sal) ∪ α_uns sign(W_uns))‖²
-        objectives.append(
-            _group_error(values, salient, orders[0], center=center, sign_zero=sign_zero)
-            + _group_error(values, rest, orders[1], center=center, sign_zero=sign_zero)
-        )
-    return Search(numbers, np.array(objectives))
-
-
-def salient_search(
-    target: npt.ArrayLike,
-    ranking: npt.ArrayLike,
-    counts: npt.ArrayLike,
-    *,
-    orders: tuple[int, int] = (1, 1),
-    center: bool = False,
-    sign_zero: SignOfZero = 1,
-) -> Search:
-    """How many of the ranked columns to make salient, from running sums.
-
-    Parameters
-    ----------
-    target : array_like of float64, shape (n, k)
-        What errors are measured on.
-    ranking : array_like of int, shape (a,)
-        Distinct columns in decreasing order of importance; columns that are not in it
-        belong to neither group.
-    counts : array_like of int, shape (c,)
-        Candidate numbers of salient columns, each from 0 to a.
-    orders : tuple of int, default (1, 1)
-        Orders of binarization of the salient columns and of the rest.
-    center, sign_zero
-        As in :func:`~subbit.reference.binarize.residual_binarize`.
-
-    Returns
-    -------
-    Search
-        The counts and their squared errors, equal to those of
-        :func:`salient_search_direct`.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs, a number is not finite or a column number is out of range.
-
-    Notes
-    -----
-    With the columns in the order of their ranking, both groups of every candidate are
-    runs of columns: one ends at the count and one starts there.
-
-    References
-    ----------
-    BiLLM, arXiv 2402.04291v2, Eq. (5) and Algorithm 2.
-
-    Examples
-    --------
-    >>> salient_search([[9.0, 1.0, -1.0]], [0, 1, 2], [0, 1, 2]).choice
-    1
-    """
-    values = check_matrix("target", target)
-    order = _check_ranking(ranking, values.shape[1])
-    numbers = _check_counts(counts, len(order))
-    ranked = values[:, order]
-    # Eq. (5), BiLLM:  both parts are runs of the ranked columns
-    salient = prefix_errors(ranked, numbers, order=orders[0], center=center, sign_zero=sign_zero)
-    rest = prefix_errors(
-        ranked[:, ::-1], len(order) - numbers, order=orders[1], center=center, sign_zero=sign_zero
-    )
-    return Search(numbers, salient + rest)
+from .errors import check_choice, check_count, check_mask, check_matrix
+from .notation import Array, Mask, SignOfZero
+from .numeric import group_error
+from .running import interval_errors
+from .saliency import Search
 
 
 def maximum_grid(key: npt.ArrayLike) -> Array:
@@ -320,6 +134,11 @@ def breakpoint_grid(key: npt.ArrayLike) -> Array:
     return np.asarray(np.unique(check_matrix("key", np.ravel(key), shape=(None,))))
 
 
+def _check_part(columns: npt.ArrayLike, values: Array) -> Mask:
+    shape = values.shape if np.ndim(columns) == values.ndim else values.shape[1:]
+    return check_mask("columns", columns, shape)
+
+
 def bell_split(
     key: npt.ArrayLike, columns: npt.ArrayLike, threshold: float, *, closed: bool = True
 ) -> tuple[Mask, Mask]:
@@ -329,8 +148,8 @@ def bell_split(
     ----------
     key : array_like of float64, shape (n, k)
         Magnitudes.
-    columns : array_like of bool, shape (k,)
-        The columns that take part.
+    columns : array_like of bool, shape (k,) or (n, k)
+        The columns, or the entries, that take part.
     threshold : float
         Where to cut.
     closed : bool, default True
@@ -339,7 +158,7 @@ def bell_split(
     Returns
     -------
     concentrated, sparse : ndarray of bool, shape (n, k)
-        Disjoint masks that cover the columns that take part.
+        Disjoint masks that cover what takes part.
 
     Raises
     ------
@@ -356,7 +175,7 @@ def bell_split(
     (array([[ True, False, False]]), array([[False,  True, False]]))
     """
     magnitudes = check_matrix("key", key)
-    part = check_mask("columns", columns, magnitudes.shape[1:])
+    part = _check_part(columns, magnitudes)
     # Eq. (11), BiLLM:  W_c: |w| ≤ p,  W_s: |w| > p
     below = magnitudes <= threshold if closed else magnitudes < threshold
     return below & part, ~below & part
@@ -366,8 +185,13 @@ def _check_split(
     target: npt.ArrayLike, columns: npt.ArrayLike, thresholds: npt.ArrayLike
 ) -> tuple[Array, Mask, Array]:
     values = check_matrix("target", target)
-    part = check_mask("columns", columns, values.shape[1:])
+    part = _check_part(columns, values)
     return values, part, check_matrix("thresholds", thresholds, shape=(None,))
+
+
+def _check_orders(orders: tuple[int, int]) -> tuple[int, int]:
+    first, second = (check_count("orders", order) for order in orders)
+    return first, second
 
 
 def bell_split_search_direct(
@@ -376,6 +200,7 @@ def bell_split_search_direct(
     thresholds: npt.ArrayLike,
     *,
     key: npt.ArrayLike | None = None,
+    orders: tuple[int, int] = (1, 1),
     center: bool = False,
     sign_zero: SignOfZero = 1,
     closed: bool = True,
@@ -386,12 +211,14 @@ def bell_split_search_direct(
     ----------
     target : array_like of float64, shape (n, k)
         What errors are measured on.
-    columns : array_like of bool, shape (k,)
-        The columns that take part.
+    columns : array_like of bool, shape (k,) or (n, k)
+        The columns, or the entries, that take part.
     thresholds : array_like of float64, shape (c,)
         Candidates.
     key : array_like of float64, shape (n, k), optional
         What is cut; ``|target|`` by default.
+    orders : tuple of int, default (1, 1)
+        Orders of binarization of the concentrated and of the sparse group.
     center, sign_zero
         As in :func:`~subbit.reference.binarize.residual_binarize`.
     closed : bool, default True
@@ -421,14 +248,15 @@ def bell_split_search_direct(
     2.0
     """
     values, part, cuts = _check_split(target, columns, thresholds)
+    first, second = _check_orders(orders)
     magnitudes = np.abs(values) if key is None else check_matrix("key", key, shape=values.shape)
     objectives = []
     for p in cuts:
         concentrated, sparse = bell_split(magnitudes, part, p, closed=closed)
         # Eq. (11), BiLLM:  θ²(p) = ‖W_s − α_s B_s‖² + ‖W_c − α_c B_c‖²
         objectives.append(
-            _group_error(values, sparse, 1, center=center, sign_zero=sign_zero)
-            + _group_error(values, concentrated, 1, center=center, sign_zero=sign_zero)
+            group_error(values, sparse, second, center=center, sign_zero=sign_zero)
+            + group_error(values, concentrated, first, center=center, sign_zero=sign_zero)
         )
     return Search(cuts, np.array(objectives))
 
@@ -438,6 +266,7 @@ def bell_split_search(
     columns: npt.ArrayLike,
     thresholds: npt.ArrayLike,
     *,
+    orders: tuple[int, int] = (1, 1),
     center: bool = False,
     sign_zero: SignOfZero = 1,
     closed: bool = True,
@@ -452,6 +281,8 @@ def bell_split_search(
         The columns that take part.
     thresholds : array_like of float64, shape (c,)
         Candidates.
+    orders : tuple of int, default (1, 1)
+        Orders of binarization of the concentrated and of the sparse group, 1 or 2.
     center, sign_zero
         As in :func:`~subbit.reference.binarize.residual_binarize`.
     closed : bool, default True
@@ -471,7 +302,8 @@ def bell_split_search(
     Notes
     -----
     In a sorted row the concentrated group is one run of entries, and the sparse group is
-    what lies on its two sides.
+    what lies on its two sides. What the first order leaves of a run are two runs, each
+    moved as a whole, so that the second order needs running sums only as well.
 
     References
     ----------
@@ -482,11 +314,96 @@ def bell_split_search(
     >>> bell_split_search([[1.0, -1.0, 5.0]], [True] * 3, [0.5, 2.0]).choice
     2.0
     """
-    values, part, cuts = _check_split(target, columns, thresholds)
+    values = check_matrix("target", target)
+    part = check_mask("columns", columns, values.shape[1:])
+    cuts = check_matrix("thresholds", thresholds, shape=(None,))
+    for order in orders:
+        check_choice("orders", order, (1, 2))
     if not part.any():
         return Search(cuts, np.zeros(len(cuts)))
     # Eq. (13), BiLLM:  p* = argmin_p θ²(p)
     errors = interval_errors(
-        values[:, part], cuts, center=center, sign_zero=sign_zero, closed=closed
+        values[:, part], cuts, orders=orders, center=center, sign_zero=sign_zero, closed=closed
     )
     return Search(cuts, errors)
+
+
+def calibrated_split_search(
+    target: npt.ArrayLike,
+    columns: npt.ArrayLike,
+    thresholds: npt.ArrayLike,
+    S: npt.ArrayLike,
+    *,
+    image: npt.ArrayLike | None = None,
+    key: npt.ArrayLike | None = None,
+    orders: tuple[int, int] = (1, 1),
+    center: bool = False,
+    sign_zero: SignOfZero = 1,
+    closed: bool = True,
+) -> Search:
+    """Where to cut a block's entries, measured on the layer's outputs.
+
+    Parameters
+    ----------
+    target : array_like of float64, shape (n, k)
+        What errors are measured on.
+    columns : array_like of bool, shape (k,) or (n, k)
+        The columns, or the entries, that take part.
+    thresholds : array_like of float64, shape (c,)
+        Candidates.
+    S : array_like of float64, shape (k, k)
+        Gram matrix of the block's inputs.
+    image : array_like of float64, shape (n, k), optional
+        What the other entries decode to; by default what they are, without an error.
+    key : array_like of float64, shape (n, k), optional
+        What is cut; ``|target|`` by default.
+    orders : tuple of int, default (1, 1)
+        Orders of binarization of the concentrated and of the sparse group.
+    center, sign_zero
+        As in :func:`~subbit.reference.binarize.residual_binarize`.
+    closed : bool, default True
+        As in :func:`bell_split`.
+
+    Returns
+    -------
+    Search
+        The thresholds and their calibrated errors.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs or a number is not finite.
+
+    Notes
+    -----
+    ``Tr(R S Rᵀ)`` for every threshold, ``R`` what the block's groups leave. The released
+    code divides it by a constant.
+
+    References
+    ----------
+    ARB-LLM, arXiv 2410.03129, Eq. (9).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> W, everything = [[1.0, -1.0, 5.0]], [True] * 3
+    >>> calibrated_split_search(W, everything, [0.5, 2.0], np.eye(3)).choice
+    2.0
+    """
+    values, part, cuts = _check_split(target, columns, thresholds)
+    first, second = _check_orders(orders)
+    gram = check_matrix("S", S, shape=(values.shape[1],) * 2)
+    magnitudes = np.abs(values) if key is None else check_matrix("key", key, shape=values.shape)
+    others = values if image is None else check_matrix("image", image, shape=values.shape)
+    fixed = np.where(part, 0.0, others)
+    objectives = []
+    for p in cuts:
+        concentrated, sparse = bell_split(magnitudes, part, p, closed=closed)
+        # Eq. (9), ARB-LLM:  L2 = ⟨S, RᵀR⟩,  R = W − Ŵ
+        R = values - fixed
+        for mask, order in ((concentrated, first), (sparse, second)):
+            R -= residual_binarize(
+                values, mask, order=order, center=center, sign_zero=sign_zero
+            ).decode()
+        objectives.append(np.sum((R @ gram) * R))
+    return Search(cuts, np.array(objectives))

@@ -1,0 +1,413 @@
+"""ARB-LLM
+=======
+
+ARB-LLM: Alternating Refined Binarizations for Large Language Models, arXiv 2410.03129.
+
+The block loop is BiLLM's: score the weights, choose salient columns, cut the entries at
+a magnitude, binarize each group, feed the block's error forward. New are how a group is
+binarized, by ``arb``, ``arb_x`` or ``arb_rc``, and that salient columns are cut as well,
+the column-group bitmap. The paper's final methods are ARB-LLM_X and ARB-LLM_RC, with it.
+
+========== ========= ==========================================================
+symbol     shape     meaning
+========== ========= ==========================================================
+``W``      (n, k)    weights of the block, moved by the blocks before it
+``S``      (n, k)    saliency scores
+``gram``   (k, k)    mean over sequences of ``X_sᵀ X_s`` in the block, ``H / 2``
+========== ========= ==========================================================
+
+Paper and code differ in eighteen places, ERRATA D-1 to D-18. ``PAPER`` follows the
+equations, ``RELEASED`` the authors' code, ``CORRECTED`` takes what is sound of both.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from .arb import arb
+from .arb_rc import arb_rc
+from .arb_x import arb_x, calibrate_levels
+from .billm import choose_salient
+from .blocks import prepare_layer, quantize_blocks
+from .column_groups import ColumnGroups, Zone, choose_column_groups
+from .errors import check_count, check_matrix
+from .layer import BinaryGroup, QuantizedBlock, QuantizedLayer
+from .notation import Array, Mask
+from .partition import Grid, Score
+from .refinement import Refinement
+
+Algorithm: TypeAlias = Literal["arb", "arb_x", "arb_rc"]
+
+
+@dataclass(frozen=True)
+class ARBLLM(Refinement, ColumnGroups):
+    """Configuration of ARB-LLM; the defaults are the paper's.
+
+    Parameters
+    ----------
+    block_size : int, default 128
+        Columns of a block.
+    percdamp : float, default 0.01
+        Damping relative to the mean diagonal of the Hessian.
+    center : bool, default True
+        Whether searches subtract row means.
+    sign_zero : {1, 0}, default 1
+        D-3. Sign of zero; 0 in the code.
+    score : {"inverse_hessian", "trailing", "magnitude"}, default "inverse_hessian"
+        D-8. The saliency score;
+        ``"trailing"`` in the code.
+    search_on : {"weights", "scores"}, default "weights"
+        D-8b. What the searches measure errors on; the scores in the code.
+    split_by : {"weights", "scores"}, default "weights"
+        D-8b. What is cut by magnitude; the scores in the code.
+    grid : str, default "quantiles"
+        D-10. Candidate thresholds, see :class:`~subbit.reference.partition.Partition`;
+        ``"quantiles_with_zeros"`` in the code.
+    search_orders : tuple of int, default (1, 1)
+        D-11. Orders of the salient part and the rest in the salient search;
+        (2, 2) in the code.
+    counts : tuple of int, default (1, 49)
+        D-15. Smallest and largest number of salient columns; narrower blocks clip both ends
+        to their width, the code fails.
+    compensation : {"exact", "released", "none"}, default "exact"
+        D-9. Form of the error feedback; division by the diagonal in the code.
+    closed : bool, default False
+        Whether an entry at a threshold is concentrated.
+    dead_inputs : {"binarize", "zero"}, default "binarize"
+        What becomes of columns whose input never fires.
+    column_groups : bool, default True
+        Whether salient columns are cut as well.
+    bitmap : {"shared", "zones"}, default "shared"
+        D-10. One threshold for the block (paper), or one for each zone (code).
+    splits : int, default 1
+        Cuts of a zone, one less than its groups.
+    minimum : {"reset", "kept"}, default "reset"
+        D-12. Whether a further cut is judged by itself, or only taken where it beats all
+        cuts before it; then, and where it does not, the code takes the lowest threshold.
+    taken_error : {"residual", "row_column"}, default "residual"
+        D-12. By which initial values groups that are already cut off count, with
+        ``minimum="kept"``: those of ARB, or of ARB-RC.
+    split_error : {"weights", "outputs"}, default "weights"
+        D-10. What the search of the rest minimises; the outputs in the code's ARB-X.
+    iterations : int, default 15
+        Rounds on the weight error, ``T``.
+    calibrated_iterations : int, default 15
+        Rounds on the calibrated error; ARB-X only.
+    divisor : {"entries", "width"}, default "entries"
+        D-1. What initial sums are divided by: the group's entries in the row (code), or
+        the width of the block (Algorithm 1 as printed).
+    initial_signs : {"centered", "plain"}, default "centered"
+        D-2. Initial signs of ``W - μ`` (Eq. (1), code) or of ``W`` (Algorithm 1).
+    eps : float, default 0.0
+        D-5. What is added to denominators on the weight error; 1e-8 in the code. With 0,
+        a variable whose denominator vanishes stays as it is.
+    calibrated_eps : float, default 0.0
+        D-7. The same on the calibrated error; 1e-10 in the code.
+    eps_kind : {"absolute", "relative"}, default "absolute"
+        Whether the two are numbers, or shares of the mean denominator of all rows. Beyond
+        paper and code: a share keeps the result equivariant to the scale of the weights.
+    calibrated_start : {"standard", "refined"}, default "standard"
+        D-6. Whether ARB-X starts from the initial values (paper) or from the refined ones
+        (code).
+    mean_denominator : {"float64", "float32"}, default "float64"
+        D-13. Precision of the denominator of first-order calibrated means.
+    column_signs : {"fixed", "refreshed"}, default "fixed"
+        D-17. Whether first-order ARB-RC takes its signs anew in every round.
+    levels : {"alternate", "exact"}, default "alternate"
+        Beyond paper and code: means and scales by alternation, or jointly by least squares.
+    algorithm : {"arb", "arb_x", "arb_rc"}, default "arb_rc"
+        How groups are binarized.
+    sweeps : int, default 0
+        D-18. Rounds over all groups of a block in which ARB-X fits each to what the
+        others leave; paper and code fit each group by itself.
+
+    Examples
+    --------
+    >>> ARBLLM().algorithm, ARBLLM().iterations, ARBLLM().bitmap
+    ('arb_rc', 15, 'shared')
+    """
+
+    algorithm: Algorithm = "arb_rc"
+    center: bool = True
+    score: Score = "inverse_hessian"
+    grid: Grid = "quantiles"
+    counts: tuple[int, int] = (1, 49)
+    closed: bool = False
+    sweeps: int = 0
+
+    def __post_init__(self) -> None:
+        Refinement.__post_init__(self)
+        ColumnGroups.__post_init__(self)
+        check_count("sweeps", self.sweeps, 0)
+
+
+PAPER = ARBLLM()
+RELEASED = ARBLLM(
+    sign_zero=0,
+    eps=1e-8,
+    calibrated_eps=1e-10,
+    calibrated_start="refined",
+    score="trailing",
+    search_on="scores",
+    split_by="scores",
+    bitmap="zones",
+    grid="quantiles_with_zeros",
+    search_orders=(2, 2),
+    compensation="released",
+    minimum="kept",
+)
+CORRECTED = ARBLLM(
+    score="trailing",
+    calibrated_start="refined",
+    bitmap="zones",
+    counts=(0, 49),
+    dead_inputs="zero",
+    sweeps=3,
+)
+
+
+def _presets(algorithm: Algorithm) -> Mapping[str, ARBLLM]:
+    # ARB-X's code searches the rest on the outputs; the other two on the weights.
+    released = replace(
+        RELEASED,
+        split_error="outputs" if algorithm == "arb_x" else "weights",
+        taken_error="row_column" if algorithm == "arb_rc" else "residual",
+    )
+    magnitude = replace(released, score="magnitude")
+    with_groups = {
+        "paper": PAPER,
+        "released": released,
+        "released-magnitude": magnitude,
+        "corrected": CORRECTED,
+    }
+    without = {
+        f"{name}-nocgb": replace(config, column_groups=False)
+        for name, config in with_groups.items()
+        if name != "corrected"
+    }
+    presets = with_groups | without
+    return MappingProxyType(
+        {name: replace(config, algorithm=algorithm) for name, config in presets.items()}
+    )
+
+
+PRESETS: Mapping[Algorithm, Mapping[str, ARBLLM]] = MappingProxyType(
+    {"arb": _presets("arb"), "arb_x": _presets("arb_x"), "arb_rc": _presets("arb_rc")}
+)
+
+
+def refine_zones(
+    W: Array, zones: tuple[Zone, ...], config: ARBLLM = PAPER, *, gram: Array | None = None
+) -> tuple[BinaryGroup, ...]:
+    """Binarize the groups of a block.
+
+    Parameters
+    ----------
+    W : ndarray of float64, shape (n, k)
+        Weights.
+    zones : tuple of Zone
+        Disjoint groups.
+    config : ARBLLM
+        The configuration.
+    gram : ndarray of float64, shape (k, k), optional
+        Gram matrix of the inputs; the algorithm ``"arb_x"`` needs it.
+
+    Returns
+    -------
+    tuple of BinaryGroup
+        One for each zone.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs or a number is not finite.
+
+    Notes
+    -----
+    Groups of ARB-X are each fitted to their own weights, and the calibrated error of the
+    block has terms between groups. With `sweeps` each is then fitted to what the others
+    leave, ``W - Σ_h Ŵ_h``, and the block's error never rises.
+
+    References
+    ----------
+    ARB-LLM, arXiv 2410.03129, section 3.4.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> W = np.array([[1.0, -1.0, 8.0, 9.0]])
+    >>> zone = Zone("all", np.ones((1, 4), dtype=bool), 1)
+    >>> refine_zones(W, (zone,))[0].decode().round(3)
+    array([[ 1., -1.,  8.,  9.]])
+    """
+    if config.algorithm == "arb_x":
+        gram = check_matrix("gram", gram, shape=(W.shape[1],) * 2)  # type: ignore[arg-type]
+    groups = [_refine(W, zone, config, gram) for zone in zones]
+    if config.algorithm == "arb_x" and gram is not None:
+        for _ in range(config.sweeps):
+            image = np.sum([group.decode() for group in groups], axis=0)
+            for i, group in enumerate(groups):
+                # Eq. (29), subbit:  fit group g to W − Σ_{h≠g} Ŵ_h
+                others = image - group.decode()
+                groups[i] = calibrate_levels(W - others, group, gram, config=config)
+                image = others + groups[i].decode()
+    return tuple(groups)
+
+
+def _refine(W: Array, zone: Zone, config: ARBLLM, gram: Array | None) -> BinaryGroup:
+    # A salient zone has few columns: the others are left out and put back.
+    used = np.asarray(np.any(zone.mask, axis=0))
+    columns = used if used.any() else ~used
+    V, M = W[:, columns], zone.mask[:, columns]
+    if config.algorithm == "arb_rc":
+        group = arb_rc(V, M, order=zone.order, config=config, name=zone.name)
+    elif config.algorithm == "arb_x" and gram is not None:
+        S = gram[np.ix_(columns, columns)]
+        group = arb_x(V, M, S, order=zone.order, config=config, name=zone.name)
+    else:
+        group = arb(V, M, order=zone.order, config=config, name=zone.name)
+    return _put_back(group, zone.mask, columns)
+
+
+def _put_back(group: BinaryGroup, mask: Mask, columns: Mask) -> BinaryGroup:
+    planes = []
+    for plane in group.planes:
+        signs = np.zeros(mask.shape, dtype=np.int8)
+        signs[:, columns] = plane.sign
+        scales = plane.column_scale
+        if scales is not None:
+            scales = np.zeros(len(columns))
+            scales[columns] = plane.column_scale
+        planes.append(replace(plane, sign=signs, column_scale=scales))
+    return replace(group, mask=mask, planes=tuple(planes))
+
+
+def _salient_image(T: Array, salient: Mask, config: ARBLLM) -> Array:
+    # In a search on outputs the released ARB-X takes plain ARB for the salient columns.
+    plain = config if config.algorithm == "arb_rc" else replace(config, algorithm="arb")
+    zone = Zone("salient", np.broadcast_to(salient, T.shape), 2)
+    return _refine(T, zone, plain, None).decode()
+
+
+def arb_llm_block(
+    W: Array,
+    S: Array,
+    alive: Mask,
+    config: ARBLLM = PAPER,
+    *,
+    gram: Array | None = None,
+    salient: Mask | None = None,
+    start: int = 0,
+) -> QuantizedBlock:
+    """Quantize one block: salient columns, column-group bitmap, refined groups.
+
+    Parameters
+    ----------
+    W : ndarray of float64, shape (n, k)
+        Weights of the block.
+    S : ndarray of float64, shape (n, k)
+        Saliency scores.
+    alive : ndarray of bool, shape (k,)
+        Columns to quantize; the others decode to zero.
+    config : ARBLLM, default PAPER
+        The configuration.
+    gram : ndarray of float64, shape (k, k), optional
+        Gram matrix of the block's inputs; ARB-X needs it.
+    salient : ndarray of bool, shape (k,), optional
+        Salient columns; searched for by default.
+    start : int, default 0
+        The block's first column in the layer.
+
+    Returns
+    -------
+    QuantizedBlock
+        Groups "salient-sparse", "salient-concentrated", "sparse" and "concentrated"; or
+        "salient" in place of the first two.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs or a number is not finite.
+
+    References
+    ----------
+    ARB-LLM, arXiv 2410.03129, section 3.4.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> W = np.array([[9.0, 1.0, -1.0, 4.0], [-9.0, 1.0, 1.0, 4.0]])
+    >>> block = arb_llm_block(W, W**2, np.ones(4, dtype=bool))
+    >>> [group.name for group in block.groups]
+    ['salient-sparse', 'salient-concentrated', 'sparse', 'concentrated']
+    """
+    check_matrix("S", S, shape=np.shape(W))
+    if salient is None:
+        salient = choose_salient(W, S, alive, config)
+    image = None
+    if config.split_error == "outputs":
+        target = W if config.search_on == "weights" else S
+        image = _salient_image(target, alive & salient, config)
+    zones = choose_column_groups(W, S, alive, salient, config, gram=gram, image=image)
+    # Eq. (14), ARB-LLM:  every zone by itself, salient ones to the second order
+    groups = refine_zones(W, zones, config, gram=gram)
+    return QuantizedBlock(start, start + W.shape[1], groups, salient)
+
+
+def arb_llm_layer(W: npt.ArrayLike, H: npt.ArrayLike, config: ARBLLM = PAPER) -> QuantizedLayer:
+    """Quantize a linear layer with ARB-LLM.
+
+    Parameters
+    ----------
+    W : array_like of float64, shape (n, m)
+        Weights.
+    H : array_like of float64, shape (m, m)
+        Proxy Hessian ``2/N Σ XᵀX``, not damped.
+    config : ARBLLM, default PAPER
+        The configuration; see ``PRESETS``.
+
+    Returns
+    -------
+    QuantizedLayer
+        One block for every `block_size` columns, the last one narrower where the width
+        does not divide.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs or a number is not finite.
+    HessianError
+        If `H` is not positive definite after damping.
+
+    References
+    ----------
+    ARB-LLM, arXiv 2410.03129, section 3.4.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> W, X = rng.normal(size=(4, 64)), rng.normal(size=(2, 100, 64))
+    >>> from subbit.reference import accumulate_hessian, nominal_bits
+    >>> layer = arb_llm_layer(W, accumulate_hessian(X), ARBLLM(block_size=32))
+    >>> layer.decode().shape, len(layer.blocks), 1.0 <= nominal_bits(layer) <= 2.0
+    ((4, 64), 2, True)
+    """
+    state = prepare_layer(W, H, config, ARBLLM)
+
+    def quantize_block(current: Array, columns: slice) -> QuantizedBlock:
+        return arb_llm_block(
+            current[:, columns],
+            state.scores(current, columns),
+            state.alive[columns],
+            config,
+            gram=state.gram[columns, columns],
+            start=columns.start,
+        )
+
+    # Eq. (14), ARB-LLM:  four groups in every block, and the block's error fed forward
+    return quantize_blocks(state, quantize_block)

@@ -1,0 +1,161 @@
+"""From a layer to its blocks
+==========================
+
+What all four methods do before and around a block: refuse bad input, damp the Hessian,
+silence dead inputs, score the weights, and hand each block to the method in the loop of
+``compensate``. A method adds what happens inside a block.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from .compensate import compensate
+from .errors import check_config, check_matrix
+from .hessian import PreparedHessian, prepare_hessian
+from .layer import QuantizedBlock, QuantizedLayer
+from .notation import Array, Mask
+from .partition import Partition
+from .saliency import inverse_hessian_saliency, magnitude_saliency, trailing_saliency
+
+
+@dataclass(frozen=True, eq=False)
+class LayerState:
+    """A layer that is ready to be quantized block by block.
+
+    Parameters
+    ----------
+    weights : ndarray of float64, shape (n, m)
+        Weights, zero where the input is dead.
+    gram : ndarray of float64, shape (m, m)
+        ``H / 2``, the mean over sequences of ``X_sᵀ X_s``, not damped.
+    prepared : PreparedHessian
+        Damped Hessian and inverse factor.
+    alive : ndarray of bool, shape (m,)
+        Columns to quantize; the others decode to zero.
+    config : Partition
+        The configuration.
+    """
+
+    weights: Array
+    gram: Array
+    prepared: PreparedHessian
+    alive: Mask
+    config: Partition
+
+    def scores(self, W: Array, columns: slice) -> Array:
+        """Saliency scores of some columns.
+
+        Parameters
+        ----------
+        W : ndarray of float64, shape (n, m)
+            The layer's weights as they are now.
+        columns : slice
+            The columns.
+
+        Returns
+        -------
+        ndarray of float64, shape (n, k)
+            Scores.
+        """
+        block = W[:, columns]
+        if self.config.score == "magnitude":
+            return magnitude_saliency(block)
+        if self.config.score == "trailing":
+            return trailing_saliency(block, self.prepared.factor[columns, columns])
+        return block**2 * self._unit_scores[columns]
+
+    @cached_property
+    def _unit_scores(self) -> Array:
+        # The whole Hessian is inverted for them, so once for all blocks.
+        ones = np.ones((1, self.weights.shape[1]))
+        return inverse_hessian_saliency(ones, self.prepared.damped)[0]
+
+
+BlockOf = Callable[[Array, slice], QuantizedBlock]
+
+
+def prepare_layer(
+    W: npt.ArrayLike, H: npt.ArrayLike, config: Partition, kind: type[Partition]
+) -> LayerState:
+    """Check a layer's arguments and prepare its Hessian.
+
+    Parameters
+    ----------
+    W : array_like of float64, shape (n, m)
+        Weights.
+    H : array_like of float64, shape (m, m)
+        Proxy Hessian, not damped.
+    config : Partition
+        The configuration.
+    kind : type
+        The configuration's type.
+
+    Returns
+    -------
+    LayerState
+        The layer.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs, a number is not finite or the configuration is another's.
+    HessianError
+        If `H` is not positive definite after damping.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from subbit.reference import BiLLM
+    >>> prepare_layer([[1.0, 2.0]], np.diag([1.0, 0.0]), BiLLM(), BiLLM).weights
+    array([[1., 0.]])
+    """
+    weights = check_matrix("W", W)
+    hessian = check_matrix("H", H, shape=(weights.shape[1],) * 2)
+    check_config(config, kind)
+    prepared = prepare_hessian(hessian, config.percdamp)
+    everything = np.ones(len(hessian), dtype=np.bool_)
+    return LayerState(
+        weights=np.where(prepared.dead, 0.0, weights),
+        gram=hessian / 2.0,
+        prepared=prepared,
+        alive=~prepared.dead if config.dead_inputs == "zero" else everything,
+        config=config,
+    )
+
+
+def quantize_blocks(state: LayerState, quantize_block: BlockOf) -> QuantizedLayer:
+    """Run the block loop over a layer.
+
+    Parameters
+    ----------
+    state : LayerState
+        The layer.
+    quantize_block : callable
+        ``quantize_block(W, columns)`` gives the block's record.
+
+    Returns
+    -------
+    QuantizedLayer
+        The record.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from subbit.reference import BiLLM, residual_binarize
+    >>> state = prepare_layer([[2.0, -2.0]], np.eye(2), BiLLM(), BiLLM)
+    >>> def one_group(W, columns):
+    ...     return QuantizedBlock(0, 2, (residual_binarize(W[:, columns]),))
+    >>> quantize_blocks(state, one_group).decode()
+    array([[ 2., -2.]])
+    """
+    return compensate(
+        state.weights,
+        state.prepared.factor,
+        quantize_block,
+        block_size=state.config.block_size,
+        mode=state.config.compensation,
+    ).layer
