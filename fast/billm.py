@@ -5,26 +5,24 @@
 back once: counts, thresholds and masks are chosen by kernels and stay where they are.
 """
 
-import numpy as np
-
 from subbit import reference
-from subbit.reference.billm import PAPER, BiLLM, Grid
+from subbit.reference.billm import PAPER, BiLLM
 from subbit.reference.compensate import block_slices
-from subbit.reference.errors import check_config
-from subbit.reference.hessian import PreparedHessian
 from subbit.reference.layer import QuantizedBlock, QuantizedLayer
 from subbit.reference.notation import Mask
+from subbit.reference.partition import Partition
 
-from . import linalg, rows, searches
-from .arrays import DeviceArray, exponent, mask, matrix, scaled, to_host
-from .compensate import compensate
+from . import rows, searches
+from .arrays import DeviceArray, mask, matrix, to_host
+from .blocks import LayerState, prepare_layer, quantize_blocks
 from .device import Device
-from .fetch import BlockOnDevice, fetch
-from .grids import quantiles, tenths
-from .hessian import prepare_hessian
+from .fetch import BlockOnDevice, Layout, fetch
 from .mirror import mirrors
+from .partition import candidate_thresholds, salient_columns
 
-ORDERS = (1, 1, 2)
+_CONCENTRATED, _SPARSE, _SALIENT = 1, 2, 3
+_NAMES, _ORDERS = ("concentrated", "sparse", "salient"), (1, 1, 2)
+_REST = searches.Cut(_CONCENTRATED, _SPARSE)
 
 
 @mirrors(reference.choose_salient)
@@ -33,7 +31,7 @@ def choose_salient(
     W: DeviceArray,
     S: DeviceArray,
     alive: DeviceArray,
-    config: BiLLM = PAPER,
+    config: Partition = PAPER,
     *,
     blocks: int = 1,
 ) -> DeviceArray:
@@ -41,80 +39,57 @@ def choose_salient(
     weights = matrix(device, "W", W)
     scores = matrix(device, "S", S, shape=weights.shape)
     part = mask(device, "alive", alive, weights.shape[1:])
-    return _codes(device, weights, scores, to_host(part), config, blocks=blocks) == searches.SALIENT
+    return _codes(device, weights, scores, to_host(part), config, blocks=blocks) == _SALIENT
 
 
 def _codes(
-    device: Device, W: DeviceArray, S: DeviceArray, alive: Mask, config: BiLLM, *, blocks: int = 1
+    device: Device,
+    W: DeviceArray,
+    S: DeviceArray,
+    alive: Mask,
+    config: Partition,
+    *,
+    blocks: int = 1,
 ) -> DeviceArray:
-    # 3 for salient columns, 1 for others, 0 for dead ones
-    xp = device.xp
-    count = int(np.count_nonzero(alive))
-    if count == 0:
-        return xp.zeros(len(alive), dtype=xp.uint8)
-    place, _ = rows.rank(device, rows.column_sums(device, S), xp.asarray(alive), count)
-    low, high = (min(number * blocks, count) for number in config.counts)
-    counts = xp.arange(low, high + 1, dtype=xp.int32)
-    objective, _ = searches.salient_objectives(
-        device,
-        W if config.search_on == "weights" else S,
-        place,
-        counts,
-        orders=config.search_orders,
-        center=config.center,
-        sign_zero=config.sign_zero,
-    )
-    return searches.mark(device, place, counts, searches.first_minimum(device, objective))
-
-
-def _thresholds(device: Device, key: DeviceArray, codes: DeviceArray, grid: Grid) -> DeviceArray:
-    # How many columns are left is known on the device only, so what is not part of the
-    # sample is put at its end instead of being taken out.
-    xp = device.xp
-    columns = codes == searches.OTHER
-    if grid == "maximum":
-        return tenths(device, xp.max(xp.where(columns, key, xp.float32(0))))
-    if grid == "quantiles_with_zeros":
-        everything = xp.where(columns, key, xp.float32(0)).ravel()
-        return quantiles(device, xp.sort(everything), key.size)
-    ordered = xp.sort(xp.where(columns, key, xp.float32(np.inf)).ravel())
-    size = xp.count_nonzero(columns) * len(key)
-    if grid == "quantiles":
-        return quantiles(device, ordered, size)
-    # Repeated breakpoints don't change which one is the first minimum.
-    cuts = ordered[xp.minimum(xp.arange(key.size), xp.maximum(size - 1, 0))]
-    return xp.where(size > 0, cuts, xp.float32(0))
+    numbers = {"salient": _SALIENT, "rest": _REST.zone}
+    return salient_columns(device, W, S, alive, config, **numbers, blocks=blocks)
 
 
 @mirrors(reference.choose_split)
 def choose_split(
-    device: Device, W: DeviceArray, S: DeviceArray, columns: DeviceArray, config: BiLLM = PAPER
+    device: Device,
+    W: DeviceArray,
+    S: DeviceArray,
+    columns: DeviceArray,
+    config: Partition = PAPER,
 ) -> tuple[DeviceArray, DeviceArray]:
     """Choose the concentrated and the sparse entries among some columns."""
     weights = matrix(device, "W", W)
     scores = matrix(device, "S", S, shape=weights.shape)
     part = mask(device, "columns", columns, weights.shape[1:])
     group = _group(device, weights, scores, part.view(device.xp.uint8), config)
-    return group == searches.CONCENTRATED, group == searches.SPARSE
+    return group == _CONCENTRATED, group == _SPARSE
 
 
 def _group(
-    device: Device, W: DeviceArray, S: DeviceArray, codes: DeviceArray, config: BiLLM
+    device: Device, W: DeviceArray, S: DeviceArray, codes: DeviceArray, config: Partition
 ) -> DeviceArray:
     key = device.xp.abs(W if config.split_by == "weights" else S)
-    cuts = _thresholds(device, key, codes, config.grid)
+    thresholds = candidate_thresholds(device, key, codes == _REST.zone, config.grid)
+    target = W if config.search_on == "weights" else S
     objective, _ = searches.split_objectives(
         device,
-        W if config.search_on == "weights" else S,
-        key,
-        codes,
-        cuts,
+        searches.Entries(target, key, codes),
+        thresholds,
+        (_REST,),
         center=config.center,
         sign_zero=config.sign_zero,
         closed=config.closed,
     )
     best = searches.first_minimum(device, objective)
-    return searches.cut(device, key, codes, cuts, best, closed=config.closed)
+    return searches.cut_zones(
+        device, key, codes, thresholds, best, cuts=(_REST,), closed=config.closed
+    )
 
 
 @mirrors(reference.billm_block)
@@ -136,9 +111,9 @@ def billm_block(
     codes = None
     if salient is not None:
         chosen = mask(device, "salient", salient, weights.shape[1:])
-        codes = xp.where(chosen, xp.uint8(searches.SALIENT), part.view(xp.uint8))
+        codes = xp.where(chosen, xp.uint8(_SALIENT), part.view(xp.uint8))
     made = _block(device, weights, scores, to_host(part), config, codes=codes, start=start)
-    return fetch(device, [made], config)[0]
+    return fetch(device, [made])[0]
 
 
 def _block(
@@ -154,39 +129,11 @@ def _block(
     if codes is None:
         codes = _codes(device, W, S, alive, config)
     group = _group(device, W, S, codes, config)
-    made = rows.Binarized(device, W.shape, ORDERS)
-    for number in range(len(ORDERS)):
+    made = rows.Binarized(device, W.shape, _ORDERS)
+    for number in range(len(_ORDERS)):
         made.binarize(W, group, number, center=config.center, sign_zero=config.sign_zero)
-    return BlockOnDevice(start, group, made)
-
-
-class _Scorer:
-    """Saliency scores of any columns of a layer, up to one factor."""
-
-    def __init__(
-        self, device: Device, W: DeviceArray, prepared: PreparedHessian, config: BiLLM
-    ) -> None:
-        xp = device.xp
-        self.device, self.magnitude = device, config.score == "magnitude"
-        # Scores are squares; only their ratios matter, and this keeps them within float32.
-        self.power = exponent(device, W)
-        if config.score == "inverse_hessian":
-            self.divisor = linalg.inverse_diagonal(device, "H", prepared.damped)
-        else:
-            self.divisor = xp.ascontiguousarray(xp.diagonal(prepared.factor))
-
-    def __call__(self, W: DeviceArray, columns: slice) -> DeviceArray:
-        block = scaled(self.device, W[:, columns], -self.power)
-        if self.magnitude:
-            return block
-        return rows.scores(self.device, block, self.divisor[columns], squared=True)
-
-
-def _alive(H: DeviceArray, config: BiLLM) -> Mask:
-    # From the caller's own matrix: where it lies on the host, nothing comes back for this.
-    diagonal = to_host(H.diagonal()) if hasattr(H, "get") else np.diagonal(np.asarray(H))
-    live: Mask = diagonal.astype(np.float32) != 0
-    return live if config.dead_inputs == "zero" else np.ones(len(live), dtype=np.bool_)
+    layout = Layout(_NAMES, _ORDERS, (_SALIENT,), mean=config.center)
+    return BlockOnDevice(start, group, made, layout)
 
 
 @mirrors(reference.billm_layer)
@@ -194,42 +141,25 @@ def billm_layer(
     device: Device, W: DeviceArray, H: DeviceArray, config: BiLLM = PAPER
 ) -> QuantizedLayer:
     """Quantize a linear layer with BiLLM."""
-    xp = device.xp
-    weights = matrix(device, "W", W)
-    hessian = matrix(device, "H", H, shape=(weights.shape[1],) * 2)
-    check_config(config, BiLLM)
-    prepared = prepare_hessian(device, hessian, config.percdamp)
-    weights = xp.where(prepared.dead, xp.float32(0), weights)
-    alive = _alive(H, config)
-    scores = _Scorer(device, weights, prepared, config)
-    chosen = None
-    if config.scope == "matrix":
-        chosen = _matrix_codes(device, weights, scores, alive, config)
+    state = prepare_layer(device, W, H, config, BiLLM)
+    chosen = _matrix_codes(state, config) if config.scope == "matrix" else None
 
     def quantize_block(current: DeviceArray, columns: slice) -> BlockOnDevice:
         return _block(
             device,
-            xp.ascontiguousarray(current[:, columns]),
-            scores(current, columns),
-            alive[columns],
+            device.xp.ascontiguousarray(current[:, columns]),
+            state.scores(current, columns),
+            state.alive[columns],
             config,
             codes=None if chosen is None else chosen[columns],
             start=columns.start,
         )
 
-    made = compensate(
-        device,
-        weights,
-        prepared.factor,
-        quantize_block,
-        block_size=config.block_size,
-        mode=config.compensation,
-    )
-    return QuantizedLayer(made.layer.shape, fetch(device, made.layer.blocks, config))
+    return quantize_blocks(state, quantize_block)
 
 
-def _matrix_codes(
-    device: Device, W: DeviceArray, scores: _Scorer, alive: Mask, config: BiLLM
-) -> DeviceArray:
+def _matrix_codes(state: LayerState, config: BiLLM) -> DeviceArray:
+    W = state.weights
     blocks = len(block_slices(W.shape[1], config.block_size))
-    return _codes(device, W, scores(W, slice(0, W.shape[1])), alive, config, blocks=blocks)
+    scores = state.scores(W, slice(0, W.shape[1]))
+    return _codes(state.device, W, scores, state.alive, config, blocks=blocks)

@@ -5,13 +5,16 @@ What error bounds need to know: how many additions a term passes through at most
 shapes are fixed by the kernels and do not depend on the launch.
 """
 
-from .launch import BLOCK, WARP
+from .launch import BLOCK, ROWS, WARP
 
 SLAB = 256
 
 
 def row(columns: int) -> int:
     """Depth of a sum over a row: lanes in order, then a butterfly.
+
+    Means, scales and joint levels of refinements are such sums, in each of their rounds;
+    so are the calibrated sums, behind products with the Gram matrix of depth `product`.
 
     Parameters
     ----------
@@ -50,6 +53,27 @@ def column(rows: int) -> int:
     50
     """
     return 34 + -(-rows // SLAB)
+
+
+def column_fit(rows: int) -> int:
+    """Depth of a fitted column scale: 4 rows of a warp, a tree of three levels, slabs in order.
+
+    Parameters
+    ----------
+    rows : int
+        Length n.
+
+    Returns
+    -------
+    int
+        ``7 + ceil(n / 32)``.
+
+    Examples
+    --------
+    >>> column_fit(4096)
+    135
+    """
+    return WARP // ROWS + 3 + -(-rows // WARP)
 
 
 def objective(rows: int) -> int:

@@ -1,26 +1,53 @@
 """Bringing a layer back
 =====================
 
-What a layer routine leaves on the device, and its one transfer to the host: masks and
+What a layer routine leaves on the device, and its one transfer to the host: groups and
 signs as bits, scales and means as float32, all in one array of 32-bit words.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from subbit.reference.billm import BiLLM
 from subbit.reference.errors import ArgumentError
 from subbit.reference.layer import BinaryGroup, Plane, QuantizedBlock
-from subbit.reference.notation import AnyArray, Array, Mask, Signs
+from subbit.reference.notation import AnyArray, Array, Signs
 
 from . import rows
 from .arrays import DeviceArray, to_host
 from .device import Device
 
-NAMES = ("concentrated", "sparse", "salient")
+
+@dataclass(frozen=True)
+class Layout:
+    """What the groups of a block are, and what is stored of them.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Names of the groups; the first has number 1.
+    orders : tuple of int
+        Orders of the groups.
+    salient : tuple of int
+        Numbers of the groups of salient columns.
+    mean : bool, default True
+        Whether groups have means.
+    columns : bool, default False
+        Whether planes have column scales.
+    """
+
+    names: tuple[str, ...]
+    orders: tuple[int, ...]
+    salient: tuple[int, ...] = ()
+    mean: bool = True
+    columns: bool = False
+
+    @property
+    def bits(self) -> int:
+        """Binary digits of a group's number."""
+        return len(self.names).bit_length()
 
 
 @dataclass(frozen=True)
@@ -32,14 +59,17 @@ class BlockOnDevice:
     start : int
         First column in the layer.
     group : array of uint8, shape (n, k)
-        Number of each entry's group, from 1, in the order of `NAMES`; 0 for none.
+        Number of each entry's group, from 1; 0 for none.
     made : Binarized
-        Means, scales, signs and image.
+        Means, scales, signs and image; column scales, where the layout has them.
+    layout : Layout
+        The groups.
     """
 
     start: int
     group: DeviceArray
-    made: rows.Binarized
+    made: Any
+    layout: Layout
 
     def decode(self) -> DeviceArray:
         """Return the image, still on the device.
@@ -62,14 +92,20 @@ class BlockOnDevice:
         Returns
         -------
         list of array of uint32
-            Bits of three masks and of two signs in two planes; then means and scales.
+            Bits of group numbers and of signs; row scales; means and column scales, where
+            there are some.
         """
         xp, made = device.xp, self.made
-        bits = rows.pack(device, self.group, made.signs)
-        return [bits, made.mean.view(xp.uint32), made.scale.view(xp.uint32)]
+        numbers = [made.scale]
+        if self.layout.mean:
+            numbers.append(made.mean)
+        if self.layout.columns:
+            numbers.append(made.columns)
+        bits = rows.pack(device, self.group, made.signs, self.layout.bits)
+        return [bits, *(part.view(xp.uint32) for part in numbers)]
 
 
-def fetch(device: Device, blocks: Sequence[Any], config: BiLLM) -> tuple[QuantizedBlock, ...]:
+def fetch(device: Device, blocks: Sequence[Any]) -> tuple[QuantizedBlock, ...]:
     """Bring blocks to the host in one transfer.
 
     Parameters
@@ -78,8 +114,6 @@ def fetch(device: Device, blocks: Sequence[Any], config: BiLLM) -> tuple[Quantiz
         Where the blocks are.
     blocks : sequence of BlockOnDevice
         Consecutive blocks.
-    config : BiLLM
-        The configuration they were made with.
 
     Returns
     -------
@@ -99,13 +133,13 @@ def fetch(device: Device, blocks: Sequence[Any], config: BiLLM) -> tuple[Quantiz
         for part in parts:
             here.append(flat[place : place + part.size].reshape(part.shape))
             place += part.size
-        records.append(_record(block, here, config))
+        records.append(_record(block, iter(here)))
     return tuple(records)
 
 
-def _bits(words: AnyArray, k: int) -> Mask:
+def _bits(words: AnyArray, k: int) -> AnyArray:
     text = np.ascontiguousarray(words, dtype="<u4").view(np.uint8)
-    return np.unpackbits(text, axis=-1, count=k, bitorder="little").astype(np.bool_)
+    return np.unpackbits(text, axis=-1, count=k, bitorder="little")
 
 
 def _float64(words: AnyArray) -> Array:
@@ -115,21 +149,34 @@ def _float64(words: AnyArray) -> Array:
     return numbers
 
 
-def _record(block: BlockOnDevice, words: list[AnyArray], config: BiLLM) -> QuantizedBlock:
-    k = block.group.shape[1]
-    bits, mean, scale = _bits(words[0], k), _float64(words[1]), _float64(words[2])
-    masks, signs = bits[: len(NAMES)], _signs(bits[len(NAMES) :])
+def _record(block: BlockOnDevice, words: Iterator[AnyArray]) -> QuantizedBlock:
+    layout, k = block.layout, block.group.shape[1]
+    bits = _bits(next(words), k)
+    number, signs = _numbers(bits[: layout.bits]), _signs(bits[layout.bits :])
+    scale = _float64(next(words))
+    mean = _float64(next(words)) if layout.mean else None
+    columns = _float64(next(words)) if layout.columns else None
     groups, row = [], 0
-    for number, (name, mask) in enumerate(zip(NAMES, masks, strict=True)):
-        order = block.made.orders[number]
+    for g, (name, order) in enumerate(zip(layout.names, layout.orders, strict=True)):
+        mask = number == g + 1
         planes = tuple(
-            Plane(np.where(mask, signs[p], np.int8(0)), scale[row + p]) for p in range(order)
+            Plane(
+                np.where(mask, signs[p], np.int8(0)),
+                scale[row + p],
+                None if columns is None else columns[row + p],
+            )
+            for p in range(order)
         )
         row += order
-        groups.append(BinaryGroup(name, mask, planes, mean[number] if config.center else None))
+        groups.append(BinaryGroup(name, mask, planes, None if mean is None else mean[g]))
     # A salient column is salient in every row.
-    return QuantizedBlock(block.start, block.start + k, tuple(groups), masks[2][0])
+    salient = np.isin(number[0], layout.salient)
+    return QuantizedBlock(block.start, block.start + k, tuple(groups), salient)
 
 
-def _signs(bits: Mask) -> Signs:
+def _numbers(bits: AnyArray) -> AnyArray:
+    return sum(digit << place for place, digit in enumerate(bits))
+
+
+def _signs(bits: AnyArray) -> Signs:
     return np.asarray(bits[::2].astype(np.int8) - bits[1::2].astype(np.int8))

@@ -16,12 +16,25 @@ BLOCK = 256
 WARP = 32
 ROWS = BLOCK // WARP
 
+_REFINED = ("warp.cuh", "arb.cuh", "arb_row.cuh")
 _SHARED = {
+    "arb.cu": _REFINED,
+    "arb_rc.cu": _REFINED,
+    "arb_rc_columns.cu": ("warp.cuh", "arb.cuh"),
+    "arb_signs.cu": ("warp.cuh", "arb.cuh"),
+    "arb_x.cu": _REFINED,
+    "calibrated_split.cu": ("warp.cuh", "two_sides.cuh", "by_magnitude.cuh"),
     "salient_search.cu": ("warp.cuh", "two_sides.cuh"),
-    "split_search.cu": ("warp.cuh", "two_sides.cuh"),
+    "split_search.cu": ("warp.cuh", "two_sides.cuh", "by_magnitude.cuh"),
 }
 _ENTRIES = {
+    "arb.cu": ("arb_refine",),
+    "arb_rc.cu": ("rc_pass",),
+    "arb_rc_columns.cu": ("fit_columns",),
+    "arb_signs.cu": ("nearest_signs",),
+    "arb_x.cu": ("calibrated_levels", "calibrated_sums", "calibrated_fit"),
     "binarize.cu": ("residual_binarize",),
+    "calibrated_split.cu": ("calibrated_split_errors",),
     "gptq.cu": ("gptq_codes",),
     "pack.cu": ("pack_block",),
     "rank.cu": ("rank_columns",),
@@ -29,16 +42,22 @@ _ENTRIES = {
     "rows.cu": ("masked_mean", "masked_scale"),
     "saliency.cu": ("saliency", "slab_sums", "add_slabs"),
     "salient_search.cu": ("salient_errors",),
-    "split.cu": ("mark_columns", "bell_split"),
+    "split.cu": ("mark_columns", "cut_zones"),
     "split_search.cu": ("split_errors",),
 }
 _HELD = (0, 1, 2, 4)
 _NUMBERS = {
+    "arb.cu": [{"HELD": h, "ORDERS": o} for h in _HELD for o in (1, 2)],
+    "arb_rc.cu": [
+        {"HELD": h, "ORDERS": o, "PLANE": p} for h in _HELD for o in (1, 2) for p in range(o)
+    ],
+    "arb_x.cu": [{"HELD": h, "ORDERS": o} for h in _HELD for o in (1, 2)],
     "binarize.cu": [{"HELD": h, "ORDERS": o} for h in _HELD for o in (1, 2)],
+    "calibrated_split.cu": [{"HELD": h, "ORDERS": o} for h in _HELD for o in (1, 2)],
     "gptq.cu": [{"HELD": h} for h in _HELD],
     "pack.cu": [{"ORDERS": 2}],
     "salient_search.cu": [{"HELD": h, "ORDERS": o} for h in _HELD for o in (1, 2)],
-    "split_search.cu": [{"HELD": h, "ORDERS": 1} for h in _HELD],
+    "split_search.cu": [{"HELD": h, "ORDERS": o} for h in _HELD for o in (1, 2)],
 }
 
 

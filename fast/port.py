@@ -14,12 +14,18 @@ from typing import Any
 from subbit import reference
 
 from . import (
+    arb,
+    arb_llm,
+    arb_rc,
+    arb_x,
     billm,
     binarize,
+    column_groups,
     compensate,
     depths,
     gptq,
     hessian,
+    levels,
     notation,
     objective,
     rtn,
@@ -41,15 +47,24 @@ MODULES = (
     rtn,
     gptq,
     billm,
+    levels,
+    arb,
+    arb_x,
+    arb_rc,
+    column_groups,
+    arb_llm,
 )
 HOST = frozenset(
     {
+        "arb_storage_bits",
         "billm_parameter_bits",
         "billm_storage_bits",
         "billm_storing_bits",
         "block_slices",
+        "gram_cost_ratio",
         "nominal_bits",
         "payload_bits",
+        "trace_objective",
     }
 )
 """Functions that compute nothing with arrays of a device."""
@@ -102,6 +117,7 @@ class Port:
                     {
                         "row": depths.row,
                         "column": depths.column,
+                        "column_fit": depths.column_fit,
                         "objective": depths.objective,
                         "product": depths.product,
                     }

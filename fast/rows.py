@@ -195,7 +195,7 @@ def rank(
     return place, ranking
 
 
-def pack(device: Device, group: DeviceArray, signs: DeviceArray) -> DeviceArray:
+def pack(device: Device, group: DeviceArray, signs: DeviceArray, bits: int) -> DeviceArray:
     """Launch ``pack_block``.
 
     Parameters
@@ -203,20 +203,24 @@ def pack(device: Device, group: DeviceArray, signs: DeviceArray) -> DeviceArray:
     device : Device
         Where to run.
     group : array of uint8, shape (n, k)
-        Number of each entry's group, 0 to 3.
+        Number of each entry's group.
     signs : array of int8, shape (orders, n, k)
         Sign planes.
+    bits : int
+        Binary digits of the largest number.
 
     Returns
     -------
-    array of uint32, shape (3 + 2 orders, n, ceil(k / 32))
-        Three masks, then where each plane is +1 and where it is -1, a bit for each entry.
+    array of uint32, shape (bits + 2 orders, n, ceil(k / 32))
+        The digits, the lowest first; then where each plane is +1 and where it is -1, a bit
+        for each entry.
     """
     xp, (orders, n, k) = device.xp, signs.shape
-    words = xp.empty((3 + 2 * orders, n, -(-k // WARP)), dtype=xp.uint32)
+    words = xp.empty((bits + 2 * orders, n, -(-k // WARP)), dtype=xp.uint32)
     which = kernel("pack.cu", "pack_block", ORDERS=orders)
     blocks = -(-n * words.shape[2] // ROWS)
-    device.launch(which, blocks, BLOCK, (group, signs, np.int32(n), np.int32(k), words))
+    args = (group, signs, np.int32(n), np.int32(k), np.int32(bits), words)
+    device.launch(which, blocks, BLOCK, args)
     return words
 
 

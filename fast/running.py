@@ -16,7 +16,7 @@ from .mirror import mirrors
 
 
 def _in_units(device: Device, objective: DeviceArray, power: DeviceArray) -> DeviceArray:
-    return device.xp.ldexp(objective.astype(device.xp.float64), 2 * power)
+    return device.xp.ldexp(objective.astype(device.xp.float64), power)
 
 
 @mirrors(reference.prefix_errors)
@@ -50,6 +50,7 @@ def interval_errors(
     X: DeviceArray,
     thresholds: DeviceArray,
     *,
+    orders: tuple[int, int] = (1, 1),
     center: bool,
     sign_zero: SignOfZero,
     closed: bool,
@@ -59,10 +60,9 @@ def interval_errors(
     values = matrix(device, "X", X)
     objective, power = searches.split_objectives(
         device,
-        values,
-        xp.abs(values),
-        xp.ones(values.shape[1], dtype=xp.uint8),
+        searches.Entries(values, xp.abs(values), xp.ones(values.shape[1], dtype=xp.uint8)),
         matrix(device, "thresholds", thresholds, shape=(None,)),
+        (searches.Cut(1, 2, orders),),
         center=center,
         sign_zero=sign_zero,
         closed=closed,

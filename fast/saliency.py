@@ -1,15 +1,21 @@
 """Saliency
 ========
 
-:mod:`subbit.reference.saliency` on a device. The kernels are ``saliency.cu`` and
-``rank.cu``.
+:mod:`subbit.reference.saliency` on a device. All counts of the salient search are
+evaluated in one launch, directly, as the equation reads; so the fast and the direct form
+of the reference are one function here. The kernels are ``saliency.cu``, ``rank.cu``,
+``salient_search.cu`` and ``reduce.cu``.
 """
 
-from subbit import reference
-from subbit.reference.errors import ArgumentError
+import numpy as np
 
-from . import linalg, rows
-from .arrays import DeviceArray, matrix
+from subbit import reference
+from subbit.reference.errors import ArgumentError, check_choice, check_count
+from subbit.reference.notation import AnyArray, SignOfZero
+from subbit.reference.saliency import Search
+
+from . import linalg, rows, searches
+from .arrays import DeviceArray, matrix, to_host
 from .device import Device
 from .mirror import mirrors
 
@@ -66,3 +72,77 @@ def rank_columns(device: Device, scores: DeviceArray) -> DeviceArray:
     values = matrix(device, "scores", scores, shape=(None,))
     everything = device.xp.ones(len(values), dtype=bool)
     return rows.rank(device, values, everything, len(values))[1].astype(device.xp.intp)
+
+
+def _check_ranking(ranking: DeviceArray, width: int) -> AnyArray:
+    order = to_host(ranking)
+    valid = (
+        order.ndim == 1
+        and order.dtype.kind in "iu"
+        and len(np.unique(order)) == order.size
+        and order.size > 0
+        and order.min() >= 0
+        and order.max() < width
+    )
+    if not valid:
+        raise ArgumentError("ranking", f"distinct column numbers below {width}", order.tolist())
+    return order
+
+
+def _check_counts(counts: DeviceArray, most: int) -> AnyArray:
+    values = to_host(counts)
+    if values.ndim != 1 or values.size == 0 or values.dtype.kind not in "iu":
+        raise ArgumentError("counts", "a list of whole numbers, not empty", values.tolist())
+    if values.min() < 0 or values.max() > most:
+        raise ArgumentError("counts", f"numbers from 0 to {most}", values.tolist())
+    return values.astype(np.intp)
+
+
+@mirrors(reference.salient_search_direct)
+def salient_search_direct(
+    device: Device,
+    target: DeviceArray,
+    ranking: DeviceArray,
+    counts: DeviceArray,
+    *,
+    orders: tuple[int, int] = (1, 1),
+    center: bool = False,
+    sign_zero: SignOfZero = 1,
+) -> Search:
+    """How many of the ranked columns to make salient, as the equation reads."""
+    xp = device.xp
+    values = matrix(device, "target", target)
+    order = _check_ranking(ranking, values.shape[1])
+    numbers = _check_counts(counts, len(order))
+    for each in orders:
+        check_count("order", each)
+    check_choice("sign_zero", sign_zero, (0, 1))
+    place = np.full(values.shape[1], -1, dtype=np.int32)
+    place[order] = np.arange(len(order))
+    objective, power = searches.salient_objectives(
+        device,
+        values,
+        xp.asarray(place),
+        xp.asarray(numbers.astype(np.int32)),
+        orders=orders,
+        center=center,
+        sign_zero=sign_zero,
+    )
+    return searches.as_search(numbers, objective, power)
+
+
+@mirrors(reference.salient_search)
+def salient_search(
+    device: Device,
+    target: DeviceArray,
+    ranking: DeviceArray,
+    counts: DeviceArray,
+    *,
+    orders: tuple[int, int] = (1, 1),
+    center: bool = False,
+    sign_zero: SignOfZero = 1,
+) -> Search:
+    """How many of the ranked columns to make salient: the same as the direct form."""
+    return salient_search_direct(
+        device, target, ranking, counts, orders=orders, center=center, sign_zero=sign_zero
+    )

@@ -6,19 +6,61 @@ is checked and nothing waits: what a search chooses is an array with one element
 next kernel to read. What a kernel computes stands at the head of its file.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from .arrays import DeviceArray, exponent, scaled
+from subbit.reference.notation import AnyArray
+from subbit.reference.saliency import Search
+
+from .arrays import DeviceArray, exponent, scaled, to_host
 from .device import Device
 from .launch import BLOCK, held, kernel, over_rows
+from .refine_x import Gram
 
-CONCENTRATED, SPARSE, SALIENT = 1, 2, 3
-"""Groups of entries; 0 is none."""
 
-OTHER = 1
-"""Code of columns that are split; salient ones have `SALIENT`, dead ones 0."""
+@dataclass(frozen=True)
+class Cut:
+    """How a zone of a block is cut by magnitude.
+
+    Parameters
+    ----------
+    zone : int
+        Number of the zone's entries, from 1; the concentrated ones keep it.
+    large : int
+        Number that the sparse ones get.
+    orders : tuple of int, default (1, 1)
+        Orders of the concentrated and of the sparse side.
+    """
+
+    zone: int
+    large: int
+    orders: tuple[int, int] = (1, 1)
+
+
+ALL = Cut(1, 2)
+"""Entries numbered 1 are cut, those numbered 0 take no part."""
+
+
+@dataclass(frozen=True)
+class Entries:
+    """What a search of thresholds works on.
+
+    Parameters
+    ----------
+    target : array of float32, shape (n, k)
+        What errors are measured on.
+    key : array of float32, shape (n, k)
+        What is cut.
+    codes : array of uint8, shape (k,) or (n, k)
+        Zone of each column, or of each entry.
+    """
+
+    target: DeviceArray
+    key: DeviceArray
+    codes: DeviceArray
+
 
 # Errors of candidates and rows that are kept at a time; only searches over every breakpoint
 # have so many candidates that they need several launches.
@@ -29,15 +71,16 @@ def _objectives(
     device: Device,
     n: int,
     candidates: DeviceArray,
-    errors_of: Callable[[DeviceArray, DeviceArray], None],
+    errors_of: Callable[[int, DeviceArray, DeviceArray], None],
 ) -> DeviceArray:
+    # `errors_of` is told the first candidate, the candidates and where their errors belong.
     xp, c = device.xp, len(candidates)
     objective = xp.empty(c, dtype=xp.float32)
     step = max(1, _ERRORS // n)
     for start in range(0, c, step):
         part = candidates[start : start + step]
         errors = xp.empty((len(part), n), dtype=xp.float32)
-        errors_of(part, errors)
+        errors_of(start, part, errors)
         args = (errors, np.int32(n), objective[start : start + step])
         device.launch(kernel("reduce.cu", "sum_rows"), len(part), BLOCK, args)
     return objective
@@ -75,9 +118,9 @@ def salient_objectives(
     Returns
     -------
     objective : array of float32, shape (c,)
-        Squared errors, in units of ``4**power``.
+        Squared errors, in units of ``2**power``.
     power : array of int32, shape ()
-        The power of two that `target` was divided by.
+        The power.
     """
     n, k = target.shape
     power = exponent(device, target)
@@ -85,18 +128,17 @@ def salient_objectives(
     which = kernel("salient_search.cu", "salient_errors", HELD=held(k), ORDERS=max(orders))
     switches = (*(np.int32(x) for x in (n, k, *orders, center)), np.float32(sign_zero))
 
-    def errors_of(part: DeviceArray, errors: DeviceArray) -> None:
+    def errors_of(_: int, part: DeviceArray, errors: DeviceArray) -> None:
         over_rows(device, which, n, (values, place, part, *switches, errors), len(part))
 
-    return _objectives(device, n, counts, errors_of), power
+    return _objectives(device, n, counts, errors_of), 2 * power
 
 
 def split_objectives(
     device: Device,
-    target: DeviceArray,
-    key: DeviceArray,
-    codes: DeviceArray,
+    entries: Entries,
     thresholds: DeviceArray,
+    cuts: Sequence[Cut] = (ALL,),
     *,
     center: bool,
     sign_zero: int,
@@ -108,14 +150,12 @@ def split_objectives(
     ----------
     device : Device
         Where to run.
-    target : array of float32, shape (n, k)
-        What errors are measured on.
-    key : array of float32, shape (n, k)
-        What is cut.
-    codes : array of uint8, shape (k,)
-        Columns that take part have 1.
-    thresholds : array of float32, shape (c,)
-        Candidates.
+    entries : Entries
+        The block.
+    thresholds : array of float32, shape (c,) or (zones, c)
+        Candidates of each zone.
+    cuts : sequence of Cut
+        The zones, at most two; `large` is not used.
     center : bool
         Whether row means are subtracted.
     sign_zero : {1, 0}
@@ -125,21 +165,87 @@ def split_objectives(
 
     Returns
     -------
-    objective : array of float32, shape (c,)
-        Squared errors, in units of ``4**power``.
+    objective : array of float32, shape of `thresholds`
+        Squared errors of each zone, in units of ``2**power``.
     power : array of int32, shape ()
-        The power of two that `target` was divided by.
+        The power.
     """
-    n, k = target.shape
-    power = exponent(device, target)
-    values = scaled(device, target, -power)
-    which = kernel("split_search.cu", "split_errors", HELD=held(k), ORDERS=1)
-    switches = (np.int32(n), np.int32(k), np.int32(center), np.float32(sign_zero), np.int32(closed))
+    n, k = entries.target.shape
+    power = exponent(device, entries.target)
+    values = scaled(device, entries.target, -power)
+    one, two = cuts[0], cuts[-1]
+    depth = max(*one.orders, *two.orders)
+    which = kernel("split_search.cu", "split_errors", HELD=held(k), ORDERS=depth)
+    numbers = (one.zone, two.zone, *one.orders, *two.orders, n, k, center)
+    switches = (*map(np.int32, numbers), np.float32(sign_zero), np.int32(closed))
+    each, codes = thresholds.shape[-1], entries.codes
 
-    def errors_of(part: DeviceArray, errors: DeviceArray) -> None:
-        over_rows(device, which, n, (values, key, codes, part, *switches, errors), len(part))
+    def errors_of(start: int, part: DeviceArray, errors: DeviceArray) -> None:
+        first = np.int32(max(each - start, 0))
+        args = (values, entries.key, codes, _stride(codes), part, first, *switches, errors)
+        over_rows(device, which, n, args, len(part))
 
-    return _objectives(device, n, thresholds, errors_of), power
+    objective = _objectives(device, n, thresholds.ravel(), errors_of)
+    return objective.reshape(thresholds.shape), 2 * power
+
+
+def _stride(codes: DeviceArray) -> np.int32:
+    # Columns have one code for all rows, entries have their own.
+    return np.int32(codes.shape[1] if codes.ndim > 1 else 0)
+
+
+def calibrated_objectives(
+    device: Device,
+    entries: Entries,
+    image: DeviceArray,
+    thresholds: DeviceArray,
+    S: Gram,
+    *,
+    cut: Cut = ALL,
+    center: bool,
+    sign_zero: int,
+    closed: bool,
+) -> tuple[DeviceArray, DeviceArray]:
+    """Launch ``calibrated_split_errors`` and ``sum_rows``.
+
+    Parameters
+    ----------
+    device : Device
+        Where to run.
+    entries : Entries
+        The block.
+    image : array of float32, shape (n, k)
+        What entries outside of the zone decode to.
+    thresholds : array of float32, shape (c,)
+        Candidates.
+    S : Gram
+        Gram matrix of the inputs.
+    cut : Cut, default ALL
+        The zone; `large` is not used.
+    center, sign_zero, closed
+        As for :func:`split_objectives`.
+
+    Returns
+    -------
+    objective : array of float32, shape (c,)
+        Calibrated errors, in units of ``2**power``.
+    power : array of int32, shape ()
+        The power.
+    """
+    xp, (n, k) = device.xp, entries.target.shape
+    power = exponent(device, xp.maximum(xp.abs(entries.target), xp.abs(image)))
+    values, fixed = (scaled(device, x, -power) for x in (entries.target, image))
+    which = kernel(
+        "calibrated_split.cu", "calibrated_split_errors", HELD=held(k), ORDERS=max(cut.orders)
+    )
+    zone, switches = map(np.int32, (cut.zone, *cut.orders)), map(np.int32, (n, k, center))
+    before = (values, fixed, entries.key, entries.codes, _stride(entries.codes))
+    behind = (*zone, S.values, *switches, np.float32(sign_zero), np.int32(closed))
+
+    def errors_of(_: int, part: DeviceArray, errors: DeviceArray) -> None:
+        over_rows(device, which, n, (*before, part, *behind, errors), len(part))
+
+    return _objectives(device, n, thresholds, errors_of), 2 * power + S.power
 
 
 def first_minimum(device: Device, objective: DeviceArray) -> DeviceArray:
@@ -149,21 +255,31 @@ def first_minimum(device: Device, objective: DeviceArray) -> DeviceArray:
     ----------
     device : Device
         Where to run.
-    objective : array of float32, shape (c,)
+    objective : array of float32, shape (c,) or (searches, c)
         Squared errors.
 
     Returns
     -------
-    array of int32, shape (1,)
-        Position of the first of the least.
+    array of int32, shape (searches,)
+        Positions of the first of the least.
     """
-    best = device.xp.empty(1, dtype=device.xp.int32)
+    c = objective.shape[-1]
+    searches = objective.size // c
+    best = device.xp.empty(searches, dtype=device.xp.int32)
     which = kernel("reduce.cu", "first_minimum")
-    device.launch(which, 1, BLOCK, (objective, np.int32(len(objective)), best))
+    device.launch(which, searches, BLOCK, (objective, np.int32(c), best))
     return best
 
 
-def mark(device: Device, place: DeviceArray, counts: DeviceArray, best: DeviceArray) -> DeviceArray:
+def mark(
+    device: Device,
+    place: DeviceArray,
+    counts: DeviceArray,
+    best: DeviceArray,
+    *,
+    salient: int,
+    rest: int,
+) -> DeviceArray:
     """Launch ``mark_columns``.
 
     Parameters
@@ -176,29 +292,32 @@ def mark(device: Device, place: DeviceArray, counts: DeviceArray, best: DeviceAr
         Candidates.
     best : array of int32, shape (1,)
         Position of the chosen one.
+    salient, rest : int
+        Zones of salient columns and of the others.
 
     Returns
     -------
     array of uint8, shape (k,)
-        `SALIENT`, `OTHER` or 0.
+        Zone of each column; 0 for those that take no part.
     """
     k = len(place)
     codes = device.xp.empty(k, dtype=device.xp.uint8)
-    args = (place, counts, best, np.int32(k), codes)
+    args = (place, counts, best, *map(np.int32, (k, salient, rest)), codes)
     device.launch(kernel("split.cu", "mark_columns"), -(-k // BLOCK), BLOCK, args)
     return codes
 
 
-def cut(
+def cut_zones(
     device: Device,
     key: DeviceArray,
     codes: DeviceArray,
     thresholds: DeviceArray,
     best: DeviceArray,
     *,
+    cuts: Sequence[Cut] = (ALL,),
     closed: bool,
 ) -> DeviceArray:
-    """Launch ``bell_split``.
+    """Launch ``cut_zones``.
 
     Parameters
     ----------
@@ -206,22 +325,48 @@ def cut(
         Where to run.
     key : array of float32, shape (n, k)
         What is cut.
-    codes : array of uint8, shape (k,)
-        Columns that are split have `OTHER`; others hand their code to their entries.
-    thresholds : array of float32, shape (c,)
-        Candidates.
-    best : array of int32, shape (1,)
-        Position of the chosen one.
+    codes : array of uint8, shape (k,) or (n, k)
+        Zone of each column, or of each entry; zones that are not cut stay as they are.
+    thresholds : array of float32, shape (c,) or (zones, c)
+        Candidates of each zone.
+    best : array of int32, shape (zones,)
+        Positions of the chosen ones.
+    cuts : sequence of Cut, default (ALL,)
+        The zones, at most two.
     closed : bool
         Whether an entry at the threshold is concentrated.
 
     Returns
     -------
     array of uint8, shape (n, k)
-        `CONCENTRATED`, `SPARSE`, `SALIENT` or 0.
+        Zone of each entry.
     """
     n, k = key.shape
     group = device.xp.empty((n, k), dtype=device.xp.uint8)
-    args = (key, codes, thresholds, best, np.int32(n), np.int32(k), np.int32(closed), group)
-    over_rows(device, kernel("split.cu", "bell_split"), n, args)
+    zones, large = [-1, -1], [0, 0]
+    for z, cut in enumerate(cuts):
+        zones[z], large[z] = cut.zone, cut.large
+    numbers = map(np.int32, (thresholds.shape[-1], *zones, *large, n, k, closed))
+    args = (key, codes, _stride(codes), thresholds, best, *numbers, group)
+    over_rows(device, kernel("split.cu", "cut_zones"), n, args)
     return group
+
+
+def as_search(candidates: AnyArray, objective: DeviceArray, power: DeviceArray) -> Search:
+    """Bring a search to the host.
+
+    Parameters
+    ----------
+    candidates : ndarray, shape (c,)
+        Candidates.
+    objective : array of float32, shape (c,)
+        Squared errors, in units of ``2**power``.
+    power : array of int32, shape ()
+        The power.
+
+    Returns
+    -------
+    Search
+        The search, its objectives in units of one.
+    """
+    return Search(candidates, np.ldexp(to_host(objective).astype(np.float64), int(power)))

@@ -3,100 +3,25 @@
 
 :mod:`subbit.reference.split` on a device. All candidates of a search are evaluated in
 one launch, directly, as the equation reads; so the fast and the direct form of the
-reference are one function here. The kernels are ``salient_search.cu``,
-``split_search.cu``, ``reduce.cu`` and ``split.cu``.
+reference are one function here. The kernels are ``split_search.cu``,
+``calibrated_split.cu``, ``reduce.cu`` and ``split.cu``.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
 from subbit import reference
-from subbit.reference.errors import ArgumentError, check_choice, check_count
+from subbit.reference.errors import check_choice, check_count
 from subbit.reference.notation import AnyArray, SignOfZero
-from subbit.reference.split import Search
+from subbit.reference.saliency import Search
 
 from . import searches
 from .arrays import DeviceArray, mask, matrix, on_device, to_host
 from .device import Device
 from .grids import quantiles, tenths
 from .mirror import mirrors
-
-
-def _check_ranking(ranking: DeviceArray, width: int) -> AnyArray:
-    order = to_host(ranking)
-    valid = (
-        order.ndim == 1
-        and order.dtype.kind in "iu"
-        and len(np.unique(order)) == order.size
-        and order.size > 0
-        and order.min() >= 0
-        and order.max() < width
-    )
-    if not valid:
-        raise ArgumentError("ranking", f"distinct column numbers below {width}", order.tolist())
-    return order
-
-
-def _check_counts(counts: DeviceArray, most: int) -> AnyArray:
-    values = to_host(counts)
-    if values.ndim != 1 or values.size == 0 or values.dtype.kind not in "iu":
-        raise ArgumentError("counts", "a list of whole numbers, not empty", values.tolist())
-    if values.min() < 0 or values.max() > most:
-        raise ArgumentError("counts", f"numbers from 0 to {most}", values.tolist())
-    return values.astype(np.intp)
-
-
-def _search(candidates: AnyArray, objective: DeviceArray, power: DeviceArray) -> Search:
-    return Search(candidates, np.ldexp(to_host(objective).astype(np.float64), 2 * int(power)))
-
-
-@mirrors(reference.salient_search_direct)
-def salient_search_direct(
-    device: Device,
-    target: DeviceArray,
-    ranking: DeviceArray,
-    counts: DeviceArray,
-    *,
-    orders: tuple[int, int] = (1, 1),
-    center: bool = False,
-    sign_zero: SignOfZero = 1,
-) -> Search:
-    """How many of the ranked columns to make salient, as the equation reads."""
-    xp = device.xp
-    values = matrix(device, "target", target)
-    order = _check_ranking(ranking, values.shape[1])
-    numbers = _check_counts(counts, len(order))
-    for each in orders:
-        check_count("order", each)
-    check_choice("sign_zero", sign_zero, (0, 1))
-    place = np.full(values.shape[1], -1, dtype=np.int32)
-    place[order] = np.arange(len(order))
-    objective, power = searches.salient_objectives(
-        device,
-        values,
-        xp.asarray(place),
-        xp.asarray(numbers.astype(np.int32)),
-        orders=orders,
-        center=center,
-        sign_zero=sign_zero,
-    )
-    return _search(numbers, objective, power)
-
-
-@mirrors(reference.salient_search)
-def salient_search(
-    device: Device,
-    target: DeviceArray,
-    ranking: DeviceArray,
-    counts: DeviceArray,
-    *,
-    orders: tuple[int, int] = (1, 1),
-    center: bool = False,
-    sign_zero: SignOfZero = 1,
-) -> Search:
-    """How many of the ranked columns to make salient: the same as the direct form."""
-    return salient_search_direct(
-        device, target, ranking, counts, orders=orders, center=center, sign_zero=sign_zero
-    )
+from .refine_x import gram as in_range
 
 
 @mirrors(reference.maximum_grid)
@@ -124,6 +49,12 @@ def _flat(device: Device, key: DeviceArray) -> DeviceArray:
     return matrix(device, "key", flat, shape=(None,))
 
 
+def _codes(device: Device, columns: DeviceArray, shape: tuple[int, int]) -> DeviceArray:
+    # 1 for what takes part; of columns, or of entries where there are as many axes
+    wanted = shape if np.ndim(columns) > 1 else shape[1:]
+    return mask(device, "columns", columns, wanted).view(device.xp.uint8)
+
+
 @mirrors(reference.bell_split)
 def bell_split(
     device: Device,
@@ -136,11 +67,40 @@ def bell_split(
     """Cut the entries of some columns at a magnitude."""
     xp = device.xp
     magnitudes = matrix(device, "key", key)
-    part = mask(device, "columns", columns, magnitudes.shape[1:])
+    codes = _codes(device, columns, magnitudes.shape)
     cuts = xp.full(1, threshold, dtype=xp.float32)
     first = xp.zeros(1, dtype=xp.int32)
-    group = searches.cut(device, magnitudes, part.view(xp.uint8), cuts, first, closed=closed)
-    return group == 1, group == searches.SPARSE
+    group = searches.cut_zones(device, magnitudes, codes, cuts, first, closed=closed)
+    return group == searches.ALL.zone, group == searches.ALL.large
+
+
+class _Checked(NamedTuple):
+    entries: searches.Entries
+    cuts: DeviceArray
+    candidates: AnyArray
+
+
+def _check_search(
+    device: Device,
+    target: DeviceArray,
+    columns: DeviceArray,
+    thresholds: DeviceArray,
+    key: DeviceArray | None,
+    *,
+    orders: tuple[int, int],
+    sign_zero: SignOfZero,
+) -> _Checked:
+    values = matrix(device, "target", target)
+    codes = _codes(device, columns, values.shape)
+    cuts = matrix(device, "thresholds", thresholds, shape=(None,))
+    magnitudes = device.xp.abs(values)
+    if key is not None:
+        magnitudes = matrix(device, "key", key, shape=values.shape)
+    for order in orders:
+        check_count("orders", order)
+    check_choice("sign_zero", sign_zero, (0, 1))
+    entries = searches.Entries(values, magnitudes, codes)
+    return _Checked(entries, cuts, to_host(thresholds).astype(np.float64))
 
 
 @mirrors(reference.bell_split_search_direct)
@@ -151,28 +111,25 @@ def bell_split_search_direct(
     thresholds: DeviceArray,
     *,
     key: DeviceArray | None = None,
+    orders: tuple[int, int] = (1, 1),
     center: bool = False,
     sign_zero: SignOfZero = 1,
     closed: bool = True,
 ) -> Search:
     """Where to cut a block's entries, as the equation reads."""
-    xp = device.xp
-    values = matrix(device, "target", target)
-    part = mask(device, "columns", columns, values.shape[1:])
-    cuts = matrix(device, "thresholds", thresholds, shape=(None,))
-    magnitudes = xp.abs(values) if key is None else matrix(device, "key", key, shape=values.shape)
-    check_choice("sign_zero", sign_zero, (0, 1))
+    given = _check_search(
+        device, target, columns, thresholds, key, orders=orders, sign_zero=sign_zero
+    )
     objective, power = searches.split_objectives(
         device,
-        values,
-        magnitudes,
-        part.view(xp.uint8),
-        cuts,
+        given.entries,
+        given.cuts,
+        (searches.Cut(1, 2, orders),),
         center=center,
         sign_zero=sign_zero,
         closed=closed,
     )
-    return _search(to_host(thresholds).astype(np.float64), objective, power)
+    return searches.as_search(given.candidates, objective, power)
 
 
 @mirrors(reference.bell_split_search)
@@ -182,17 +139,59 @@ def bell_split_search(
     columns: DeviceArray,
     thresholds: DeviceArray,
     *,
+    orders: tuple[int, int] = (1, 1),
     center: bool = False,
     sign_zero: SignOfZero = 1,
     closed: bool = True,
 ) -> Search:
-    """Where to cut a block's entries: the same as the direct form."""
+    """Where to cut a block's entries: the same as the direct form, for columns."""
+    values = matrix(device, "target", target)
+    part = mask(device, "columns", columns, values.shape[1:])
+    for order in orders:
+        check_choice("orders", order, (1, 2))
     return bell_split_search_direct(
         device,
-        target,
-        columns,
+        values,
+        part,
         thresholds,
+        orders=orders,
         center=center,
         sign_zero=sign_zero,
         closed=closed,
     )
+
+
+@mirrors(reference.calibrated_split_search)
+def calibrated_split_search(
+    device: Device,
+    target: DeviceArray,
+    columns: DeviceArray,
+    thresholds: DeviceArray,
+    S: DeviceArray,
+    *,
+    image: DeviceArray | None = None,
+    key: DeviceArray | None = None,
+    orders: tuple[int, int] = (1, 1),
+    center: bool = False,
+    sign_zero: SignOfZero = 1,
+    closed: bool = True,
+) -> Search:
+    """Where to cut a block's entries, measured on the layer's outputs."""
+    given = _check_search(
+        device, target, columns, thresholds, key, orders=orders, sign_zero=sign_zero
+    )
+    values = given.entries.target
+    gram = in_range(device, matrix(device, "S", S, shape=(values.shape[1],) * 2))
+    others = values if image is None else matrix(device, "image", image, shape=values.shape)
+    objective, power = searches.calibrated_objectives(
+        device,
+        given.entries,
+        others,
+        given.cuts,
+        gram,
+        cut=searches.Cut(1, 2, orders),
+        center=center,
+        sign_zero=sign_zero,
+        closed=closed,
+    )
+    return searches.as_search(given.candidates, objective, power)

@@ -2,7 +2,8 @@
 //
 //   objective_c = sum_i errors_ci,   best = min argmin_c objective_c      Eqs. (5), (13), BiLLM
 //
-// Layout   errors (c, n) float32, one block of 256 threads a candidate; objective (c); best (1).
+// Layout   errors (c, n) float32, one block of 256 threads a candidate; objective (c), or (zones, c)
+//          for several searches of as many candidates, a block each; best (zones).
 // Traffic  4 bytes read for a row and a candidate.
 // Sums     thread t adds rows t, t + 256, ... in order; warps and then the 8 warp sums by
 //          butterflies: depth p = ceil(n / 256) + 9, whatever the launch.
@@ -22,9 +23,10 @@ extern "C" __global__ void __launch_bounds__(BLOCK)
   if (threadIdx.x == 0) objective[blockIdx.x] = total;
 }
 
-// One block. A candidate beats another if it is smaller, or equal and earlier.
+// A block a search. A candidate beats another if it is smaller, or equal and earlier.
 extern "C" __global__ void __launch_bounds__(BLOCK)
-    first_minimum(const float* objective, int candidates, int* best) {
+    first_minimum(const float* objectives, int candidates, int* best) {
+  const float* objective = objectives + (size_t)blockIdx.x * candidates;
   __shared__ float value[BLOCK];
   __shared__ int index[BLOCK];
   const int t = threadIdx.x;
@@ -48,5 +50,5 @@ extern "C" __global__ void __launch_bounds__(BLOCK)
     }
     __syncthreads();
   }
-  if (t == 0) *best = index[0];
+  if (t == 0) best[blockIdx.x] = index[0];
 }

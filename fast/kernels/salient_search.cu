@@ -15,7 +15,7 @@
 struct ByRank {
   const int* place;
   int count, order_0, order_1;
-  __device__ int operator()(int j) const {
+  __device__ inline int operator()(int j) const {
     const int rank = place[j];
     if (rank < 0) return NEITHER;
     if (rank < count) return order_0 ? 0 : NEITHER;
@@ -28,8 +28,9 @@ extern "C" __global__ void salient_errors(const float* target, const int* place,
                                           float zero, float* errors) {
   const int row = blockIdx.y * (BLOCK / WARP) + threadIdx.x / WARP;
   if (row >= n) return;
-  const ByRank side = {place, counts[blockIdx.x], order_0, order_1};
-  const float error = two_sided_error(target + (size_t)row * k, k, side, order_0, order_1, center,
-                                      zero);
+  const ByRank cut = {place, counts[blockIdx.x], order_0, order_1};
+  TwoSides<ByRank> sides(target + (size_t)row * k, k, cut, zero);
+  sides.fit(order_0, order_1, center);
+  const float error = sides.error();
   if (lane_of() == 0) errors[(size_t)blockIdx.x * n + row] = error;
 }

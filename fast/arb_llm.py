@@ -1,0 +1,228 @@
+"""ARB-LLM
+=======
+
+:mod:`subbit.reference.arb_llm` on a device. A layer goes there once and its record comes
+back once. The reference takes a zone's own columns out of the block; here every group
+works on the whole block, with the number of each entry's group, because how many columns
+a zone has is known on the device only.
+"""
+
+from dataclasses import replace
+from typing import cast
+
+import numpy as np
+
+from subbit import reference
+from subbit.reference.arb_llm import ARBLLM, PAPER
+from subbit.reference.column_groups import Zone
+from subbit.reference.layer import BinaryGroup, QuantizedBlock, QuantizedLayer
+from subbit.reference.notation import Mask
+
+from .arrays import DeviceArray, mask, matrix, to_host
+from .blocks import prepare_layer, quantize_blocks
+from .device import Device
+from .fetch import BlockOnDevice, Layout, fetch
+from .mirror import mirrors
+from .partition import salient_columns
+from .refine import Refined
+from .refine_x import Gram
+from .refine_x import gram as in_range
+from .zones import ZoneSearch, codes_of, layout_of, searches_outputs, take_apart, zones_of
+
+
+@mirrors(reference.refine_zones)
+def refine_zones(
+    device: Device,
+    W: DeviceArray,
+    zones: tuple[Zone, ...],
+    config: ARBLLM = PAPER,
+    *,
+    gram: DeviceArray | None = None,
+) -> tuple[BinaryGroup, ...]:
+    """Binarize the groups of a block."""
+    if not zones:
+        return ()
+    xp = device.xp
+    weights = matrix(device, "W", W)
+    S = _gram(device, gram, weights, config)
+    numbers = np.zeros(weights.shape, dtype=np.uint8)
+    for number, zone in enumerate(zones):
+        numbers[zone.mask] = number + 1
+    group = xp.asarray(numbers)
+    names, orders = tuple(z.name for z in zones), tuple(z.order for z in zones)
+    layout = _stored(Layout(names, orders), config)
+    made = _refined(device, weights, group, layout.orders, config=config, S=S)
+    (block,) = fetch(device, [BlockOnDevice(0, group, made, layout)])
+    return cast("tuple[BinaryGroup, ...]", block.groups)
+
+
+def _stored(layout: Layout, config: ARBLLM) -> Layout:
+    row_column = config.algorithm == "arb_rc"
+    return replace(layout, mean=not row_column, columns=row_column)
+
+
+def _needs_gram(config: ARBLLM) -> bool:
+    return config.algorithm == "arb_x" or searches_outputs(config)
+
+
+def _gram(device: Device, gram: DeviceArray | None, W: DeviceArray, config: ARBLLM) -> Gram | None:
+    if not _needs_gram(config):
+        return None
+    return in_range(device, matrix(device, "gram", gram, shape=(W.shape[1],) * 2))
+
+
+def _refined(
+    device: Device,
+    W: DeviceArray,
+    group: DeviceArray,
+    orders: tuple[int, ...],
+    *,
+    config: ARBLLM,
+    S: Gram | None,
+) -> Refined:
+    made = Refined(device, W.shape, orders)
+    # What depends on the number of columns needs the zone's own.
+    counted = config.algorithm == "arb_rc" and config.eps > 0.0 and config.eps_kind == "relative"
+    by_width = config.algorithm != "arb_rc" and config.divisor == "width"
+    refine = _refine_alone if counted or by_width else _refine
+    for number in range(len(orders)):
+        refine(made, W, group, number, config=config, S=S)
+    if config.algorithm == "arb_x" and S is not None:
+        for _ in range(config.sweeps):
+            for number in range(len(orders)):
+                # Others leave W − Σ_{h≠g} Ŵ_h: all of W inside of the group.
+                rest = device.xp.where(group == number + 1, W, W - made.image)
+                made.calibrate(rest, group, number, S=S, config=config, whole=True)
+    return made
+
+
+def _refine(
+    made: Refined,
+    W: DeviceArray,
+    group: DeviceArray,
+    number: int,
+    *,
+    config: ARBLLM,
+    S: Gram | None,
+) -> None:
+    if config.algorithm == "arb_rc":
+        made.arb_rc(W, group, number, config=config)
+    elif config.algorithm == "arb" or S is None:
+        made.arb(W, group, number, config=config)
+    else:
+        refined = config.calibrated_start == "refined"
+        start = config if refined else replace(config, iterations=0)
+        made.arb(W, group, number, config=start)
+        made.calibrate(W, group, number, S=S, config=config)
+
+
+def _refine_alone(
+    made: Refined,
+    W: DeviceArray,
+    group: DeviceArray,
+    number: int,
+    *,
+    config: ARBLLM,
+    S: Gram | None,
+) -> None:
+    # A block of the zone's columns, whose number the host has to ask for.
+    xp, device = made.device.xp, made.device
+    own = group == number + 1
+    used = to_host(own.any(axis=0))
+    columns = xp.asarray(np.flatnonzero(used if used.any() else ~used))
+    order, planes = made.planes_of(number)
+    own = xp.ascontiguousarray(own[:, columns])
+    alone = Refined(device, own.shape, (order,))
+    if S is not None:
+        values = xp.ascontiguousarray(S.values[columns][:, columns])
+        S = replace(S, values=values, diagonal=S.diagonal[columns])
+    weights = xp.ascontiguousarray(W[:, columns])
+    _refine(alone, weights, own.view(xp.uint8), 0, config=config, S=S)
+    made.mean[number], made.scale[planes] = alone.mean[0], alone.scale
+    made.columns[planes, columns] = alone.columns
+    made.image[:, columns] = xp.where(own, alone.image, made.image[:, columns])
+    for p in range(order):
+        made.signs[p][:, columns] = xp.where(own, alone.signs[p], made.signs[p][:, columns])
+
+
+@mirrors(reference.arb_llm_block)
+def arb_llm_block(
+    device: Device,
+    W: DeviceArray,
+    S: DeviceArray,
+    alive: DeviceArray,
+    config: ARBLLM = PAPER,
+    *,
+    gram: DeviceArray | None = None,
+    salient: DeviceArray | None = None,
+    start: int = 0,
+) -> QuantizedBlock:
+    """Quantize one block: salient columns, column-group bitmap, refined groups."""
+    weights = matrix(device, "W", W)
+    scores = matrix(device, "S", S, shape=weights.shape)
+    part = mask(device, "alive", alive, weights.shape[1:])
+    outputs, live = _gram(device, gram, weights, config), to_host(part)
+    if salient is None:
+        made = _block(device, weights, scores, live, config, gram=outputs, start=start)
+        return fetch(device, [made])[0]
+    chosen = mask(device, "salient", salient, weights.shape[1:])
+    codes = codes_of(device, part, chosen, config)
+    made = _block(device, weights, scores, live, config, gram=outputs, codes=codes, start=start)
+    return replace(fetch(device, [made])[0], salient=to_host(chosen))
+
+
+def _block(
+    device: Device,
+    W: DeviceArray,
+    S: DeviceArray,
+    alive: Mask,
+    config: ARBLLM,
+    *,
+    gram: Gram | None,
+    codes: DeviceArray | None = None,
+    start: int,
+) -> BlockOnDevice:
+    salient, rest = (zone.last for zone in zones_of(config))
+    if codes is None:
+        codes = salient_columns(device, W, S, alive, config, salient=salient, rest=rest)
+    target = W if config.search_on == "weights" else S
+    key = device.xp.abs(W if config.split_by == "weights" else S)
+    outputs = image = None
+    if searches_outputs(config):
+        outputs, image = gram, _salient_image(device, target, codes, config)
+    search = ZoneSearch(device, target, key, config, gram=outputs, image=image)
+    group, layout = take_apart(search, codes), _stored(layout_of(config), config)
+    made = _refined(device, W, group, layout.orders, config=config, S=gram)
+    return BlockOnDevice(start, group, made, layout)
+
+
+def _salient_image(
+    device: Device, target: DeviceArray, codes: DeviceArray, config: ARBLLM
+) -> DeviceArray:
+    # In a search on outputs the released ARB-X takes plain ARB for the salient columns.
+    xp = device.xp
+    plain = config if config.algorithm == "arb_rc" else replace(config, algorithm="arb")
+    salient = (codes == zones_of(config)[0].last).view(xp.uint8)
+    entries = xp.ascontiguousarray(xp.broadcast_to(salient, target.shape))
+    return _refined(device, target, entries, (2,), config=plain, S=None).image
+
+
+@mirrors(reference.arb_llm_layer)
+def arb_llm_layer(
+    device: Device, W: DeviceArray, H: DeviceArray, config: ARBLLM = PAPER
+) -> QuantizedLayer:
+    """Quantize a linear layer with ARB-LLM."""
+    state = prepare_layer(device, W, H, config, ARBLLM)
+
+    def quantize_block(current: DeviceArray, columns: slice) -> BlockOnDevice:
+        return _block(
+            device,
+            device.xp.ascontiguousarray(current[:, columns]),
+            state.scores(current, columns),
+            state.alive[columns],
+            config,
+            gram=in_range(device, state.gram(columns)) if _needs_gram(config) else None,
+            start=columns.start,
+        )
+
+    return quantize_blocks(state, quantize_block)

@@ -1,0 +1,185 @@
+"""From a layer to its blocks
+==========================
+
+:mod:`subbit.reference.blocks` on a device. A layer goes there once, its blocks are
+quantized where they are, and their record comes back once.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from subbit.reference.errors import check_config
+from subbit.reference.hessian import PreparedHessian
+from subbit.reference.layer import QuantizedLayer
+from subbit.reference.notation import Mask
+from subbit.reference.partition import Partition
+
+from . import linalg, rows
+from .arrays import DeviceArray, exponent, matrix, scaled, to_host
+from .compensate import compensate
+from .device import Device
+from .fetch import BlockOnDevice, fetch
+from .hessian import prepare_hessian
+
+
+@dataclass(frozen=True, eq=False)
+class LayerState:
+    """A layer that is ready to be quantized block by block.
+
+    Parameters
+    ----------
+    device : Device
+        Where it is.
+    weights : array of float32, shape (n, m)
+        Weights, zero where the input is dead.
+    hessian : array of float32, shape (m, m)
+        Proxy Hessian, not damped.
+    prepared : PreparedHessian
+        Damped Hessian and inverse factor.
+    alive : ndarray of bool, shape (m,)
+        Columns to quantize, on the host.
+    config : Partition
+        The configuration.
+    power : array of int32, shape ()
+        A power of two above the weights.
+    divisor : array of float32, shape (m,)
+        What scores are divided by; its least element is between 1/2 and 1.
+    """
+
+    device: Device
+    weights: DeviceArray
+    hessian: DeviceArray
+    prepared: PreparedHessian
+    alive: Mask
+    config: Partition
+    power: DeviceArray
+    divisor: DeviceArray
+
+    def scores(self, W: DeviceArray, columns: slice) -> DeviceArray:
+        """Saliency scores of some columns, up to a power of two.
+
+        Parameters
+        ----------
+        W : array of float32, shape (n, m)
+            The layer's weights as they are now.
+        columns : slice
+            The columns.
+
+        Returns
+        -------
+        array of float32, shape (n, k)
+            Scores. Only their ratios matter, and this keeps them within float32.
+        """
+        block = scaled(self.device, W[:, columns], -self.power)
+        if self.config.score == "magnitude":
+            return block
+        return rows.scores(self.device, block, self.divisor[columns], squared=True)
+
+    def gram(self, columns: slice) -> DeviceArray:
+        """Gram matrix of the inputs of some columns.
+
+        Parameters
+        ----------
+        columns : slice
+            The columns.
+
+        Returns
+        -------
+        array of float32, shape (k, k)
+            ``H / 2``.
+        """
+        return scaled(self.device, self.hessian[columns, columns], -1)
+
+
+def prepare_layer(
+    device: Device, W: DeviceArray, H: DeviceArray, config: Partition, kind: type[Partition]
+) -> LayerState:
+    """Check a layer's arguments and prepare its Hessian.
+
+    Parameters
+    ----------
+    device : Device
+        Where to compute.
+    W : array_like of float32, shape (n, m)
+        Weights.
+    H : array_like of float32, shape (m, m)
+        Proxy Hessian, not damped.
+    config : Partition
+        The configuration.
+    kind : type
+        The configuration's type.
+
+    Returns
+    -------
+    LayerState
+        The layer.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs, a number is not finite or the configuration is another's.
+    HessianError
+        If `H` is not positive definite after damping.
+    """
+    weights = matrix(device, "W", W)
+    hessian = matrix(device, "H", H, shape=(weights.shape[1],) * 2)
+    check_config(config, kind)
+    prepared = prepare_hessian(device, hessian, config.percdamp)
+    weights = device.xp.where(prepared.dead, device.xp.float32(0), weights)
+    return LayerState(
+        device,
+        weights,
+        hessian,
+        prepared,
+        alive=_alive(H, config),
+        config=config,
+        power=exponent(device, weights),
+        divisor=_divisor(device, prepared, config),
+    )
+
+
+def _divisor(device: Device, prepared: PreparedHessian, config: Partition) -> DeviceArray:
+    xp = device.xp
+    if config.score == "inverse_hessian":
+        divisor = linalg.inverse_diagonal(device, "H", prepared.damped)
+    else:
+        divisor = xp.ascontiguousarray(xp.diagonal(prepared.factor))
+    return scaled(device, divisor, -xp.frexp(xp.min(divisor))[1])
+
+
+def _alive(H: DeviceArray, config: Partition) -> Mask:
+    # From the caller's own matrix: where it lies on the host, nothing comes back for this.
+    diagonal = to_host(H.diagonal()) if hasattr(H, "get") else np.diagonal(np.asarray(H))
+    live: Mask = diagonal.astype(np.float32) != 0
+    return live if config.dead_inputs == "zero" else np.ones(len(live), dtype=np.bool_)
+
+
+BlockOf = Callable[[DeviceArray, slice], BlockOnDevice]
+
+
+def quantize_blocks(state: LayerState, quantize_block: BlockOf) -> QuantizedLayer:
+    """Run the block loop over a layer and bring the record back.
+
+    Parameters
+    ----------
+    state : LayerState
+        The layer.
+    quantize_block : callable
+        ``quantize_block(W, columns)`` leaves the block's answer on the device.
+
+    Returns
+    -------
+    QuantizedLayer
+        The record.
+    """
+    made = compensate(
+        state.device,
+        state.weights,
+        state.prepared.factor,
+        quantize_block,
+        block_size=state.config.block_size,
+        mode=state.config.compensation,
+    )
+    return QuantizedLayer(made.layer.shape, fetch(state.device, made.layer.blocks))
