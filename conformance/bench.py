@@ -1,9 +1,10 @@
 """Measurements of the specification
 ==================================
 
-``subbit bench reference`` times whole layer routines, and the two searches in both of
-their forms. Times are CPU seconds of one thread, medians of several runs; the two forms
-of a search run in turn, so that a slow moment of the machine falls on both.
+``subbit bench reference`` times whole layer routines, and in both of their forms what is
+there as the equation reads and again from sums. Times are CPU seconds of one thread,
+medians of several runs; what is compared runs in turn, so that a slow moment of the
+machine falls on both.
 
 A *row-block* is one row of one block, the unit in which the cost of a layer is linear.
 """
@@ -13,7 +14,7 @@ import json
 import statistics
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
@@ -25,10 +26,15 @@ from threadpoolctl import threadpool_limits
 from subbit import reference as ref
 from subbit.conformance.console import Table, make_console, refusals
 from subbit.conformance.kernel_tables import time_kernels
+from subbit.reference.errors import check_choice
 from subbit.reference.notation import Array
 
 Row: TypeAlias = dict[str, Any]
 Work: TypeAlias = Callable[[], Any]
+Routine: TypeAlias = tuple[str, Callable[..., Any], Any]
+
+YARDSTICK = "billm"
+"""The method whose time others are compared with."""
 
 bench_app = typer.Typer(help="Measure speed and memory.", no_args_is_help=True)
 
@@ -100,16 +106,25 @@ def _synthetic_layer(n: int, m: int) -> tuple[Array, Array]:
     return 0.02 * rng.standard_t(5, size=(n, m)), ref.accumulate_hessian(X)
 
 
-def _routines(block_size: int) -> Iterator[tuple[str, Callable[..., Any], Any]]:
-    for name, method in ref.METHODS.items():
-        for preset, config in method.presets.items():
+def _routines(block_size: int, methods: Collection[str]) -> dict[str, list[Routine]]:
+    """Layer routines by the name of their preset, those of BiLLM first."""
+    by_preset: dict[str, list[Routine]] = {}
+    ordered = sorted(ref.METHODS, key=lambda name: name != YARDSTICK)
+    for name in ordered:
+        for preset, config in ref.METHODS[name].presets.items():
             width = "block_size" if hasattr(config, "block_size") else "group_size"
             changed = dataclasses.replace(config, **{width: block_size})
-            yield f"{name}:{preset}", getattr(ref, method.entry), changed
+            routine = getattr(ref, ref.METHODS[name].entry), changed
+            if name in methods or name == YARDSTICK:
+                shared = preset.removesuffix("-nocgb")
+                by_preset.setdefault(shared, []).append((f"{name}:{preset}", *routine))
+    return by_preset
 
 
-def measure_layers(n: int, m: int, block_size: int, repeats: int) -> Iterator[Row]:
-    """Time every preset of every method on one synthetic layer.
+def measure_layers(
+    n: int, m: int, block_size: int, repeats: int, methods: Collection[str] = tuple(ref.METHODS)
+) -> Iterator[Row]:
+    """Time the presets of methods on one synthetic layer.
 
     Parameters
     ----------
@@ -118,31 +133,80 @@ def measure_layers(n: int, m: int, block_size: int, repeats: int) -> Iterator[Ro
     block_size : int
         Columns of a block.
     repeats : int
-        Runs of each.
+        Runs of each; presets of the same name run in turn.
+    methods : collection of str, optional
+        Names of methods; all by default, BiLLM always.
 
     Yields
     ------
     dict
-        Routine, sizes, CPU seconds, milliseconds for each row-block, peak memory.
+        Routine, sizes, CPU seconds, milliseconds for each row-block, the ratio to the
+        time of BiLLM's preset of the same name, and peak memory.
     """
     W, H = _synthetic_layer(n, m)
     row_blocks = n * len(ref.block_slices(m, block_size))
-    for name, layer, config in _routines(block_size):
-        work = partial(layer, W, H, config)
-        (seconds,) = cpu_seconds(work, repeats=repeats)
-        yield {
-            "routine": name,
-            "n": n,
-            "m": m,
-            "block_size": block_size,
-            "cpu_seconds": seconds,
-            "ms_per_row_block": 1e3 * seconds / row_blocks,
-            "peak_mib": peak_bytes(work) / 2**20,
-        }
+    for routines in _routines(block_size, methods).values():
+        works = [partial(layer, W, H, config) for _, layer, config in routines]
+        times = cpu_seconds(*works, repeats=repeats)
+        yardstick = times[0] if routines[0][0].startswith(f"{YARDSTICK}:") else None
+        for (name, _, _), work, seconds in zip(routines, works, times, strict=True):
+            yield {
+                "routine": name,
+                "n": n,
+                "m": m,
+                "block_size": block_size,
+                "cpu_seconds": seconds,
+                "ms_per_row_block": 1e3 * seconds / row_blocks,
+                "times_billm": "" if yardstick is None else seconds / yardstick,
+                "peak_mib": peak_bytes(work) / 2**20,
+            }
+
+
+def _searches(n: int, block_size: int) -> Iterator[tuple[str, Work, Work, float]]:
+    # Name, the two forms, and the energy that differences are relative to.
+    W = 0.02 * np.random.default_rng(1).standard_t(5, size=(n, block_size))
+    ranking = ref.rank_columns(ref.column_saliency(W**2))
+    columns = np.ones(block_size, dtype=np.bool_)
+    counts = np.arange(min(50, block_size))
+    released: Row = {"center": True, "sign_zero": 0}
+    twice: Row = {"orders": (2, 2), **released}
+    opened: Row = {"closed": False, **released}
+    S = W**2
+    cuts, score_cuts = ref.quantile_grid(abs(W)), ref.quantile_grid(S)
+    for name, function, arguments, switches in (
+        ("salient, paper", "salient_search", (W, ranking, counts[3:31]), {}),
+        ("salient, released", "salient_search", (S, ranking, counts[1:]), twice),
+        ("bell split, paper", "bell_split_search", (W, columns, ref.maximum_grid(abs(W))), {}),
+        ("bell split, released", "bell_split_search", (S, columns, score_cuts), opened),
+        ("column groups", "bell_split_search", (W, columns, cuts), opened | twice),
+    ):
+        direct, running = (
+            partial(_objectives, getattr(ref, form), arguments, switches)
+            for form in (f"{function}_direct", function)
+        )
+        yield name, direct, running, float(np.sum(arguments[0] ** 2))
+
+
+def _objectives(function: Callable[..., Any], arguments: tuple[Any, ...], switches: Row) -> Array:
+    return np.asarray(function(*arguments, **switches).objectives)
+
+
+def _calibrated(n: int, block_size: int) -> tuple[str, Work, Work, float]:
+    W, H = _synthetic_layer(n, block_size)
+    config = ref.METHODS["arb-x"].presets["paper"]
+
+    def direct() -> Array:
+        *_, (_, group) = ref.arb_x_steps(W, None, H, config=config)
+        return np.asarray(group.decode())
+
+    def scalars() -> Array:
+        return np.asarray(ref.arb_x(W, None, H, config=config).decode())
+
+    return "ARB-X, 15 rounds", direct, scalars, float(np.max(np.abs(W)))
 
 
 def measure_searches(n: int, block_size: int, repeats: int) -> Iterator[Row]:
-    """Time each search of BiLLM as its equation reads and from running sums.
+    """Time what is there in two forms: as its equation reads, and from sums.
 
     Parameters
     ----------
@@ -154,36 +218,12 @@ def measure_searches(n: int, block_size: int, repeats: int) -> Iterator[Row]:
     Yields
     ------
     dict
-        Search, sizes, both times in milliseconds for each row-block, their ratio, and
-        the largest difference of objectives relative to the energy of what is searched.
+        Name, sizes, both times in milliseconds for each row-block, their ratio, and the
+        largest difference of the results: of objectives relative to the energy of what is
+        searched, of levels relative to the largest weight.
     """
-    W = 0.02 * np.random.default_rng(1).standard_t(5, size=(n, block_size))
-    ranking = ref.rank_columns(ref.column_saliency(W**2))
-    columns = np.ones(block_size, dtype=np.bool_)
-    counts = np.arange(min(50, block_size))
-    released: Row = {"center": True, "sign_zero": 0}
-    searches: dict[str, tuple[str, tuple[Any, ...], Row]] = {
-        "salient, paper": ("salient_search", (W, ranking, counts[3:31]), {}),
-        "salient, released": (
-            "salient_search",
-            (W**2, ranking, counts[1:]),
-            {"orders": (2, 2), **released},
-        ),
-        "bell split, paper": ("bell_split_search", (W, columns, ref.maximum_grid(abs(W))), {}),
-        "bell split, released": (
-            "bell_split_search",
-            (W**2, columns, ref.quantile_grid(W**2)),
-            {"closed": False, **released},
-        ),
-    }
-    for name, (function, arguments, switches) in searches.items():
-        target = arguments[0]
-        works = [
-            partial(getattr(ref, form), *arguments, **switches)
-            for form in (f"{function}_direct", function)
-        ]
-        direct, running = cpu_seconds(*works, repeats=repeats)
-        difference = np.max(np.abs(works[0]().objectives - works[1]().objectives))
+    for name, reads, sums, unit in (*_searches(n, block_size), _calibrated(n, block_size)):
+        direct, running = cpu_seconds(reads, sums, repeats=repeats)
         yield {
             "search": name,
             "n": n,
@@ -191,7 +231,7 @@ def measure_searches(n: int, block_size: int, repeats: int) -> Iterator[Row]:
             "direct_ms_per_row_block": 1e3 * direct / n,
             "running_ms_per_row_block": 1e3 * running / n,
             "ratio": direct / running,
-            "difference": float(difference / np.sum(target**2)),
+            "difference": float(np.max(np.abs(reads() - sums())) / unit),
         }
 
 
@@ -215,14 +255,21 @@ def simulator_command(
 
 
 @bench_app.command("reference")
-def reference_command(
+def reference_command(  # noqa: PLR0917  (each has its name on the command line)
     rows: Annotated[list[int] | None, typer.Option(help="Numbers of rows n.")] = None,
     columns: Annotated[list[int] | None, typer.Option(help="Numbers of columns m.")] = None,
     block_size: Annotated[list[int] | None, typer.Option(help="Columns of a block.")] = None,
+    method: Annotated[
+        list[str] | None, typer.Option(help="Methods to time beside BiLLM; all by default.")
+    ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Runs of each measurement.")] = 5,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the rows here.")] = None,
 ) -> None:
     """Time layer routines and searches of the specification, in CPU seconds of one thread."""
+    methods = method or list(ref.METHODS)
+    with refusals():
+        for name in methods:
+            check_choice("method", name, ref.METHODS)
     console = make_console()
     layers: list[Row] = []
     searches: list[Row] = []
@@ -232,7 +279,7 @@ def reference_command(
                 searches += measure_searches(n, k, repeats)
                 for m in columns or [512]:
                     status.update(f"measuring {n} x {m}, block {k}")
-                    layers += measure_layers(n, m, k, repeats)
+                    layers += measure_layers(n, m, k, repeats, methods)
     _table("Layer routines", layers).show(console)
     _table("Searches: as the equation reads, and from running sums", searches).show(console)
     if json_file is not None:

@@ -41,7 +41,7 @@ EMBEDDED_EVALUATION = "enwiki-excerpt:evaluation"
 def quantize_command(
     *,
     model: Model,
-    method: Annotated[str, typer.Option(help="rtn, gptq or billm")],
+    method: Annotated[str, typer.Option(help="rtn, gptq, billm, arb, arb-x or arb-rc")],
     out: Annotated[Path, typer.Option(help="folder for records, state and checkpoint")],
     preset: Annotated[str, typer.Option(help="a preset of the method; its first by default")] = "",
     calibration: CalibrationText = EMBEDDED_CALIBRATION,
@@ -157,7 +157,7 @@ def demo_command(
     *,
     out: Annotated[Path | None, typer.Option(help="keep results and tables in this folder")] = None,
 ) -> None:
-    """Quantize four decoder blocks of a real model with five methods and compare."""
+    """Quantize four decoder blocks of a real model with eight presets and compare."""
     with refusals():
         from subbit.conformance.cli_curve import run_demo
 

@@ -51,7 +51,16 @@ class CurveOptions:
 
 DEMO = CurveOptions(
     model="smollm2-135m",
-    labels=("rtn:sign", "gptq:2bit", "billm:paper", "billm:released", "billm:corrected"),
+    labels=(
+        "rtn:sign",
+        "gptq:2bit",
+        "billm:paper",
+        "billm:released",
+        "billm:corrected",
+        "arb-x:paper",
+        "arb-rc:paper",
+        "arb-rc:released",
+    ),
     ks="1,2,4",
     calibration=CalibrationOptions("enwiki-excerpt:calibration", samples=16, length=1024, seed=0),
     text="enwiki-excerpt:evaluation",

@@ -272,7 +272,13 @@ def salient_objective(
 
 
 def split_objective(
-    T: Rationals, concentrated: Mask, sparse: Mask, *, center: bool, sign_zero: int
+    T: Rationals,
+    concentrated: Mask,
+    sparse: Mask,
+    *,
+    orders: tuple[int, int] = (1, 1),
+    center: bool,
+    sign_zero: int,
 ) -> Fraction:
     """Error of binarizing two groups apart over the entries they cover, Eq. (11).
 
@@ -282,6 +288,8 @@ def split_objective(
         What the search looks at.
     concentrated, sparse : ndarray of bool, shape (n, k)
         The groups.
+    orders : tuple of int, default (1, 1)
+        Their orders.
     center, sign_zero
         As for :func:`residual_binarize`.
 
@@ -290,8 +298,10 @@ def split_objective(
     Fraction
         The squared error of both groups.
     """
-    first = _group_total(T, concentrated, order=1, center=center, sign_zero=sign_zero)
-    second = _group_total(T, sparse, order=1, center=center, sign_zero=sign_zero)
+    first, second = (
+        _group_total(T, mask, order=order, center=center, sign_zero=sign_zero)
+        for mask, order in zip((concentrated, sparse), orders, strict=True)
+    )
     return squared_sum((T - first - second) * (concentrated | sparse))
 
 

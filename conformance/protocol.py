@@ -42,7 +42,17 @@ _EXACT = frozenset(
         "sign",
     }
 )
-_LAYERS = frozenset({"billm_block", "billm_layer", "gptq_layer", "rtn_layer"})
+_LAYERS = frozenset(
+    {
+        "arb_llm_block",
+        "arb_llm_layer",
+        "billm_block",
+        "billm_layer",
+        "gptq_layer",
+        "refine_zones",
+        "rtn_layer",
+    }
+)
 CLASSES = frozenset({"HessianAccumulator"})
 
 

@@ -12,10 +12,16 @@ array                          what the port computes       rule
 ``H``                          ``accumulate_hessian``       1e-12 of max|H|
 ``billm.<metric>``             released presets             1e-9 of max|W|
 ``billm.….no_compensation``    the same, without feedback   1e-9 of max|W|
+``arb[_x|_rc]_order<o>``       ``arb``, ``arb_x``, …        1e-12 of max|W|
+``arb[-x|-rc].<cgb>.<metric>`` released presets             1e-9 of max|W|, ``arb`` 1e-8
 ``gptq.<b>bit…``               groups, activation order     1e-9 of max|W|
 ============================== ============================ ==========================
 
 Arrays of methods that a port lacks are *not implemented*: neither agreement nor failure.
+
+The wider limit of ``arb`` has a reason. Its eps of 1e-8 keeps the second scale of a row
+that has one or two entries in a group at about 1e-8 of the first instead of zero; the
+second signs of such a row are ties, and rounding decides them.
 """
 
 import json
@@ -143,6 +149,28 @@ def _billm(metric: str, *, compensated: bool) -> Computation:
     return compute
 
 
+def _refined(algorithm: str, order: int) -> Computation:
+    def compute(port: Port, arrays: Arrays) -> npt.NDArray[np.float64]:
+        methods, binarize = _need(port, "METHODS", algorithm)
+        config = methods[algorithm.replace("_", "-")].presets["released"]
+        gram = (arrays["S"].astype(np.float64),) if algorithm == "arb_x" else ()
+        group = binarize(_weights(arrays), arrays["mask"], *gram, order=order, config=config)
+        return np.asarray(group.decode())
+
+    return compute
+
+
+def _arb_llm(method: str, *, groups: bool, metric: str) -> Computation:
+    preset = _PRESET_OF_METRIC[metric] + ("" if groups else "-nocgb")
+
+    def compute(port: Port, arrays: Arrays) -> npt.NDArray[np.float64]:
+        methods, layer = _need(port, "METHODS", "arb_llm_layer")
+        config = methods[method].presets[preset]
+        return np.asarray(layer(_weights(arrays), _hessian(port, arrays), config).decode())
+
+    return compute
+
+
 def _gptq(bits: int, group_size: int | None, *, activation_order: bool) -> Computation:
     def compute(port: Port, arrays: Arrays) -> npt.NDArray[np.float64]:
         configuration, layer = _need(port, "GPTQ", "gptq_layer")
@@ -150,6 +178,33 @@ def _gptq(bits: int, group_size: int | None, *, activation_order: bool) -> Compu
         return np.asarray(layer(_weights(arrays), _hessian(port, arrays), config).decode())
 
     return compute
+
+
+def _gptq_rule(match: re.Match[str]) -> Rule:
+    group = None if match[2] is None else int(match[2])
+    return Rule(_gptq(int(match[1]), group, activation_order=match[3] is not None), 1e-9)
+
+
+def _arb_llm_rule(match: re.Match[str]) -> Rule:
+    compute = _arb_llm(match[1], groups=match[2] is None, metric=match[3])
+    return Rule(compute, 1e-8 if match[1] == "arb" else 1e-9)
+
+
+_RULES: tuple[tuple[str, Callable[[re.Match[str]], Rule]], ...] = (
+    (r"H", lambda _: Rule(_hessian, 1e-12, ("X",), "H")),
+    (r"residual_order(\d)", lambda m: Rule(_residual(int(m[1])), 1e-12, ("W", "mask"))),
+    (
+        r"billm\.(hessian|magnitude)(\.no_compensation)?",
+        lambda m: Rule(_billm(m[1], compensated=m[2] is None), 1e-9),
+    ),
+    (
+        r"(arb|arb_x|arb_rc)_order(\d)",
+        lambda m: Rule(_refined(m[1], int(m[2])), 1e-12, ("W", "mask", "S")),
+    ),
+    (r"(arb|arb-x|arb-rc)\.(no)?cgb\.(hessian|magnitude)", _arb_llm_rule),
+    (r"gptq\.(\d)bit(?:\.group(\d+))?(\.actorder)?", _gptq_rule),
+)
+"""Names of arrays, and the rules for them."""
 
 
 def rule_of(array: str) -> Rule | None:
@@ -172,15 +227,9 @@ def rule_of(array: str) -> Rule | None:
     >>> rule_of("another.method") is None
     True
     """
-    if array == "H":
-        return Rule(_hessian, 1e-12, ("X",), "H")
-    if match := re.fullmatch(r"residual_order(\d)", array):
-        return Rule(_residual(int(match[1])), 1e-12, ("W", "mask"))
-    if match := re.fullmatch(r"billm\.(hessian|magnitude)(\.no_compensation)?", array):
-        return Rule(_billm(match[1], compensated=match[2] is None), 1e-9)
-    if match := re.fullmatch(r"gptq\.(\d)bit(?:\.group(\d+))?(\.actorder)?", array):
-        group = None if match[2] is None else int(match[2])
-        return Rule(_gptq(int(match[1]), group, activation_order=match[3] is not None), 1e-9)
+    for pattern, make in _RULES:
+        if match := re.fullmatch(pattern, array):
+            return make(match)
     return None
 
 

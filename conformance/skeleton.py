@@ -6,9 +6,9 @@ implements none. Replacing one body after the other, ``subbit check`` says which
 """
 
 import inspect
-import re
+from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -27,7 +27,8 @@ not implemented, as it is now. What stands in CAPABILITIES decides how large err
 
 # ruff: noqa
 
-from subbit.reference import METHODS, GPTQ, RTN, BiLLM  # configurations of the layer routines
+# Configurations, and METHODS with their presets.
+from subbit.reference import METHODS, {configurations}
 
 CAPABILITIES = {{
     # The type that the port computes in: float16, float32 or float64.
@@ -38,15 +39,40 @@ CAPABILITIES = {{
 '''
 
 
+class _Default:
+    """A configuration that prints as a call of its class, not with every switch."""
+
+    def __init__(self, value: object) -> None:
+        self.name = type(value).__name__
+
+    def __repr__(self) -> str:
+        return f"{self.name}()"
+
+
+def _plain(value: object) -> bool:
+    kind: Any = type(value)
+    return isinstance(value, type) or not is_dataclass(value) or value != kind()
+
+
 def _parameter(parameter: inspect.Parameter) -> inspect.Parameter:
-    return parameter.replace(annotation=inspect.Parameter.empty)
+    bare = parameter.replace(annotation=inspect.Parameter.empty)
+    return bare if _plain(bare.default) else bare.replace(default=_Default(bare.default))
+
+
+def _parameters(function: Function) -> list[inspect.Parameter]:
+    return [_parameter(parameter) for parameter in function.signature.parameters.values()]
 
 
 def _signature(function: Function) -> str:
-    bare = [_parameter(parameter) for parameter in function.signature.parameters.values()]
-    text = str(inspect.Signature(bare))
-    # Configurations print as calls of their class, with every switch; the default is enough.
-    return re.sub(r"=(BiLLM|GPTQ|RTN)\([^()]*(?:\([^()]*\)[^()]*)*\)", r"=\1()", text)
+    return str(inspect.Signature(_parameters(function)))
+
+
+def _configurations() -> str:
+    """Names of the classes that signatures call."""
+    defaults = [p.default for function in PROTOCOL.values() for p in _parameters(function)]
+    return ", ".join(
+        sorted({default.name for default in defaults if isinstance(default, _Default)})
+    )
 
 
 def _body(name: str) -> str:
@@ -82,7 +108,8 @@ def skeleton(module: str) -> str:
     >>> "def sign(x, zero=1):" in skeleton("my_port")
     True
     """
-    parts = [_HEAD.format(module=module), *map(_definition, PROTOCOL.values())]
+    head = _HEAD.format(module=module, configurations=_configurations())
+    parts = [head, *map(_definition, PROTOCOL.values())]
     return "\n\n".join(parts)
 
 

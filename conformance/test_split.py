@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from subbit.conformance import compare, exact
-from subbit.conformance.families import ALL, CONTINUOUS, MODES, Array, Mask, Weights
-from subbit.conformance.strategies import seeds, weights
+from subbit.conformance.families import ALL, CONTINUOUS, MODES, Array, Mask, Masks, Weights
+from subbit.conformance.strategies import masks, seeds, weights
 from subbit.conformance.target import Port
 
 ROUNDINGS = 2**13
@@ -84,15 +84,16 @@ def test_salient_search_equals_its_direct_form(
 
 @every_mode
 @either_end
+@every_orders
 @given(data=st.data())
 def test_bell_split_search_equals_its_direct_form(
-    port: Port, mode: str, data: st.DataObject, *, closed: bool
+    port: Port, mode: str, orders: tuple[int, int], data: st.DataObject, *, closed: bool
 ) -> None:
     """Objectives to rounding of the energy; the same choice, or one as good within that."""
-    T = data.draw(weights()).values
+    T = data.draw(weights(_families(mode, orders))).values
     columns = _columns(data, T.shape[1])
     thresholds = _thresholds(data, np.abs(T))
-    arguments = {"closed": closed, **MODES[mode]}
+    arguments = {"closed": closed, "orders": orders, **MODES[mode]}
     fast = port.bell_split_search(T, columns, thresholds, **arguments)
     direct = port.bell_split_search_direct(T, columns, thresholds, **arguments)
     allowed = port.gamma(ROUNDINGS) * np.sum(T[:, columns] ** 2)
@@ -129,20 +130,22 @@ def test_B2_prime_count_minimises_the_stated_objective(
 
 @every_mode
 @either_end
+@every_orders
 @given(data=st.data())
 def test_B2_prime_threshold_minimises_the_stated_objective(
-    port: Port, mode: str, data: st.DataObject, *, closed: bool
+    port: Port, mode: str, orders: tuple[int, int], data: st.DataObject, *, closed: bool
 ) -> None:
-    """B2': every candidate re-evaluated from its masks; the first least one is chosen."""
-    T = data.draw(weights()).values
+    """B2', G2: every candidate re-evaluated from its masks; the first least one is chosen."""
+    T = data.draw(weights(_families(mode, orders))).values
     columns = _columns(data, T.shape[1])
     thresholds = _thresholds(data, np.abs(T))
-    search = port.bell_split_search(T, columns, thresholds, closed=closed, **MODES[mode])
+    arguments = {"closed": closed, "orders": orders, **MODES[mode]}
+    search = port.bell_split_search(T, columns, thresholds, **arguments)
     again = []
     for threshold in thresholds:
         below = np.abs(T) <= threshold if closed else np.abs(T) < threshold
-        first = _group_error(port, T, below & columns, 1, mode)
-        again.append(first + _group_error(port, T, ~below & columns, 1, mode))
+        first = _group_error(port, T, below & columns, orders[0], mode)
+        again.append(first + _group_error(port, T, ~below & columns, orders[1], mode))
     allowed = port.gamma(ROUNDINGS) * np.sum(T[:, columns] ** 2)
     assert compare.bound(search.objectives, again, allowed) <= 1
     assert search.best == list(search.objectives).index(min(search.objectives))
@@ -214,6 +217,69 @@ def test_exact_split_objectives(
     allowed = port.gamma(ROUNDINGS) * float(np.sum(T**2))
     assert compare.bound(search.objectives, exact.floats(expected), allowed) <= 1
     assert float(expected[search.best] - min(expected)) <= 2 * allowed
+
+
+@every_mode
+@either_end
+@every_orders
+@given(family=st.sampled_from(["integer", "tied"]), seed=seeds(), width=st.sampled_from([2, 4, 8]))
+def test_exact_split_objectives_of_both_orders(
+    port: Port,
+    mode: str,
+    orders: tuple[int, int],
+    family: str,
+    seed: int,
+    width: int,
+    *,
+    closed: bool,
+) -> None:
+    """Against rational numbers: groups of 2ᵏ entries, where a level's ties are exact."""
+    T = Weights(family, seed, (1, width)).values
+    rational, columns = exact.rational(T), np.ones(width, dtype=bool)
+    thresholds, expected = [], []
+    for threshold in np.arange(0, 20) / 2:
+        below = np.abs(T) <= threshold if closed else np.abs(T) < threshold
+        if {int(below.sum()), int((~below).sum())} <= {0, 1, 2, 4, 8}:
+            thresholds.append(threshold)
+            expected.append(
+                exact.split_objective(rational, below, ~below, orders=orders, **MODES[mode])
+            )
+    search = port.bell_split_search(
+        T, columns, thresholds, orders=orders, closed=closed, **MODES[mode]
+    )
+    allowed = port.gamma(ROUNDINGS) * float(np.sum(T**2))
+    assert compare.bound(search.objectives, exact.floats(expected), allowed) <= 1
+
+
+@every_mode
+@either_end
+@every_orders
+@given(matrix=weights(CONTINUOUS), mask=masks(), seed=seeds())
+def test_split_of_entries(
+    port: Port,
+    mode: str,
+    orders: tuple[int, int],
+    matrix: Weights,
+    mask: Masks,
+    seed: int,
+    *,
+    closed: bool,
+) -> None:
+    """The direct form takes any entries; those that take no part have no error."""
+    T, part = matrix.values, mask.of(matrix.shape)
+    key = np.random.default_rng(seed).integers(0, 4, T.shape).astype(np.float64)
+    thresholds = np.array([0.5, 2.0, 1.0, 5.0])
+    arguments = {"closed": closed, "orders": orders, **MODES[mode]}
+    search = port.bell_split_search_direct(T, part, thresholds, key=key, **arguments)
+    again = []
+    for threshold in thresholds:
+        below = key <= threshold if closed else key < threshold
+        first = _group_error(port, T, below & part, orders[0], mode)
+        again.append(first + _group_error(port, T, ~below & part, orders[1], mode))
+        found = port.bell_split(key, part, threshold, closed=closed)
+        assert compare.exact(found[0], below & part) == 0
+        assert compare.exact(found[1], ~below & part) == 0
+    assert compare.bound(search.objectives, again, port.gamma(ROUNDINGS) * np.sum(T**2)) <= 1
 
 
 @either_end
@@ -337,7 +403,11 @@ def test_first_minimum_wins(port: Port) -> None:
     columns = np.ones(4, dtype=bool)
     for thresholds in itertools.permutations([1.0, 1.5, 1.75]):
         for search in (port.bell_split_search, port.bell_split_search_direct):
-            assert search(T, columns, np.array(thresholds)).choice == thresholds[0]
+            for orders in itertools.product((1, 2), repeat=2):
+                found = search(T, columns, np.array(thresholds), orders=orders)
+                assert found.choice == thresholds[0]
+        found = port.calibrated_split_search(T, columns, np.array(thresholds), np.eye(4))
+        assert found.choice == thresholds[0]
     for counts in itertools.permutations([0, 4, 2]):
         found = port.salient_search(np.ones((1, 4)), np.arange(4), list(counts))
         assert found.choice == counts[0]

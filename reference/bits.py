@@ -364,7 +364,7 @@ def arb_storage_bits(n: int, m: int, c: int, k: int, *, rows: int, columns: int 
     Examples
     --------
     >>> arb_storage_bits(4096, 4096, 369, 128, rows=6, columns=6) / 4096**2
-    2.8637...
+    2.86376953125
     """
     check_count("n", n)
     check_count("c", c, 0, check_count("m", m))

@@ -13,7 +13,8 @@ symbol     shape     meaning
 ========== ========= ===============================================================
 
 An output sees the signs of what is left. So every sign that rounding decides matters, also
-where the weight error would not notice.
+where the weight error would not notice: by ``2α`` where it is the last one of its entry,
+else by all that the group has left before it, since no order raises the sum of squares.
 """
 
 import numpy as np
@@ -28,8 +29,8 @@ from .rounding import Arithmetic, Input, Rounded
 
 def _decoded(
     values: Rounded, mask: Mask, order: int, *, center: bool, sign_zero: SignOfZero
-) -> tuple[Rounded, Mask]:
-    """What a group becomes, and the rows in which rounding decides a sign."""
+) -> tuple[Rounded, Array]:
+    """What a group becomes, and how far signs that rounding decides may carry each row."""
     bound = residual_binarize_bound(
         values,
         mask,
@@ -38,19 +39,29 @@ def _decoded(
         sign_zero=sign_zero,
         arithmetic=values.arithmetic,
     )
-    near = np.zeros(len(mask), dtype=np.bool_)
-    for distance in bound.distances:
-        undecided = (np.abs(distance.value) <= distance.error) & (distance.error > 0.0)
-        near |= (mask & undecided).any(axis=1)
-    return bound.decoded, near
+    carried = np.zeros(len(mask))
+    for number, (distance, scale) in enumerate(zip(bound.distances, bound.scales, strict=True)):
+        near = mask & (np.abs(distance.value) <= distance.error) & (distance.error > 0.0)
+        count = np.count_nonzero(near, axis=1)
+        left = 2.0 * np.sqrt(np.sum(np.where(mask, distance.reach**2, 0.0), axis=1))
+        if number == order - 1:
+            left = np.minimum(left, 2.0 * scale.reach * np.sqrt(count))
+        carried = np.where((carried == 0.0) & (count > 0), left, carried)
+    return bound.decoded, carried
 
 
-def _energy(values: Rounded, others: Rounded, used: Mask, gram: Rounded) -> Array:
-    """The largest objective of each row: no order raises the sum of squares."""
-    outside = np.abs(values.value - others.value) + values.error + others.error
-    squares = np.sum(np.where(used, values.reach, outside) ** 2, axis=1)
+def _jumps(
+    R: Rounded, used: Mask, values: Rounded, gram: Rounded, decided: tuple[Array, Mask]
+) -> Array:
+    """How far the objective may jump, where the norm of what is left may by so much."""
+    carried, sides = decided
     largest = np.linalg.norm(gram.value, 2) + np.linalg.norm(gram.error, 2)
-    return np.asarray(squares * largest)
+    # No objective exceeds that of leaving all entries as they were.
+    most = np.sum(np.where(used, values.reach, R.reach) ** 2, axis=1)
+    norm = np.sqrt(np.sum(R.reach**2, axis=1))
+    # Eq. (B65), subbit:  J ≤ ‖S‖ (2 c ‖r‖ + c²),  c = Σ 2 α √t or Σ 2 ‖d‖
+    jump = np.where(sides, most, np.minimum(most, 2.0 * carried * norm + carried**2))
+    return np.asarray(np.where(sides | (carried > 0.0), jump, 0.0) * largest)
 
 
 def calibrated_split_search_bound(
@@ -96,8 +107,9 @@ def calibrated_split_search_bound(
     1. Each group decodes to values that are off by ``e_q``, as in
        :func:`~subbit.reference.bounds.residual_binarize_bound`; groups are disjoint.
     2. ``Tr(R S Rᵀ)`` as in :func:`~subbit.reference.bounds_objective.calibrated_error_trace_bound`.
-    3. A row in which rounding decides a sign, or the side of an entry, has an objective
-       between 0 and ``‖S‖`` times its energy before any order.
+    3. Where rounding decides signs, what is left of a row may differ by a vector of norm c,
+       and the objective by ``‖S‖ (2 c ‖r‖ + c²)``. Where it decides the side of an entry,
+       the objective lies between 0 and ``‖S‖`` times the row's energy before any order.
 
     Examples
     --------
@@ -112,26 +124,23 @@ def calibrated_split_search_bound(
     used = entries_of(columns, values)
     gram = arithmetic.checked("S", S, shape=(values.shape[1],) * 2)
     others = values if image is None else arithmetic.checked("image", image, shape=values.shape)
-    energy = _energy(values, others, used, gram)
-    # Where the others are what they decode to, nothing is subtracted but a number from itself.
-    outside = Rounded(values.value, np.zeros(values.shape), arithmetic) if image is None else others
-    given = (
-        values
-        if image is not None
-        else Rounded(values.value, np.where(used, values.error, 0.0), arithmetic)
-    )
+    # Where nothing is subtracted but a number from itself, nothing is left.
+    given, fixed = values, others
+    if image is None:
+        given = Rounded(values.value, np.where(used, values.error, 0.0), arithmetic)
+        fixed = Rounded(values.value, np.zeros(values.shape), arithmetic)
     found = []
-    for below, carried in candidate_sides(values, used, thresholds, key, closed=closed):
-        value, error = (np.where(used, 0.0, x) for x in (outside.value, outside.error))
-        undecided = carried
+    for below, sides in candidate_sides(values, used, thresholds, key, closed=closed):
+        value, error = (np.where(used, 0.0, x) for x in (fixed.value, fixed.error))
+        carried = np.zeros(len(used))
         for mask, order in zip((used & below, used & ~below), orders, strict=True):
-            part, near = _decoded(values, mask, order, center=center, sign_zero=sign_zero)
-            value, error = value + part.value, error + part.error
-            undecided = undecided | near
+            part, moved = _decoded(values, mask, order, center=center, sign_zero=sign_zero)
+            value, error, carried = value + part.value, error + part.error, carried + moved
         Q = Rounded(value, error, arithmetic)
-        # Eq. (B65), subbit:  |L̂2 − L2| ≤ Σ (|g| e_r + e_g |r|) + γ_{p+1} Σ|g r| + Σ J,  g = R S
+        jumps = _jumps(given - Q, used, values, gram, (carried, sides))
+        # Eq. (B66), subbit:  |L̂2 − L2| ≤ Σ (|g| e_r + e_g |r|) + γ_{p+1} Σ|g r| + Σ J,  g = R S
         plain = calibrated_error_trace_bound(given, Q, gram, arithmetic=arithmetic)
-        found.append(plain.widen(np.sum(np.where(undecided, energy, 0.0))))
+        found.append(plain.widen(np.sum(jumps)))
     return Rounded(
         np.array([float(o.value) for o in found]),
         np.array([float(o.error) for o in found]),

@@ -5,12 +5,19 @@ Importing this package enters every operation into :data:`OPERATIONS`.
 """
 
 from subbit.conformance.cases import (  # noqa: F401  (each enters its operations)
+    arb_llm,
+    column_groups,
     compensation,
     exact,
     hessian,
     layer,
     names,
     objective,
+    refine,
+    refine_calibrated,
+    refine_loops,
+    refine_scales,
+    refine_signs,
     search,
 )
 from subbit.conformance.cases.judge import Outcome

@@ -1,7 +1,7 @@
-"""BiLLM's blocks against the reference from the same state
-========================================================
+"""Blocks against the reference from the same state
+================================================
 
-A port's salient columns and its split are judged as decisions: salient columns are the
+A port's salient columns and its splits are judged as decisions: salient columns are the
 first of a ranking, their number and the threshold reach the least objective, and every
 entry lies on its side of one of the candidate thresholds. Where rounding may change a
 ranking, nothing is said of the number.
@@ -12,18 +12,24 @@ from typing import Any
 
 import numpy as np
 
+from subbit import reference
+from subbit.conformance.cases.cuts import (
+    Cut,
+    better,
+    errors_of_weights,
+    finite,
+    grid_bound,
+    judge_cut,
+    mode_of,
+)
 from subbit.conformance.cases.groups import binary_group
 from subbit.conformance.cases.judge import Judge
 from subbit.conformance.families import Mask
-from subbit.reference import BiLLM, BinaryGroup, QuantizedBlock, bounds_grid, bounds_search
+from subbit.reference import BinaryGroup, Partition, QuantizedBlock, bounds_search
 from subbit.reference.notation import AnyArray
 from subbit.reference.rounding import Rounded
 
 ORDERS = {"concentrated": 1, "sparse": 1, "salient": 2}
-
-
-def _mode(config: BiLLM) -> dict[str, Any]:
-    return {"center": config.center, "sign_zero": config.sign_zero}
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,14 +42,14 @@ class BlockState:
         Shape (n, k).
     alive : ndarray of bool, shape (k,)
         Columns to quantize.
-    config : BiLLM
+    config : Partition
         The configuration.
     """
 
     weights: Rounded
     scores: Rounded
     alive: Mask
-    config: BiLLM
+    config: Partition
 
     @property
     def searched(self) -> Rounded:
@@ -55,10 +61,6 @@ class BlockState:
         """What is cut."""
         split = self.weights if self.config.split_by == "weights" else self.scores
         return split.absolute()
-
-
-def _finite(x: Rounded) -> bool:
-    return bool(np.isfinite(x.error).all() and np.isfinite(x.value).all())
 
 
 def judge_salient(judge: Judge, state: BlockState, salient: Mask, *, blocks: int = 1) -> None:
@@ -86,7 +88,7 @@ def judge_salient(judge: Judge, state: BlockState, salient: Mask, *, blocks: int
     if not low <= chosen <= high or available == 0:
         return
     score = bounds_search.column_saliency_bound(state.scores, arithmetic=judge.arithmetic)
-    if not _finite(score):
+    if not finite(score):
         judge.unbounded += salient.size
         return
     columns = np.flatnonzero(alive)
@@ -101,35 +103,26 @@ def judge_salient(judge: Judge, state: BlockState, salient: Mask, *, blocks: int
         judge.unbounded += 1
         return
     counts = np.arange(low, high + 1)
+    switches = {"orders": config.search_orders, **mode_of(config)}
+    plain = reference.salient_search_direct(state.searched.value, by_score, counts, **switches)
+    rivals = better(plain.objectives, float(plain.objectives[chosen - low]))
     bound = bounds_search.salient_search_bound(
         state.searched,
         by_score,
-        counts,
-        orders=config.search_orders,
+        np.append(counts[rivals], chosen),
         running=True,
-        **_mode(config),
+        **switches,
         arithmetic=judge.arithmetic,
     )
-    judge.within("number of salient columns", bounds_search.choice_margin(bound, chosen - low))
+    judge.within(
+        "number of salient columns", bounds_search.choice_margin(bound, len(bound.value) - 1)
+    )
 
 
 def _certain(score: Rounded, ranking: AnyArray) -> bool:
     s, e = score.value[ranking], score.error[ranking]
     gap, reach = s[:-1] - s[1:], e[:-1] + e[1:]
     return bool(np.all((gap > reach) | ((gap == 0.0) & (reach == 0.0))))
-
-
-def _grid(judge: Judge, key: Rounded, columns: Mask, config: BiLLM) -> Rounded:
-    chosen = Rounded(key.value[:, columns], key.error[:, columns], judge.arithmetic)
-    if config.grid == "maximum":
-        return bounds_grid.maximum_grid_bound(chosen, arithmetic=judge.arithmetic)
-    if config.grid == "quantiles":
-        return bounds_grid.quantile_grid_bound(chosen, arithmetic=judge.arithmetic)
-    if config.grid == "quantiles_with_zeros":
-        kept = key.keep(np.broadcast_to(columns, key.shape))
-        return bounds_grid.quantile_grid_bound(kept, arithmetic=judge.arithmetic)
-    values, first = np.unique(chosen.value, return_index=True)
-    return Rounded(values, chosen.error.ravel()[first], judge.arithmetic)
 
 
 def judge_split(
@@ -153,56 +146,13 @@ def judge_split(
     judge.exact("the two masks together", concentrated ^ sparse, used)
     if not columns.any() or concentrated.shape != key.shape or np.any(concentrated & ~used):
         return
-    if not (_finite(state.searched) and _finite(key)):
+    if not (finite(state.searched) and finite(key)):
         judge.unbounded += key.value.size
         return
-    cuts = _grid(judge, key, columns, config)
-    _judge_sides(judge, key, used, concentrated, cuts, closed=config.closed)
-    switches = {**_mode(config), "running": True, "arithmetic": judge.arithmetic}
-    tried = (
-        bounds_search.bell_split_search_bound(
-            state.searched, columns, cuts.value, key=key, closed=config.closed, **switches
-        )
-        if cuts.value.size
-        else None
-    )
-    # The port's own masks, as a split by something that only tells them apart.
-    sides = np.where(concentrated, 0.0, 1.0)
-    own = bounds_search.bell_split_search_bound(
-        state.searched, columns, [0.5], key=sides, **switches
-    )
-    if tried is None:
-        return
-    both = Rounded(
-        np.append(tried.value, own.value), np.append(tried.error, own.error), judge.arithmetic
-    )
-    judge.within("threshold", bounds_search.choice_margin(both, len(tried.value)))
 
-
-def _judge_sides(
-    judge: Judge, key: Rounded, used: Mask, concentrated: Mask, cuts: Rounded, *, closed: bool
-) -> None:
-    """Of all thresholds the one whose masks are nearest to the port's."""
-    best: Rounded | None = None
-    for p, e in zip(cuts.value, cuts.error, strict=True):
-        below = key.value <= p if closed else key.value < p
-        differs = used & (below != concentrated)
-        distance = np.where(differs, np.abs(key.value - p), 0.0)
-        allowed = np.where(differs, key.error + e, 0.0)
-        # At an exact tie the rule for it holds.
-        distance = np.where(differs & (allowed == 0.0), np.inf, distance)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratios = np.where(differs, distance / allowed, 0.0)
-        at = int(np.argmax(ratios))
-        worst = Rounded(distance.ravel()[at], allowed.ravel()[at], judge.arithmetic)
-        if best is None or _ratio(worst) < _ratio(best):
-            best = worst
-    if best is not None:
-        judge.within("sides of the threshold", best)
-
-
-def _ratio(x: Rounded) -> float:
-    return 0.0 if x.value == 0.0 else float(x.value / x.error) if x.error > 0.0 else float("inf")
+    errors = errors_of_weights(state.searched, used, 1, config)
+    thresholds = grid_bound(key, used, config.grid)
+    judge_cut(judge, Cut(key, used, thresholds, config.closed, errors), concentrated)
 
 
 def judge_block(judge: Judge, state: BlockState, block: QuantizedBlock) -> None:
@@ -230,7 +180,7 @@ def judge_block(judge: Judge, state: BlockState, block: QuantizedBlock) -> None:
     for name, order in ORDERS.items():
         group = groups[name]
         if isinstance(group, BinaryGroup):
-            mode = _mode(state.config)
+            mode = mode_of(state.config)
             binary_group(judge, state.weights, masks[name], group, order=order, mode=mode)
         else:
             judge.fail(f"group {name} is not binary")

@@ -2,9 +2,7 @@
 =====================
 
 The states that a port's blocks were quantized from follow from its own record, to
-rounding; each block is held against the reference's from that state. What a layer reaches
-in all may exceed the reference by the share :data:`SLACK` of it, for decisions that
-rounding took and the blocks after them.
+rounding; each block is held against the reference's from that state.
 """
 
 from collections.abc import Callable
@@ -17,6 +15,12 @@ from subbit.conformance.cases.blocks import BlockState, judge_block, judge_salie
 from subbit.conformance.cases.draw import Draw
 from subbit.conformance.cases.groups import binary_group
 from subbit.conformance.cases.judge import Judge, host
+from subbit.conformance.cases.layers import (
+    INPUTS,
+    judge_objective,
+    prepared_bound,
+    scores_bound,
+)
 from subbit.conformance.cases.registry import operation
 from subbit.conformance.families import CONTINUOUS, Array
 from subbit.conformance.target import Port
@@ -28,24 +32,12 @@ from subbit.reference import (
     UniformGroup,
     bounds_compensate,
     bounds_grid,
-    bounds_hessian,
     bounds_search,
 )
 from subbit.reference.notation import AnyArray
 from subbit.reference.rounding import Rounded
 
-SLACK = 0.1
 FAMILIES = (*CONTINUOUS, "tied", "zero_rows")
-INPUTS = ("iid", "ar0.5", "scaled", "positive", "dead")
-
-
-def _objective(judge: Judge, W: Array, H: Array, layer: QuantizedLayer, best: Array) -> None:
-    """What the layer reaches, on the Hessian with its mean diagonal added once more."""
-    S = H + np.diag(H).mean() * np.eye(len(H)) + np.eye(len(H)) * 2.0**-40
-    own, least = (reference.calibrated_error_trace(W, Q, S) for Q in (layer.decode(), best))
-    energy = reference.calibrated_error_trace(W, np.zeros(W.shape), S)
-    allowed = SLACK * least + judge.arithmetic.unit_roundoff * 64 * energy
-    judge.objective("objective of the layer", own, least, allowed)
 
 
 def _uniform(
@@ -118,11 +110,6 @@ def _nothing(shape: tuple[int, int], first: int) -> UniformGroup:
     return UniformGroup("all", np.ones(rest, np.bool_), np.zeros(rest, np.uint8), one, 0 * one, 1)
 
 
-def _prepared(judge: Judge, H: Array, percdamp: float) -> tuple[Rounded, Rounded]:
-    damped = bounds_hessian.damp_bound(H, percdamp, arithmetic=judge.arithmetic)
-    return damped, bounds_hessian.inverse_factor_bound(damped, arithmetic=judge.arithmetic)
-
-
 def _order(judge: Judge, H: Array, layer: QuantizedLayer, *, ordered: bool) -> AnyArray:
     everything = np.arange(len(H))
     judge.exact("a column order is recorded", layer.order is not None, ordered)
@@ -159,10 +146,10 @@ def _gptq_layer(port: Port, judge: Judge, draw: Draw) -> None:
         return
     dead, H_in_order = np.diag(H) == 0, H[np.ix_(order, order)]
     given = np.where(dead, 0.0, W)[:, order]
-    _, U = _prepared(judge, H_in_order, config.percdamp)
+    _, U = prepared_bound(judge, H_in_order, config.percdamp)
     _gptq_columns(judge, given, U, layer, config)
     best = reference.gptq_layer(W, H, config).decode()
-    _objective(judge, np.where(dead, 0.0, W), H, layer, best)
+    judge_objective(judge, np.where(dead, 0.0, W), H, layer, best)
 
 
 def _gptq_columns(
@@ -224,19 +211,6 @@ def _billm_block(port: Port, judge: Judge, draw: Draw) -> None:
     judge_block(judge, state, block)
 
 
-def _scores(
-    judge: Judge, states: tuple[Rounded, ...], U: Rounded, config: BiLLM, layer: QuantizedLayer
-) -> list[Rounded]:
-    if config.score == "magnitude":
-        return list(states)
-    return [
-        bounds_hessian.trailing_saliency_bound(
-            state, U[block.columns, block.columns], arithmetic=judge.arithmetic
-        )
-        for state, block in zip(states, layer.blocks, strict=True)
-    ]
-
-
 def _billm(preset: str) -> Callable[[Port, Judge, Draw], None]:
     config: BiLLM = reference.METHODS["billm"].presets[preset]
 
@@ -259,15 +233,15 @@ def _judge_billm(judge: Judge, W: Array, H: Array, config: BiLLM, layer: Quantiz
     dead = np.diag(H) == 0
     given = np.where(dead, 0.0, W)
     alive = ~dead if config.dead_inputs == "zero" else np.ones(len(dead), dtype=np.bool_)
-    _, U = _prepared(judge, H, config.percdamp)
+    damped, U = prepared_bound(judge, H, config.percdamp)
     states = bounds_compensate.layer_states_bound(
         given, U, layer, mode=config.compensation, arithmetic=judge.arithmetic
     )
-    scores = _scores(judge, states, U, config, layer)
+    scores = scores_bound(states, (damped, U), config, layer)
     for state, score, block in zip(states, scores, layer.blocks, strict=True):
         judge_block(judge, BlockState(state, score, alive[block.columns], config), block)
     best = reference.billm_layer(W, H, config).decode()
-    _objective(judge, given, H, layer, best)
+    judge_objective(judge, given, H, layer, best)
 
 
 for _preset in reference.METHODS["billm"].presets:

@@ -26,6 +26,11 @@ _H = np.diag([2.0, 1.0, 4.0, 1.0])
 _SQUARE = np.triu(np.full((4, 4), 0.25)) + np.eye(4)
 _PART = np.array([True, True, False, True])
 _MODE = {"center": False, "sign_zero": 1}
+_REFINED = {"order": 2, "config": reference.Refinement(iterations=1), "name": "all"}
+_GROUP = reference.arb_start(_W, _W > 0)
+_SCALED = reference.rc_start(_W, _W > 0)
+_SHORT = reference.ARBLLM(iterations=1, grid="maximum", counts=(1, 2))
+_EPS = {"eps": 1e-3, "eps_kind": "relative"}
 
 
 def _quantize(W: Any, columns: slice) -> reference.QuantizedBlock:  # noqa: ANN401
@@ -36,10 +41,22 @@ def _quantize(W: Any, columns: slice) -> reference.QuantizedBlock:  # noqa: ANN4
 CALLS: Mapping[str, Mapping[str, Any]] = {
     "HessianAccumulator": {"width": 4},
     "accumulate_hessian": {"X": np.stack([_W, -_W])},
+    "arb": {"W": _W, "mask": _W > 0} | _REFINED,
+    "arb_llm_block": {"W": _W, "S": _W**2, "alive": _PART, "config": _SHORT}
+    | {"gram": _H, "salient": None, "start": 0},
+    "arb_llm_layer": {"W": _W, "H": _H, "config": _SHORT},
+    "arb_rc": {"W": _W, "mask": _W > 0} | _REFINED,
+    "arb_rc_steps": {"W": _W, "mask": _W > 0} | _REFINED,
+    "arb_start": {"W": _W, "mask": _W > 0} | _REFINED,
+    "arb_steps": {"W": _W, "mask": _W > 0} | _REFINED,
+    "arb_x": {"W": _W, "mask": _W > 0, "S": _H} | _REFINED,
+    "arb_x_steps": {"W": _W, "mask": _W > 0, "S": _H} | _REFINED,
     "bell_split": {"key": np.abs(_W), "columns": _PART, "threshold": 1.0, "closed": True},
     "bell_split_search": {"target": _W, "columns": _PART, "thresholds": [1.0, 2.0], "closed": True}
+    | {"orders": (1, 2)}
     | _MODE,
     "bell_split_search_direct": {"target": _W, "columns": _PART, "thresholds": [1.0], "key": None}
+    | {"orders": (1, 2)}
     | _MODE,
     "billm_block": {"W": _W, "S": _W**2, "alive": _PART, "config": reference.BiLLM()},
     "billm_layer": {"W": _W, "H": _H, "config": reference.BiLLM()},
@@ -49,8 +66,18 @@ CALLS: Mapping[str, Mapping[str, Any]] = {
     "binarize_once": {"R": _W, "mask": _W > 0} | _MODE,
     "block_slices": {"width": 4, "block_size": 3},
     "breakpoint_grid": {"key": np.abs(_W)},
+    "calibrate_levels": {"target": _W, "group": _GROUP, "S": _H}
+    | {"config": reference.Refinement()},
     "calibrated_error": {"W": _W, "Q": -_W, "X": _W},
     "calibrated_error_trace": {"W": _W, "Q": -_W, "S": _H},
+    "calibrated_mean": {"W": _W, "group": _GROUP, "S": _H, "precision": "float32"} | _EPS,
+    "calibrated_scale": {"W": _W, "group": _GROUP, "S": _H, "plane": 0} | _EPS,
+    "calibrated_sums": {"target": _W, "group": _GROUP, "S": _H},
+    "calibrated_split_search": {"target": _W, "columns": _PART, "thresholds": [1.0, 2.0], "S": _H}
+    | {"image": -_W, "key": np.abs(_W), "orders": (1, 2), "closed": False}
+    | _MODE,
+    "choose_column_groups": {"W": _W, "S": _W**2, "alive": _PART, "salient": _PART & (_W[0] > 0)}
+    | {"config": reference.ColumnGroups(split_error="outputs"), "gram": _H, "image": None},
     "choose_salient": {"W": _W, "S": _W**2, "alive": _PART, "config": reference.BiLLM()},
     "choose_split": {"W": _W, "S": _W**2, "columns": _PART, "config": reference.BiLLM()},
     "column_saliency": {"S": _W},
@@ -66,6 +93,7 @@ CALLS: Mapping[str, Mapping[str, Any]] = {
     "interval_errors": {"X": _W, "thresholds": np.array([1.0]), "closed": True} | _MODE,
     "inverse_factor": {"H": _H},
     "inverse_hessian_saliency": {"W": _W, "H": _H},
+    "joint_signs": {"Z": _W, "u": np.ones((2, 1)), "v": np.full((2, 4), 0.5)},
     "magnitude_saliency": {"W": _W},
     "masked_mean": {"W": _W, "mask": _W > 0},
     "masked_scale": {"W": _W, "mask": _W > 0, "mean": np.ones(2)},
@@ -80,6 +108,15 @@ CALLS: Mapping[str, Mapping[str, Any]] = {
     "quantile_grid": {"key": np.abs(_W), "levels": 5},
     "rank_columns": {"scores": np.array([1.0, 3.0, 2.0])},
     "rank_in_rows": {"rows": np.sort(_W, axis=1), "values": _W, "right": True},
+    "rc_start": {"W": _W, "mask": _W > 0} | _REFINED,
+    "refine_column_scale": {"W": _W, "group": _SCALED, "plane": 0} | _EPS,
+    "refine_mean": {"W": _W, "group": _GROUP},
+    "refine_rc_signs": {"W": _W, "group": _SCALED, "sign_zero": 1},
+    "refine_row_scale": {"W": _W, "group": _SCALED, "plane": 0} | _EPS,
+    "refine_scale": {"W": _W, "group": _GROUP, "plane": 0} | _EPS,
+    "refine_zones": {"W": _W, "zones": (reference.Zone("sparse", _W > 0, 1),)}
+    | {"config": reference.ARBLLM(algorithm="arb_x"), "gram": _H},
+    "refine_signs": {"W": _W, "group": _GROUP, "sign_zero": 1},
     "relative_error": {"W": _W, "Q": -_W, "S": _H},
     "residual_binarize": {"W": _W, "mask": _W > 0, "order": 2, "name": "all"} | _MODE,
     "rtn_layer": {"W": _W, "H": None, "config": reference.RTN()},
@@ -87,7 +124,10 @@ CALLS: Mapping[str, Mapping[str, Any]] = {
     | _MODE,
     "salient_search_direct": {"target": _W, "ranking": [1, 0, 3], "counts": [1, 2]} | _MODE,
     "sign": {"x": _W, "zero": 1},
+    "solve_levels": {"W": _W, "group": _GROUP},
+    "trace_objective": {"W": _W, "steps": [("start", _GROUP), ("end", _GROUP)], "S": _H},
     "trailing_saliency": {"W": _W, "U": _SQUARE},
+    "two_means": {"W": _W, "mask": _W > 0, "name": "all"},
     "weight_error": {"W": _W, "Q": -_W},
 }
 """A call of each function, with every argument by its name."""
@@ -128,11 +168,17 @@ BAD = {
 """For each function arguments that are wrong, with what is wrong."""
 
 
+def _answer(function: Callable[..., Any], call: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    """What a function answers; a generator is asked for everything."""
+    found = function(**call)
+    return list(found) if isinstance(found, Iterator) else found
+
+
 def _refuses(function: Callable[..., Any], call: Mapping[str, Any], argument: str) -> str | None:
     """What is wrong with a refusal; None where it is a proper one."""
     try:
         with np.errstate(all="ignore"):
-            function(**call)
+            _answer(function, call)
     except ValueError as error:
         return None if argument in str(error) else f"{argument} is not named: {error}"
     except NotImplementedError:
@@ -146,7 +192,7 @@ def _demanded(name: str, call: Mapping[str, Any], argument: str) -> bool:
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            getattr(reference, name)(**call)
+            _answer(getattr(reference, name), call)
     except ArgumentError as error:
         return str(error).startswith(argument + ":")
     except Exception:  # noqa: BLE001  (the reference does not say what is wrong either)
@@ -186,11 +232,11 @@ def _examine(name: str) -> Callable[[Port, Judge, Draw], None]:
         if draw.seed == 0:
             draw.said["looking at"] = "signature and types"
             judge.exact("signature", "; ".join(protocol.differences(port, name)), "")
-            found, wanted = function(**call), getattr(reference, name)(**call)
+            found, wanted = _answer(function, call), _answer(getattr(reference, name), call)
             if name not in protocol.CLASSES:
                 _types(judge, found, wanted)
             return
-        function(**call)
+        _answer(function, call)
         if not BAD[name]:
             return
         argument, what, value = BAD[name][(draw.seed - 1) % len(BAD[name])]

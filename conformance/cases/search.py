@@ -9,14 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from subbit.conformance.cases.draw import MODERATE, Draw
+from subbit.conformance.cases.draw import CONTINUOUS, MODERATE, Draw
 from subbit.conformance.cases.judge import Judge, host
 from subbit.conformance.cases.registry import operation
-from subbit.conformance.families import Array
+from subbit.conformance.families import Array, Mask
 from subbit.conformance.target import Port
-from subbit.reference import bounds_search
+from subbit.reference import bounds_search, bounds_search_x
 from subbit.reference.notation import AnyArray
 from subbit.reference.rounding import Rounded
+
+ORDERS = ((1, 1), (2, 2), (2, 1), (1, 2))
+TAME = (*CONTINUOUS, "tied", "zero_rows", "constant_magnitude")
 
 
 def _search(judge: Judge, found: Any, candidates: AnyArray, bound: Rounded) -> None:  # noqa: ANN401
@@ -61,24 +64,28 @@ def _cuts(draw: Draw, key: Array) -> Array:
     return draw.rng.permutation([*entries, *(draw.rng.uniform(0, 1.2, few) * key.max())])
 
 
-def _split(port: Port, judge: Judge, draw: Draw, name: str) -> None:
+def _part(draw: Draw, shape: tuple[int, int]) -> Mask:
+    """Columns that take part, or entries."""
+    if draw.pick("part", ("columns", "entries")) == "columns":
+        return draw.columns(shape[1])
+    return draw.mask(shape)
+
+
+def _split(port: Port, judge: Judge, draw: Draw, *, direct: bool) -> None:
     T = draw.weights(MODERATE, columns=(1, 50))
-    columns = draw.columns(T.shape[1])
+    n, k = T.shape
+    part = _part(draw, (n, k)) if direct else draw.columns(k)
     switches: dict[str, Any] = {"closed": draw.pick("closed", (True, False))}
     key = np.abs(T)
-    if name == "bell_split_search_direct" and draw.pick("key", ("target", "other")) == "other":
+    if direct and draw.pick("key", ("target", "other")) == "other":
         key = draw.rng.integers(0, 4, T.shape).astype(np.float64)
         switches["key"] = key
     cuts = _cuts(draw, key)
-    switches |= draw.mode()
-    found = getattr(port, name)(T, columns, cuts, **switches)
+    switches |= {"orders": draw.pick("orders", ORDERS), **draw.mode()}
+    search = port.bell_split_search_direct if direct else port.bell_split_search
+    found = search(T, part, cuts, **switches)
     bound = bounds_search.bell_split_search_bound(
-        T,
-        columns,
-        cuts,
-        **switches,
-        running=name == "bell_split_search",
-        arithmetic=judge.arithmetic,
+        T, part, cuts, **switches, running=not direct, arithmetic=judge.arithmetic
     )
     _search(judge, found, cuts, bound)
 
@@ -86,13 +93,35 @@ def _split(port: Port, judge: Judge, draw: Draw, name: str) -> None:
 @operation(2)
 def _bell_split_search(port: Port, judge: Judge, draw: Draw) -> None:
     """Where the bell is cut."""
-    _split(port, judge, draw, "bell_split_search")
+    _split(port, judge, draw, direct=False)
 
 
 @operation(2)
 def _bell_split_search_direct(port: Port, judge: Judge, draw: Draw) -> None:
     """Where the bell is cut, as the equation reads, by any key."""
-    _split(port, judge, draw, "bell_split_search_direct")
+    _split(port, judge, draw, direct=True)
+
+
+@operation(2)
+def _calibrated_split_search(port: Port, judge: Judge, draw: Draw) -> None:
+    """Where the bell is cut, measured on outputs."""
+    T = draw.weights(TAME, columns=(1, 32))
+    n, k = T.shape
+    S, part = draw.hessian(k) / 2, _part(draw, (n, k))
+    switches: dict[str, Any] = {"closed": draw.pick("closed", (True, False))}
+    key = np.abs(T)
+    if draw.pick("key", ("target", "other")) == "other":
+        key = draw.rng.integers(0, 4, T.shape).astype(np.float64)
+        switches["key"] = key
+    if draw.pick("image", ("none", "given")) == "given":
+        switches["image"] = np.round(T)
+    cuts = _cuts(draw, key)
+    switches |= {"orders": draw.pick("orders", ORDERS), **draw.mode()}
+    found = port.calibrated_split_search(T, part, cuts, S, **switches)
+    bound = bounds_search_x.calibrated_split_search_bound(
+        T, part, cuts, S, **switches, arithmetic=judge.arithmetic
+    )
+    _search(judge, found, cuts, bound)
 
 
 @operation(2)
@@ -101,6 +130,7 @@ def _interval_errors(port: Port, judge: Judge, draw: Draw) -> None:
     T = draw.weights(MODERATE, columns=(1, 50))
     cuts = _cuts(draw, np.abs(T))
     switches = {"closed": draw.pick("closed", (True, False)), **draw.mode()}
+    switches["orders"] = draw.pick("orders", ORDERS)
     columns = np.ones(T.shape[1], dtype=np.bool_)
     bound = bounds_search.bell_split_search_bound(
         T, columns, cuts, **switches, running=True, arithmetic=judge.arithmetic

@@ -10,10 +10,10 @@ tensor          holds
 ``signs``       one bit an entry and plane, only for the entries of each group
 ``zero_signs``  which signs are 0, only for planes where that changes a value
 ``codes``       grid positions, ``bits`` bits each
-``group_map``   the group of each entry outside the salient columns
+``group_map``   the group of each entry, among those of the salient columns or the others
 ``column_map``  the salient columns of each block
 ``kept_map``    the columns or entries that some group covers, where not all are
-``scales``      row and column scales
+``scales``      row scales, and column scales of the columns that a group has entries in
 ``means``       row means
 ``zero_points`` the code of zero of each row of a uniform group
 ``order``       the column permutation
@@ -24,7 +24,7 @@ entries by rows; only the end of a tensor is padded to a byte. Shapes, names and
 there at all stand in the layout, a JSON object.
 
 What no decoder needs is not stored. A group without entries comes back with zeros for
-its scales; a sign of 0 in a row whose scale is 0 comes back as +1.
+its scales, and so does a column without; a sign of 0 in a row whose scale is 0 comes back as +1.
 """
 
 from collections.abc import Mapping
@@ -153,19 +153,10 @@ class _Reader:
                 raise RecordError(message)
 
 
-def _column_group(masks: list[Mask], salient: Mask | None) -> int | None:
-    """Index of the group that is the salient columns, taken whole."""
-    if salient is None or not salient.any():
-        return None
-    for index, mask in enumerate(masks):
-        if np.array_equal(mask, np.broadcast_to(salient, mask.shape)):
-            return index
-    return None
-
-
-def _mapped(filled: list[bool], column_group: int | None) -> list[int]:
-    """Return the groups that the group map tells apart."""
-    return [index for index, full in enumerate(filled) if full and index != column_group]
+def _zones(block_salient: Mask | None, width: int) -> tuple[Mask, Mask]:
+    """Return the salient columns and the others."""
+    salient = np.zeros(width, dtype=np.bool_) if block_salient is None else block_salient
+    return salient, ~salient
 
 
 def _put_kept(writer: _Writer, kept: Mask) -> str:
@@ -187,7 +178,7 @@ def _take_kept(reader: _Reader, how: str, shape: tuple[int, int]) -> Mask:
 
 
 def _put_masks(writer: _Writer, block: QuantizedBlock) -> Layout:
-    """Write who owns which entry; the column group needs the column map alone."""
+    """Write who owns which entry: in each zone a number among the groups that it has."""
     masks = [group.mask for group in block.groups]
     if (np.sum(masks, axis=0) > 1).any():
         raise ArgumentError("layer", "groups with disjoint masks", "overlapping ones")
@@ -195,34 +186,30 @@ def _put_masks(writer: _Writer, block: QuantizedBlock) -> Layout:
         writer.put("column_map", block.salient)
     kept = np.any(masks, axis=0)
     how = _put_kept(writer, kept)
-    filled = [bool(mask.any()) for mask in masks]
-    column_group = _column_group(masks, block.salient)
-    mapped = _mapped(filled, column_group)
-    owner = np.full(kept.shape, -1)
-    for place, index in enumerate(mapped):
-        owner[masks[index]] = place
-    writer.put_codes("group_map", owner[owner >= 0], code_width(len(mapped)))
-    salient = block.salient is not None
-    return {"salient": salient, "columns": column_group, "kept": how, "filled": filled}
+    zones = []
+    for columns in _zones(block.salient, kept.shape[1]):
+        present = [index for index, mask in enumerate(masks) if mask[:, columns].any()]
+        owner = np.zeros(kept.shape, dtype=np.int64)
+        for place, index in enumerate(present):
+            owner[masks[index]] = place
+        writer.put_codes("group_map", owner[kept & columns], code_width(len(present)))
+        zones.append(present)
+    return {"salient": block.salient is not None, "kept": how, "zones": zones}
 
 
 def _take_masks(
     reader: _Reader, layout: Layout, salient: Mask | None, shape: tuple[int, int]
 ) -> list[Mask]:
-    column_group = layout["columns"]
     kept = _take_kept(reader, layout["kept"], shape)
-    whole = np.zeros(shape, dtype=np.bool_)
-    if column_group is not None and salient is not None:
-        whole |= salient
-    mapped = _mapped(layout["filled"], column_group)
-    rest = kept & ~whole if mapped else np.zeros(shape, dtype=np.bool_)
-    owner = np.full(shape, -1)
-    owner[rest] = reader.take_codes("group_map", int(rest.sum()), code_width(len(mapped)))
-    masks = [np.zeros(shape, dtype=np.bool_) for _ in layout["filled"]]
-    for place, index in enumerate(mapped):
-        masks[index] = owner == place
-    if column_group is not None:
-        masks[column_group] = whole
+    masks = [np.zeros(shape, dtype=np.bool_) for _ in layout["groups"]]
+    for columns, present in zip(_zones(salient, shape[1]), layout["zones"], strict=True):
+        here = kept & columns
+        codes = reader.take_codes("group_map", int(here.sum()), code_width(len(present)))
+        if codes.size and codes.max() >= len(present):
+            message = "tensor group_map names a group that is not there"
+            raise RecordError(message)
+        for place, index in enumerate(present):
+            masks[index][here] = codes == place
     return masks
 
 
@@ -237,7 +224,7 @@ def _put_plane(writer: _Writer, plane: Plane, mask: Mask, dtype: str) -> Layout:
         writer.put("zero_signs", inside == 0)
     writer.put_values("scales", plane.row_scale, dtype)
     if plane.column_scale is not None:
-        writer.put_values("scales", plane.column_scale, dtype)
+        writer.put_values("scales", plane.column_scale[mask.any(axis=0)], dtype)
     return {"zeros": zeros, "column_scale": plane.column_scale is not None}
 
 
@@ -249,8 +236,12 @@ def _take_plane(reader: _Reader, layout: Layout, mask: Mask) -> Plane:
     sign = np.zeros(mask.shape, dtype=np.int8)
     sign[mask] = inside
     row_scale = reader.take_values("scales", mask.shape[0])
-    wide = layout["column_scale"]
-    return Plane(sign, row_scale, reader.take_values("scales", mask.shape[1]) if wide else None)
+    if not layout["column_scale"]:
+        return Plane(sign, row_scale)
+    column_scale = np.zeros(mask.shape[1])
+    used = mask.any(axis=0)
+    column_scale[used] = reader.take_values("scales", int(used.sum()))
+    return Plane(sign, row_scale, column_scale)
 
 
 class _NullReader(_Reader):

@@ -8,13 +8,19 @@ one function replaced. The cases of the operation have to reject every one of th
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from subbit.conformance.mutants import layers, single
+from subbit.conformance.mutants import column_groups, layers, refine, refine_loops, single
 from subbit.conformance.mutants.changes import Mutant
 
 
 def _by_operation() -> dict[str, tuple[Mutant, ...]]:
     found: dict[str, tuple[Mutant, ...]] = {}
-    for mutant in (*single.mutants(), *layers.mutants()):
+    for mutant in (
+        *single.mutants(),
+        *refine.mutants(),
+        *refine_loops.mutants(),
+        *layers.mutants(),
+        *column_groups.mutants(),
+    ):
         found[mutant.operation] = (*found.get(mutant.operation, ()), mutant)
     return found
 

@@ -48,8 +48,19 @@ def _moved(result: Any) -> Any:  # noqa: ANN401
     return made, np.where(np.arange(moved.shape[1]) >= made.stop, moved + 1e-6, moved), E
 
 
-def _lost_sign(layer: reference.QuantizedLayer) -> reference.QuantizedLayer:
-    """Flip the sign of the last entry of the last block's largest group."""
+def lost_sign(layer: reference.QuantizedLayer) -> reference.QuantizedLayer:
+    """Flip the sign of the last entry of the last block's largest group.
+
+    Parameters
+    ----------
+    layer : QuantizedLayer
+        A record.
+
+    Returns
+    -------
+    QuantizedLayer
+        A wrong one.
+    """
     *others, block = layer.blocks
     groups = list(block.groups)
     at = int(np.argmax([np.count_nonzero(group.mask) for group in groups]))
@@ -67,16 +78,51 @@ def _lost_sign(layer: reference.QuantizedLayer) -> reference.QuantizedLayer:
     return replace(layer, blocks=(*others, replace(block, groups=tuple(groups))))
 
 
-def _single_scales(layer: reference.QuantizedLayer) -> reference.QuantizedLayer:
+def single_scales(layer: reference.QuantizedLayer) -> reference.QuantizedLayer:
+    """Round the scales of a record to float32.
+
+    Parameters
+    ----------
+    layer : QuantizedLayer
+        A record.
+
+    Returns
+    -------
+    QuantizedLayer
+        A wrong one.
+    """
     return layer.with_scales("float32")
 
 
-def _half_scales(layer: reference.QuantizedLayer) -> reference.QuantizedLayer:
+def half_scales(layer: reference.QuantizedLayer) -> reference.QuantizedLayer:
+    """Round the scales of a record to float16.
+
+    Parameters
+    ----------
+    layer : QuantizedLayer
+        A record.
+
+    Returns
+    -------
+    QuantizedLayer
+        A wrong one.
+    """
     return layer.with_scales("float16")
 
 
-def _block(change: Any) -> Any:  # noqa: ANN401
-    """Turn a change of layers into one of blocks."""
+def block_change(change: Any) -> Any:  # noqa: ANN401
+    """Turn a change of layers into one of blocks.
+
+    Parameters
+    ----------
+    change : callable
+        What becomes of a layer.
+
+    Returns
+    -------
+    callable
+        What becomes of a block.
+    """
 
     def changed(block: reference.QuantizedBlock) -> reference.QuantizedBlock:
         shape = (block.groups[0].mask.shape[0], block.stop - block.start)
@@ -132,15 +178,15 @@ LAYERS: dict[str, dict[str, dict[str, Function]]] = {
     },
     "rtn_layer": {
         "group size ignored": {"rtn_layer": switched("rtn_layer", group_size=7)},
-        "float32 scales": {"rtn_layer": answers("rtn_layer", _single_scales)},
-        "a sign or code lost": {"rtn_layer": answers("rtn_layer", _lost_sign)},
+        "float32 scales": {"rtn_layer": answers("rtn_layer", single_scales)},
+        "a sign or code lost": {"rtn_layer": answers("rtn_layer", lost_sign)},
         "mean not removed": {"rtn_layer": switched("rtn_layer", center=False)},
     },
     "gptq_layer": {
         "no activation order": {"gptq_layer": switched("gptq_layer", activation_order=False)},
         "other damping": {"gptq_layer": switched("gptq_layer", percdamp=0.5)},
-        "float32 scales": {"gptq_layer": answers("gptq_layer", _single_scales)},
-        "a code lost": {"gptq_layer": answers("gptq_layer", _lost_sign)},
+        "float32 scales": {"gptq_layer": answers("gptq_layer", single_scales)},
+        "a code lost": {"gptq_layer": answers("gptq_layer", lost_sign)},
         "nothing fed forward": {
             "gptq_layer": given("gptq_layer", "H", lambda H: np.diag(np.diag(H)))
         },
@@ -150,9 +196,9 @@ LAYERS: dict[str, dict[str, dict[str, Function]]] = {
     },
     "billm_block": {
         "mean not removed": {"billm_block": switched("billm_block", center=False)},
-        "float16 scales": {"billm_block": answers("billm_block", _block(_half_scales))},
-        "float32 scales": {"billm_block": answers("billm_block", _block(_single_scales))},
-        "a sign lost": {"billm_block": answers("billm_block", _block(_lost_sign))},
+        "float16 scales": {"billm_block": answers("billm_block", block_change(half_scales))},
+        "float32 scales": {"billm_block": answers("billm_block", block_change(single_scales))},
+        "a sign lost": {"billm_block": answers("billm_block", block_change(lost_sign))},
         "dead column kept": {"billm_block": given("billm_block", "alive", np.ones_like)},
     },
 }
@@ -179,5 +225,5 @@ def mutants() -> Iterator[Mutant]:
         operation = f"billm_layer_{preset.replace('-', '_')}"
         for name, settings in _SWITCHES.items():
             yield Mutant(operation, name, {"billm_layer": switched("billm_layer", **settings)})
-        for name, change in (("float32 scales", _single_scales), ("a sign lost", _lost_sign)):
+        for name, change in (("float32 scales", single_scales), ("a sign lost", lost_sign)):
             yield Mutant(operation, name, {"billm_layer": answers("billm_layer", change)})

@@ -1,0 +1,170 @@
+"""Level 3: ARB-LLM
+=================
+
+Blocks are judged from the states that follow from a port's own record, as BiLLM's are: the
+salient columns, every cut, and every refined group. Where ARB-X cuts by outputs, what the
+salient columns decode to is no part of the record; it follows where no decision of its
+refinement was left to rounding, and elsewhere nothing is said of what a threshold reaches.
+
+In all a layer may exceed the reference's by the share
+:data:`~subbit.conformance.cases.layers.SLACK`.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from subbit import reference
+from subbit.conformance.cases.blocks import judge_salient
+from subbit.conformance.cases.column_groups import (
+    METHODS,
+    GroupsState,
+    drawn_block,
+    drawn_preset,
+    forms,
+    judge_groups,
+)
+from subbit.conformance.cases.draw import Draw
+from subbit.conformance.cases.judge import Judge, host
+from subbit.conformance.cases.layers import (
+    INPUTS,
+    judge_objective,
+    prepared_bound,
+    scores_bound,
+)
+from subbit.conformance.cases.refined import judge_refined
+from subbit.conformance.cases.registry import operation
+from subbit.conformance.families import CONTINUOUS, Array, Mask
+from subbit.conformance.target import Port
+from subbit.reference import (
+    ARBLLM,
+    QuantizedBlock,
+    QuantizedLayer,
+    Zone,
+    bounds_compensate,
+    bounds_refine_runs,
+)
+from subbit.reference.rounding import Rounded
+
+COUNTS = (5, 7)
+"""Salient columns of a small layer. Where a zone has few entries in a row, every threshold
+fits them, and rounding alone decides what a layer reaches in the end."""
+
+
+def _drawn_zones(draw: Draw, shape: tuple[int, int]) -> tuple[Zone, ...]:
+    """Disjoint groups of both orders; none of them has to have entries."""
+    names = (("salient-sparse", 2), ("salient-concentrated", 2), ("sparse", 1), ("concentrated", 1))
+    number = draw.rng.integers(
+        0, draw.number("groups", 1, 4) + draw.pick("left out", (0, 1)), shape
+    )
+    return tuple(Zone(name, number == i, order) for i, (name, order) in enumerate(names))
+
+
+@operation(3)
+def _refine_zones(port: Port, judge: Judge, draw: Draw) -> None:
+    """Given groups of a block, by each of the algorithms."""
+    state = drawn_block(draw, judge)
+    W, gram = state.weights.value, state.gram.value
+    zones = _drawn_zones(draw, (W.shape[0], W.shape[1]))
+    config = drawn_preset(draw, (*METHODS, "arb-x"))
+    if draw.pick("levels", ("alternate", "exact", "exact")) == "exact":
+        # What sweeps lead to follows from the port's own signs.
+        config = replace(config, levels="exact", sweeps=draw.pick("sweeps", (0, 1, 3, 3)))
+    else:
+        config = replace(config, levels="alternate", sweeps=0)
+    groups = port.refine_zones(W, zones, config, gram=gram)
+    judge_refined(judge, replace(state, config=config), zones, groups)
+
+
+def _judge_block(judge: Judge, state: GroupsState, block: QuantizedBlock) -> None:
+    wanted = forms(state.config)
+    judge.exact("groups", [group.name for group in block.groups], [name for name, _ in wanted])
+    judge.true("salient columns are recorded", block.salient is not None)
+    if judge.ratio == np.inf or block.salient is None:
+        return
+    salient = np.asarray(host(block.salient))
+    judge_salient(judge, state, salient)
+    masks = [np.asarray(host(group.mask)) for group in block.groups]
+    if salient.shape != state.alive.shape or judge.ratio == np.inf:
+        return
+    image = _salient_image(judge, state, salient)
+    judge_groups(judge, replace(state, image=image), salient, masks)
+    zones = [Zone(*form) for form in _named(wanted, masks)]
+    if judge.ratio < np.inf:
+        judge_refined(judge, state, zones, block.groups)
+
+
+def _named(forms_: list[tuple[str, int]], masks: list[Mask]) -> list[tuple[str, Mask, int]]:
+    return [(name, mask, order) for (name, order), mask in zip(forms_, masks, strict=True)]
+
+
+def _salient_image(judge: Judge, state: GroupsState, salient: Mask) -> Rounded | None:
+    """What a search on outputs takes for the salient columns: plain ARB of the second order."""
+    config = state.config
+    if config.split_error == "weights" or not isinstance(config, ARBLLM):
+        return None
+    used = salient & state.alive
+    shape, target = state.weights.shape, state.searched
+    value, error = np.zeros((2, *shape))
+    if used.any():
+        own, everything = target[:, used], np.ones((shape[0], int(used.sum())), dtype=np.bool_)
+        levels, _ = bounds_refine_runs.arb_bound(
+            own, everything, order=2, config=config, arithmetic=judge.arithmetic
+        )
+        reach = np.einsum("ip,pij->ij", levels.levels.reach, np.abs(levels.basis))
+        value[:, used] = np.einsum("ip,pij->ij", levels.levels.value, levels.basis)
+        error[:, used] = np.einsum("ip,pij->ij", levels.levels.error, np.abs(levels.basis))
+        error[:, used] += judge.arithmetic.gamma(3) * reach
+    return Rounded(value, np.where(np.isfinite(error), error, np.inf), judge.arithmetic)
+
+
+@operation(3, share=0.5)
+def _arb_llm_block(port: Port, judge: Judge, draw: Draw) -> None:
+    """One block from a state that is known exactly."""
+    state = drawn_block(draw, judge)
+    W, S = state.weights.value, state.scores.value
+    start = draw.number("start", 0, 500)
+    block = port.arb_llm_block(W, S, state.alive, state.config, gram=state.gram.value, start=start)
+    judge.exact("columns", (block.start, block.stop), (start, start + W.shape[1]))
+    _judge_block(judge, state, block)
+
+
+def _layer(preset: ARBLLM) -> Callable[[Port, Judge, Draw], None]:
+    def examine(port: Port, judge: Judge, draw: Draw) -> None:
+        size = draw.pick("block size", (16, 18, 20))
+        W = draw.weights(CONTINUOUS, rows=(3, 4), columns=(size + 12, 2 * size))
+        H = draw.hessian(W.shape[1], INPUTS)
+        config = replace(preset, block_size=size, counts=COUNTS)
+        layer = port.arb_llm_layer(W, H, config)
+        judge.exact("shape", layer.shape, W.shape)
+        found = [(b.start, b.stop) for b in layer.blocks]
+        slices = reference.block_slices(W.shape[1], config.block_size)
+        judge.exact("blocks", found, [(s.start, s.stop) for s in slices])
+        if judge.ratio < np.inf:
+            _judge_layer(judge, W, H, config, layer)
+
+    return examine
+
+
+def _judge_layer(judge: Judge, W: Array, H: Array, config: ARBLLM, layer: QuantizedLayer) -> None:
+    dead = np.diag(H) == 0
+    given, gram = np.where(dead, 0.0, W), judge.arithmetic.read(H / 2)
+    alive = ~dead if config.dead_inputs == "zero" else np.ones(len(dead), dtype=np.bool_)
+    prepared = prepared_bound(judge, H, config.percdamp)
+    states = bounds_compensate.layer_states_bound(
+        given, prepared[1], layer, mode=config.compensation, arithmetic=judge.arithmetic
+    )
+    scores = scores_bound(states, prepared, config, layer)
+    for weights, score, block in zip(states, scores, layer.blocks, strict=True):
+        part = block.columns
+        state = GroupsState(weights, score, alive[part], config, gram[part, part])
+        _judge_block(judge, state, block)
+    best = reference.arb_llm_layer(W, H, config).decode()
+    judge_objective(judge, given, H, layer, best)
+
+
+for _method in METHODS:
+    for _preset, _config in reference.METHODS[_method].presets.items():
+        _name = f"arb_llm_layer_{_method}_{_preset}".replace("-", "_")
+        operation(3, "arb_llm_layer", name=_name, share=0.125)(_layer(_config))
