@@ -56,3 +56,25 @@ def hessian(m, seed=0, dead=()):
     X = smooth((3 * m, m), seed) @ (np.eye(m) + 0.3 * smooth((m, m), seed + 1) / np.sqrt(m))
     X[:, list(dead)] = 0.0
     return X.T @ X
+
+
+def single(W):
+    """Numbers that float32 holds."""
+    return np.asarray(W).astype(np.float32).astype(np.float64)
+
+
+def last(steps):
+    """The state after the last half step."""
+    *_, (_, group) = steps
+    return group
+
+
+def assert_same_bits(ours, theirs):
+    """Every bit of two groups."""
+    assert (ours.name, len(ours.planes)) == (theirs.name, len(theirs.planes))
+    assert np.array_equal(ours.mask, theirs.mask)
+    assert np.array_equal(ours.mean, theirs.mean)
+    for plane, other in zip(ours.planes, theirs.planes, strict=True):
+        assert np.array_equal(plane.sign, other.sign)
+        assert np.array_equal(plane.row_scale, other.row_scale)
+        assert np.array_equal(plane.column_scale, other.column_scale)

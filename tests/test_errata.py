@@ -4,52 +4,97 @@ import dataclasses
 import importlib.util
 import json
 import re
-from pathlib import Path
 
 import pytest
 
+from project import ROOT
+from subbit.reference.arb_llm import ARBLLM
 from subbit.reference.billm import BiLLM
 
-ROOT = Path(__file__).resolve().parents[1]
 ERRATA = (ROOT / "ERRATA.md").read_text(encoding="utf-8")
-MEASURED = json.loads((ROOT / "docs/measured/billm.json").read_text(encoding="utf-8"))
-# Sizes that both sides share.
-NO_SWITCH = {"block_size", "percdamp"}
+MEASURED = {
+    name: json.loads((ROOT / f"docs/measured/{name}.json").read_text(encoding="utf-8"))
+    for name in ("arb", "billm")
+}
+SWITCHES = [(name, key) for name in sorted(MEASURED) for key in sorted(MEASURED[name]["switches"])]
+CONFIG = {"arb": ARBLLM, "billm": BiLLM}
+# Fields that are no difference between paper and code, and why.
+NO_SWITCH = {
+    BiLLM: {
+        "block_size": "both sides share it",
+        "percdamp": "both sides share it",
+    },
+    ARBLLM: {
+        "block_size": "both sides share it",
+        "percdamp": "both sides share it",
+        "iterations": "both sides share it",
+        "calibrated_iterations": "both sides share it",
+        "center": "both sides subtract means",
+        "closed": "the paper is silent; B-11 has what it does",
+        "dead_inputs": "B-13 has what it does",
+        "algorithm": "which of the family's methods",
+        "column_groups": "which of the family's methods",
+        "splits": "which of the family's methods",
+        "levels": "ours, in neither paper nor code",
+    },
+}
 
 
-def _entries() -> dict[str, str]:
-    parts = re.split(r"^### (B-\d+): .*$", ERRATA, flags=re.MULTILINE)
-    return dict(zip(parts[1::2], parts[2::2], strict=True))
+def _entries():
+    parts = re.split(r"^##(?:# ([BD]-\d+b?):)? .*$", ERRATA, flags=re.MULTILINE)
+    return {name: text for name, text in zip(parts[1::2], parts[2::2], strict=True) if name}
 
 
-def test_every_switch_has_one_entry() -> None:
-    named = re.findall(r"^: `BiLLM\.(\w+)`", ERRATA, flags=re.MULTILINE)
-    fields = {field.name for field in dataclasses.fields(BiLLM)} - NO_SWITCH
-    assert sorted(named) == sorted(fields)
+def _switches(text):
+    """Fields that an entry's paragraph on its switches names, with their configuration."""
+    paragraph = re.search(r"^Switch\n: (.*?)\n\n", text, re.MULTILINE | re.DOTALL)
+    return re.findall(r"`([A-Z]\w+)\.(\w+)`", paragraph[1]) if paragraph else []
 
 
-@pytest.mark.parametrize("entry", sorted(MEASURED["switches"]))
-def test_entry_states_what_was_measured(entry: str) -> None:
-    effects = MEASURED["switches"][entry]
-    text = _entries()[entry]
-    assert f"`BiLLM.{effects['field']}`" in text
+@pytest.mark.parametrize("config", [ARBLLM, BiLLM])
+def test_every_switch_has_one_entry(config):
+    named = [field for text in _entries().values() for field in _switches(text)]
+    fields = {field.name for field in dataclasses.fields(config)} - set(NO_SWITCH[config])
+    assert sorted(f for owner, f in named if owner == config.__name__) == sorted(fields)
+    assert {owner for owner, _ in named} == {c.__name__ for c in NO_SWITCH}
+
+
+@pytest.mark.parametrize("config", [ARBLLM, BiLLM])
+def test_fields_without_a_switch_exist(config):
+    assert set(NO_SWITCH[config]) < {field.name for field in dataclasses.fields(config)}
+
+
+def test_every_difference_has_an_entry():
+    headings = " ".join(re.findall(r"^### .*$", ERRATA, flags=re.MULTILINE))
+    missing = [n for n in range(1, 19) if not re.search(rf"D-{n}\b", headings)]
+    assert not missing
+    assert "D-8b" in headings
+
+
+@pytest.mark.parametrize(("name", "key"), SWITCHES, ids=[key for _, key in SWITCHES])
+def test_entry_states_what_was_measured(name, key):
+    effects = MEASURED[name]["switches"][key]
+    text = _entries()[key.split()[0]]
+    assert (CONFIG[name].__name__, effects["field"]) in _switches(text)
     if "<!-- measured" not in text:
         assert effects["to_code"]["least"] == effects["to_code"]["most"] == 1.0
         return
-    assert _script().measured_line(effects) in text
+    assert f"<!-- measured: {key} --> {_measuring().measured_line(effects)} <!-- end -->" in text
 
 
-def _script() -> object:
-    spec = importlib.util.spec_from_file_location("measure", ROOT / "docs/measure_billm.py")
-    assert spec is not None
-    assert spec.loader is not None
+def _measuring():
+    spec = importlib.util.spec_from_file_location("measuring", ROOT / "docs/measuring.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-def test_settings_are_those_that_billm_has() -> None:
-    for effects in MEASURED["switches"].values():
-        default = getattr(BiLLM(), effects["field"])
-        assert type(default).__name__ in {"bool", "int", "str", "tuple"}
+@pytest.mark.parametrize(("name", "key"), SWITCHES, ids=[key for _, key in SWITCHES])
+def test_both_settings_differ(name, key):
+    effects = MEASURED[name]["switches"][key]
+    default = getattr(CONFIG[name](), effects["field"])
+    assert type(default).__name__ in {"bool", "int", "float", "str", "tuple"}
+    if "before" in effects["to_code"]:
+        assert all(effects[e]["before"] != effects[e]["after"] for e in ("to_code", "to_paper"))
+    else:
         assert effects["paper"] != effects["code"]

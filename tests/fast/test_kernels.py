@@ -70,6 +70,7 @@ def test_rows_are_read_in_whole_sectors_and_shared_memory_without_conflicts():
     port.column_saliency(W)
     port.salient_search(W, np.arange(128), [3, 40])
     port.bell_split_search(W, everything, [0.5, 1.0])
+    port.calibrated_split_search(W, everything, [0.5, 1.0], np.eye(128))
     port.bell_split(np.abs(W), everything, 0.5)
     for name, counted in port.device.counters.items():
         shared, device = counted.total("shared"), counted.total("global")

@@ -7,7 +7,7 @@ import pytest
 from fast_inputs import hessian, smooth
 
 from subbit import fast, reference
-from subbit.fast import billm, fetch
+from subbit.fast import billm, blocks, fetch
 from subbit.reference import METHODS, billm_layer
 from subbit.reference.billm import CORRECTED, PAPER, PRESETS, RELEASED
 from subbit.reference.errors import ArgumentError
@@ -169,7 +169,7 @@ def test_the_record_is_the_image_on_the_device(port):
         codes=None,
         start=0,
     )
-    (block,) = fetch.fetch(port.device, [made], RELEASED)
+    (block,) = fetch.fetch(port.device, [made])
     assert np.allclose(block.decode(), made.decode(), rtol=4 * 2.0**-24, atol=1e-7)
 
 
@@ -177,8 +177,8 @@ def test_the_record_is_the_image_on_the_device(port):
 def test_a_layer_comes_back_in_one_transfer(port, monkeypatch, config):
     seen = []
     real = fetch.to_host
-    monkeypatch.setattr(fetch, "to_host", lambda x: seen.append(x) or real(x))
-    monkeypatch.setattr(billm, "to_host", lambda x: seen.append(x) or real(x))
+    for module in (fetch, blocks, billm):
+        monkeypatch.setattr(module, "to_host", lambda x: seen.append(x) or real(x))
     port.billm_layer(smooth((4, 60)), hessian(60), replace(config, **SMALL))
     assert [x.dtype.name for x in seen] == ["uint32"]
 

@@ -5,7 +5,9 @@ import pytest
 from fast_inputs import hessian, mask, smooth
 
 from subbit import fast
+from subbit.reference import Refinement
 
+ROUNDS = Refinement(iterations=2, calibrated_iterations=2)
 W = smooth((37, 70))
 WIDE = smooth((9, 150))
 CALLS = {
@@ -24,7 +26,27 @@ CALLS = {
     "split search": lambda p: (
         p.bell_split_search(W, np.ones(70, dtype=bool), [0.5, 1.0], center=True).objectives
     ),
+    "split search of entries": lambda p: (
+        p.bell_split_search_direct(W, mask(W.shape), [0.5, 1.0], orders=(2, 2)).objectives
+    ),
+    "calibrated split search": lambda p: (
+        p.calibrated_split_search(W, mask(W.shape), [0.5], hessian(70), orders=(2, 2)).objectives
+    ),
+    "calibrated split search wide": lambda p: (
+        p.calibrated_split_search(WIDE[:3], np.arange(150) % 3 > 0, [0.5], hessian(150)).objectives
+    ),
     "split": lambda p: np.stack(p.bell_split(np.abs(W), np.arange(70) % 3 > 0, 0.8)),
+    "arb": lambda p: p.arb(W, mask(W.shape), order=2, config=ROUNDS).decode(),
+    "arb wide": lambda p: p.arb(WIDE, order=2, config=ROUNDS).decode(),
+    "levels": lambda p: p.solve_levels(W, p.arb_start(W, order=2)).decode(),
+    "joint signs": lambda p: np.stack(p.joint_signs(W, W[:, :1], W)),
+    "arb-x": lambda p: p.arb_x(W, mask(W.shape), hessian(70), order=2, config=ROUNDS).decode(),
+    "arb-x wide": lambda p: p.arb_x(WIDE, None, hessian(150), order=2, config=ROUNDS).decode(),
+    "calibrated mean": lambda p: p.calibrated_mean(W, p.arb_start(W), hessian(70)).mean,
+    "calibrated sums": lambda p: p.calibrated_sums(W, p.arb_start(W), hessian(70))[0],
+    "arb-rc": lambda p: p.arb_rc(W, mask(W.shape), order=2, config=ROUNDS).decode(),
+    "arb-rc wide": lambda p: p.arb_rc(WIDE, order=2, config=ROUNDS).decode(),
+    "arb-rc many rows": lambda p: p.arb_rc(smooth((70, 9)), config=ROUNDS).decode(),
     "gptq": lambda p: p.gptq_layer(WIDE[:, :40], hessian(40)).decode(),
 }
 
@@ -37,7 +59,13 @@ def test_bits_do_not_depend_on_the_schedule(port, name):
         assert np.array_equal(CALLS[name](strict), expected)
 
 
-@pytest.mark.parametrize("name", ["binarize", "salient search", "split search", "columns"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("binarize", "salient search", "split search", "calibrated split search", "columns"),
+        *("arb", "levels", "arb-x", "arb-rc"),
+    ],
+)
 @pytest.mark.parametrize("arch", ["sm_90", "sm_100", "sm_120"])
 def test_bits_do_not_depend_on_the_architecture(port, name, arch):
     assert np.array_equal(CALLS[name](fast.on("simulated", arch=arch)), CALLS[name](port))

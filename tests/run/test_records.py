@@ -88,7 +88,10 @@ def _canonical_group(group):
         meant = plane.row_scale[:, None] != 0.0
         if not (group.mask & (sign == 0) & meant).any():
             sign[group.mask & (sign == 0)] = 1
-        planes.append(dataclasses.replace(plane, sign=sign))
+        columns = plane.column_scale
+        if columns is not None:
+            columns = np.where(group.mask.any(axis=0), columns, 0.0)
+        planes.append(dataclasses.replace(plane, sign=sign, column_scale=columns))
     group = dataclasses.replace(group, planes=tuple(planes))
     if group.mask.any():
         return group
