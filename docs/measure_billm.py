@@ -7,27 +7,31 @@ is measured on weights of the embedded model, with Hessians from its calibration
 """
 
 import json
-import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib import pyplot as plt
+from measuring import (
+    HERE,
+    Layer,
+    bits_table,
+    block_means,
+    conditions,
+    effect,
+    fill,
+    measured_line,
+    real_layers,
+    table,
+)
 from rich.progress import track
 
 from subbit import reference as ref
-from subbit.conformance.models.base import DecoderModel, Float32
-from subbit.conformance.models.load import load_model, load_text
 from subbit.reference.billm import CORRECTED, PAPER, RELEASED, BiLLM
-from subbit.reference.notation import Array
 
-HERE = Path(__file__).parent
-MODEL, TEXT, SAMPLES, LENGTH = "smollm2-135m", "enwiki-excerpt:calibration", 16, 512
-BLOCKS = (0, 10, 20)
 SIZES = (32, 64, 128, 256, 512)
 # One entry of ERRATA: the fields of BiLLM, the paper's setting first, the code's second.
 SWITCHES: dict[str, tuple[str, Any, Any]] = {
@@ -46,45 +50,6 @@ SWITCHES: dict[str, tuple[str, Any, Any]] = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """A linear of the model with its calibration."""
-
-    name: str
-    W: Array
-    H: Array
-
-
-def _run(
-    model: DecoderModel, index: int, hidden: Float32, sums: dict[str, ref.HessianAccumulator]
-) -> Float32:
-    if index not in BLOCKS:
-        return model.run_block(index, hidden)
-    return model.run_block(index, hidden, lambda name, X: sums[name].add(X))
-
-
-def real_layers() -> list[Layer]:
-    """Return every linear of some decoder blocks, with full-precision inputs."""
-    model = load_model(MODEL)
-    tokens = model.tokenize(load_text(TEXT))[: SAMPLES * LENGTH].reshape(SAMPLES, LENGTH)
-    hidden = model.embed(tokens)
-    layers = []
-    for index in track(range(max(BLOCKS) + 1), "calibrating"):
-        linears = model.linears(index)
-        sums = {item.input_name: ref.HessianAccumulator(item.shape[1]) for item in linears}
-        hidden = np.concatenate([_run(model, index, h[None], sums) for h in hidden])
-        if index in BLOCKS:
-            layers += [
-                Layer(
-                    f"{index}.{item.kind}",
-                    model.weight(index, item.name),
-                    sums[item.input_name].hessian(),
-                )
-                for item in linears
-            ]
-    return layers
-
-
 @cache
 def error(layer: Layer, config: BiLLM) -> tuple[float, float]:
     """Return the relative calibrated error and the nominal bits of a layer."""
@@ -94,13 +59,7 @@ def error(layer: Layer, config: BiLLM) -> tuple[float, float]:
 
 def _effect(layers: list[Layer], base: BiLLM, changed: BiLLM) -> dict[str, float]:
     before, after = (np.array([error(x, c) for x in layers]) for c in (base, changed))
-    ratios = after[:, 0] / before[:, 0]
-    return {
-        "ratio": float(np.exp(np.mean(np.log(ratios)))),
-        "least": float(ratios.min()),
-        "most": float(ratios.max()),
-        "bits": float(np.mean(after[:, 1] - before[:, 1])),
-    }
+    return effect(before, after)
 
 
 def switch_effects(layers: list[Layer]) -> dict[str, Any]:
@@ -153,62 +112,26 @@ def _curve_points() -> Iterator[tuple[str, Any, Any]]:
             yield f"GPTQ, {bits} bits", ref.gptq_layer, ref.GPTQ(bits=bits, group_size=k)
 
 
-def measured_line(effects: dict[str, Any]) -> str:
-    """Say what a switch does, as ERRATA.md does."""
-    parts = []
-    for key, start in (("to_code", "`PAPER`"), ("to_paper", "`RELEASED`")):
-        e = effects[key]
-        parts.append(
-            f"×{e['ratio']:.3f} ({e['least']:.2f} to {e['most']:.2f}) from {start}, "
-            f"{e['bits']:+.3f} nominal bits"
-        )
-    return "; ".join(parts) + "."
-
-
-def preset_table(results: dict[str, Any]) -> str:
+def preset_table(presets: dict[str, Any]) -> str:
     """Return the presets' errors as a Markdown table."""
-    lines = [
-        "| preset | mean error | blocks 0 | 10 | 20 | nominal bits |",
-        "| --- |" + " ---: |" * 5,
-    ]
-    for name, errors in results["presets"].items():
-        by_block = [
-            np.mean([e for layer, e in errors.items() if layer.startswith(f"{block}.")])
-            for block in BLOCKS
-        ]
-        cells = [f"{x:.4f}" for x in (errors["mean"], *by_block)]
-        lines.append(f"| {name} | {' | '.join(cells)} | {errors['nominal bits']:.3f} |")
-    return "\n".join(lines)
-
-
-def bits_table(results: dict[str, Any]) -> str:
-    """Return payload bits and error of each method and block size as a Markdown table."""
-    lines = ["| method | " + " | ".join(map(str, SIZES)) + " |", "| --- |" + " ---: |" * len(SIZES)]
-    for name, points in results["curves"].items():
-        cells = " | ".join(f"{bits:.2f}: {error:.4f}" for bits, error in points)
-        lines.append(f"| {name} | {cells} |")
-    return "\n".join(lines)
-
-
-def fill(path: Path, parts: dict[str, str]) -> None:
-    """Replace what stands between ``<!-- name -->`` and ``<!-- end -->`` in a page."""
-    text = path.read_text()
-    for name, part in parts.items():
-        pattern = f"<!-- {name} -->.*?<!-- end -->"
-        text = re.sub(
-            pattern, lambda _, n=name, p=part: f"<!-- {n} -->{p}<!-- end -->", text, flags=re.DOTALL
-        )
-    path.write_text(text)
+    rows = []
+    for name, errors in presets.items():
+        means = (errors["mean"], *block_means(errors).values())
+        rows.append((name, *(f"{x:.4f}" for x in means), f"{errors['nominal bits']:.3f}"))
+    return table(("preset", "mean error", "blocks 0", "10", "20", "nominal bits"), rows)
 
 
 def write_pages(results: dict[str, Any]) -> None:
     """Put what was measured into ERRATA.md and docs/billm.md."""
     effects = {
-        f"measured: {entry}": f" {measured_line(effect)} "
-        for entry, effect in results["switches"].items()
+        f"measured: {entry}": f" {measured_line(made)} "
+        for entry, made in results["switches"].items()
     }
     fill(HERE.parent / "ERRATA.md", effects)
-    tables = {"presets": preset_table(results), "bits": bits_table(results)}
+    tables = {
+        "presets": preset_table(results["presets"]),
+        "bits": bits_table(results["curves"], SIZES),
+    }
     fill(HERE / "billm.md", {name: f"\n\n{table}\n\n" for name, table in tables.items()})
 
 
@@ -273,10 +196,7 @@ def main() -> None:
     layers = real_layers()
     curves = bit_curves(layers)
     results: dict[str, Any] = {
-        "model": MODEL,
-        "precision": "dequantized Q4_1 GGUF",
-        "calibration": {"text": TEXT, "samples": SAMPLES, "length": LENGTH},
-        "layers": [x.name for x in layers],
+        **conditions(layers),
         "presets": preset_errors(layers),
         "switches": switch_effects(layers),
         "curves": curves,
