@@ -1,6 +1,7 @@
 """The figures of docs/arb.md, from real weights; ``measure_arb.py`` saves them."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -81,4 +82,19 @@ def draw_bits(curves: dict[str, list[tuple[float, float]]]) -> plt.Figure:
     axes.set(xlabel="payload bits per weight", ylabel="mean relative calibrated error")
     axes.set(yscale="log", title="block size 64 to 256")
     axes.legend()
+    return figure
+
+
+def draw_prefix(points: list[dict[str, Any]]) -> plt.Figure:
+    """Perplexity with the first decoder blocks quantized: against their number, and the bits."""
+    figure, (blocks, bits) = plt.subplots(1, 2, figsize=(9, 4), sharey=True)
+    most = min(max(p["stop"] for p in points if p["label"] == q["label"]) for q in points)
+    for label in dict.fromkeys(point["label"] for point in points):
+        own = sorted((p["stop"], p["perplexity"]) for p in points if p["label"] == label)
+        (line,) = blocks.plot(*zip(*own, strict=True), "o-", label=label)
+        (last,) = (p for p in points if (p["label"], p["stop"]) == (label, most))
+        bits.plot(last["payload"], last["perplexity"], "o", color=line.get_color(), label=label)
+    blocks.set(xlabel="quantized decoder blocks", ylabel="perplexity", yscale="log", xscale="log")
+    bits.set(xlabel="payload bits per weight", title=f"{most} blocks")
+    bits.legend()
     return figure

@@ -16,7 +16,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from draw_arb import COLUMNS, draw_bits, draw_columns, draw_iterations
+from draw_arb import COLUMNS, draw_bits, draw_columns, draw_iterations, draw_prefix
 from measuring import (
     HERE,
     Layer,
@@ -305,12 +305,39 @@ def _layers(scratch: Path | None) -> list[Layer]:
         return [Layer(name, arrays[f"{name}|W"], arrays[f"{name}|H"]) for name in names]
 
 
+def curve_table(points: list[dict[str, Any]]) -> str:
+    """Return what `subbit curve` measured as a Markdown table."""
+    stops = sorted({point["stop"] for point in points})
+    header = ["method", *(f"ppl k={k}" for k in stops), "layer error", "nominal", "payload"]
+    rows = []
+    for label in dict.fromkeys(point["label"] for point in points):
+        own = {point["stop"]: point for point in points if point["label"] == label}
+        last = own[max(own)]
+        found = (f"{own[k]['perplexity']:,.2f}" if k in own else "-" for k in stops)
+        rest = (f"{last['mean_error']:.4f}", f"{last['nominal']:.3f}", f"{last['payload']:.3f}")
+        rows.append([label, *found, *rest])
+    return table(header, rows)
+
+
+def add_curve(folder: Path) -> None:
+    """Keep the points of a study, fill their table and draw their figure."""
+    points = json.loads((folder / "results.json").read_text())["points"]
+    (HERE / "measured" / "arb-curve.json").write_text(json.dumps(points, indent=1) + "\n")
+    fill(HERE / "arb.md", {"curve": f"\n\n{curve_table(points)}\n\n"})
+    draw_prefix(points).savefig(HERE / "figures" / "arb-prefix.svg", metadata={"Date": None})
+
+
 def main() -> None:
     """Measure, draw and write."""
     parser = argparse.ArgumentParser(description="Measure ARB-LLM on real layers.")
     parser.add_argument("--scratch", type=Path, help="folder to keep layers and numbers in")
-    scratch = parser.parse_args().scratch
+    parser.add_argument("--curve", type=Path, help="only add the study of `subbit curve --out`")
+    options = parser.parse_args()
+    scratch = options.scratch
     mpl.rcParams.update({"svg.hashsalt": "subbit", "figure.autolayout": True})
+    if options.curve is not None:
+        add_curve(options.curve)
+        return
     layers = _layers(scratch)
     kept = None if scratch is None else scratch / "arb.jsonl"
     outliers = next(x for x in layers if x.name == "0.q")

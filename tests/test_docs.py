@@ -177,7 +177,9 @@ def made_small(words):
     return None
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/billm.md", "docs/fast.md", "docs/models.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/arb.md", "docs/billm.md", "docs/fast.md", "docs/models.md"]
+)
 def test_each_subbit_command_runs_in_small(page, tmp_path):
     """In the order of the page, since a later command may read what an earlier one wrote."""
     (tmp_path / "conformance").symlink_to(ROOT / "conformance")
