@@ -204,6 +204,10 @@ def test_switches_against_the_naive_reading(
 ) -> None:
     """Any combination of the switches does what each of them says."""
     port.compares_ends(BY_STATE)
+    if method == "arb-rc" and switches["bitmap"] == "zones":
+        # The few entries that one cut of a salient zone leaves fit however they are cut again,
+        # in the search's eyes.
+        switches |= {"splits": 1}
     _against_the_naive_reading(port, layer, _config(port, method, "paper", **(ROOMY | switches)))
 
 

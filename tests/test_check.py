@@ -71,15 +71,18 @@ def test_the_reference_conforms_to_all_frozen_cases(run, tmp_path):
     report = tmp_path / "report.json"
     result = run("reference", "--released", VECTORS, "--json", report)
     assert result.exit_code == 0
-    assert "38 conform, 0 diverge" in result.output
+    assert "116 conform, 0 diverge" in result.output
     arrays = json.loads(report.read_text())["arrays"]
     assert {"file", "array", "deviation", "rule", "passed"} <= set(arrays[0])
     compared = [item for item in arrays if item["passed"] is not None]
-    assert len(compared) == 38
+    assert len(compared) == 116
     for item in compared:
         assert item["passed"] is True
-        assert item["deviation"] < 1e-12
-        assert item["rule"] in ("1e-09 of max|W|", "1e-12 of max|W|", "1e-12 of max|H|")
+        # Second signs that are ties at the size of an eps; the rule says more.
+        wide = item["array"].startswith("arb.")
+        assert item["deviation"] < (1e-8 if wide else 1e-12)
+        limits = ("1e-09 of max|W|", "1e-12 of max|W|", "1e-12 of max|H|")
+        assert item["rule"] == "1e-08 of max|W|" if wide else item["rule"] in limits
     others = [item for item in arrays if item["passed"] is None]
     assert all(item["status"] == "not implemented" for item in others)
     assert any(item["array"].startswith("sparsegpt") for item in others)
@@ -91,7 +94,7 @@ def test_all_frozen_cases_are_there():
     for path in VECTORS.glob("*.npz"):
         with np.load(path, allow_pickle=False) as archive:
             names += [name for name in archive.files if released.rule_of(name) is not None]
-    assert len(names) == 38
+    assert len(names) == 116
     assert sum(name.startswith("billm.") for name in names) == 16
     assert sum(name.startswith("gptq.") for name in names) == 8
     assert sum(name.startswith("residual_") for name in names) == 10

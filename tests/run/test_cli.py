@@ -121,7 +121,10 @@ def test_resume_goes_on_and_a_second_start_does_not(text, tmp_path):
 
 
 REFUSED = {
-    "unknown method": (["--method=bilm"], "method: expected one of rtn, gptq, billm, got bilm"),
+    "unknown method": (
+        ["--method=bilm"],
+        "method: expected one of rtn, gptq, billm, arb, arb-x, arb-rc, got bilm",
+    ),
     "unknown preset": (["--preset=papre"], "preset: expected one of paper, released"),
     "unknown part": (["--parts=x"], "parts: expected one of q, k, v, o, gate, up, down, got x"),
     "unknown scales": (["--scales=int8"], "scales: expected one of float16"),
@@ -284,7 +287,7 @@ def test_curve_refuses_bad_options(options, complaint, text, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_demo_is_a_comparison_of_five_methods(text, tmp_path, monkeypatch):
+def test_demo_is_a_comparison_of_methods(text, tmp_path, monkeypatch):
     small = dataclasses.replace(
         cli_curve.DEMO,
         model="tiny",
@@ -297,7 +300,7 @@ def test_demo_is_a_comparison_of_five_methods(text, tmp_path, monkeypatch):
     monkeypatch.setattr(cli_curve, "DEMO", small)
     shown = run("demo", "--out", tmp_path / "out")
     assert shown.exit_code == 0, shown.output
-    rows = re.findall(r"│ ([a-z][a-z: 0-9]+?) +│", shown.stdout)
+    rows = re.findall(r"│ ([a-z][a-z: 0-9-]+?) +│", shown.stdout)
     assert rows == ["full precision", *small.labels]
     assert {"results.json", "tables.md", "runs"} == {p.name for p in (tmp_path / "out").iterdir()}
     assert run("demo").exit_code == 0

@@ -166,7 +166,11 @@ def test_a_full_disk_costs_one_block(tiny, sequences, settings, tmp_path, monkey
 @pytest.mark.parametrize(
     ("label", "choices", "complaint"),
     [
-        ("bilm:paper", {}, "method: expected one of rtn, gptq, billm, got bilm"),
+        (
+            "bilm:paper",
+            {},
+            "method: expected one of rtn, gptq, billm, arb, arb-x, arb-rc, got bilm",
+        ),
         ("billm:papre", {}, "preset: expected one of paper, released"),
         ("billm:paper", {"blocks": (2, 4)}, "blocks: expected START:STOP"),
         ("billm:paper", {"blocks": (2, 2)}, "blocks: expected START:STOP"),
