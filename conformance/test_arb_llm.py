@@ -116,6 +116,7 @@ SWITCHES: dict[str, list[Any]] = {
     "split_error": ["weights", "outputs"],
     "iterations": [0, 1, 3],
     "calibrated_iterations": [0, 2],
+    "divisor": ["entries", "width"],
     "eps": [0.0, 1e-9],
     "calibrated_eps": [0.0, 1e-3],
     "eps_kind": ["absolute", "relative"],

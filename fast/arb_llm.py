@@ -83,8 +83,7 @@ def _refined(
     made = Refined(device, W.shape, orders)
     # What depends on the number of columns needs the zone's own.
     counted = config.algorithm == "arb_rc" and config.eps > 0.0 and config.eps_kind == "relative"
-    by_width = config.algorithm != "arb_rc" and config.divisor == "width"
-    refine = _refine_alone if counted or by_width else _refine
+    refine = _refine_alone if counted else _refine
     for number in range(len(orders)):
         refine(made, W, group, number, config=config, S=S)
     if config.algorithm == "arb_x" and S is not None:

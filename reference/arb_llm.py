@@ -259,9 +259,7 @@ def refine_zones(
 
 
 def _refine(W: Array, zone: Zone, config: ARBLLM, gram: Array | None) -> BinaryGroup:
-    # A salient zone has few columns: the others are left out and put back.
-    used = np.asarray(np.any(zone.mask, axis=0))
-    columns = used if used.any() else ~used
+    columns = _fitted_columns(zone.mask, config)
     V, M = W[:, columns], zone.mask[:, columns]
     if config.algorithm == "arb_rc":
         group = arb_rc(V, M, order=zone.order, config=config, name=zone.name)
@@ -271,6 +269,14 @@ def _refine(W: Array, zone: Zone, config: ARBLLM, gram: Array | None) -> BinaryG
     else:
         group = arb(V, M, order=zone.order, config=config, name=zone.name)
     return _put_back(group, zone.mask, columns)
+
+
+def _fitted_columns(mask: Mask, config: ARBLLM) -> Mask:
+    # A salient zone has few columns: the others are left out and put back. Where initial
+    # sums are divided by the width, D-1, it is the block's.
+    used = np.asarray(np.any(mask, axis=0))
+    by_width = config.divisor == "width" and config.algorithm != "arb_rc"
+    return np.ones_like(used) if by_width or not used.any() else used
 
 
 def _put_back(group: BinaryGroup, mask: Mask, columns: Mask) -> BinaryGroup:
