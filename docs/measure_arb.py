@@ -4,13 +4,13 @@ Run ``python docs/measure_arb.py`` from the project's root, with the ``demo`` ex
 data wheels installed. It takes half a CPU-hour, writes ``docs/measured/arb.json`` and
 the figures in ``docs/figures``, and fills the tables of both pages. ``--scratch DIR`` keeps
 the layers and every measured number in a folder, from which a later run goes on. Presets
-are compared on all layers, everything else on those of one decoder block.
+are compared on all layers, everything else on those of one decoder block. ``--only D-1``
+measures the switches of one entry of ERRATA.md anew and keeps all other numbers.
 """
 
 import argparse
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +19,27 @@ import numpy as np
 from draw_arb import COLUMNS, draw_bits, draw_columns, draw_iterations, draw_prefix
 from measuring import (
     HERE,
+    Bench,
     Layer,
+    Switch,
     bits_table,
     block_means,
     conditions,
+    curve_table,
     effect,
     fill,
+    kept_layers,
     measured_line,
-    real_layers,
+    switch_effects,
     table,
 )
 from rich.progress import track
 
 from subbit import reference as ref
-from subbit.reference.arb_llm import ARBLLM
-from subbit.reference.billm import BiLLM
 from subbit.reference.gptq import GPTQ
 from subbit.reference.notation import Array
 
+RESULTS = HERE / "measured" / "arb.json"
 SIZES = (64, 128, 256)
 BLOCK = 10
 """The decoder block on whose linears switches, variants and bits are measured."""
@@ -52,19 +55,6 @@ CURVES: dict[str, tuple[str, Any, str]] = {
 }
 
 
-@dataclass(frozen=True)
-class Switch:
-    """The settings to which a field is turned, and the method that it is turned in."""
-
-    method: str
-    from_paper: Any
-    from_released: Any
-    around: dict[str, Any] = field(default_factory=dict)
-    attention: bool = False
-    """Whether only linears of the attention are measured, since a search takes long."""
-
-
-ATTENTION = ("q", "k", "v", "o")
 ZONES = {"bitmap": "zones"}
 # Entry of ERRATA and field. Where both presets agree, both are turned to another setting.
 SWITCHES: dict[str, Switch] = {
@@ -101,69 +91,6 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "ARB-RC, 3 rounds": ("arb-rc", {"iterations": 3}),
     "ARB-RC, 45 rounds": ("arb-rc", {"iterations": 45}),
 }
-
-
-class Bench:
-    """Measured numbers by layer and configuration, kept in a file where one is named.
-
-    Parameters
-    ----------
-    layers : list of Layer
-        What is measured on.
-    kept : Path, optional
-        One JSON list for each number.
-    """
-
-    def __init__(self, layers: list[Layer], kept: Path | None) -> None:
-        self.layers = layers
-        self._kept = kept
-        self._known: dict[str, list[float]] = {}
-        if kept is not None and kept.exists():
-            self._known = dict(json.loads(line) for line in kept.read_text().splitlines())
-
-    def measure(self, layer: Layer, method: str, config: BiLLM | GPTQ | ARBLLM) -> list[float]:
-        """Return relative calibrated error, nominal and payload bits of a layer."""
-        key = f"{layer.name} {method} {config!r}"
-        if key not in self._known:
-            routine = getattr(ref, ref.METHODS[method].entry)
-            made = routine(layer.W, layer.H, config)
-            self._known[key] = [
-                ref.relative_error(layer.W, made.decode(), layer.H),
-                ref.nominal_bits(made),
-                ref.payload_bits(made).per_weight,
-            ]
-            if self._kept is not None:
-                with self._kept.open("a") as file:
-                    file.write(json.dumps([key, self._known[key]]) + "\n")
-        return self._known[key]
-
-    def all(self, method: str, config: BiLLM | GPTQ | ARBLLM, *, attention: bool = False) -> Array:
-        """Return one row for each layer, or for each linear of the attention."""
-        chosen = [x for x in self.layers if not attention or x.name.split(".")[1] in ATTENTION]
-        return np.array([self.measure(x, method, config) for x in chosen])
-
-
-def _sides(switch: Switch) -> Iterable[tuple[str, Any, Any]]:
-    presets = ref.METHODS[switch.method].presets
-    yield "to_code", replace(presets["paper"], **switch.around), switch.from_paper
-    yield "to_paper", replace(presets["released"], **switch.around), switch.from_released
-
-
-def switch_effects(bench: Bench) -> dict[str, Any]:
-    """Turn one switch at a time, from the paper's side and from the code's."""
-    effects = {}
-    for name, switch in track(SWITCHES.items(), "errata"):
-        turned = name.split()[1]
-        effects[name] = {"field": turned, "method": switch.method, "around": switch.around}
-        if switch.attention:
-            effects[name]["linears"] = list(ATTENTION)
-        for side, base, setting in _sides(switch):
-            configs = (base, replace(base, **{turned: setting}))
-            rows = (bench.all(switch.method, c, attention=switch.attention) for c in configs)
-            made = effect(*rows)
-            before = str(getattr(base, turned))
-            effects[name][side] = {"before": before, "after": str(setting)} | made
-    return effects
 
 
 def variant_effects(bench: Bench) -> dict[str, Any]:
@@ -293,32 +220,6 @@ def write_pages(results: dict[str, Any]) -> None:
     fill(HERE / "arb.md", filled | {name: f"\n  {line}\n  " for name, line in lines.items()})
 
 
-def _layers(scratch: Path | None) -> list[Layer]:
-    kept = None if scratch is None else scratch / "layers.npz"
-    if kept is None or not kept.exists():
-        layers = real_layers()
-        if kept is not None:
-            np.savez(kept, **{f"{x.name}|{a}": getattr(x, a) for x in layers for a in "WH"})
-        return layers
-    with np.load(kept) as arrays:
-        names = [key[:-2] for key in arrays if key.endswith("|W")]
-        return [Layer(name, arrays[f"{name}|W"], arrays[f"{name}|H"]) for name in names]
-
-
-def curve_table(points: list[dict[str, Any]]) -> str:
-    """Return what `subbit curve` measured as a Markdown table."""
-    stops = sorted({point["stop"] for point in points})
-    header = ["method", *(f"ppl k={k}" for k in stops), "layer error", "nominal", "payload"]
-    rows = []
-    for label in dict.fromkeys(point["label"] for point in points):
-        own = {point["stop"]: point for point in points if point["label"] == label}
-        last = own[max(own)]
-        found = (f"{own[k]['perplexity']:,.2f}" if k in own else "-" for k in stops)
-        rest = (f"{last['mean_error']:.4f}", f"{last['nominal']:.3f}", f"{last['payload']:.3f}")
-        rows.append([label, *found, *rest])
-    return table(header, rows)
-
-
 def add_curve(folder: Path) -> None:
     """Keep the points of a study, fill their table and draw their figure."""
     points = json.loads((folder / "results.json").read_text())["points"]
@@ -327,33 +228,49 @@ def add_curve(folder: Path) -> None:
     draw_prefix(points).savefig(HERE / "figures" / "arb-prefix.svg", metadata={"Date": None})
 
 
+def measure_again(entry: str, bench: Bench) -> None:
+    """Replace what is known of the switches of one entry."""
+    results = json.loads(RESULTS.read_text())
+    results["switches"] |= switch_effects(bench, SWITCHES, entry)
+    write(results)
+
+
+def write(results: dict[str, Any]) -> None:
+    """Keep the results and put them into the pages."""
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    write_pages(results)
+
+
 def main() -> None:
     """Measure, draw and write."""
     parser = argparse.ArgumentParser(description="Measure ARB-LLM on real layers.")
     parser.add_argument("--scratch", type=Path, help="folder to keep layers and numbers in")
     parser.add_argument("--curve", type=Path, help="only add the study of `subbit curve --out`")
+    parser.add_argument("--only", metavar="ENTRY", help="only measure this entry of ERRATA.md")
     options = parser.parse_args()
     scratch = options.scratch
     mpl.rcParams.update({"svg.hashsalt": "subbit", "figure.autolayout": True})
     if options.curve is not None:
         add_curve(options.curve)
         return
-    layers = _layers(scratch)
+    layers = kept_layers(scratch)
     kept = None if scratch is None else scratch / "arb.jsonl"
     outliers = next(x for x in layers if x.name == "0.q")
     bench = Bench([x for x in layers if x.name.startswith(f"{BLOCK}.")], kept)
+    if options.only is not None:
+        measure_again(options.only, bench)
+        return
     results: dict[str, Any] = {
         **conditions(layers),
         "block": BLOCK,
         "presets": preset_errors(Bench(layers, kept)),
-        "switches": switch_effects(bench),
+        "switches": switch_effects(bench, SWITCHES),
         "variants": variant_effects(bench),
         "curves": bit_curves(bench),
         "limits": first_order_limits(outliers),
         "column scales": column_scales(layers),
     }
-    (HERE / "measured" / "arb.json").write_text(json.dumps(results, indent=1) + "\n")
-    write_pages(results)
+    write(results)
     figures = {
         "arb-iterations": draw_iterations(outliers),
         "arb-columns": draw_columns(outliers),
