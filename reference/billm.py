@@ -124,7 +124,13 @@ def _candidates(counts: tuple[int, int], available: int, blocks: int = 1) -> Ind
 
 
 def choose_salient(
-    W: Array, S: Array, alive: Mask, config: Partition = PAPER, *, blocks: int = 1
+    W: Array,
+    S: Array,
+    alive: Mask,
+    config: Partition = PAPER,
+    *,
+    blocks: int = 1,
+    entries: Mask | None = None,
 ) -> Mask:
     """Choose the salient columns of a block, or of a whole matrix.
 
@@ -140,6 +146,8 @@ def choose_salient(
         The configuration.
     blocks : int, default 1
         Number of blocks in `W`; the range of counts is per block.
+    entries : ndarray of bool, shape (n, k), optional
+        The entries whose errors count, such as those that are not pruned; all by default.
 
     Returns
     -------
@@ -169,6 +177,7 @@ def choose_salient(
         orders=config.search_orders,
         center=config.center,
         sign_zero=config.sign_zero,
+        entries=entries,
     )
     salient[ranking[: int(search.choice)]] = True
     return salient

@@ -1,14 +1,16 @@
 """Bits
 ====
 
-Two counts, never to be mixed, both taken from the record itself.
+Two counts, never to be mixed, both taken from the record itself. What the papers' formulas
+say of the same layers stands in ``storage``.
 
 * **Nominal** bits are what the papers print: signs of kept weights, with a second sign
   for salient ones.
 * **Payload** bits are everything a decoder needs. The layout counted is the tightest of
   the plain ones: signs and codes of a group's own entries; a column map for the salient
   columns; the number of the group for every other entry; a map of kept entries where
-  some are pruned; 16 bits for each scale and mean of every row.
+  some are pruned, by the numbers of their patterns where N of each M are; 16 bits for
+  each scale and mean of every row, and for a weight that is stored as it is.
 
 The third word, *artifact* bits, is the size of a file and is measured where one is
 written.
@@ -20,6 +22,7 @@ symbol     meaning
 ``k``      columns of a block
 ``c``      salient columns of the whole layer
 ``r``      ``c / m``, the salient share
+``N, M``   kept weights of each group of consecutive columns
 ========== =====================================================
 """
 
@@ -29,8 +32,13 @@ from math import ceil, log2
 import numpy as np
 
 from .errors import check_count
-from .layer import BinaryGroup, Group, Plane, QuantizedBlock, QuantizedLayer
+from .kept import flags_of, meant_entries
+from .layer import BinaryGroup, Group, Plane, QuantizedBlock, QuantizedLayer, ValueGroup
 from .notation import Mask
+from .patterns import pattern_bits, pattern_entropy
+
+NOMINAL_FLOAT = 16
+"""Bits of a weight that is stored as it is, as papers on pruning count them."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +54,16 @@ class PayloadBits:
         not 0. One sign bit cannot say it; only the released presets need it.
     codes : int
         Codes on uniform grids.
+    values : int
+        Weights that are stored as they are.
     group_map : int
         Numbers of the entries' groups, among those of the salient columns or among those
         of the others.
     column_map : int
         Salient columns.
     kept_map : int
-        Entries that are not pruned, or columns that are not dead.
+        Entries that are not pruned, or columns that are not dead: numbers of patterns where
+        a block has N:M sparsity, and flags where these do not tell all.
     scales, means, zero_points : int
         Row and column scales, row means, grid zero points.
     order : int
@@ -71,6 +82,7 @@ class PayloadBits:
     signs: int = 0
     zero_signs: int = 0
     codes: int = 0
+    values: int = 0
     group_map: int = 0
     column_map: int = 0
     kept_map: int = 0
@@ -98,7 +110,7 @@ class PayloadBits:
 
 
 def nominal_bits(layer: QuantizedLayer) -> float:
-    """Signs and codes of a layer, per weight.
+    """Signs, codes and plain values of a layer, per weight.
 
     Parameters
     ----------
@@ -108,7 +120,7 @@ def nominal_bits(layer: QuantizedLayer) -> float:
     Returns
     -------
     float
-        Bits per weight, as the papers count them.
+        Bits per weight, as the papers count them; 16 for a weight that is stored as it is.
 
     References
     ----------
@@ -147,10 +159,15 @@ def payload_bits(layer: QuantizedLayer, *, float_bits: int = 16) -> PayloadBits:
     Raises
     ------
     ArgumentError
-        If `float_bits` is not a whole number of at least one.
+        If `float_bits` is not a whole number of at least one, or a block covers more
+        entries than its N:M pattern has.
 
     Notes
     -----
+    With N:M sparsity a block of k columns has ``n ⌊k/M⌋ ⌈log2 C(M, N)⌉`` bits of patterns. Where
+    fewer than N entries of a group are covered, k flags more say which columns are dead; if
+    that does not explain it, a flag for every entry of the patterns does.
+
     For BiLLM's three groups this is ``n (2m + (p + g) · 16 m/k) + m`` with p planes and g
     means in all: the second sign of a salient entry takes the place of the group number
     that it does not need.
@@ -173,27 +190,83 @@ def payload_bits(layer: QuantizedLayer, *, float_bits: int = 16) -> PayloadBits:
     return total
 
 
+def index_floor(layer: QuantizedLayer) -> float:
+    """Bits of a layer's map of kept entries, with the entropy of patterns in place of numbers.
+
+    Parameters
+    ----------
+    layer : QuantizedLayer
+        The record.
+
+    Returns
+    -------
+    float
+        Bits of the whole layer: ``kept_map`` of :func:`payload_bits` with ``log2 C(M, N)`` that
+        is not rounded up. No code for all patterns has fewer on average.
+
+    Raises
+    ------
+    ArgumentError
+        If a block covers more entries than its N:M pattern has.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from subbit.reference import QuantizedBlock, ValueGroup
+    >>> mask = np.array([[True, True, False, False]])
+    >>> block = QuantizedBlock(0, 4, (ValueGroup("kept", mask, 1.0 * mask),), pattern=(2, 4))
+    >>> layer = QuantizedLayer((1, 4), (block,))
+    >>> payload_bits(layer).kept_map, round(index_floor(layer), 3)
+    (3, 2.585)
+    """
+    # Eq. (39), subbit:  floor = Σ_blocks n ⌊k/M⌋ log2 C(M, N) + flags
+    return float(
+        sum(
+            _patterns(block) * (0.0 if block.pattern is None else pattern_entropy(*block.pattern))
+            + _flags(block)
+            for block in layer.blocks
+        )
+    )
+
+
 def _index_bits(choices: int) -> int:
     return ceil(log2(choices)) if choices > 1 else 0
 
 
 def _depth(group: Group) -> int:
+    if isinstance(group, ValueGroup):
+        return NOMINAL_FLOAT
     return len(group.planes) if isinstance(group, BinaryGroup) else group.bits
 
 
 def _map_bits(block: QuantizedBlock) -> PayloadBits:
-    n, k = block.groups[0].mask.shape
+    k = block.stop - block.start
     salient = np.zeros(k, dtype=np.bool_) if block.salient is None else block.salient
-    kept = np.any([group.mask for group in block.groups], axis=0)
-    if kept.all():
-        kept_bits = 0
-    else:
-        kept_bits = k if np.array_equal(kept, np.broadcast_to(kept[0], kept.shape)) else n * k
     return PayloadBits(
         group_map=_group_map(block, salient) + _group_map(block, ~salient),
         column_map=0 if block.salient is None else k,
-        kept_map=kept_bits,
+        kept_map=_patterns(block) * _pattern_width(block) + _flags(block),
     )
+
+
+def _patterns(block: QuantizedBlock) -> int:
+    """Count the patterns of a block."""
+    if block.pattern is None:
+        return 0
+    n, k = block.groups[0].mask.shape
+    return n * (k // block.pattern[1])
+
+
+def _pattern_width(block: QuantizedBlock) -> int:
+    return 0 if block.pattern is None else pattern_bits(*block.pattern)
+
+
+def _flags(block: QuantizedBlock) -> int:
+    """Count the flags that say which of the entries of the patterns, or of all, are covered."""
+    kept = np.any([group.mask for group in block.groups], axis=0)
+    meant = meant_entries(kept, block.pattern, argument="layer")
+    flags = {"all": 0, "columns": kept.shape[1], "entries": int(np.count_nonzero(meant))}
+    return flags[flags_of(kept, meant)]
 
 
 def _group_map(block: QuantizedBlock, columns: Mask) -> int:
@@ -205,6 +278,8 @@ def _group_map(block: QuantizedBlock, columns: Mask) -> int:
 def _group_bits(group: Group, float_bits: int) -> PayloadBits:
     n = len(group.mask)
     entries = int(np.count_nonzero(group.mask))
+    if isinstance(group, ValueGroup):
+        return PayloadBits(values=entries * float_bits)
     if not isinstance(group, BinaryGroup):
         return PayloadBits(
             codes=entries * group.bits, scales=n * float_bits, zero_points=n * group.bits
@@ -223,153 +298,3 @@ def _group_bits(group: Group, float_bits: int) -> PayloadBits:
 def _has_zero_sign(group: BinaryGroup, plane: Plane) -> bool:
     zero = group.mask & (plane.sign == 0) & (plane.row_scale[:, None] != 0.0)
     return bool(zero.any())
-
-
-def billm_parameter_bits(r: float) -> float:
-    """Nominal bits of BiLLM for a share of salient weights.
-
-    Parameters
-    ----------
-    r : float
-        Salient share, 0 to 1.
-
-    Returns
-    -------
-    float
-        Bits per weight.
-
-    References
-    ----------
-    BiLLM, arXiv 2402.04291v2, Eq. (14).
-
-    Examples
-    --------
-    >>> billm_parameter_bits(0.125)
-    1.125
-    """
-    # Eq. (14), BiLLM:  N_param = 2 r_salient + 1 · (1 − r_salient)
-    return 2.0 * r + (1.0 - r)
-
-
-def billm_storing_bits(block_size: int) -> float:
-    """Bits of BiLLM's marks as the paper counts them.
-
-    Parameters
-    ----------
-    block_size : int
-        Columns of a block.
-
-    Returns
-    -------
-    float
-        Bits per weight, next to those of :func:`billm_parameter_bits`; scales and means
-        are not among them.
-
-    Raises
-    ------
-    ArgumentError
-        If `block_size` is not a whole number of at least one.
-
-    References
-    ----------
-    BiLLM, arXiv 2402.04291v2, Eq. (14).
-
-    Examples
-    --------
-    >>> billm_storing_bits(128)
-    1.0078125
-    """
-    # Eq. (14), BiLLM:  N_storing = 1 + 1 / b_size
-    return 1.0 + 1.0 / check_count("block_size", block_size)
-
-
-def billm_storage_bits(n: int, m: int, c: int, k: int) -> int:
-    """All bits of released BiLLM as a later paper counts them.
-
-    Parameters
-    ----------
-    n, m : int
-        Rows and columns of the layer.
-    c : int
-        Salient columns of the whole layer.
-    k : int
-        Columns of a block.
-
-    Returns
-    -------
-    int
-        Bits of the layer. :func:`payload_bits` is lower by ``n c``: it stores no group
-        number for salient entries.
-
-    Raises
-    ------
-    ArgumentError
-        If an argument is not a whole number in its range.
-
-    References
-    ----------
-    NanoQuant, arXiv 2602.06694v3, Eq. (44).
-
-    Examples
-    --------
-    >>> billm_storage_bits(4096, 4096, 0, 128) / 4096**2
-    2.875244140625
-    """
-    check_count("n", n)
-    check_count("c", c, 0, check_count("m", m))
-    blocks = -(-m // check_count("k", k))
-    # Eq. (44), NanoQuant:  2nc + 3·16·n⌈m/k⌉ + n(m − c) + 2·2·16·n⌈m/k⌉ + nm + m
-    salient = 2 * n * c + 3 * 16 * n * blocks
-    others = n * (m - c) + 2 * 2 * 16 * n * blocks
-    return salient + others + n * m + m
-
-
-def arb_storage_bits(n: int, m: int, c: int, k: int, *, rows: int, columns: int = 0) -> int:
-    """All bits of an ARB-LLM layer as its paper's memory table counts them.
-
-    Parameters
-    ----------
-    n, m : int
-        Rows and columns of the layer.
-    c : int
-        Salient columns of the whole layer.
-    k : int
-        Columns of a block.
-    rows : int
-        Numbers stored for each row of each block: 7 for ARB and ARB-X, 10 with the
-        column-group bitmap; 4 and 6 for ARB-RC.
-    columns : int, default 0
-        Numbers stored for each column: 4 for ARB-RC, 6 with the column-group bitmap.
-
-    Returns
-    -------
-    int
-        Bits of the layer.
-
-    Raises
-    ------
-    ArgumentError
-        If an argument is not a whole number in its range.
-
-    Notes
-    -----
-    The formula reproduces the published table to its last digit; the paper's appendix
-    that derives it was not at hand. A scale of every column of the layer is counted for
-    every plane, where :func:`payload_bits` counts those of a group's own columns.
-
-    References
-    ----------
-    ARB-LLM, arXiv 2410.03129, Table 6.
-
-    Examples
-    --------
-    >>> arb_storage_bits(4096, 4096, 369, 128, rows=6, columns=6) / 4096**2
-    2.86376953125
-    """
-    check_count("n", n)
-    check_count("c", c, 0, check_count("m", m))
-    blocks = -(-m // check_count("k", k))
-    check_count("rows", rows, 0)
-    check_count("columns", columns, 0)
-    # Eq. (30), subbit:  n(m + c) + nm + m + 16 (s n⌈m/k⌉ + q m),  Table 6 of ARB-LLM
-    return n * (m + c) + n * m + m + 16 * (rows * n * blocks + columns * m)

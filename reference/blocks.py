@@ -127,7 +127,9 @@ def prepare_layer(
     )
 
 
-def quantize_blocks(state: LayerState, quantize_block: BlockOf) -> QuantizedLayer:
+def quantize_blocks(
+    state: LayerState, quantize_block: BlockOf, *, free: Mask | None = None
+) -> QuantizedLayer:
     """Run the block loop over a layer.
 
     Parameters
@@ -136,6 +138,8 @@ def quantize_blocks(state: LayerState, quantize_block: BlockOf) -> QuantizedLaye
         The layer.
     quantize_block : callable
         ``quantize_block(W, columns)`` gives the block's record.
+    free : ndarray of bool, shape (n, m), optional
+        The weights that feedback may move; all by default.
 
     Returns
     -------
@@ -158,4 +162,5 @@ def quantize_blocks(state: LayerState, quantize_block: BlockOf) -> QuantizedLaye
         quantize_block,
         block_size=state.config.block_size,
         mode=state.config.compensation,
+        free=free,
     ).layer

@@ -34,7 +34,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import check_choice, check_count, check_mask
-from .layer import BinaryGroup, QuantizedBlock
+from .layer import BinaryGroup, QuantizedBlock, ValueGroup
 from .notation import Mask, SignOfZero, sign
 from .rounding import Arithmetic, Input, Rounded
 
@@ -269,7 +269,7 @@ def decode_bound(block: QuantizedBlock, *, arithmetic: Arithmetic) -> Rounded:
     -----
     1. Scales and means are converted: ``e_α``, ``e_μ``. Products with signs are exact.
     2. A binary group adds its mean and planes: ``γ_o (|μ| + Σ|α|)`` for o additions.
-       Column scales, and codes on a grid, take one product more.
+       Column scales, and codes on a grid, take one product more; plain values are converted.
     3. Groups are disjoint, so adding them is exact.
 
     Examples
@@ -284,6 +284,8 @@ def decode_bound(block: QuantizedBlock, *, arithmetic: Arithmetic) -> Rounded:
     for group in block.groups:
         if isinstance(group, BinaryGroup):
             values = _binary_values(group, arithmetic)
+        elif isinstance(group, ValueGroup):
+            values = arithmetic.read(group.values)
         else:
             steps = arithmetic.exactly(group.codes - group.zero[:, None])
             values = arithmetic.read(group.scale)[:, None] * steps

@@ -27,7 +27,7 @@ from .bounds import decode_bound
 from .compensate import Compensation, feedback
 from .errors import ArgumentError, check_matrix
 from .layer import QuantizedLayer
-from .notation import Array
+from .notation import Array, Mask
 from .rounding import Arithmetic, Input, Rounded
 
 
@@ -94,7 +94,7 @@ def _solve_allowance(size: Array, D: Rounded, U: Rounded, mode: Compensation) ->
 
 
 def compensation_bound(
-    W_rest: Input, E: Input, U_rest: Input, *, arithmetic: Arithmetic
+    W_rest: Input, E: Input, U_rest: Input, *, free: Mask | None = None, arithmetic: Arithmetic
 ) -> Rounded:
     """Bound of what a block's feedback makes of the columns right of it.
 
@@ -106,6 +106,8 @@ def compensation_bound(
         The port's feedback, checked by :func:`feedback_residual`.
     U_rest : array_like of float64 or Rounded, shape (k, r)
         ``U_BR``.
+    free : ndarray of bool, shape (n, r), optional
+        The weights that move; all by default.
     arithmetic : Arithmetic
         How the port computes.
 
@@ -117,7 +119,7 @@ def compensation_bound(
     Notes
     -----
     A sum of k + 1 terms in any order, k of them products:
-    ``e_W + |E| e_U + e_E |U| + γ_{k+1} (|W| + |E||U|)``.
+    ``e_W + |E| e_U + e_E |U| + γ_{k+1} (|W| + |E||U|)``. What does not move is as it was.
 
     Examples
     --------
@@ -131,11 +133,22 @@ def compensation_bound(
     moved = rest - fed
     k = np.shape(U_rest.value if isinstance(U_rest, Rounded) else U_rest)[0]
     # Eq. (B36), subbit:  e ≤ e_W + |E| e_U + e_E |U| + γ_{k+1} (|W| + |E||U|)
-    return moved.widen(arithmetic.gamma(k) * rest.reach)
+    bound = moved.widen(arithmetic.gamma(k) * rest.reach)
+    if free is None:
+        return bound
+    # Eq. (B100), subbit:  e ≤ e_W where nothing moves
+    value = np.where(free, bound.value, rest.value)
+    return Rounded(value, np.where(free, bound.error, rest.error), arithmetic)
 
 
 def layer_states_bound(
-    W: Input, U: Input, layer: QuantizedLayer, *, mode: Compensation, arithmetic: Arithmetic
+    W: Input,
+    U: Input,
+    layer: QuantizedLayer,
+    *,
+    mode: Compensation,
+    free: Mask | None = None,
+    arithmetic: Arithmetic,
 ) -> tuple[Rounded, ...]:
     """States that the blocks of a port's layer were quantized from.
 
@@ -149,6 +162,8 @@ def layer_states_bound(
         The port's answer, without a column order.
     mode : {"none", "released", "exact"}
         The form of compensation.
+    free : ndarray of bool, shape (n, m), optional
+        The weights that feedback moves; all by default.
     arithmetic : Arithmetic
         How the port computes.
 
@@ -198,7 +213,10 @@ def layer_states_bound(
             D = given - decode_bound(block, arithmetic=arithmetic)
             E = _feedback(D, factor[block.columns, block.columns], mode)
             # Eq. (B37), subbit:  e_E ≤ (e_D + |E| e_U + γ_{k+5} |E||U|) |U⁻¹| / (1 − ρ)
-            rest = compensation_bound(rest, E, factor[block.columns, done:], arithmetic=arithmetic)
+            movable = None if free is None else free[:, done:]
+            rest = compensation_bound(
+                rest, E, factor[block.columns, done:], free=movable, arithmetic=arithmetic
+            )
         current = rest
     return tuple(states)
 

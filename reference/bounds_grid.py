@@ -20,25 +20,28 @@ from .errors import check_count, check_matrix
 from .rounding import Arithmetic, Input, Rounded
 
 
-def maximum_grid_bound(key: Input, *, arithmetic: Arithmetic) -> Rounded:
+def maximum_grid_bound(key: Input, levels: int = 9, *, arithmetic: Arithmetic) -> Rounded:
     """Bound of :func:`~subbit.reference.split.maximum_grid`.
 
     Parameters
     ----------
     key : array_like of float64 or Rounded, any shape
         Magnitudes.
+    levels : int, default 9
+        Number of thresholds.
     arithmetic : Arithmetic
         How the port computes.
 
     Returns
     -------
     Rounded
-        Thresholds, shape (9,).
+        Thresholds, shape (levels,).
 
     Notes
     -----
-    The largest of numbers that are off by at most e is off by at most e. A threshold has
-    at most three roundings more: of the constant 0.1, and of two products.
+    The largest of numbers that are off by at most e is off by at most e. A tenth of it has
+    at most three roundings more: of the constant 0.1, and of two products. Other shares
+    are themselves off by four: a quotient, a product, a sum and the conversion.
 
     Examples
     --------
@@ -48,10 +51,11 @@ def maximum_grid_bound(key: Input, *, arithmetic: Arithmetic) -> Rounded:
     """
     magnitudes = arithmetic.read(key)
     largest = Rounded(magnitudes.value.max(), magnitudes.error.max(), arithmetic)
-    value = np.arange(1, 10) * largest.value / 10
-    carried = np.arange(1, 10) * largest.error / 10
-    # Eq. (B17), subbit:  |p̂ − p| ≤ i e / 10 + γ_3 (|p| + i e / 10) + t
-    error = carried + arithmetic.gamma(3) * (np.abs(value) + carried) + arithmetic.tiny
+    shares = np.linspace(1.0, 9.0, check_count("levels", levels))
+    value, carried = shares * largest.value / 10, shares * largest.error / 10
+    # Eq. (B17), subbit:  |p̂ − p| ≤ i e / 10 + γ_q (|p| + i e / 10) + t,  q = 3, or 7
+    gamma = arithmetic.gamma(3 if np.array_equal(shares, np.round(shares)) else 7)
+    error = carried + gamma * (np.abs(value) + carried) + arithmetic.tiny
     return Rounded(value, error, arithmetic)
 
 

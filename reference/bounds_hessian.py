@@ -256,16 +256,56 @@ def inverse_factor_residual(H: Input, U: npt.ArrayLike, *, arithmetic: Arithmeti
     return Rounded(value, allowed, arithmetic)
 
 
-def _inverse_diagonal(H: Input, width: int, arithmetic: Arithmetic) -> Rounded:
-    inverse = _Inverse.of(arithmetic.checked("H", H, shape=(width, width)))
+def inverse_bound(H: Input, *, arithmetic: Arithmetic) -> Rounded:
+    """Bound of an inverse Hessian, solved for or multiplied from the factor.
+
+    Parameters
+    ----------
+    H : array_like of float64 or Rounded, shape (m, m)
+        Positive definite matrix.
+    arithmetic : Arithmetic
+        How the port computes.
+
+    Returns
+    -------
+    Rounded
+        ``X = H⁻¹``, shape (m, m).
+
+    Raises
+    ------
+    HessianError
+        If `H` is not positive definite.
+
+    Notes
+    -----
+    1. An inverse that is solved for is that of ``H + ΔH``, ``|ΔH| <= γ_{3m+2} d dᵀ + e_H``,
+       so it is off by ``|X||ΔH||X| + ρ² x xᵀ``.
+    2. Multiplied from U it is off by ``γ_m (C + Cᵀ + |U|ᵀ|U|)`` with ``C = |U|ᵀ K |U|``.
+
+    Examples
+    --------
+    >>> from subbit.reference.rounding import Arithmetic
+    >>> bound = inverse_bound([[4.0, 0.0], [0.0, 0.25]], arithmetic=Arithmetic("float32"))
+    >>> bound.value, bool(bound.error[1, 1] < 1e-5)
+    (array([[0.25, 0.  ],
+           [0.  , 4.  ]]), True)
+    """
+    inverse = _Inverse.of(arithmetic.checked("H", H))
     size = np.abs(inverse.U)
     X = inverse.U.T @ inverse.U
-    value = np.diag(X)
-    # |X| ΔH |X| of a solve, or |U|ᵀ δU of a triangular inverse; then the sum of squares.
-    solved = np.einsum("ij,ik,kj->j", np.abs(X), inverse.backward, np.abs(X))
-    squared = 2.0 * np.sum(size * (size @ np.abs(inverse.V) @ size), axis=0) + value
-    first_order = solved + arithmetic.gamma(width) * squared + value * inverse.share**2
-    return Rounded(value, inverse.enlarge(first_order), arithmetic)
+    x = np.sqrt(np.diag(X))
+    solved = np.abs(X) @ inverse.backward @ np.abs(X)
+    factored = size.T @ (size @ np.abs(inverse.V)) @ size
+    multiplied = arithmetic.gamma(len(X)) * (factored + factored.T + size.T @ size)
+    # Eq. (B67), subbit:  |X̂ − X| ≤ (|X||ΔH||X| + γ_m (C + Cᵀ + |U|ᵀ|U|) + ρ² x xᵀ) / (1 − 2 ρ)
+    first_order = solved + multiplied + np.outer(x, x) * inverse.share**2
+    return Rounded(X, inverse.enlarge(first_order), arithmetic)
+
+
+def _inverse_diagonal(H: Input, width: int, arithmetic: Arithmetic) -> Rounded:
+    matrix = arithmetic.checked("H", H, shape=(width, width))
+    inverse = inverse_bound(matrix, arithmetic=arithmetic)
+    return Rounded(np.diag(inverse.value), np.diag(inverse.error), arithmetic)
 
 
 def inverse_hessian_saliency_bound(W: Input, H: Input, *, arithmetic: Arithmetic) -> Rounded:
@@ -292,11 +332,8 @@ def inverse_hessian_saliency_bound(W: Input, H: Input, *, arithmetic: Arithmetic
 
     Notes
     -----
-    1. An inverse that is solved for is that of ``H + ΔH``, ``|ΔH| <= γ_{3m+2} d dᵀ + e_H``,
-       so its diagonal y is off by ``(|X||ΔH||X|)_jj + ρ² y`` with ``X = H⁻¹``.
-    2. Summed from squares of U it is off by ``γ_m (2 (|U|ᵀ K |U|)_jj + y)``.
-    3. The score is off by ``2 e_w / |w| + 2 e_y / y`` and five roundings, relative to
-       itself and to first order.
+    The diagonal y of the inverse is off as in :func:`inverse_bound`; the score by
+    ``2 e_w / |w| + 2 e_y / y`` and five roundings, relative to itself and to first order.
 
     Examples
     --------

@@ -90,10 +90,10 @@ def arb_bound(
                     eps_kind=config.eps_kind,
                     arithmetic=arithmetic,
                 )
-        signs, certain = _next_signs(weights, state, config)
+        signs, certain = next_signs(weights, state, config)
         decided &= certain
         state = RoundedLevels(np.stack([state.basis[0], *signs]), state.levels, state.spread)
-    return _unless(state, decided), decided
+    return unless_decided(state, decided), decided
 
 
 def arb_start_levels(
@@ -141,9 +141,35 @@ def arb_start_levels(
     return RoundedLevels.at(basis, levels), np.logical_and.reduce(certain)
 
 
-def _next_signs(
+def next_signs(
     weights: Rounded, state: RoundedLevels, config: Refinement
 ) -> tuple[list[Array], Mask]:
+    """Signs that the reference gives a group, and the rows in which they are certain.
+
+    Parameters
+    ----------
+    weights : Rounded
+        Weights, shape (n, k).
+    state : RoundedLevels
+        Mask, mean and scales.
+    config : Refinement
+        The sign of zero is used.
+
+    Returns
+    -------
+    signs : list of ndarray of float64, shape (n, k)
+        Those of each order, 0 outside the mask.
+    certain : ndarray of bool, shape (n,)
+        Rows in which no sign was left to rounding.
+
+    Examples
+    --------
+    >>> from subbit.reference import arb_start
+    >>> port = Arithmetic("float32")
+    >>> state = RoundedLevels.of(arb_start([[4.0, 1.0, 1.0, 0.0]]), port)
+    >>> next_signs(port.read([[4.0, 1.0, 1.0, 0.0]]), state, REFINEMENT)
+    ([array([[ 1., -1., -1., -1.]])], array([ True]))
+    """
     mask = state.mask
     Z = weights.keep(mask) - state.mean[:, None]
     if len(state.scales) == 1:
@@ -157,7 +183,28 @@ def _next_signs(
     return drawn, np.asarray(certain.all(axis=1))
 
 
-def _unless(state: RoundedLevels, decided: Mask) -> RoundedLevels:
+def unless_decided(state: RoundedLevels, decided: Mask) -> RoundedLevels:
+    """Levels without a bound in rows where something was left to rounding.
+
+    Parameters
+    ----------
+    state : RoundedLevels
+        The levels.
+    decided : ndarray of bool, shape (n,)
+        The other rows.
+
+    Returns
+    -------
+    RoundedLevels
+        The same values.
+
+    Examples
+    --------
+    >>> from subbit.reference import arb_start
+    >>> state = RoundedLevels.of(arb_start([[4.0, 1.0]]), Arithmetic("float32"))
+    >>> unless_decided(state, np.array([False])).levels.error
+    array([[inf, inf]])
+    """
     error = np.where(decided[:, None], state.levels.error, np.inf)
     levels = Rounded(state.levels.value, error, state.levels.arithmetic)
     return RoundedLevels(

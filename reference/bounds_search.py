@@ -2,25 +2,15 @@
 ==================
 
 How far a right port's objectives may lie from the reference's, and which choices rounding
-may make of them. What is returned is as in ``bounds``.
+may make of them. What is returned is as in ``bounds``, and what candidates are made of in
+``bounds_groups``.
 
 ========== ========= ===============================================================
 symbol     shape     meaning
 ========== ========= ===============================================================
 ``r``      (n, k)    what no order of binarization has represented
-``d``      (n, k)    distance of what is binarized from its mean, off by ``e_d``
 ``J``      (n,)      what decisions of rounding may change in the rows that have some
 ========== ========= ===============================================================
-
-An objective is a sum of squares ``Σ r²``, and it depends on decisions. Where rounding may
-take one of them otherwise, either
-
-* the objective does not notice: whatever the sign of d, what is left has the magnitude
-  ``||d| - α|``, and magnitudes are all that later orders and squares see; or
-* it jumps: a sign 0 that becomes ±1, a sign whose change moves the next order's mean, an
-  entry at the threshold that changes its group. Both values then lie between 0 and the
-  row's energy before that decision, because no order raises the error; so that energy is
-  the bound. A sign 0 of the last order costs ``α²`` and no more.
 """
 
 from collections.abc import Iterator
@@ -28,87 +18,16 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from .bounds import BinarizeBound, residual_binarize_bound
+from .bounds_groups import (
+    candidate_objective,
+    group_remainders,
+    running_allowance,
+    stacked,
+    undecided_rows,
+)
 from .errors import check_mask
 from .notation import Array, Mask, SignOfZero
 from .rounding import Arithmetic, Input, Rounded
-
-
-def _group_remainder(
-    values: Rounded,
-    mask: Mask,
-    order: int,
-    *,
-    center: bool,
-    sign_zero: SignOfZero,
-    slack: Array | None = None,
-) -> tuple[Rounded, Array]:
-    """What is left of a group, and how far the objective of each row may jump.
-
-    With a `slack`, shape (n,), divided by the group's entries: what running sums lose.
-    """
-    bound = residual_binarize_bound(
-        values,
-        mask,
-        order=order,
-        center=center,
-        sign_zero=sign_zero,
-        arithmetic=values.arithmetic,
-    )
-    more = np.zeros(len(mask))
-    if slack is not None:
-        more = slack / np.maximum(np.count_nonzero(mask, axis=1), 1)
-    jump = np.zeros(len(mask))
-    for number in range(order):
-        if sign_zero == 0 or (center and number < order - 1):
-            jump = np.where(jump == 0.0, _jump(bound, number, mask, more), jump)
-    return bound.remainder.keep(mask), jump
-
-
-def _jump(bound: BinarizeBound, number: int, mask: Mask, slack: Array) -> Array:
-    distance, scale = bound.distances[number], bound.scales[number]
-    near = mask & (np.abs(distance.value) <= distance.error + slack[:, None])
-    near &= distance.error > 0.0
-    energy = np.sum(np.where(mask, distance.reach**2, 0.0), axis=1)
-    count = np.count_nonzero(near, axis=1)
-    if number < len(bound.distances) - 1:
-        return np.where(count > 0, energy, 0.0)
-    return np.minimum(energy, count * (scale.reach + slack) ** 2)
-
-
-def _search(parts: list[tuple[Rounded, Array]], arithmetic: Arithmetic) -> Rounded:
-    """Objective of disjoint groups: squares, their sum, and the jumps."""
-    remainder, jump = parts[0]
-    for other, more in parts[1:]:
-        remainder = Rounded(
-            remainder.value + other.value, remainder.error + other.error, arithmetic
-        )
-        jump = jump + more
-    squares = (remainder * remainder).total("objective")
-    extra = np.sum(jump) * (1.0 + arithmetic.gamma(remainder.value.size + 8))
-    return squares.widen(extra + arithmetic.gamma(1) * squares.reach)
-
-
-def _running_allowance(values: Rounded, mask: Mask, order: int) -> tuple[Array, Array]:
-    """What running sums lose of an objective, and of a level times its group's entries."""
-    arithmetic = values.arithmetic
-    used = np.where(mask, values.reach, 0.0)
-    k, energy = used.shape[1], np.sum(used**2)
-    sizes = np.sum(used, axis=1)
-    products = np.sum(np.max(used, axis=1) * sizes)
-    # Eq. (B22), subbit:  |Δθ²| ≤ 2 γ_{k+8} 4^{o−1} Σ_i (8 Σ_j x² + 32 max_j |x| Σ_j |x|)
-    gamma = arithmetic.gamma(k + len(used) + 8)
-    allowed = 2.0 * gamma * 4.0 ** (order - 1) * (8.0 * energy + 32.0 * products)
-    slack = 96.0 * gamma * sizes
-    return np.asarray(allowed + 64 * used.size * arithmetic.tiny), slack
-
-
-def _stack(objectives: list[Rounded], extra: Array | float, arithmetic: Arithmetic) -> Rounded:
-    return Rounded(
-        np.array([o.value for o in objectives], dtype=np.float64),
-        np.array([o.error + extra for o in objectives], dtype=np.float64),
-        arithmetic,
-    )
 
 
 def salient_search_bound(
@@ -119,6 +38,7 @@ def salient_search_bound(
     orders: tuple[int, int] = (1, 1),
     center: bool = False,
     sign_zero: SignOfZero = 1,
+    entries: Mask | None = None,
     running: bool = False,
     arithmetic: Arithmetic,
 ) -> Rounded:
@@ -128,7 +48,7 @@ def salient_search_bound(
     ----------
     target : array_like of float64 or Rounded, shape (n, k)
         What errors are measured on.
-    ranking, counts, orders, center, sign_zero
+    ranking, counts, orders, center, sign_zero, entries
         As in :func:`~subbit.reference.saliency.salient_search_direct`.
     running : bool, default False
         Allow the port to form the objectives from running sums.
@@ -160,23 +80,21 @@ def salient_search_bound(
     values = arithmetic.checked("target", target)
     order = np.asarray(ranking, dtype=np.intp)
     used = np.isin(np.arange(values.shape[1]), order)
+    part = used & check_mask("entries", entries, values.shape)
     # Prefixes form what a first order leaves; only the sums before it run.
-    lost, running_slack = _running_allowance(values, np.broadcast_to(used, values.shape), 1)
+    lost, running_slack = running_allowance(values, part, 1)
     extra, slack = (lost, running_slack) if running else (0.0, None)
-    objectives = []
-    for s in np.asarray(counts, dtype=np.intp):
-        parts = []
-        for columns, depth in ((order[:s], orders[0]), (order[s:], orders[1])):
-            mask = np.zeros(values.shape, dtype=np.bool_)
-            mask[:, columns] = True
-            parts.append(
-                _group_remainder(
-                    values, mask, depth, center=center, sign_zero=sign_zero, slack=slack
-                )
-            )
-        # Eq. (B23), subbit:  |θ̂² − θ²| ≤ Σ (2 |r| e_r + e_r²) + γ_{p+2} Σ r² + Σ J
-        objectives.append(_search(parts, arithmetic))
-    return _stack(objectives, extra, arithmetic)
+    first = [
+        part & np.isin(np.arange(values.shape[1]), order[:s])
+        for s in np.asarray(counts, dtype=np.intp)
+    ]
+    groups = [
+        group_remainders(values, masks, depth, center=center, sign_zero=sign_zero, slack=slack)
+        for masks, depth in zip((first, [part & ~mask for mask in first]), orders, strict=True)
+    ]
+    # Eq. (B23), subbit:  |θ̂² − θ²| ≤ Σ (2 |r| e_r + e_r²) + γ_{p+2} Σ r² + Σ J
+    objectives = [candidate_objective(pair) for pair in zip(*groups, strict=True)]
+    return stacked(objectives, extra, arithmetic)
 
 
 def bell_split_search_bound(
@@ -236,18 +154,17 @@ def bell_split_search_bound(
     """
     values = arithmetic.checked("target", target)
     used = entries_of(columns, values)
-    extra, slack = _running_allowance(values, used, max(orders)) if running else (0.0, None)
-    energy = np.sum(np.where(used, values.reach**2, 0.0), axis=1)
-    objectives = []
-    for below, carried in candidate_sides(values, used, thresholds, key, closed=closed):
-        groups = [
-            _group_remainder(values, mask, order, center=center, sign_zero=sign_zero, slack=slack)
-            for mask, order in zip((used & below, used & ~below), orders, strict=True)
-        ]
-        # Eq. (B24), subbit:  |θ̂²(p) − θ²(p)| ≤ Σ (2 |r| e_r + e_r²) + γ_{p+2} Σ r² + Σ J
-        groups[0] = (groups[0][0], groups[0][1] + np.where(carried, energy, 0.0))
-        objectives.append(_search(groups, arithmetic))
-    return _stack(objectives, extra, arithmetic)
+    extra, slack = running_allowance(values, used, max(orders)) if running else (0.0, None)
+    sides = list(candidate_sides(values, used, thresholds, key, closed=closed))
+    below, above = ([used & (side ^ flip) for side, _ in sides] for flip in (False, True))
+    groups = [
+        group_remainders(values, masks, order, center=center, sign_zero=sign_zero, slack=slack)
+        for masks, order in zip((below, above), orders, strict=True)
+    ]
+    undecided = [undecided_rows(values, used, carried) for _, carried in sides]
+    # Eq. (B24), subbit:  |θ̂²(p) − θ²(p)| ≤ Σ (2 |r| e_r + e_r²) + γ_{p+2} Σ r² + Σ J
+    objectives = [candidate_objective(parts) for parts in zip(*groups, undecided, strict=True)]
+    return stacked(objectives, extra, arithmetic)
 
 
 def entries_of(columns: npt.ArrayLike, values: Rounded) -> Mask:

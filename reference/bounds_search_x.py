@@ -17,10 +17,13 @@ where the weight error would not notice: by ``2α`` where it is the last one of 
 else by all that the group has left before it, since no order raises the sum of squares.
 """
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from .bounds import residual_binarize_bound
+from .bounds_groups import tiled
 from .bounds_objective import calibrated_error_trace_bound
 from .bounds_search import candidate_sides, entries_of
 from .notation import Array, Mask, SignOfZero
@@ -48,6 +51,28 @@ def _decoded(
             left = np.minimum(left, 2.0 * scale.reach * np.sqrt(count))
         carried = np.where((carried == 0.0) & (count > 0), left, carried)
     return bound.decoded, carried
+
+
+def _images(
+    values: Rounded,
+    outside: Rounded,
+    groups: Sequence[Sequence[Mask]],
+    *,
+    orders: tuple[int, int],
+    center: bool,
+    sign_zero: SignOfZero,
+) -> Iterator[tuple[Rounded, Array]]:
+    """What both groups of every candidate become, all at once, and how far that may be off."""
+    n, count = len(values.value), len(groups[0])
+    tall, made = tiled(values, count), tiled(outside, count)
+    carried = np.zeros(count * n)
+    for masks, order in zip(groups, orders, strict=True):
+        mask = np.concatenate(masks)
+        part, moved = _decoded(tall, mask, order, center=center, sign_zero=sign_zero)
+        carried += moved
+        made = Rounded(made.value + part.value, made.error + part.error, made.arithmetic)
+    for start in range(0, count * n, n):
+        yield made[start : start + n], carried[start : start + n]
 
 
 def _jumps(
@@ -130,14 +155,14 @@ def calibrated_split_search_bound(
         given = Rounded(values.value, np.where(used, values.error, 0.0), arithmetic)
         fixed = Rounded(values.value, np.zeros(values.shape), arithmetic)
     found = []
-    for below, sides in candidate_sides(values, used, thresholds, key, closed=closed):
-        value, error = (np.where(used, 0.0, x) for x in (fixed.value, fixed.error))
-        carried = np.zeros(len(used))
-        for mask, order in zip((used & below, used & ~below), orders, strict=True):
-            part, moved = _decoded(values, mask, order, center=center, sign_zero=sign_zero)
-            value, error, carried = value + part.value, error + part.error, carried + moved
-        Q = Rounded(value, error, arithmetic)
-        jumps = _jumps(given - Q, used, values, gram, (carried, sides))
+    sides = list(candidate_sides(values, used, thresholds, key, closed=closed))
+    groups = ([used & (below ^ flip) for below, _ in sides] for flip in (False, True))
+    outside = fixed.keep(~used)
+    images = _images(
+        values, outside, tuple(groups), orders=orders, center=center, sign_zero=sign_zero
+    )
+    for (Q, carried), (_, undecided) in zip(images, sides, strict=True):
+        jumps = _jumps(given - Q, used, values, gram, (carried, undecided))
         # Eq. (B66), subbit:  |L̂2 − L2| ≤ Σ (|g| e_r + e_g |r|) + γ_{p+1} Σ|g r| + Σ J,  g = R S
         plain = calibrated_error_trace_bound(given, Q, gram, arithmetic=arithmetic)
         found.append(plain.widen(np.sum(jumps)))

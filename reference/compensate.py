@@ -23,6 +23,9 @@ Three settings, ERRATA B-10:
 * ``"released"``: ``E = D_B / diag(U_BB)``, what the authors' codes do; right for blocks
   of one column and for diagonal ``U_BB`` only.
 * ``"none"``: the columns on the right stay as they are.
+
+Feedback may be kept out of some weights, such as pruned ones. The others then move as
+they would have, which is no least-squares move any more.
 """
 
 from collections.abc import Callable
@@ -32,9 +35,9 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 import scipy.linalg
 
-from .errors import check_choice, check_count, check_matrix
+from .errors import check_choice, check_count, check_mask, check_matrix
 from .layer import QuantizedBlock, QuantizedLayer
-from .notation import Array
+from .notation import Array, Mask
 
 Compensation: TypeAlias = Literal["none", "released", "exact"]
 BlockQuantizer: TypeAlias = Callable[[Array, slice], QuantizedBlock]
@@ -127,7 +130,13 @@ def feedback(D: Array, U_block: Array, mode: Compensation) -> Array:
 
 
 def compensate_step(
-    W: Array, U: Array, columns: slice, quantize_block: BlockQuantizer, *, mode: Compensation
+    W: Array,
+    U: Array,
+    columns: slice,
+    quantize_block: BlockQuantizer,
+    *,
+    mode: Compensation,
+    free: Mask | None = None,
 ) -> tuple[QuantizedBlock, Array, Array]:
     """Quantize one block and feed its error forward.
 
@@ -143,6 +152,8 @@ def compensate_step(
         ``quantize_block(W, columns)`` gives the block's record.
     mode : {"none", "released", "exact"}
         The form of compensation.
+    free : ndarray of bool, shape (n, m), optional
+        The weights that feedback may move; all by default.
 
     Returns
     -------
@@ -178,8 +189,11 @@ def compensate_step(
     E = feedback(W[:, columns] - image, U[columns, columns], mode)
     moved = W.copy()
     moved[:, columns] = image
+    right = slice(columns.stop, None)
     # Alg. 1, BiLLM:  W_R ← W_R − E H^c_BR
-    moved[:, columns.stop :] -= E @ U[columns, columns.stop :]
+    move = E @ U[columns, right]
+    # Eq. (48), subbit:  W_R ← W_R − (E U_BR) ∘ M_R
+    moved[:, right] -= move if free is None else np.where(free[:, right], move, 0.0)
     return block, moved, E
 
 
@@ -193,7 +207,7 @@ class Compensated:
         The record.
     errors : ndarray of float64, shape (n, m)
         ``E``, block beside block. With exact compensation ``W - Q = E U`` and the proxy
-        loss is ``½ Σ E²``.
+        loss is ``½ Σ E²``, as long as all weights are free.
     """
 
     layer: QuantizedLayer
@@ -201,7 +215,13 @@ class Compensated:
 
 
 def compensate(
-    W: Array, U: Array, quantize_block: BlockQuantizer, *, block_size: int, mode: Compensation
+    W: Array,
+    U: Array,
+    quantize_block: BlockQuantizer,
+    *,
+    block_size: int,
+    mode: Compensation,
+    free: Mask | None = None,
 ) -> Compensated:
     """Quantize a layer block by block.
 
@@ -218,6 +238,8 @@ def compensate(
         Columns of a block.
     mode : {"none", "released", "exact"}
         The form of compensation.
+    free : ndarray of bool, shape (n, m), optional
+        The weights that feedback may move; all by default.
 
     Returns
     -------
@@ -247,10 +269,13 @@ def compensate(
     current = check_matrix("W", W)
     factor = check_matrix("U", U, shape=(current.shape[1],) * 2)
     n, m = current.shape
+    movable = None if free is None else check_mask("free", free, (n, m))
     blocks, errors = [], []
     for columns in block_slices(m, block_size):
         # Alg. 1, BiLLM:  one block after the other, W_R carrying the error
-        block, current, E = compensate_step(current, factor, columns, quantize_block, mode=mode)
+        block, current, E = compensate_step(
+            current, factor, columns, quantize_block, mode=mode, free=movable
+        )
         blocks.append(block)
         errors.append(E)
     return Compensated(QuantizedLayer((n, m), tuple(blocks)), np.hstack(errors))

@@ -219,6 +219,37 @@ def check_config(value: object, kind: type) -> None:
         raise ArgumentError("config", f"a {kind.__name__} configuration", type(value).__name__)
 
 
+def check_pair(argument: str, value: object) -> tuple[object, object]:
+    """Return two values, or raise.
+
+    Parameters
+    ----------
+    argument : str
+        Name of the argument, for the message.
+    value : object
+        What a caller handed over.
+
+    Returns
+    -------
+    tuple
+        Its two members.
+
+    Raises
+    ------
+    ArgumentError
+        If the value is not a tuple of two.
+
+    Examples
+    --------
+    >>> check_pair("counts", (3, 30))
+    (3, 30)
+    """
+    match value:
+        case tuple((first, second)):
+            return first, second
+    raise ArgumentError(argument, "a pair of whole numbers", value)
+
+
 def check_count(argument: str, value: object, least: int = 1, most: int | None = None) -> int:
     """Return `value` as an int between `least` and `most`.
 
@@ -252,3 +283,94 @@ def check_count(argument: str, value: object, least: int = 1, most: int | None =
         span = f"of at least {least}" if most is None else f"from {least} to {most}"
         raise ArgumentError(argument, f"a whole number {span}", value)
     return number
+
+
+def check_share(argument: str, value: float, *, below: bool = False) -> float:
+    """Return `value` as a float from 0 to 1.
+
+    Parameters
+    ----------
+    argument : str
+        Name to put in the error.
+    value : float
+        The share.
+    below : bool, default False
+        Whether 1 itself is refused.
+
+    Returns
+    -------
+    float
+        The share.
+
+    Raises
+    ------
+    ArgumentError
+        If it lies outside or is no number.
+
+    Examples
+    --------
+    >>> check_share("sparsity", 0.5, below=True)
+    0.5
+    """
+    number = isinstance(value, int | float | np.integer | np.floating)
+    if number and (0.0 <= value < 1.0 or (value == 1.0 and not below)):
+        return float(value)
+    raise ArgumentError(argument, f"a number from 0 to {'below ' if below else ''}1", value)
+
+
+def check_sparsity(keep: object, sparsity: float | None) -> None:
+    """Refuse a configuration with both N:M sparsity and a share, or with neither.
+
+    Parameters
+    ----------
+    keep : tuple of int or None
+        ``(N, M)``.
+    sparsity : float or None
+        Share of pruned weights, from 0 to below 1.
+
+    Raises
+    ------
+    ArgumentError
+        If both are None or neither is, or one lies outside its range.
+
+    Examples
+    --------
+    >>> check_sparsity((2, 4), None)
+    >>> check_sparsity((2, 4), 0.5)
+    Traceback (most recent call last):
+        ...
+    subbit.reference.errors.ArgumentError: keep: expected None beside a sparsity, got (2, 4)
+    """
+    if keep is None:
+        if sparsity is None:
+            raise ArgumentError("sparsity", "a share where keep is None", sparsity)
+        check_share("sparsity", sparsity, below=True)
+        return
+    if sparsity is not None:
+        raise ArgumentError("keep", "None beside a sparsity", keep)
+    kept, group = check_pair("keep", keep)
+    check_count("keep", kept, 1, check_count("keep", group))
+
+
+def check_blocks_hold_groups(block_size: int, keep: tuple[int, int] | None) -> None:
+    """Refuse blocks that would cut a group of N:M sparsity.
+
+    Parameters
+    ----------
+    block_size : int
+        Columns of a block.
+    keep : tuple of int or None
+        ``(N, M)``.
+
+    Raises
+    ------
+    ArgumentError
+        If `block_size` is not a whole number of at least one, or M does not divide it.
+
+    Examples
+    --------
+    >>> check_blocks_hold_groups(128, (4, 8))
+    """
+    check_count("block_size", block_size)
+    if keep is not None and block_size % keep[1]:
+        raise ArgumentError("block_size", f"a multiple of the group {keep[1]}", block_size)

@@ -6,7 +6,9 @@ All methods give the same record. In a block, group g decodes to
     ``mask_g · (mean_g + Σ_planes row_scale · column_scale · sign)``
 
 and the layer is the sum over its groups. Entries that no group covers decode to zero.
-The multi-bit baselines use a second kind of group, codes on a uniform grid.
+The multi-bit baselines use a second kind of group, codes on a uniform grid, and those
+that only prune a third kind, plain numbers. Where a method keeps N of each M consecutive
+weights, the block says so: its kept entries are then stored as the numbers of patterns.
 
 ============== ========= =======================================================
 field          shape     meaning
@@ -16,6 +18,7 @@ field          shape     meaning
 ``mask``       (n, k)    the entries of the group
 ``mean``       (n,)      one mean a row, or None where the method has none
 ``salient``    (k,)      the block's salient columns
+``pattern``              ``(N, M)``, or None where weights are kept in no pattern
 ``order``      (m,)      the column permutation that was quantized, or None
 ============== ========= =======================================================
 """
@@ -196,7 +199,58 @@ class UniformGroup:
         return replace(self, scale=_round(self.scale, dtype))
 
 
-Group: TypeAlias = BinaryGroup | UniformGroup
+@dataclass(frozen=True, eq=False)
+class ValueGroup:
+    """Entries that are stored as they are.
+
+    Parameters
+    ----------
+    name : str
+        The group's name.
+    mask : ndarray of bool, shape (n, k)
+        The entries.
+    values : ndarray of float64, shape (n, k)
+        Their values; 0 outside the mask.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> ValueGroup("kept", np.array([[True, False]]), np.array([[0.5, 0.0]])).decode()
+    array([[0.5, 0. ]])
+    """
+
+    name: str
+    mask: Mask
+    values: Array
+
+    def decode(self) -> Array:
+        """Return the group's values, zero outside its mask.
+
+        Returns
+        -------
+        ndarray of float64, shape (n, k)
+            ``mask · values``.
+        """
+        # Eq. (37), subbit:  Ŵ_g = M_g ∘ V
+        return np.where(self.mask, self.values, 0.0)
+
+    def with_scales(self, dtype: npt.DTypeLike) -> "ValueGroup":
+        """Return the group with its values rounded to a storage type.
+
+        Parameters
+        ----------
+        dtype : dtype_like
+            A floating type, such as ``"float16"``.
+
+        Returns
+        -------
+        ValueGroup
+            The same entries with rounded values.
+        """
+        return replace(self, values=_round(self.values, dtype))
+
+
+Group: TypeAlias = BinaryGroup | UniformGroup | ValueGroup
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,13 +264,18 @@ class QuantizedBlock:
     groups : tuple of Group
         Groups with disjoint masks.
     salient : ndarray of bool, shape (stop - start,), optional
-        Columns that one group holds whole; None where a method has no such columns.
+        Columns whose kept entries all belong to one group; None where a method has no such
+        columns.
+    pattern : tuple of int, optional
+        ``(N, M)`` where no row has entries in more than N of each M consecutive columns,
+        counted from the block's first; a last ``(stop - start) % M`` columns are free.
     """
 
     start: int
     stop: int
     groups: tuple[Group, ...]
     salient: Mask | None = None
+    pattern: tuple[int, int] | None = None
 
     @property
     def columns(self) -> slice:

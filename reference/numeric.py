@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .binarize import residual_binarize
-from .errors import ArgumentError, check_choice, check_matrix
+from .errors import LARGEST, ArgumentError, check_choice, check_mask, check_matrix
 from .layer import BinaryGroup
 from .notation import Array, Mask, SignOfZero
 
@@ -110,6 +110,96 @@ def checked_plane(group: BinaryGroup, plane: object) -> int:
     """
     check_choice("plane", plane, range(len(group.planes)))
     return int(plane)  # type: ignore[call-overload]
+
+
+def checked_part(columns: npt.ArrayLike, shape: tuple[int, int]) -> Mask:
+    """Return what takes part in a search or a cut.
+
+    Parameters
+    ----------
+    columns : array_like of bool, shape (k,) or (n, k)
+        The columns, or the entries.
+    shape : tuple of int
+        (n, k).
+
+    Returns
+    -------
+    ndarray of bool, shape (k,) or (n, k)
+        The same.
+
+    Raises
+    ------
+    ArgumentError
+        If the shape or the dtype differs.
+
+    Examples
+    --------
+    >>> checked_part([True, False], (3, 2))
+    array([ True, False])
+    """
+    return check_mask("columns", columns, shape if np.ndim(columns) > 1 else shape[1:])
+
+
+def checked_search(
+    target: npt.ArrayLike, columns: npt.ArrayLike, thresholds: npt.ArrayLike
+) -> tuple[Array, Mask, Array]:
+    """Return what a search of thresholds works on.
+
+    Parameters
+    ----------
+    target : array_like of float64, shape (n, k)
+        What errors are measured on.
+    columns : array_like of bool, shape (k,) or (n, k)
+        The columns, or the entries, that take part.
+    thresholds : array_like of float64, shape (c,)
+        Candidates.
+
+    Returns
+    -------
+    target, columns, thresholds : ndarray
+        The same.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs or a number is not finite.
+
+    Examples
+    --------
+    >>> checked_search([[1.0, 2.0]], [True, False], [1.5])[1:]
+    (array([ True, False]), array([1.5]))
+    """
+    values = check_matrix("target", target)
+    part = checked_part(columns, values.shape)
+    return values, part, check_matrix("thresholds", thresholds, shape=(None,))
+
+
+def checked_factor(factor: float) -> float:
+    """Return the ratio of a trisection's two magnitudes.
+
+    Parameters
+    ----------
+    factor : float
+        What a caller handed over.
+
+    Returns
+    -------
+    float
+        The ratio.
+
+    Raises
+    ------
+    ArgumentError
+        If it is no number from 1 to 1e100.
+
+    Examples
+    --------
+    >>> checked_factor(2)
+    2.0
+    """
+    if not 1.0 <= factor <= LARGEST:
+        raise ArgumentError("factor", f"a number from 1 to {LARGEST:g}", factor)
+    return float(factor)
 
 
 def group_error(

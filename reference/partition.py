@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from .compensate import Compensation
-from .errors import ArgumentError, check_count, check_literals
+from .errors import check_count, check_literals, check_pair
 from .notation import Array, Mask, SignOfZero
 from .saliency import Search
 from .split import (
@@ -88,23 +88,16 @@ class Partition:
     def __post_init__(self) -> None:
         check_count("block_size", self.block_size)
         check_literals(self)
-        low, high = _check_pair("counts", self.counts)
+        low, high = check_pair("counts", self.counts)
         check_count("counts", high, check_count("counts", low, 0))
-        for order in _check_pair("search_orders", self.search_orders):
+        for order in check_pair("search_orders", self.search_orders):
             check_count("search_orders", order)
-
-
-def _check_pair(argument: str, value: object) -> tuple[object, object]:
-    match value:
-        case tuple((first, second)):
-            return first, second
-    raise ArgumentError(argument, "a pair of whole numbers", value)
 
 
 PARTITION = Partition()
 
 
-def candidate_thresholds(key: Array, columns: Mask, grid: Grid) -> Array:
+def candidate_thresholds(key: Array, columns: Mask, grid: Grid, levels: int | None = None) -> Array:
     """Thresholds that a search tries.
 
     Parameters
@@ -115,6 +108,9 @@ def candidate_thresholds(key: Array, columns: Mask, grid: Grid) -> Array:
         The columns, or the entries, that take part; at least one.
     grid : str
         Which candidates, see :class:`Partition`.
+    levels : int, optional
+        Number of candidates; by default 9 of a grid of the maximum and 81 quantiles.
+        Every magnitude is a candidate of a grid of breakpoints whatever it is.
 
     Returns
     -------
@@ -126,12 +122,13 @@ def candidate_thresholds(key: Array, columns: Mask, grid: Grid) -> Array:
     >>> candidate_thresholds(np.ones((1, 2)), np.array([True, False]), "breakpoints")
     array([1.])
     """
+    few, many = (9, 81) if levels is None else (levels, levels)
     if grid == "quantiles_with_zeros":
-        return quantile_grid(np.where(columns, key, 0.0))
+        return quantile_grid(np.where(columns, key, 0.0), many)
     chosen = key[np.broadcast_to(columns, key.shape)]
     if grid == "maximum":
-        return maximum_grid(chosen)
-    return quantile_grid(chosen) if grid == "quantiles" else breakpoint_grid(chosen)
+        return maximum_grid(chosen, few)
+    return quantile_grid(chosen, many) if grid == "quantiles" else breakpoint_grid(chosen)
 
 
 def split_search(
@@ -171,7 +168,7 @@ def split_search(
     >>> split_search(W, np.abs(W), np.ones(3, dtype=bool), cuts, PARTITION).choice
     2.0
     """
-    if columns.ndim == 1 and config.split_by == config.search_on:
+    if config.split_by == config.search_on:
         return bell_split_search(
             target,
             columns,
@@ -181,7 +178,7 @@ def split_search(
             sign_zero=config.sign_zero,
             closed=config.closed,
         )
-    # Cut by another quantity, or cut before, groups are not runs of a sorted row.
+    # Cut by another quantity, groups are not runs of a sorted row.
     return bell_split_search_direct(
         target,
         columns,

@@ -32,6 +32,7 @@ References
 N. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., sections 2.2, 3.1, 4.2.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -43,15 +44,22 @@ from .errors import check_choice, check_count, check_matrix
 from .notation import AnyArray, Array, Mask
 
 REFERENCE_ROUNDOFF = 2.0**-53
+_SMALLEST = float(np.finfo(np.float64).tiny)
 TYPES = ("float16", "float32", "float64")
 Kind: TypeAlias = Literal["row", "column", "column_fit", "objective", "library", "product", "any"]
 
 
 def _gamma(depth: npt.ArrayLike, unit_roundoff: float) -> Array:
     product = np.asarray(depth, dtype=np.float64) * unit_roundoff
-    return np.where(
-        product < 1.0, product / np.maximum(1.0 - product, np.finfo(float).tiny), np.inf
-    )
+    return np.where(product < 1.0, product / np.maximum(1.0 - product, _SMALLEST), np.inf)
+
+
+@functools.cache
+def _gammas(depth: int, unit_roundoff: float) -> Array:
+    # Most of all bounds are of one rounding.
+    both = np.asarray(_gamma(depth, unit_roundoff) + _gamma(depth, REFERENCE_ROUNDOFF))
+    both.flags.writeable = False
+    return both
 
 
 @dataclass(frozen=True)
@@ -174,6 +182,8 @@ class Arithmetic:
         ndarray of float64, shape of `depth`
             ``γ_p`` for ``u`` plus ``γ_q`` for ``2⁻⁵³``.
         """
+        if reference is None and isinstance(depth, int):
+            return _gammas(depth, self.unit_roundoff)
         own = _gamma(depth, self.unit_roundoff)
         return own + _gamma(depth if reference is None else reference, REFERENCE_ROUNDOFF)
 

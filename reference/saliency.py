@@ -30,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.linalg
 
-from .errors import ArgumentError, HessianError, check_matrix
+from .errors import ArgumentError, HessianError, check_mask, check_matrix
 from .notation import AnyArray, Array, Indices, SignOfZero
 from .numeric import group_error
 from .running import prefix_errors
@@ -325,6 +325,7 @@ def salient_search_direct(
     orders: tuple[int, int] = (1, 1),
     center: bool = False,
     sign_zero: SignOfZero = 1,
+    entries: npt.ArrayLike | None = None,
 ) -> Search:
     """How many of the ranked columns to make salient, as the equation reads.
 
@@ -341,6 +342,8 @@ def salient_search_direct(
         Orders of binarization of the salient columns and of the rest.
     center, sign_zero
         As in :func:`~subbit.reference.binarize.residual_binarize`.
+    entries : array_like of bool, shape (n, k), optional
+        The entries that belong to a group at all; all by default.
 
     Returns
     -------
@@ -369,9 +372,10 @@ def salient_search_direct(
     order = _check_ranking(ranking, values.shape[1])
     numbers = _check_counts(counts, len(order))
     objectives = []
+    kept = check_mask("entries", entries, values.shape)
     for s in numbers:
         salient, rest = np.zeros((2, *values.shape), dtype=np.bool_)
-        salient[:, order[:s]], rest[:, order[s:]] = True, True
+        salient[:, order[:s]], rest[:, order[s:]] = kept[:, order[:s]], kept[:, order[s:]]
         # Eq. (5), BiLLM:  ‖W − (α_sal sign(W_sal) ∪ α_uns sign(W_uns))‖²
         objectives.append(
             group_error(values, salient, orders[0], center=center, sign_zero=sign_zero)
@@ -388,6 +392,7 @@ def salient_search(
     orders: tuple[int, int] = (1, 1),
     center: bool = False,
     sign_zero: SignOfZero = 1,
+    entries: npt.ArrayLike | None = None,
 ) -> Search:
     """How many of the ranked columns to make salient, from running sums.
 
@@ -404,6 +409,8 @@ def salient_search(
         Orders of binarization of the salient columns and of the rest.
     center, sign_zero
         As in :func:`~subbit.reference.binarize.residual_binarize`.
+    entries : array_like of bool, shape (n, k), optional
+        The entries that belong to a group at all; all by default.
 
     Returns
     -------
@@ -434,9 +441,17 @@ def salient_search(
     order = _check_ranking(ranking, values.shape[1])
     numbers = _check_counts(counts, len(order))
     ranked = values[:, order]
+    part = None if entries is None else check_mask("entries", entries, values.shape)[:, order]
     # Eq. (5), BiLLM:  both parts are runs of the ranked columns
-    salient = prefix_errors(ranked, numbers, order=orders[0], center=center, sign_zero=sign_zero)
+    salient = prefix_errors(
+        ranked, numbers, order=orders[0], center=center, sign_zero=sign_zero, part=part
+    )
     rest = prefix_errors(
-        ranked[:, ::-1], len(order) - numbers, order=orders[1], center=center, sign_zero=sign_zero
+        ranked[:, ::-1],
+        len(order) - numbers,
+        order=orders[1],
+        center=center,
+        sign_zero=sign_zero,
+        part=None if part is None else part[:, ::-1],
     )
     return Search(numbers, salient + rest)

@@ -29,30 +29,32 @@ import numpy as np
 import numpy.typing as npt
 
 from .binarize import residual_binarize
-from .errors import check_choice, check_count, check_mask, check_matrix
+from .errors import check_choice, check_count, check_matrix
 from .notation import Array, Mask, SignOfZero
-from .numeric import group_error
+from .numeric import checked_part, checked_search, group_error
 from .running import interval_errors
 from .saliency import Search
 
 
-def maximum_grid(key: npt.ArrayLike) -> Array:
-    """Thresholds at tenths of the largest magnitude.
+def maximum_grid(key: npt.ArrayLike, levels: int = 9) -> Array:
+    """Thresholds at shares of the largest magnitude from 0.1 to 0.9.
 
     Parameters
     ----------
     key : array_like of float64, any shape
         Magnitudes.
+    levels : int, default 9
+        Number of shares.
 
     Returns
     -------
-    ndarray of float64, shape (9,)
-        0.1, 0.2, … 0.9 times the maximum.
+    ndarray of float64, shape (levels,)
+        By default 0.1, 0.2, … 0.9 times the maximum.
 
     Raises
     ------
     ArgumentError
-        If `key` is empty or not finite.
+        If `key` is empty or not finite, or `levels` is not a whole number.
 
     Notes
     -----
@@ -69,7 +71,8 @@ def maximum_grid(key: npt.ArrayLike) -> Array:
     """
     magnitudes = check_matrix("key", np.ravel(key), shape=(None,))
     # Alg. 2, BiLLM:  p = i · max|W|,  i = 0.1, 0.2, …, 0.9
-    return np.asarray(np.arange(1, 10) * magnitudes.max() / 10)
+    shares = np.linspace(1.0, 9.0, check_count("levels", levels))
+    return np.asarray(shares * magnitudes.max() / 10)
 
 
 def quantile_grid(key: npt.ArrayLike, levels: int = 81) -> Array:
@@ -134,11 +137,6 @@ def breakpoint_grid(key: npt.ArrayLike) -> Array:
     return np.asarray(np.unique(check_matrix("key", np.ravel(key), shape=(None,))))
 
 
-def _check_part(columns: npt.ArrayLike, values: Array) -> Mask:
-    shape = values.shape if np.ndim(columns) == values.ndim else values.shape[1:]
-    return check_mask("columns", columns, shape)
-
-
 def bell_split(
     key: npt.ArrayLike, columns: npt.ArrayLike, threshold: float, *, closed: bool = True
 ) -> tuple[Mask, Mask]:
@@ -175,18 +173,10 @@ def bell_split(
     (array([[ True, False, False]]), array([[False,  True, False]]))
     """
     magnitudes = check_matrix("key", key)
-    part = _check_part(columns, magnitudes)
+    part = checked_part(columns, magnitudes.shape)
     # Eq. (11), BiLLM:  W_c: |w| ≤ p,  W_s: |w| > p
     below = magnitudes <= threshold if closed else magnitudes < threshold
     return below & part, ~below & part
-
-
-def _check_split(
-    target: npt.ArrayLike, columns: npt.ArrayLike, thresholds: npt.ArrayLike
-) -> tuple[Array, Mask, Array]:
-    values = check_matrix("target", target)
-    part = _check_part(columns, values)
-    return values, part, check_matrix("thresholds", thresholds, shape=(None,))
 
 
 def _check_orders(orders: tuple[int, int]) -> tuple[int, int]:
@@ -247,7 +237,7 @@ def bell_split_search_direct(
     >>> bell_split_search_direct([[1.0, -1.0, 5.0]], [True] * 3, [0.5, 2.0]).choice
     2.0
     """
-    values, part, cuts = _check_split(target, columns, thresholds)
+    values, part, cuts = checked_search(target, columns, thresholds)
     first, second = _check_orders(orders)
     magnitudes = np.abs(values) if key is None else check_matrix("key", key, shape=values.shape)
     objectives = []
@@ -277,8 +267,8 @@ def bell_split_search(
     ----------
     target : array_like of float64, shape (n, k)
         What errors are measured on; its magnitude is what is cut.
-    columns : array_like of bool, shape (k,)
-        The columns that take part.
+    columns : array_like of bool, shape (k,) or (n, k)
+        The columns, or the entries, that take part.
     thresholds : array_like of float64, shape (c,)
         Candidates.
     orders : tuple of int, default (1, 1)
@@ -314,16 +304,18 @@ def bell_split_search(
     >>> bell_split_search([[1.0, -1.0, 5.0]], [True] * 3, [0.5, 2.0]).choice
     2.0
     """
-    values = check_matrix("target", target)
-    part = check_mask("columns", columns, values.shape[1:])
-    cuts = check_matrix("thresholds", thresholds, shape=(None,))
+    values, part, cuts = checked_search(target, columns, thresholds)
     for order in orders:
         check_choice("orders", order, (1, 2))
-    if not part.any():
-        return Search(cuts, np.zeros(len(cuts)))
     # Eq. (13), BiLLM:  p* = argmin_p θ²(p)
     errors = interval_errors(
-        values[:, part], cuts, orders=orders, center=center, sign_zero=sign_zero, closed=closed
+        values,
+        cuts,
+        orders=orders,
+        center=center,
+        sign_zero=sign_zero,
+        closed=closed,
+        part=part,
     )
     return Search(cuts, errors)
 
@@ -390,7 +382,7 @@ def calibrated_split_search(
     >>> calibrated_split_search(W, everything, [0.5, 2.0], np.eye(3)).choice
     2.0
     """
-    values, part, cuts = _check_split(target, columns, thresholds)
+    values, part, cuts = checked_search(target, columns, thresholds)
     first, second = _check_orders(orders)
     gram = check_matrix("S", S, shape=(values.shape[1],) * 2)
     magnitudes = np.abs(values) if key is None else check_matrix("key", key, shape=values.shape)
