@@ -1,0 +1,547 @@
+"""STBLLM
+======
+
+STBLLM: Breaking the 1-Bit Barrier with Structured Binary LLMs, arXiv 2408.01803.
+
+Of every M consecutive weights of a row keep the N that matter most. Then, for each block
+of 128 columns: make the few columns with the largest scores salient and binarize them
+twice; cut the other weights at two magnitudes into a dense, an intermediate and a sparse
+group and binarize each once; feed the block's error forward.
+
+========== ========= ==========================================================
+symbol     shape     meaning
+========== ========= ==========================================================
+``W``      (n, k)    weights of the block, moved by the blocks before it
+``S``      (n, k)    saliency scores
+``kept``   (n, k)    the N:M mask; N counts what is kept, M is the group
+``p``      float     magnitude between dense and intermediate; the next one is twice it
+========== ========= ==========================================================
+
+The released code prunes and then quantizes as if nothing were pruned, so that no weight of
+its result is zero. Whether the mask outlives quantization is the switch ``pruned``. Text
+and code differ in the places of ERRATA, S-1 to S-10; of what BiLLM's block loop is made of,
+B-1 to B-13 speak. The presets of ``billm-nm``, two groups instead of three behind another
+method's mask, are what STBLLM compares itself with.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from .billm import choose_salient
+from .binarize import residual_binarize
+from .blocks import LayerState, prepare_layer, quantize_blocks
+from .errors import (
+    check_blocks_hold_groups,
+    check_count,
+    check_mask,
+    check_matrix,
+    check_pair,
+)
+from .layer import QuantizedBlock, QuantizedLayer
+from .notation import Array, Mask
+from .numeric import checked_factor
+from .objective import proxy_loss
+from .partition import Grid, Partition, candidate_thresholds, split_search
+from .saliency import Search, obs_saliency, trailing_saliency
+from .sparsegpt import SparseGPT, sparsegpt_prune
+from .sparsity import (
+    Axis,
+    Standardize,
+    Tail,
+    input_norms,
+    magnitude_importance,
+    nm_mask,
+    ria_importance,
+    standardized_importance,
+    wanda_importance,
+)
+from .split import bell_split
+from .trisection import (
+    trisection,
+    trisection_search,
+    trisection_search_direct,
+    trisection_thresholds,
+)
+
+Importance: TypeAlias = Literal[
+    "standardized", "ria", "wanda", "magnitude", "obs", "trailing", "sparsegpt"
+]
+Pruned: TypeAlias = Literal["zero", "binarize"]
+Start: TypeAlias = Literal["pruned", "dense"]
+Free: TypeAlias = Literal["kept", "all"]
+
+
+@dataclass(frozen=True)
+class STBLLM(Partition):
+    """Configuration of STBLLM; the defaults are the paper's.
+
+    Parameters
+    ----------
+    block_size : int, default 128
+        Columns of a block; a multiple of M.
+    percdamp : float, default 0.01
+        Damping relative to the mean diagonal of the Hessian.
+    center : bool, default False
+        B-1. Subtract row means; the code does.
+    sign_zero : {1, 0}, default 1
+        B-2. Sign of zero; 0 in the code.
+    score : {"trailing", "inverse_hessian", "magnitude"}, default "trailing"
+        B-3. The saliency score of the salient columns.
+    search_on : {"weights", "scores"}, default "weights"
+        B-5. What the searches measure errors on; the scores in the code.
+    split_by : {"weights", "scores"}, default "weights"
+        S-6. What is cut by magnitude; the scores in the code.
+    grid : str, default "maximum"
+        B-7. Candidate thresholds, see :class:`~subbit.reference.partition.Partition`;
+        ``"quantiles_with_zeros"`` in the code. The text's grid is not known.
+    search_orders : tuple of int, default (1, 1)
+        B-8. Orders of the salient part and the rest in the salient search; (2, 2) in the
+        code.
+    counts : tuple of int, default (3, 30)
+        B-9. Smallest and largest number of salient columns; (1, 49) in the code.
+    compensation : {"exact", "released", "none"}, default "exact"
+        B-10. Form of the error feedback; division by the diagonal in the code.
+    closed : bool, default True
+        B-11. Whether a weight at a threshold belongs to the group below it.
+    dead_inputs : {"binarize", "zero"}, default "binarize"
+        B-13. What becomes of columns whose input never fires.
+    keep : tuple of int, default (4, 8)
+        S-7. ``(N, M)``: how many of how many weights are kept. The code counts those that
+        are pruned. With N = M nothing is pruned.
+    tail : {"error", "dense"}, default "error"
+        What becomes of the last columns where M does not divide the width.
+    importance : str, default "standardized"
+        S-1. Which weights matter: ``"standardized"`` Eq. (2), ``"ria"`` the code,
+        ``"wanda"``, ``"magnitude"``, ``"obs"`` and ``"trailing"`` the two scores of optimal
+        brain surgery; ``"sparsegpt"`` is the mask, and with ``start="pruned"`` the weights,
+        of SparseGPT.
+    standardize : {"before", "after", "none"}, default "before"
+        S-2. Where Eq. (2) standardises: before or after the factor of the inputs.
+    exponent : float, default 1.0
+        S-1. Power of the inputs' norms in Eq. (2) and in RIA; 1/2 in the code.
+    axis : {"row", "matrix"}, default "row"
+        S-2. What Eq. (2) takes mean and deviation of; the text does not say.
+    regions : {3, 2}, default 3
+        Groups that the weights of other than salient columns are cut into.
+    factor : float, default 2.0
+        The upper threshold divided by the lower one.
+    levels : int, default 160
+        Number of candidate thresholds.
+    bounded : bool, default True
+        S-10. Whether the upper threshold has to lie within the grid as well. Where none
+        does, as in a block of one magnitude, all candidates count; the code fails.
+    pruned : {"zero", "binarize"}, default "zero"
+        S-5. Whether pruned weights are zero in the result, or binarized like the others
+        (code).
+    start : {"pruned", "dense"}, default "pruned"
+        S-5. Whether quantization starts from the pruned weights, or from the dense ones, so
+        that what pruning loses is fed forward as well.
+    free : {"kept", "all"}, default "kept"
+        S-5. Whether feedback moves the kept weights only, or all of them (code). A pruned
+        weight that has drifted is part of the error of its block.
+    fallback : bool, default False
+        Beyond paper and code: quantize without feedback as well, and take the layer of the
+        lower loss.
+
+    Examples
+    --------
+    >>> STBLLM().keep, CORRECTED.start, RELEASED.pruned
+    ((4, 8), 'dense', 'binarize')
+    """
+
+    grid: Grid = "maximum"
+    keep: tuple[int, int] = (4, 8)
+    tail: Tail = "error"
+    importance: Importance = "standardized"
+    standardize: Standardize = "before"
+    exponent: float = 1.0
+    axis: Axis = "row"
+    regions: Literal[3, 2] = 3
+    factor: float = 2.0
+    levels: int = 160
+    bounded: bool = True
+    pruned: Pruned = "zero"
+    start: Start = "pruned"
+    free: Free = "kept"
+    fallback: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        kept, group = check_pair("keep", self.keep)
+        check_count("keep", kept, 1, check_count("keep", group))
+        checked_factor(self.factor)
+        check_count("levels", self.levels)
+        if self.prunes:
+            check_blocks_hold_groups(self.block_size, self.keep)
+
+    @property
+    def prunes(self) -> bool:
+        """Whether some weights are pruned at all."""
+        return self.keep[0] < self.keep[1]
+
+    @property
+    def strict(self) -> bool:
+        """Whether some weights are pruned and zero in the result."""
+        return self.prunes and self.pruned == "zero"
+
+
+PAPER = STBLLM()
+RELEASED = STBLLM(
+    center=True,
+    sign_zero=0,
+    search_on="scores",
+    split_by="scores",
+    grid="quantiles_with_zeros",
+    search_orders=(2, 2),
+    counts=(1, 49),
+    compensation="released",
+    closed=False,
+    importance="ria",
+    exponent=0.5,
+    pruned="binarize",
+    free="all",
+)
+RELEASED_MAGNITUDE = replace(RELEASED, score="magnitude")
+CORRECTED = STBLLM(
+    grid="quantiles",
+    counts=(0, 49),
+    dead_inputs="zero",
+    importance="ria",
+    exponent=0.5,
+    start="dense",
+    free="all",
+    fallback=True,
+)
+
+PRESETS: Mapping[str, STBLLM] = MappingProxyType(
+    {
+        "paper": PAPER,
+        "released": RELEASED,
+        "released-magnitude": RELEASED_MAGNITUDE,
+        "corrected": CORRECTED,
+    }
+)
+
+
+def _of_billm(config: STBLLM, importance: Importance) -> STBLLM:
+    return replace(config, importance=importance, exponent=1.0, regions=2, levels=81)
+
+
+BILLM_PRESETS: Mapping[str, STBLLM] = MappingProxyType(
+    {
+        "wanda": _of_billm(RELEASED, "wanda"),
+        "sparsegpt": _of_billm(RELEASED, "sparsegpt"),
+        "wanda-strict": _of_billm(CORRECTED, "wanda"),
+        "sparsegpt-strict": _of_billm(CORRECTED, "sparsegpt"),
+    }
+)
+"""BiLLM behind the mask of another method."""
+
+
+def _scores(W: Array, norms: Array, state: LayerState, config: STBLLM) -> Array:
+    match config.importance:
+        case "standardized":
+            return standardized_importance(
+                W,
+                norms,
+                exponent=config.exponent,
+                standardize=config.standardize,
+                axis=config.axis,
+            )
+        case "ria":
+            return ria_importance(W, norms, exponent=config.exponent)
+        case "wanda":
+            return wanda_importance(W, norms)
+        case "obs":
+            return obs_saliency(W, state.prepared.damped)
+        case "trailing":
+            return trailing_saliency(W, state.prepared.factor)
+    return magnitude_importance(W)
+
+
+def choose_kept(W: npt.ArrayLike, H: npt.ArrayLike, config: STBLLM = PAPER) -> tuple[Array, Mask]:
+    """Choose the weights that are kept, and those that quantization starts from.
+
+    Parameters
+    ----------
+    W : array_like of float64, shape (n, m)
+        Weights.
+    H : array_like of float64, shape (m, m)
+        Proxy Hessian, not damped.
+    config : STBLLM, default PAPER
+        The configuration.
+
+    Returns
+    -------
+    weights : ndarray of float64, shape (n, m)
+        Weights to start from: zero where they are pruned unless ``start="dense"``, and
+        where the input is dead.
+    kept : ndarray of bool, shape (n, m)
+        The mask.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs, a number is not finite or M does not divide the width.
+    HessianError
+        If `H` is not positive definite after damping.
+
+    References
+    ----------
+    STBLLM, arXiv 2408.01803, sections 3.2 and 3.3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> config = STBLLM(keep=(2, 4), importance="wanda")
+    >>> choose_kept(np.array([[4.0, 1.0, -2.0, 3.0]]), np.eye(4), config)
+    (array([[4., 0., 0., 3.]]), array([[ True, False, False,  True]]))
+    """
+    state = prepare_layer(W, H, config, STBLLM)
+    # Alg. 1, STBLLM:  W ∘ M, where M holds the N largest scores of each M weights
+    return _choose_kept(check_matrix("W", W), check_matrix("H", H), state, config)
+
+
+def _choose_kept(W: Array, H: Array, state: LayerState, config: STBLLM) -> tuple[Array, Mask]:
+    # Scores are those of the layer as it came; a dead input's weights are zero afterwards.
+    if not config.prunes:
+        return state.weights, np.ones(W.shape, dtype=np.bool_)
+    if config.importance == "sparsegpt":
+        method = SparseGPT(
+            keep=config.keep,
+            block_size=config.block_size,
+            percdamp=config.percdamp,
+            tail=config.tail,
+        )
+        moved, kept = sparsegpt_prune(W, H, method)
+    else:
+        scores = _scores(W, input_norms(H), state, config)
+        kept = nm_mask(scores, *config.keep, tail=config.tail)
+        moved = np.where(kept, state.weights, 0.0)
+    return state.weights if config.start == "dense" else moved, kept
+
+
+def choose_regions(W: Array, S: Array, part: Mask, config: STBLLM = PAPER) -> tuple[Mask, ...]:
+    """Cut some entries into regions of magnitude.
+
+    Parameters
+    ----------
+    W : ndarray of float64, shape (n, k)
+        Weights.
+    S : ndarray of float64, shape (n, k)
+        Saliency scores.
+    part : ndarray of bool, shape (k,) or (n, k)
+        The columns, or the entries, that are cut.
+    config : STBLLM, default PAPER
+        The configuration.
+
+    Returns
+    -------
+    tuple of ndarray of bool, shape (n, k)
+        Dense, intermediate and sparse entries; concentrated and sparse ones for two
+        regions. They are disjoint and cover the part.
+
+    References
+    ----------
+    STBLLM, arXiv 2408.01803, Algorithm 2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> W = np.array([[1.0, -1.0, 3.0, -3.0, 9.0]])
+    >>> for mask in choose_regions(W, W**2, np.ones(5, dtype=bool)):
+    ...     print(mask.astype(int))
+    [[1 1 0 0 0]]
+    [[0 0 1 1 0]]
+    [[0 0 0 0 1]]
+    """
+    if not part.any():
+        return (np.zeros(W.shape, dtype=np.bool_),) * config.regions
+    key = np.abs(W if config.split_by == "weights" else S)
+    target = W if config.search_on == "weights" else S
+    cuts = candidate_thresholds(key, part, config.grid, config.levels)
+    if config.regions == 2:
+        search = split_search(target, key, part, cuts, config)
+        return bell_split(key, part, search.choice, closed=config.closed)
+    if config.bounded:
+        cuts = trisection_thresholds(cuts, factor=config.factor)
+    # Alg. 2, STBLLM:  p₁* = argmin over p₁, with p₂ = 2 p₁, of the three groups' error
+    search = _trisect(target, key, part, cuts, config)
+    return trisection(key, part, search.choice, factor=config.factor, closed=config.closed)
+
+
+def _trisect(target: Array, key: Array, part: Mask, cuts: Array, config: STBLLM) -> Search:
+    if config.split_by == config.search_on:
+        return trisection_search(
+            target,
+            part,
+            cuts,
+            factor=config.factor,
+            center=config.center,
+            sign_zero=config.sign_zero,
+            closed=config.closed,
+        )
+    return trisection_search_direct(
+        target,
+        part,
+        cuts,
+        factor=config.factor,
+        key=key,
+        center=config.center,
+        sign_zero=config.sign_zero,
+        closed=config.closed,
+    )
+
+
+_NAMES = {3: ("dense", "intermediate", "sparse"), 2: ("concentrated", "sparse")}
+
+
+def stbllm_block(
+    W: Array,
+    S: Array,
+    alive: Mask,
+    kept: Mask,
+    config: STBLLM = PAPER,
+    *,
+    salient: Mask | None = None,
+    start: int = 0,
+) -> QuantizedBlock:
+    """Quantize one block: salient columns, regions, binarized groups.
+
+    Parameters
+    ----------
+    W : ndarray of float64, shape (n, k)
+        Weights of the block.
+    S : ndarray of float64, shape (n, k)
+        Saliency scores.
+    alive : ndarray of bool, shape (k,)
+        Columns to quantize; the others decode to zero.
+    kept : ndarray of bool, shape (n, k)
+        The N:M mask; entries outside of it decode to zero, with ``pruned="zero"``.
+    config : STBLLM, default PAPER
+        The configuration.
+    salient : ndarray of bool, shape (k,), optional
+        Salient columns; searched for by default.
+    start : int, default 0
+        The block's first column in the layer.
+
+    Returns
+    -------
+    QuantizedBlock
+        Groups "dense", "intermediate", "sparse" and "salient"; for two regions
+        "concentrated", "sparse" and "salient".
+
+    References
+    ----------
+    STBLLM, arXiv 2408.01803, Algorithm 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> W = np.array([[9.0, 1.0, -1.0, 4.0], [-9.0, 1.0, 1.0, 4.0]])
+    >>> kept = np.array([[1, 1, 0, 1], [1, 0, 1, 1]], dtype=bool)
+    >>> config = STBLLM(grid="quantiles", counts=(0, 2))
+    >>> stbllm_block(W, W**2, np.ones(4, dtype=bool), kept, config).decode()
+    array([[ 9.,  1.,  0.,  4.],
+           [-9.,  0.,  1.,  4.]])
+    """
+    check_matrix("S", S, shape=np.shape(W))
+    entries = check_mask("kept", kept, np.shape(W))
+    if not config.strict:
+        entries = np.ones_like(entries)
+    if salient is None:
+        salient = choose_salient(W, S, alive, config, entries=entries if config.strict else None)
+    # Eq. (49), subbit:  every group is cut from what is kept, M_g ⊆ M
+    part = alive & entries
+    masks = [*choose_regions(W, S, part & ~salient, config), part & salient]
+    names, orders = (*_NAMES[config.regions], "salient"), (*(1,) * config.regions, 2)
+    # Alg. 1, STBLLM:  B = residual(W_sal) + binary(W_dense) + binary(W_inter) + binary(W_sparse)
+    groups = tuple(
+        residual_binarize(
+            W, mask, order=order, center=config.center, sign_zero=config.sign_zero, name=name
+        )
+        for name, mask, order in zip(names, masks, orders, strict=True)
+    )
+    pattern = config.keep if config.strict else None
+    return QuantizedBlock(start, start + W.shape[1], groups, salient, pattern)
+
+
+def stbllm_layer(W: npt.ArrayLike, H: npt.ArrayLike, config: STBLLM = PAPER) -> QuantizedLayer:
+    """Quantize a linear layer with STBLLM.
+
+    Parameters
+    ----------
+    W : array_like of float64, shape (n, m)
+        Weights.
+    H : array_like of float64, shape (m, m)
+        Proxy Hessian ``2/N Σ XᵀX``, not damped.
+    config : STBLLM, default PAPER
+        The configuration; see ``PRESETS`` and ``BILLM_PRESETS``.
+
+    Returns
+    -------
+    QuantizedLayer
+        One block for every `block_size` columns, the last one narrower where the width
+        does not divide.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs, a number is not finite or M does not divide the width.
+    HessianError
+        If `H` is not positive definite after damping.
+
+    Notes
+    -----
+    With ``start="dense"``, ``free="all"`` and exact feedback, ``W - Q = E U`` where W are
+    the dense weights: ``½ Σ E²`` is then the whole loss, of pruning and of binarization.
+
+    References
+    ----------
+    STBLLM, arXiv 2408.01803, Algorithm 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> W, X = rng.normal(size=(4, 64)), rng.normal(size=(2, 100, 64))
+    >>> from subbit.reference import accumulate_hessian
+    >>> layer = stbllm_layer(W, accumulate_hessian(X), STBLLM(block_size=32))
+    >>> np.count_nonzero(layer.decode().reshape(4, 8, 8), axis=-1).max()
+    np.int64(4)
+    """
+    state = prepare_layer(W, H, config, STBLLM)
+    weights, kept = _choose_kept(check_matrix("W", W), check_matrix("H", H), state, config)
+    begun = replace(state, weights=weights)
+    layer = _quantized(begun, kept, config)
+    if not config.fallback or config.compensation == "none":
+        return layer
+    plain = _quantized(begun, kept, replace(config, compensation="none"))
+    # Eq. (50), subbit:  Q = argmin over both forms of ½ tr((W − Q) H (W − Q)ᵀ)
+    return min((layer, plain), key=lambda each: _loss(state, each))
+
+
+def _quantized(state: LayerState, kept: Mask, config: STBLLM) -> QuantizedLayer:
+    begun = replace(state, config=config)
+
+    def quantize_block(current: Array, columns: slice) -> QuantizedBlock:
+        return stbllm_block(
+            current[:, columns],
+            begun.scores(current, columns),
+            begun.alive[columns],
+            kept[:, columns],
+            config,
+            start=columns.start,
+        )
+
+    # Alg. 1, STBLLM:  for every block, quantize and compensate
+    return quantize_blocks(begun, quantize_block, free=kept if config.free == "kept" else None)
+
+
+def _loss(state: LayerState, layer: QuantizedLayer) -> float:
+    return proxy_loss(state.weights, layer.decode(), state.prepared.damped)
