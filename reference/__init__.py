@@ -2,10 +2,12 @@
 ============================
 
 Every algorithm in plain NumPy, equation for equation, in float64. The modules read in
-this order: ``notation``, ``objective``, ``layer``, ``binarize``; ``refinement``, ``arb``,
-``levels``, ``arb_x``, ``arb_rc``; ``hessian``, ``saliency``, ``split`` with ``running``,
-``partition``, ``column_groups``; ``compensate``, ``blocks``, ``bits``; then the methods
-``rtn``, ``gptq``, ``billm`` and ``arb_llm``.
+this order: ``notation``, ``objective``, ``layer``, ``binarize``; ``refinement``,
+``arb``, ``levels``, ``arb_x``, ``arb_rc``; ``hessian``, ``saliency``, ``sparsity``,
+``split`` with ``running``, ``partition``, ``column_groups``; ``compensate``,
+``blocks``, ``patterns``, ``bits``, ``storage``, ``budgets``, ``removal``; ``cfs``,
+``spbo``; then the methods ``rtn``, ``gptq``, ``sparsegpt``, ``wanda``, ``pb_llm``,
+``billm``, ``arb_llm``, ``stbllm`` and ``pbs2p``.
 
 Their functions are exported here under their own names, so that this package is itself
 a *port*: an object with the functions of the specification.
@@ -39,15 +41,9 @@ from .arb_x import (
 )
 from .billm import BiLLM, billm_block, billm_layer, choose_salient, choose_split
 from .binarize import binarize_once, masked_mean, masked_scale, residual_binarize
-from .bits import (
-    PayloadBits,
-    arb_storage_bits,
-    billm_parameter_bits,
-    billm_storage_bits,
-    billm_storing_bits,
-    nominal_bits,
-    payload_bits,
-)
+from .bits import PayloadBits, index_floor, nominal_bits, payload_bits
+from .budgets import norm_budget, outlier_budget, outlier_share, repair_budget
+from .cfs import block_cosine, coarse_budget, fine_scores, layer_importance
 from .column_groups import ColumnGroups, Zone, choose_column_groups
 from .compensate import Compensated, block_slices, compensate, compensate_step, feedback
 from .errors import ArgumentError, HessianError, SubbitError
@@ -61,7 +57,14 @@ from .hessian import (
     inverse_factor,
     prepare_hessian,
 )
-from .layer import BinaryGroup, Plane, QuantizedBlock, QuantizedLayer, UniformGroup
+from .layer import (
+    BinaryGroup,
+    Plane,
+    QuantizedBlock,
+    QuantizedLayer,
+    UniformGroup,
+    ValueGroup,
+)
 from .levels import solve_levels, two_means
 from .methods import METHODS, Method
 from .notation import sign
@@ -74,7 +77,11 @@ from .objective import (
     weight_error,
 )
 from .partition import Partition
+from .patterns import pattern_bits, pattern_entropy, rank_patterns, unrank_patterns
+from .pb_llm import PBLLM, pb_llm_layer
+from .pbs2p import PBS2P, pbs2p_block, pbs2p_layer, pruning_masks
 from .refinement import Refinement, Trace, trace_objective
+from .removal import removal_loss, removal_mask, removal_move
 from .rtn import RTN, grid_codes, minmax_grid, rtn_layer
 from .running import interval_errors, prefix_errors, rank_in_rows
 from .saliency import (
@@ -88,6 +95,18 @@ from .saliency import (
     salient_search_direct,
     trailing_saliency,
 )
+from .sparsegpt import SparseGPT, sparsegpt_layer, sparsegpt_prune
+from .sparsity import (
+    input_norms,
+    magnitude_importance,
+    nm_mask,
+    ria_importance,
+    row_mask,
+    standardized_importance,
+    threshold_mask,
+    wanda_importance,
+)
+from .spbo import SPBO, spbo, spbo_schedule, spbo_step, spbo_steps
 from .split import (
     bell_split,
     bell_split_search,
@@ -97,6 +116,23 @@ from .split import (
     maximum_grid,
     quantile_grid,
 )
+from .stbllm import STBLLM, choose_kept, choose_regions, stbllm_block, stbllm_layer
+from .storage import (
+    arb_storage_bits,
+    billm_parameter_bits,
+    billm_storage_bits,
+    billm_storing_bits,
+    stbllm_parameter_bits,
+    stbllm_storage_bits,
+    stbllm_storing_bits,
+)
+from .trisection import (
+    trisection,
+    trisection_search,
+    trisection_search_direct,
+    trisection_thresholds,
+)
+from .wanda import Wanda, wanda_layer
 
 __version__ = "0.1.0"
 SPEC_VERSION = "1"
@@ -105,8 +141,12 @@ __all__ = [
     "ARBLLM",
     "GPTQ",
     "METHODS",
+    "PBLLM",
+    "PBS2P",
     "RTN",
+    "SPBO",
     "SPEC_VERSION",
+    "STBLLM",
     "ArgumentError",
     "BiLLM",
     "BinaryGroup",
@@ -123,9 +163,12 @@ __all__ = [
     "QuantizedLayer",
     "Refinement",
     "Search",
+    "SparseGPT",
     "SubbitError",
     "Trace",
     "UniformGroup",
+    "ValueGroup",
+    "Wanda",
     "Zone",
     "__version__",
     "accumulate_hessian",
@@ -148,6 +191,7 @@ __all__ = [
     "billm_storage_bits",
     "billm_storing_bits",
     "binarize_once",
+    "block_cosine",
     "block_slices",
     "breakpoint_grid",
     "calibrate_levels",
@@ -158,35 +202,54 @@ __all__ = [
     "calibrated_split_search",
     "calibrated_sums",
     "choose_column_groups",
+    "choose_kept",
+    "choose_regions",
     "choose_salient",
     "choose_split",
+    "coarse_budget",
     "column_saliency",
     "compensate",
     "compensate_step",
     "damp",
     "dead_inputs",
     "feedback",
+    "fine_scores",
     "gptq_layer",
     "gram_cost_ratio",
     "grid_codes",
+    "index_floor",
+    "input_norms",
     "interval_errors",
     "inverse_factor",
     "inverse_hessian_saliency",
     "joint_signs",
+    "layer_importance",
+    "magnitude_importance",
     "magnitude_saliency",
     "masked_mean",
     "masked_scale",
     "maximum_grid",
     "minmax_grid",
+    "nm_mask",
     "nominal_bits",
+    "norm_budget",
     "obs_saliency",
+    "outlier_budget",
+    "outlier_share",
+    "pattern_bits",
+    "pattern_entropy",
     "payload_bits",
+    "pb_llm_layer",
+    "pbs2p_block",
+    "pbs2p_layer",
     "prefix_errors",
     "prepare_hessian",
     "proxy_loss",
+    "pruning_masks",
     "quantile_grid",
     "rank_columns",
     "rank_in_rows",
+    "rank_patterns",
     "rc_start",
     "refine_column_scale",
     "refine_mean",
@@ -196,14 +259,40 @@ __all__ = [
     "refine_signs",
     "refine_zones",
     "relative_error",
+    "removal_loss",
+    "removal_mask",
+    "removal_move",
+    "repair_budget",
     "residual_binarize",
+    "ria_importance",
+    "row_mask",
     "rtn_layer",
     "salient_search",
     "salient_search_direct",
     "sign",
     "solve_levels",
+    "sparsegpt_layer",
+    "sparsegpt_prune",
+    "spbo",
+    "spbo_schedule",
+    "spbo_step",
+    "spbo_steps",
+    "standardized_importance",
+    "stbllm_block",
+    "stbllm_layer",
+    "stbllm_parameter_bits",
+    "stbllm_storage_bits",
+    "stbllm_storing_bits",
+    "threshold_mask",
     "trace_objective",
     "trailing_saliency",
+    "trisection",
+    "trisection_search",
+    "trisection_search_direct",
+    "trisection_thresholds",
     "two_means",
+    "unrank_patterns",
+    "wanda_importance",
+    "wanda_layer",
     "weight_error",
 ]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from . import arb_llm, billm, gptq, rtn
+from . import arb_llm, billm, gptq, pb_llm, pbs2p, rtn, sparsegpt, stbllm, wanda
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,15 @@ METHODS: Mapping[str, Method] = MappingProxyType(
     {
         "rtn": Method("rtn_layer", rtn.PRESETS),
         "gptq": Method("gptq_layer", gptq.PRESETS),
+        "sparsegpt": Method("sparsegpt_layer", sparsegpt.PRESETS),
+        "wanda": Method("wanda_layer", wanda.PRESETS),
+        "pb-llm": Method("pb_llm_layer", pb_llm.PRESETS),
         "billm": Method("billm_layer", billm.PRESETS),
         "arb": Method("arb_llm_layer", arb_llm.PRESETS["arb"]),
         "arb-x": Method("arb_llm_layer", arb_llm.PRESETS["arb_x"]),
         "arb-rc": Method("arb_llm_layer", arb_llm.PRESETS["arb_rc"]),
+        "billm-nm": Method("stbllm_layer", stbllm.BILLM_PRESETS),
+        "stbllm": Method("stbllm_layer", stbllm.PRESETS),
+        "pbs2p": Method("pbs2p_layer", pbs2p.PRESETS),
     }
 )

@@ -19,7 +19,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from .errors import ArgumentError, check_count, check_literals
+from .errors import ArgumentError, check_count, check_literals, check_mask
 from .layer import BinaryGroup
 from .notation import Array, SignOfZero
 from .numeric import EpsKind
@@ -130,7 +130,11 @@ class Trace:
 
 
 def trace_objective(
-    W: npt.ArrayLike, steps: Iterable[tuple[str, BinaryGroup]], S: npt.ArrayLike | None = None
+    W: npt.ArrayLike,
+    steps: Iterable[tuple[str, BinaryGroup]],
+    S: npt.ArrayLike | None = None,
+    *,
+    entries: npt.ArrayLike | None = None,
 ) -> Trace:
     """Evaluate the objective after every half step of a refinement.
 
@@ -143,16 +147,19 @@ def trace_objective(
     S : array_like of float64, shape (k, k), optional
         Gram matrix of the inputs; then the objective is the calibrated error, else the
         weight error.
+    entries : array_like of bool, shape (n, k), optional
+        Whose weights count; those that the group has at each step by default. Steps that
+        prune take entries from it, whose weight is then part of the error.
 
     Returns
     -------
     Trace
-        Names, objectives over the group's own entries, and the last state.
+        Names, objectives, and the last state.
 
     Raises
     ------
     ArgumentError
-        If there is no step.
+        If there is no step or the entries are no mask.
 
     References
     ----------
@@ -166,8 +173,9 @@ def trace_objective(
     [2.75, 0.67]
     """
     names, objectives, group = [], [], None
+    counted = check_mask("entries", entries, np.shape(W))
     for name, group in steps:
-        own = np.where(group.mask, W, 0.0)
+        own = np.where(group.mask if entries is None else counted, W, 0.0)
         # Eq. (1), ARB-LLM:  L1 = ‖W − (αB + μ)‖²
         # Eq. (9), ARB-LLM:  L2 = ⟨S, RᵀR⟩ = Tr(R S Rᵀ)
         image = group.decode()
