@@ -5,6 +5,8 @@
 back once: counts, thresholds and masks are chosen by kernels and stay where they are.
 """
 
+from typing import Any
+
 from subbit import reference
 from subbit.reference.billm import PAPER, BiLLM
 from subbit.reference.compensate import block_slices
@@ -34,12 +36,14 @@ def choose_salient(
     config: Partition = PAPER,
     *,
     blocks: int = 1,
+    entries: DeviceArray | None = None,
 ) -> DeviceArray:
     """Choose the salient columns of a block, or of a whole matrix."""
     weights = matrix(device, "W", W)
     scores = matrix(device, "S", S, shape=weights.shape)
     part = mask(device, "alive", alive, weights.shape[1:])
-    return _codes(device, weights, scores, to_host(part), config, blocks=blocks) == _SALIENT
+    switches = {"blocks": blocks, "entries": entries}
+    return _codes(device, weights, scores, to_host(part), config, **switches) == _SALIENT
 
 
 def _codes(
@@ -48,11 +52,10 @@ def _codes(
     S: DeviceArray,
     alive: Mask,
     config: Partition,
-    *,
-    blocks: int = 1,
+    **switches: Any,  # noqa: ANN401  (those of `salient_columns`)
 ) -> DeviceArray:
     numbers = {"salient": _SALIENT, "rest": _REST.zone}
-    return salient_columns(device, W, S, alive, config, **numbers, blocks=blocks)
+    return salient_columns(device, W, S, alive, config, **numbers, **switches)
 
 
 @mirrors(reference.choose_split)

@@ -7,6 +7,7 @@ quantized where they are, and their record comes back once.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -174,6 +175,28 @@ def quantize_blocks(state: LayerState, quantize_block: BlockOf) -> QuantizedLaye
     QuantizedLayer
         The record.
     """
+    return brought_back(state, blocks_on_device(state, quantize_block))
+
+
+def blocks_on_device(
+    state: LayerState, quantize_block: BlockOf, *, free: DeviceArray | None = None
+) -> tuple[Any, ...]:
+    """Run the block loop over a layer.
+
+    Parameters
+    ----------
+    state : LayerState
+        The layer.
+    quantize_block : callable
+        ``quantize_block(W, columns)`` leaves the block's answer on the device.
+    free : array of bool, shape (n, m), optional
+        The weights that feedback may move; all by default.
+
+    Returns
+    -------
+    tuple of BlockOnDevice
+        The answers, still there.
+    """
     made = compensate(
         state.device,
         state.weights,
@@ -181,5 +204,24 @@ def quantize_blocks(state: LayerState, quantize_block: BlockOf) -> QuantizedLaye
         quantize_block,
         block_size=state.config.block_size,
         mode=state.config.compensation,
+        free=free,
     )
-    return QuantizedLayer(made.layer.shape, fetch(state.device, made.layer.blocks))
+    return made.layer.blocks
+
+
+def brought_back(state: LayerState, blocks: tuple[Any, ...]) -> QuantizedLayer:
+    """Bring the record of a layer back.
+
+    Parameters
+    ----------
+    state : LayerState
+        The layer.
+    blocks : tuple of BlockOnDevice
+        Its blocks' answers.
+
+    Returns
+    -------
+    QuantizedLayer
+        The record.
+    """
+    return QuantizedLayer(state.weights.shape, fetch(state.device, blocks))

@@ -14,7 +14,7 @@ from subbit.reference.errors import check_choice
 from subbit.reference.layer import QuantizedLayer
 
 from . import linalg
-from .arrays import DeviceArray, matrix
+from .arrays import DeviceArray, mask, matrix
 from .device import Device
 from .mirror import mirrors
 
@@ -52,12 +52,14 @@ def compensate_step(
     quantize_block: BlockQuantizer,
     *,
     mode: Compensation,
+    free: DeviceArray | None = None,
 ) -> tuple[Any, DeviceArray, DeviceArray]:
     """Quantize one block and feed its error forward."""
     check_choice("mode", mode, get_args(Compensation))
     current = matrix(device, "W", W)
     factor = matrix(device, "U", U, shape=(current.shape[1],) * 2)
-    return _step(device, current, factor, columns, quantize_block, mode=mode)
+    movable = None if free is None else mask(device, "free", free, current.shape)
+    return _step(device, current, factor, columns, quantize_block, mode=mode, free=movable)
 
 
 def _step(
@@ -68,6 +70,7 @@ def _step(
     quantize_block: BlockQuantizer,
     *,
     mode: Compensation,
+    free: DeviceArray | None,
 ) -> tuple[Any, DeviceArray, DeviceArray]:
     xp = device.xp
     block = quantize_block(W, columns)
@@ -75,7 +78,9 @@ def _step(
     E = _feed(device, W[:, columns] - image, U[columns, columns], mode)
     moved = W.copy()
     moved[:, columns] = image
-    moved[:, columns.stop :] -= E @ U[columns, columns.stop :]
+    right = slice(columns.stop, None)
+    move = E @ U[columns, right]
+    moved[:, right] -= move if free is None else xp.where(free[:, right], move, xp.float32(0))
     return block, moved, E
 
 
@@ -88,15 +93,19 @@ def compensate(
     *,
     block_size: int,
     mode: Compensation,
+    free: DeviceArray | None = None,
 ) -> Compensated:
     """Quantize a layer block by block."""
     check_choice("mode", mode, get_args(Compensation))
     current = matrix(device, "W", W)
     factor = matrix(device, "U", U, shape=(current.shape[1],) * 2)
     n, m = current.shape
+    movable = None if free is None else mask(device, "free", free, (n, m))
     blocks, errors = [], []
     for columns in block_slices(m, block_size):
-        block, current, E = _step(device, current, factor, columns, quantize_block, mode=mode)
+        block, current, E = _step(
+            device, current, factor, columns, quantize_block, mode=mode, free=movable
+        )
         blocks.append(block)
         errors.append(E)
     return Compensated(QuantizedLayer((n, m), tuple(blocks)), device.xp.hstack(errors))

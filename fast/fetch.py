@@ -31,11 +31,15 @@ class Layout:
     orders : tuple of int
         Orders of the groups.
     salient : tuple of int
-        Numbers of the groups of salient columns.
+        Numbers of the groups of salient columns; none where no columns are chosen.
     mean : bool, default True
         Whether groups have means.
     columns : bool, default False
         Whether planes have column scales.
+    partial : bool, default False
+        Whether entries of salient columns may be in no group; they are numbered `left_out`.
+    pattern : tuple of int, optional
+        ``(N, M)`` where blocks keep N of each M consecutive weights.
     """
 
     names: tuple[str, ...]
@@ -43,11 +47,18 @@ class Layout:
     salient: tuple[int, ...] = ()
     mean: bool = True
     columns: bool = False
+    partial: bool = False
+    pattern: tuple[int, int] | None = None
+
+    @property
+    def left_out(self) -> int:
+        """Number of entries of salient columns that are in no group."""
+        return len(self.names) + 1
 
     @property
     def bits(self) -> int:
         """Binary digits of a group's number."""
-        return len(self.names).bit_length()
+        return (len(self.names) + self.partial).bit_length()
 
 
 @dataclass(frozen=True)
@@ -59,7 +70,8 @@ class BlockOnDevice:
     start : int
         First column in the layer.
     group : array of uint8, shape (n, k)
-        Number of each entry's group, from 1; 0 for none.
+        Number of each entry's group, from 1; 0 for none, in salient columns the layout's
+        ``left_out``.
     made : Binarized
         Means, scales, signs and image; column scales, where the layout has them.
     layout : Layout
@@ -169,9 +181,11 @@ def _record(block: BlockOnDevice, words: Iterator[AnyArray]) -> QuantizedBlock:
         )
         row += order
         groups.append(BinaryGroup(name, mask, planes, None if mean is None else mean[g]))
-    # A salient column is salient in every row.
-    salient = np.isin(number[0], layout.salient)
-    return QuantizedBlock(block.start, block.start + k, tuple(groups), salient)
+    salient = None
+    if layout.salient:
+        # A salient column is salient in every row.
+        salient = np.isin(number[0], (*layout.salient, layout.left_out))
+    return QuantizedBlock(block.start, block.start + k, tuple(groups), salient, layout.pattern)
 
 
 def _numbers(bits: AnyArray) -> AnyArray:

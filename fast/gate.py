@@ -248,14 +248,22 @@ def run_kernels(rows: int = 64, *, counters: bool = False) -> dict[str, Work]:
     port.bell_split_search(W, everything, np.linspace(0.1, 2.0, 81), center=True)
     port.calibrated_split_search(W, everything, np.linspace(0.1, 2.0, 9), np.eye(128))
     port.bell_split(np.abs(W), everything, 0.5)
+    port.wanda_importance(W, W[0] ** 2)
+    port.nm_mask(port.standardized_importance(W, W[0] ** 2), 4, 8)
+    port.nm_mask(W, 5, 32)
+    port.trisection_search(W, everything, np.linspace(0.1, 2.0, 20), center=True)
     port.joint_signs(W, W[:, :1], W)
     port.arb_x(W, None, np.eye(128), order=2)
+    port.spbo(W, None, port.spbo_schedule(W, 6, 8), np.eye(128), order=2)
+    port.block_cosine(W, W)
     port.arb_rc(W, order=2)
     refined = port.arb_start(W)
     port.calibrated_mean(W, refined, np.eye(128))
     port.calibrated_sums(W, refined, np.eye(128))
     port.billm_layer(W, np.eye(128))
     port.gptq_layer(W, np.eye(128))
+    port.sparsegpt_layer(W, np.eye(128))
+    port.pb_llm_layer(W, np.eye(128))
     for entry, counted in device.counters.items():
         device.work[entry].sectors = counted.total("global").sectors
         device.work[entry].ideal_sectors = counted.total("global").ideal_sectors

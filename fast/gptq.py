@@ -5,8 +5,6 @@
 ``gptq.cu``: rows do not depend on each other, so each has a warp.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from subbit import reference
@@ -17,19 +15,12 @@ from subbit.reference.layer import QuantizedBlock, QuantizedLayer, UniformGroup
 
 from . import rows
 from .arrays import DeviceArray, matrix, to_host
+from .columns import Image, gptq_codes
 from .compensate import compensate
 from .device import Device
 from .hessian import prepare_hessian
 from .mirror import mirrors
 from .rtn import minmax_grid
-
-
-@dataclass(frozen=True)
-class _Image:
-    values: DeviceArray
-
-    def decode(self) -> DeviceArray:
-        return self.values
 
 
 class _GridCodes:
@@ -47,12 +38,12 @@ class _GridCodes:
             if group.start < stop:
                 self.grids.append(minmax_grid(self.device, W[:, group], self.bits))
 
-    def round(self, W: DeviceArray, U: DeviceArray, columns: slice) -> _Image:
+    def round(self, W: DeviceArray, U: DeviceArray, columns: slice) -> Image:
         """Round the columns of a block, each moving those right of it."""
         xp, size = self.device.xp, self.groups[0].stop
         first = columns.start // size
         scale, zero = (xp.stack(part) for part in zip(*self.grids[first:], strict=True))
-        codes = rows.gptq_codes(
+        codes = gptq_codes(
             self.device,
             W[:, columns].copy(),
             xp.ascontiguousarray(U[columns, columns]),
@@ -64,7 +55,7 @@ class _GridCodes:
         )
         self.codes[:, columns] = codes
         number = xp.arange(columns.start, columns.stop) // size - first
-        return _Image(scale[number].T * (codes - zero[number].T))
+        return Image(scale[number].T * (codes - zero[number].T))
 
     def layer(self, order: DeviceArray | None) -> QuantizedLayer:
         """Return the record, one block for each group."""
@@ -85,7 +76,7 @@ def _quantize_columns(device: Device, W: DeviceArray, U: DeviceArray, config: GP
     if config.group_size is None:
         grid.fit(W, 1)
 
-    def quantize_block(current: DeviceArray, columns: slice) -> _Image:
+    def quantize_block(current: DeviceArray, columns: slice) -> Image:
         grid.fit(current, columns.stop)
         return grid.round(current, U, columns)
 

@@ -9,8 +9,8 @@ from .arrays import DeviceArray
 from .device import Device
 
 
-def tenths(device: Device, largest: DeviceArray) -> DeviceArray:
-    """Return tenths of a number.
+def shares(device: Device, largest: DeviceArray, levels: int = 9) -> DeviceArray:
+    """Return shares of a number from 0.1 to 0.9.
 
     Parameters
     ----------
@@ -18,14 +18,16 @@ def tenths(device: Device, largest: DeviceArray) -> DeviceArray:
         Where it is.
     largest : array of float32, shape ()
         The number.
+    levels : int, default 9
+        How many.
 
     Returns
     -------
-    array of float32, shape (9,)
-        0.1, 0.2, … 0.9 times the number.
+    array of float32, shape (levels,)
+        By default 0.1, 0.2, … 0.9 times the number.
     """
     xp = device.xp
-    return xp.arange(1, 10, dtype=xp.float32) * largest / xp.float32(10)
+    return xp.linspace(1, 9, levels).astype(xp.float32) * largest / xp.float32(10)
 
 
 def quantiles(

@@ -2,8 +2,9 @@
 ==========================
 
 A kernel is the text of its file behind the files it shares, with compile-time numbers:
-``HELD``, the columns that a lane keeps in registers, and ``ORDERS``, how often a group
-is binarized. All kernels run with 256 threads a block, most with a warp for each row.
+``HELD``, the columns that a lane keeps in registers, ``ORDERS``, how often a group is
+binarized, and ``GROUP``, the scores of an N:M group. All kernels run with 256 threads a
+block, most with a warp for each row.
 """
 
 from collections.abc import Sequence
@@ -17,15 +18,25 @@ WARP = 32
 ROWS = BLOCK // WARP
 
 _REFINED = ("warp.cuh", "arb.cuh", "arb_row.cuh")
+_CALIBRATED = (*_REFINED, "calibrated.cuh")
+_COLUMNS = ("warp.cuh", "columns.cuh")
+_SORTED = ("warp.cuh", "sorted_group.cuh")
 _SHARED = {
     "arb.cu": _REFINED,
     "arb_rc.cu": _REFINED,
     "arb_rc_columns.cu": ("warp.cuh", "arb.cuh"),
     "arb_signs.cu": ("warp.cuh", "arb.cuh"),
-    "arb_x.cu": _REFINED,
-    "calibrated_split.cu": ("warp.cuh", "two_sides.cuh", "by_magnitude.cuh"),
-    "salient_search.cu": ("warp.cuh", "two_sides.cuh"),
-    "split_search.cu": ("warp.cuh", "two_sides.cuh", "by_magnitude.cuh"),
+    "arb_x.cu": _CALIBRATED,
+    "calibrated_split.cu": ("warp.cuh", "sides.cuh", "by_magnitude.cuh"),
+    "gptq.cu": _COLUMNS,
+    "nm_mask.cu": _SORTED,
+    "pb_llm.cu": _COLUMNS,
+    "salient_search.cu": ("warp.cuh", "sides.cuh"),
+    "sparsegpt.cu": _COLUMNS,
+    "spbo.cu": _CALIBRATED,
+    "split_search.cu": ("warp.cuh", "sides.cuh", "by_magnitude.cuh"),
+    "step_masks.cu": _SORTED,
+    "trisection.cu": ("warp.cuh", "sides.cuh"),
 }
 _ENTRIES = {
     "arb.cu": ("arb_refine",),
@@ -35,17 +46,28 @@ _ENTRIES = {
     "arb_x.cu": ("calibrated_levels", "calibrated_sums", "calibrated_fit"),
     "binarize.cu": ("residual_binarize",),
     "calibrated_split.cu": ("calibrated_split_errors",),
+    "cosine.cu": ("token_cosines",),
     "gptq.cu": ("gptq_codes",),
+    "importance.cu": ("relative_importance",),
+    "nm_mask.cu": ("nm_mask",),
+    "nm_mask_any.cu": ("nm_mask_any",),
     "pack.cu": ("pack_block",),
+    "pb_llm.cu": ("mixed_codes",),
     "rank.cu": ("rank_columns",),
     "reduce.cu": ("sum_rows", "first_minimum"),
     "rows.cu": ("masked_mean", "masked_scale"),
-    "saliency.cu": ("saliency", "slab_sums", "add_slabs"),
+    "saliency.cu": ("saliency", "scaled_magnitude", "slab_sums", "add_slabs"),
     "salient_search.cu": ("salient_errors",),
+    "sparsegpt.cu": ("prune_columns",),
+    "spbo.cu": ("prune_stepwise",),
     "split.cu": ("mark_columns", "cut_zones"),
     "split_search.cu": ("split_errors",),
+    "step_masks.cu": ("step_masks",),
+    "trisection.cu": ("trisection_errors",),
 }
 _HELD = (0, 1, 2, 4)
+SORTED = (4, 8, 16)
+"""Widths of groups that a thread sorts in registers."""
 _NUMBERS = {
     "arb.cu": [{"HELD": h, "ORDERS": o} for h in _HELD for o in (1, 2)],
     "arb_rc.cu": [
@@ -55,9 +77,16 @@ _NUMBERS = {
     "binarize.cu": [{"HELD": h, "ORDERS": o} for h in _HELD for o in (1, 2)],
     "calibrated_split.cu": [{"HELD": h, "ORDERS": o} for h in _HELD for o in (1, 2)],
     "gptq.cu": [{"HELD": h} for h in _HELD],
+    "pb_llm.cu": [{"HELD": h} for h in _HELD],
+    "sparsegpt.cu": [{"HELD": h} for h in _HELD],
+    "importance.cu": [{"HELD": h} for h in _HELD],
+    "nm_mask.cu": [{"GROUP": g} for g in SORTED],
     "pack.cu": [{"ORDERS": 2}],
     "salient_search.cu": [{"HELD": h, "ORDERS": o} for h in _HELD for o in (1, 2)],
+    "spbo.cu": [{"HELD": h, "ORDERS": o} for h in _HELD for o in (1, 2)],
     "split_search.cu": [{"HELD": h, "ORDERS": o} for h in _HELD for o in (1, 2)],
+    "step_masks.cu": [{"GROUP": g} for g in SORTED],
+    "trisection.cu": [{"HELD": h, "ORDERS": o} for h in _HELD for o in (1, 2)],
 }
 
 

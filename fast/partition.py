@@ -13,8 +13,9 @@ from subbit.reference.partition import Grid, Partition
 
 from . import rows, searches
 from .arrays import DeviceArray
+from .candidates import places_of
 from .device import Device
-from .grids import quantiles, tenths
+from .grids import quantiles, shares
 
 
 def salient_columns(
@@ -27,6 +28,7 @@ def salient_columns(
     salient: int,
     rest: int,
     blocks: int = 1,
+    entries: DeviceArray | None = None,
 ) -> DeviceArray:
     """Choose the salient columns of a block, or of a whole matrix.
 
@@ -44,6 +46,8 @@ def salient_columns(
         Numbers for salient columns and for the others.
     blocks : int, default 1
         Number of blocks in `W`; the range of counts is per block.
+    entries : array of bool, shape (n, k), optional
+        The entries whose errors count; all by default.
 
     Returns
     -------
@@ -60,7 +64,7 @@ def salient_columns(
     objective, _ = searches.salient_objectives(
         device,
         W if config.search_on == "weights" else S,
-        place,
+        places_of(device, place, entries, "entries", W.shape),
         counts,
         orders=config.search_orders,
         center=config.center,
@@ -71,7 +75,7 @@ def salient_columns(
 
 
 def candidate_thresholds(
-    device: Device, key: DeviceArray, part: DeviceArray, grid: Grid
+    device: Device, key: DeviceArray, part: DeviceArray, grid: Grid, levels: int | None = None
 ) -> DeviceArray:
     """Thresholds that a search tries.
 
@@ -85,6 +89,8 @@ def candidate_thresholds(
         The columns, or the entries, that take part.
     grid : str
         Which candidates, see :class:`subbit.reference.Partition`.
+    levels : int, optional
+        Number of candidates; by default 9 of a grid of the maximum and 81 quantiles.
 
     Returns
     -------
@@ -94,15 +100,16 @@ def candidate_thresholds(
     # How many entries take part is known on the device only, so what is not part of the
     # sample is put at its end instead of being taken out.
     xp = device.xp
+    few, many = (9, 81) if levels is None else (levels, levels)
     if grid == "maximum":
-        return tenths(device, xp.max(xp.where(part, key, xp.float32(0))))
+        return shares(device, xp.max(xp.where(part, key, xp.float32(0))), few)
     if grid == "quantiles_with_zeros":
         everything = xp.where(part, key, xp.float32(0)).ravel()
-        return quantiles(device, xp.sort(everything), key.size)
+        return quantiles(device, xp.sort(everything), key.size, many)
     ordered = xp.sort(xp.where(part, key, xp.float32(np.inf)).ravel())
     size = xp.count_nonzero(part) * (1 if part.ndim > 1 else len(key))
     if grid == "quantiles":
-        return quantiles(device, ordered, size)
+        return quantiles(device, ordered, size, many)
     # Repeated breakpoints don't change which one is the first minimum.
     cuts = ordered[xp.minimum(xp.arange(key.size), xp.maximum(size - 1, 0))]
     return xp.where(size > 0, cuts, xp.float32(0))

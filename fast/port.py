@@ -20,6 +20,7 @@ from . import (
     arb_x,
     billm,
     binarize,
+    cfs,
     column_groups,
     compensate,
     depths,
@@ -28,10 +29,18 @@ from . import (
     levels,
     notation,
     objective,
+    pb_llm,
+    pbs2p,
     rtn,
     running,
     saliency,
+    sparsegpt,
+    sparsity,
+    spbo,
     split,
+    stbllm,
+    trisection,
+    wanda,
 )
 from .device import Device
 
@@ -41,11 +50,16 @@ MODULES = (
     binarize,
     hessian,
     saliency,
+    sparsity,
     split,
+    trisection,
     running,
     compensate,
     rtn,
     gptq,
+    sparsegpt,
+    wanda,
+    pb_llm,
     billm,
     levels,
     arb,
@@ -53,6 +67,10 @@ MODULES = (
     arb_rc,
     column_groups,
     arb_llm,
+    stbllm,
+    spbo,
+    cfs,
+    pbs2p,
 )
 HOST = frozenset(
     {
@@ -61,13 +79,34 @@ HOST = frozenset(
         "billm_storage_bits",
         "billm_storing_bits",
         "block_slices",
+        "coarse_budget",
         "gram_cost_ratio",
+        "index_floor",
+        "layer_importance",
         "nominal_bits",
+        "norm_budget",
+        "outlier_budget",
+        "outlier_share",
+        "pattern_bits",
+        "pattern_entropy",
         "payload_bits",
+        "rank_patterns",
+        "removal_loss",
+        "removal_mask",
+        "removal_move",
+        "repair_budget",
+        "stbllm_parameter_bits",
+        "stbllm_storage_bits",
+        "stbllm_storing_bits",
         "trace_objective",
+        "unrank_patterns",
     }
 )
-"""Functions that compute nothing with arrays of a device."""
+"""Functions that compute nothing with arrays of a device.
+
+Removing several weights at once is among them: it is a comparison's measure, and thousands of
+small systems, each of its own columns, are solved in float64 where their conditioning asks for it.
+"""
 
 
 def functions() -> Mapping[str, Callable[..., Any]]:

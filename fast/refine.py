@@ -16,12 +16,13 @@ from subbit.reference.notation import AnyArray, Array
 from .arrays import DeviceArray, matrix, to_host
 from .device import Device
 from .refine_rc import RowColumn
-from .refine_x import Calibrated, Gram, gram
+from .refine_spbo import Stepwise
+from .refine_x import Gram, gram
 
 __all__ = ["Gram", "Refined", "gram", "numbers", "uploaded", "with_scales", "with_signs"]
 
 
-class Refined(Calibrated, RowColumn):
+class Refined(Stepwise, RowColumn):
     """Means, scales of rows and columns, signs and image of groups that are refined.
 
     Parameters
@@ -35,8 +36,9 @@ class Refined(Calibrated, RowColumn):
 
     Notes
     -----
-    :meth:`arb`, :meth:`calibrate` and :meth:`arb_rc` refine the group `number` of a code
-    array `group` and write its image; nothing waits, and nothing comes back.
+    :meth:`arb`, :meth:`calibrate`, :meth:`arb_rc` and :meth:`prune` refine the group
+    `number` of a code array `group` and write its image; nothing waits, and nothing comes
+    back.
     """
 
     def record(self, name: str, mask: AnyArray, *, mean: bool, columns: bool) -> BinaryGroup:

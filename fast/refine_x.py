@@ -66,6 +66,22 @@ def gram(device: Device, S: DeviceArray) -> Gram:
     return Gram(values, xp.ascontiguousarray(xp.diagonal(values)), power)
 
 
+def averages_denominators(config: Refinement) -> bool:
+    """Tell whether what is added to denominators depends on all rows.
+
+    Parameters
+    ----------
+    config : Refinement
+        The switches.
+
+    Returns
+    -------
+    bool
+        True for a relative `calibrated_eps` that is not zero.
+    """
+    return config.eps_kind == "relative" and config.calibrated_eps > 0.0
+
+
 class Calibrated(Alternated):
     """Groups of a block whose levels are refined on the calibrated error."""
 
@@ -98,11 +114,16 @@ class Calibrated(Alternated):
         self, basis: DeviceArray, products: DeviceArray, S: Gram, config: Refinement
     ) -> DeviceArray:
         # eps in units of the scaled Gram matrix, for each of the variables.
-        xp, count, eps = self.device.xp, len(basis), config.calibrated_eps
-        if config.eps_kind == "absolute" or eps == 0.0:
-            power = xp.clip(-S.power, -_POWERS, _POWERS)
-            return xp.repeat(self.added(eps, xp.ldexp(xp.float32(1), power)), count)
-        return self.added(eps, mean=xp.sum(products * basis, axis=(1, 2)) / basis.shape[1])
+        if averages_denominators(config):
+            mean = self.device.xp.sum(products * basis, axis=(1, 2)) / basis.shape[1]
+            return self.added(config.calibrated_eps, mean=mean)
+        return self._absolute_eps(len(basis), S, config)
+
+    def _absolute_eps(self, count: int, S: Gram, config: Refinement) -> DeviceArray:
+        xp = self.device.xp
+        power = xp.clip(-S.power, -_POWERS, _POWERS)
+        unit = xp.ldexp(xp.float32(1), power)
+        return xp.repeat(self.added(config.calibrated_eps, unit), count)
 
     def calibrate(
         self,

@@ -164,6 +164,29 @@ def column_sums(device: Device, S: DeviceArray) -> DeviceArray:
     return result
 
 
+def cosine_sum(device: Device, x: DeviceArray, y: DeviceArray) -> DeviceArray:
+    """Launch ``token_cosines``, and ``sum_rows`` over its rows.
+
+    Parameters
+    ----------
+    device : Device
+        Where to run.
+    x, y : array of float32, shape (n, k)
+        Vectors, one a row.
+
+    Returns
+    -------
+    array of float32, shape ()
+        Sum of the cosines of all pairs of rows.
+    """
+    xp, (n, k) = device.xp, x.shape
+    cosines, total = xp.empty(n, dtype=xp.float32), xp.empty(1, dtype=xp.float32)
+    args = (x, y, np.int32(n), np.int32(k), cosines)
+    over_rows(device, kernel("cosine.cu", "token_cosines"), n, args)
+    device.launch(kernel("reduce.cu", "sum_rows"), 1, BLOCK, (cosines, np.int32(n), total))
+    return total[0]
+
+
 def rank(
     device: Device, values: DeviceArray, alive: DeviceArray, count: int
 ) -> tuple[DeviceArray, DeviceArray]:
@@ -222,46 +245,3 @@ def pack(device: Device, group: DeviceArray, signs: DeviceArray, bits: int) -> D
     args = (group, signs, np.int32(n), np.int32(k), np.int32(bits), words)
     device.launch(which, blocks, BLOCK, args)
     return words
-
-
-def gptq_codes(
-    device: Device,
-    W: DeviceArray,
-    U: DeviceArray,
-    scale: DeviceArray,
-    zero: DeviceArray,
-    *,
-    first: int,
-    group_size: int,
-    bits: int,
-) -> DeviceArray:
-    """Launch ``gptq_codes``, which overwrites `W`.
-
-    Parameters
-    ----------
-    device : Device
-        Where to run.
-    W : array of float32, shape (n, k)
-        Weights of a block.
-    U : array of float32, shape (k, k)
-        The block's diagonal block of the inverse factor.
-    scale, zero : array of float32, shape (groups, n)
-        Grids, from the one of the block's first column.
-    first : int
-        The block's first column.
-    group_size : int
-        Columns that share a grid.
-    bits : int
-        Bits of a code.
-
-    Returns
-    -------
-    array of uint8, shape (n, k)
-        Codes.
-    """
-    n, k = W.shape
-    codes = device.xp.empty((n, k), dtype=device.xp.uint8)
-    numbers = (np.int32(x) for x in (n, k, first, group_size, first // group_size))
-    args = (W, U, scale, zero, *numbers, np.float32(2**bits - 1), codes)
-    over_rows(device, kernel("gptq.cu", "gptq_codes", HELD=held(k)), n, args)
-    return codes

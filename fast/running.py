@@ -11,6 +11,7 @@ from subbit.reference.notation import SignOfZero
 
 from . import searches
 from .arrays import DeviceArray, matrix
+from .candidates import numbers_of, places_of
 from .device import Device
 from .mirror import mirrors
 
@@ -28,14 +29,16 @@ def prefix_errors(
     order: int,
     center: bool,
     sign_zero: SignOfZero,
+    part: DeviceArray | None = None,
 ) -> DeviceArray:
     """Squared error of binarizing the first columns, for several numbers of columns."""
     xp = device.xp
     values = matrix(device, "X", X)
+    place = xp.arange(values.shape[1], dtype=xp.int32)
     objective, power = searches.salient_objectives(
         device,
         values,
-        xp.arange(values.shape[1], dtype=xp.int32),
+        places_of(device, place, part, "part", values.shape),
         xp.asarray(counts, dtype=xp.int32),
         orders=(order, 0),
         center=center,
@@ -54,13 +57,15 @@ def interval_errors(
     center: bool,
     sign_zero: SignOfZero,
     closed: bool,
+    part: DeviceArray | None = None,
 ) -> DeviceArray:
     """Squared error of cutting each row at a magnitude, for several magnitudes."""
     xp = device.xp
     values = matrix(device, "X", X)
+    taken = xp.ones(values.shape[1], dtype=xp.bool_) if part is None else part
     objective, power = searches.split_objectives(
         device,
-        searches.Entries(values, xp.abs(values), xp.ones(values.shape[1], dtype=xp.uint8)),
+        searches.Entries(values, xp.abs(values), numbers_of(device, taken, values.shape)),
         matrix(device, "thresholds", thresholds, shape=(None,)),
         (searches.Cut(1, 2, orders),),
         center=center,

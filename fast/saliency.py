@@ -16,6 +16,7 @@ from subbit.reference.saliency import Search
 
 from . import linalg, rows, searches
 from .arrays import DeviceArray, matrix, to_host
+from .candidates import places_of
 from .device import Device
 from .mirror import mirrors
 
@@ -108,6 +109,7 @@ def salient_search_direct(
     orders: tuple[int, int] = (1, 1),
     center: bool = False,
     sign_zero: SignOfZero = 1,
+    entries: DeviceArray | None = None,
 ) -> Search:
     """How many of the ranked columns to make salient, as the equation reads."""
     xp = device.xp
@@ -122,7 +124,7 @@ def salient_search_direct(
     objective, power = searches.salient_objectives(
         device,
         values,
-        xp.asarray(place),
+        places_of(device, xp.asarray(place), entries, "entries", values.shape),
         xp.asarray(numbers.astype(np.int32)),
         orders=orders,
         center=center,
@@ -141,8 +143,16 @@ def salient_search(
     orders: tuple[int, int] = (1, 1),
     center: bool = False,
     sign_zero: SignOfZero = 1,
+    entries: DeviceArray | None = None,
 ) -> Search:
     """How many of the ranked columns to make salient: the same as the direct form."""
     return salient_search_direct(
-        device, target, ranking, counts, orders=orders, center=center, sign_zero=sign_zero
+        device,
+        target,
+        ranking,
+        counts,
+        orders=orders,
+        center=center,
+        sign_zero=sign_zero,
+        entries=entries,
     )

@@ -8,6 +8,7 @@ next kernel to read. What a kernel computes stands at the head of its file.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -31,16 +32,29 @@ class Cut:
     large : int
         Number that the sparse ones get.
     orders : tuple of int, default (1, 1)
-        Orders of the concentrated and of the sparse side.
+        Orders of the concentrated and of the sparse side; with `largest` of three groups.
+    largest : int, optional
+        Number of the sparse ones beyond `factor` times the threshold; `large` by default.
+    factor : float, default 1.0
+        Second magnitude divided by the threshold.
     """
 
     zone: int
     large: int
-    orders: tuple[int, int] = (1, 1)
+    orders: tuple[int, ...] = (1, 1)
+    largest: int | None = None
+    factor: float = 1.0
+
+    @property
+    def numbers(self) -> tuple[int, int]:
+        """Numbers of the entries beyond either magnitude."""
+        return self.large, self.large if self.largest is None else self.largest
 
 
 ALL = Cut(1, 2)
 """Entries numbered 1 are cut, those numbered 0 take no part."""
+NOTHING = Cut(-1, 0)
+"""No entry has that number."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +81,31 @@ class Entries:
 _ERRORS = 1 << 24
 
 
-def _objectives(
+def objectives_of(
     device: Device,
     n: int,
     candidates: DeviceArray,
     errors_of: Callable[[int, DeviceArray, DeviceArray], None],
 ) -> DeviceArray:
-    # `errors_of` is told the first candidate, the candidates and where their errors belong.
+    """Sum the errors of all candidates over the rows.
+
+    Parameters
+    ----------
+    device : Device
+        Where to run.
+    n : int
+        Rows.
+    candidates : array, shape (c,)
+        Candidates.
+    errors_of : callable
+        It is told the first candidate's position, candidates and the array, of shape
+        (candidates, n), that their errors belong into.
+
+    Returns
+    -------
+    array of float32, shape (c,)
+        The sums.
+    """
     xp, c = device.xp, len(candidates)
     objective = xp.empty(c, dtype=xp.float32)
     step = max(1, _ERRORS // n)
@@ -104,8 +136,8 @@ def salient_objectives(
         Where to run.
     target : array of float32, shape (n, k)
         What errors are measured on.
-    place : array of int32, shape (k,)
-        Rank of each column, -1 for those that take no part.
+    place : array of int32, shape (k,) or (n, k)
+        Rank of each column, or of each entry's column; -1 for those that take no part.
     counts : array of int32, shape (c,)
         Candidates.
     orders : tuple of int
@@ -129,9 +161,10 @@ def salient_objectives(
     switches = (*(np.int32(x) for x in (n, k, *orders, center)), np.float32(sign_zero))
 
     def errors_of(_: int, part: DeviceArray, errors: DeviceArray) -> None:
-        over_rows(device, which, n, (values, place, part, *switches, errors), len(part))
+        args = (values, place, stride(place), part, *switches, errors)
+        over_rows(device, which, n, args, len(part))
 
-    return _objectives(device, n, counts, errors_of), 2 * power
+    return objectives_of(device, n, counts, errors_of), 2 * power
 
 
 def split_objectives(
@@ -182,15 +215,26 @@ def split_objectives(
 
     def errors_of(start: int, part: DeviceArray, errors: DeviceArray) -> None:
         first = np.int32(max(each - start, 0))
-        args = (values, entries.key, codes, _stride(codes), part, first, *switches, errors)
+        args = (values, entries.key, codes, stride(codes), part, first, *switches, errors)
         over_rows(device, which, n, args, len(part))
 
-    objective = _objectives(device, n, thresholds.ravel(), errors_of)
+    objective = objectives_of(device, n, thresholds.ravel(), errors_of)
     return objective.reshape(thresholds.shape), 2 * power
 
 
-def _stride(codes: DeviceArray) -> np.int32:
-    # Columns have one code for all rows, entries have their own.
+def stride(codes: DeviceArray) -> np.int32:
+    """Return the distance between the codes of two rows.
+
+    Parameters
+    ----------
+    codes : array of uint8, shape (k,) or (n, k)
+        Zone of each column, or of each entry.
+
+    Returns
+    -------
+    int32
+        Zero for columns, which have one code for all rows.
+    """
     return np.int32(codes.shape[1] if codes.ndim > 1 else 0)
 
 
@@ -239,13 +283,13 @@ def calibrated_objectives(
         "calibrated_split.cu", "calibrated_split_errors", HELD=held(k), ORDERS=max(cut.orders)
     )
     zone, switches = map(np.int32, (cut.zone, *cut.orders)), map(np.int32, (n, k, center))
-    before = (values, fixed, entries.key, entries.codes, _stride(entries.codes))
+    before = (values, fixed, entries.key, entries.codes, stride(entries.codes))
     behind = (*zone, S.values, *switches, np.float32(sign_zero), np.int32(closed))
 
     def errors_of(_: int, part: DeviceArray, errors: DeviceArray) -> None:
         over_rows(device, which, n, (*before, part, *behind, errors), len(part))
 
-    return _objectives(device, n, thresholds, errors_of), 2 * power + S.power
+    return objectives_of(device, n, thresholds, errors_of), 2 * power + S.power
 
 
 def first_minimum(device: Device, objective: DeviceArray) -> DeviceArray:
@@ -343,11 +387,12 @@ def cut_zones(
     """
     n, k = key.shape
     group = device.xp.empty((n, k), dtype=device.xp.uint8)
-    zones, large = [-1, -1], [0, 0]
-    for z, cut in enumerate(cuts):
-        zones[z], large[z] = cut.zone, cut.large
-    numbers = map(np.int32, (thresholds.shape[-1], *zones, *large, n, k, closed))
-    args = (key, codes, _stride(codes), thresholds, best, *numbers, group)
+    one, two = (*cuts, NOTHING)[:2]
+    ends = zip(one.numbers, two.numbers, strict=True)
+    numbers = map(np.int32, (thresholds.shape[-1], one.zone, two.zone, *chain(*ends)))
+    factors, switches = map(np.float32, (one.factor, two.factor)), map(np.int32, (n, k, closed))
+    before = (key, codes, stride(codes), thresholds, best)
+    args = (*before, *numbers, *factors, *switches, group)
     over_rows(device, kernel("split.cu", "cut_zones"), n, args)
     return group
 

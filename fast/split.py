@@ -7,27 +7,26 @@ reference are one function here. The kernels are ``split_search.cu``,
 ``calibrated_split.cu``, ``reduce.cu`` and ``split.cu``.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 
 from subbit import reference
 from subbit.reference.errors import check_choice, check_count
-from subbit.reference.notation import AnyArray, SignOfZero
+from subbit.reference.notation import SignOfZero
 from subbit.reference.saliency import Search
 
 from . import searches
-from .arrays import DeviceArray, mask, matrix, on_device, to_host
+from .arrays import DeviceArray, matrix, on_device
+from .candidates import checked_search, numbers_of
 from .device import Device
-from .grids import quantiles, tenths
+from .grids import quantiles, shares
 from .mirror import mirrors
 from .refine_x import gram as in_range
 
 
 @mirrors(reference.maximum_grid)
-def maximum_grid(device: Device, key: DeviceArray) -> DeviceArray:
-    """Thresholds at tenths of the largest magnitude."""
-    return tenths(device, _flat(device, key).max())
+def maximum_grid(device: Device, key: DeviceArray, levels: int = 9) -> DeviceArray:
+    """Thresholds at shares of the largest magnitude from 0.1 to 0.9."""
+    return shares(device, _flat(device, key).max(), check_count("levels", levels))
 
 
 @mirrors(reference.quantile_grid)
@@ -49,12 +48,6 @@ def _flat(device: Device, key: DeviceArray) -> DeviceArray:
     return matrix(device, "key", flat, shape=(None,))
 
 
-def _codes(device: Device, columns: DeviceArray, shape: tuple[int, int]) -> DeviceArray:
-    # 1 for what takes part; of columns, or of entries where there are as many axes
-    wanted = shape if np.ndim(columns) > 1 else shape[1:]
-    return mask(device, "columns", columns, wanted).view(device.xp.uint8)
-
-
 @mirrors(reference.bell_split)
 def bell_split(
     device: Device,
@@ -67,40 +60,11 @@ def bell_split(
     """Cut the entries of some columns at a magnitude."""
     xp = device.xp
     magnitudes = matrix(device, "key", key)
-    codes = _codes(device, columns, magnitudes.shape)
+    codes = numbers_of(device, columns, magnitudes.shape)
     cuts = xp.full(1, threshold, dtype=xp.float32)
     first = xp.zeros(1, dtype=xp.int32)
     group = searches.cut_zones(device, magnitudes, codes, cuts, first, closed=closed)
     return group == searches.ALL.zone, group == searches.ALL.large
-
-
-class _Checked(NamedTuple):
-    entries: searches.Entries
-    cuts: DeviceArray
-    candidates: AnyArray
-
-
-def _check_search(
-    device: Device,
-    target: DeviceArray,
-    columns: DeviceArray,
-    thresholds: DeviceArray,
-    key: DeviceArray | None,
-    *,
-    orders: tuple[int, int],
-    sign_zero: SignOfZero,
-) -> _Checked:
-    values = matrix(device, "target", target)
-    codes = _codes(device, columns, values.shape)
-    cuts = matrix(device, "thresholds", thresholds, shape=(None,))
-    magnitudes = device.xp.abs(values)
-    if key is not None:
-        magnitudes = matrix(device, "key", key, shape=values.shape)
-    for order in orders:
-        check_count("orders", order)
-    check_choice("sign_zero", sign_zero, (0, 1))
-    entries = searches.Entries(values, magnitudes, codes)
-    return _Checked(entries, cuts, to_host(thresholds).astype(np.float64))
 
 
 @mirrors(reference.bell_split_search_direct)
@@ -117,7 +81,7 @@ def bell_split_search_direct(
     closed: bool = True,
 ) -> Search:
     """Where to cut a block's entries, as the equation reads."""
-    given = _check_search(
+    given = checked_search(
         device, target, columns, thresholds, key, orders=orders, sign_zero=sign_zero
     )
     objective, power = searches.split_objectives(
@@ -129,7 +93,7 @@ def bell_split_search_direct(
         sign_zero=sign_zero,
         closed=closed,
     )
-    return searches.as_search(given.candidates, objective, power)
+    return searches.as_search(given.given, objective, power)
 
 
 @mirrors(reference.bell_split_search)
@@ -144,15 +108,13 @@ def bell_split_search(
     sign_zero: SignOfZero = 1,
     closed: bool = True,
 ) -> Search:
-    """Where to cut a block's entries: the same as the direct form, for columns."""
-    values = matrix(device, "target", target)
-    part = mask(device, "columns", columns, values.shape[1:])
+    """Where to cut a block's entries: the same as the direct form."""
     for order in orders:
         check_choice("orders", order, (1, 2))
     return bell_split_search_direct(
         device,
-        values,
-        part,
+        target,
+        columns,
         thresholds,
         orders=orders,
         center=center,
@@ -177,7 +139,7 @@ def calibrated_split_search(
     closed: bool = True,
 ) -> Search:
     """Where to cut a block's entries, measured on the layer's outputs."""
-    given = _check_search(
+    given = checked_search(
         device, target, columns, thresholds, key, orders=orders, sign_zero=sign_zero
     )
     values = given.entries.target
@@ -194,4 +156,4 @@ def calibrated_split_search(
         sign_zero=sign_zero,
         closed=closed,
     )
-    return searches.as_search(given.candidates, objective, power)
+    return searches.as_search(given.given, objective, power)

@@ -97,18 +97,8 @@ struct Group : Row {
 
   __device__ inline void refine_signs(float zero) {
 #pragma unroll
-    for (int t = 0; t < TILES; ++t) {
-      if (!belongs(t)) continue;
-      const float z = entry(t) - mu;
-#if ORDERS == 1
-      set_sign(0, t, sign_of(z, zero));
-#else
-      float first, second;
-      nearest_level(z, alpha[0], alpha[1], first, second);
-      set_sign(0, t, first);
-      set_sign(1, t, second);
-#endif
-    }
+    for (int t = 0; t < TILES; ++t)
+      if (belongs(t)) set_nearest(t, entry(t) - mu, alpha, zero);
   }
 
   __device__ inline long long signs_dot(int p, int q) const {

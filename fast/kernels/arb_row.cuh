@@ -64,6 +64,18 @@ struct Row {
   __device__ inline void store_signs() const {}
 #endif
 
+  // Eqs. (4) and (8), ARB-LLM: the signs of the level nearest to what the mean leaves.
+  __device__ inline void set_nearest(int t, float z, const float* alpha, float zero) {
+#if ORDERS == 1
+    set_sign(0, t, sign_of(z, zero));
+#else
+    float first, second;
+    nearest_level(z, alpha[0], alpha[1], first, second);
+    set_sign(0, t, first);
+    set_sign(1, t, second);
+#endif
+  }
+
   __device__ inline float size() const {
     float count = 0.0f;
 #pragma unroll

@@ -13,38 +13,16 @@
 //          (HELD 0) read group and signs twice. The diagonal comes from cache.
 // Sums     depth p = ceil(k / 32) + 4 behind that of the products.
 // Budget   up to 64 registers, no shared memory.
-//
-// The mean that a group comes with is taken off first and what is solved for is its change, so
-// that a large common part costs no digits. S is positive semi-definite up to rounding only:
-// a denominator below `vanishing` (sum e^2) (sum e^2 diag S), which bounds the sum of its
-// magnitudes, is rounding.
 
-#define P (ORDERS + 1)
-
-struct Calibrated : Row {
-  float mu, alpha[ORDERS];
-  float G[P][P], g[P], least[P];
-
+struct Calibrated : Row, Levels {
   using Row::Row;
-
-  __device__ inline void load(const float* mean, const float* scale, int row, int n) {
-    mu = mean[row];
-#pragma unroll
-    for (int p = 0; p < ORDERS; ++p) alpha[p] = scale[(size_t)p * n + row];
-  }
 
   __device__ inline float basis(int p, int t) const { return p ? sign(p - 1, t) : 1.0f; }
 
   // With `whole`, what lies outside of the group counts as well.
   __device__ inline void sums(const float* products, const float* diagonal, bool whole,
                               float vanishing) {
-    float squares[P], energy[P];
-#pragma unroll
-    for (int p = 0; p < P; ++p) {
-      g[p] = squares[p] = energy[p] = 0.0f;
-#pragma unroll
-      for (int q = 0; q < P; ++q) G[p][q] = 0.0f;
-    }
+    clear();
 #pragma unroll
     for (int t = 0; t < TILES; ++t) {
       const int j = lane + WARP * t;
@@ -55,79 +33,9 @@ struct Calibrated : Row {
 #pragma unroll
       for (int p = 0; p < P; ++p) e[p] = own ? basis(p, t) : 0.0f;
 #pragma unroll
-      for (int p = 0; p < P; ++p) {
-        const float product = products[p * plane + j];
-        g[p] += product * value;
-#pragma unroll
-        for (int q = 0; q < P; ++q) G[p][q] += product * e[q];
-        squares[p] += e[p] * e[p];
-        energy[p] += e[p] * e[p] * own_energy;
-      }
+      for (int p = 0; p < P; ++p) add(p, products[p * plane + j], e, value, own_energy);
     }
-#pragma unroll
-    for (int p = 0; p < P; ++p) {
-      g[p] = warp_sum(g[p]);
-#pragma unroll
-      for (int q = 0; q < P; ++q) G[p][q] = warp_sum(G[p][q]);
-      least[p] = vanishing * warp_sum(squares[p]) * warp_sum(energy[p]);
-    }
-  }
-
-  // The change of the mean is solved for, so eps draws it towards what takes the mean to zero.
-  __device__ inline void alternate(int rounds, const float* eps) {
-    float x[P], divisor[P];
-    x[0] = 0.0f;
-#pragma unroll
-    for (int p = 0; p < P; ++p) {
-      if (p) x[p] = alpha[p - 1];
-      divisor[p] = G[p][p] + eps[p];
-    }
-    const float pull = quotient(eps[0], divisor[0], least[0], 0.0f) * mu;
-#pragma unroll 1
-    for (int round = 0; round < rounds; ++round) {
-#pragma unroll
-      for (int p = 0; p < P; ++p) {
-        float rest = g[p];
-#pragma unroll
-        for (int q = 0; q < P; ++q)
-          if (q != p) rest -= G[p][q] * x[q];
-        const float own = p ? 0.0f : pull;
-        x[p] = divisor[p] > least[p] ? rest / divisor[p] - own : x[p];
-      }
-    }
-    mu += x[0];
-#pragma unroll
-    for (int p = 0; p < ORDERS; ++p) alpha[p] = x[p + 1];
-  }
-
-  // Eq. (22), subbit: elimination; a variable that depends on those before it is zero.
-  __device__ inline void solve(float dependent) {
-    float whole[P];
-    bool usable[P];
-#pragma unroll
-    for (int p = 0; p < P; ++p) whole[p] = G[p][p];
-#pragma unroll
-    for (int p = 0; p < P; ++p) {
-      usable[p] = whole[p] > least[p] && G[p][p] > dependent * whole[p];
-#pragma unroll
-      for (int q = p + 1; q < P; ++q) {
-        const float factor = usable[p] ? G[q][p] / G[p][p] : 0.0f;
-#pragma unroll
-        for (int r = p; r < P; ++r) G[q][r] -= factor * G[p][r];
-        g[q] -= factor * g[p];
-      }
-    }
-    float x[P];
-#pragma unroll
-    for (int p = P - 1; p >= 0; --p) {
-      x[p] = g[p];
-#pragma unroll
-      for (int q = p + 1; q < P; ++q) x[p] -= G[p][q] * x[q];
-      x[p] = usable[p] ? x[p] / G[p][p] : 0.0f;
-    }
-    mu = usable[0] ? mu + x[0] : 0.0f;
-#pragma unroll
-    for (int p = 0; p < ORDERS; ++p) alpha[p] = x[p + 1];
+    add_lanes(vanishing);
   }
 };
 
@@ -155,11 +63,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK)
     image[base + c.lane + WARP * t] = value;
   }
   __syncwarp();  // Every lane has read what the first one writes.
-  if (c.lane == 0) {
-    mean[row] = c.mu;
-#pragma unroll
-    for (int p = 0; p < ORDERS; ++p) scale[(size_t)p * n + row] = c.alpha[p];
-  }
+  if (c.lane == 0) c.store(mean, scale, row, n);
 }
 
 extern "C" __global__ void __launch_bounds__(BLOCK)

@@ -14,7 +14,7 @@
 //          then p for their sum.
 // Budget   up to 64 registers, no shared memory.
 
-struct Residual : TwoSides<ByMagnitude> {
+struct Residual : Sides<ByMagnitude> {
   const float* image;
 #if HELD
   float r[HELD];
@@ -22,7 +22,7 @@ struct Residual : TwoSides<ByMagnitude> {
 
   __device__ inline Residual(const float* target, const float* fixed, int columns,
                              const ByMagnitude& which, float zero_sign)
-      : TwoSides<ByMagnitude>(target, columns, which, zero_sign), image(fixed) {}
+      : Sides<ByMagnitude>(target, columns, which, zero_sign), image(fixed) {}
 
 #if HELD
   __device__ inline void hold() {
@@ -85,7 +85,7 @@ extern "C" __global__ void calibrated_split_errors(
   const ByMagnitude cut = {key + base, codes + (size_t)row * stride, zone, thresholds[blockIdx.x],
                            closed};
   Residual sides(target + base, image + base, k, cut, zero);
-  sides.fit(order_0, order_1, center);
+  sides.fit({order_0, order_1}, center);
   sides.hold();
   const float error = sides.quadratic(S);
   if (lane_of() == 0) errors[(size_t)blockIdx.x * n + row] = error;

@@ -2,12 +2,13 @@
 //
 //   S_ij = (W_ij / d_j)^2        squared: Eq. (3) and Alg. 2, BiLLM
 //   S_ij = W_ij (W_ij / d_j)     otherwise: Eq. (2), GPTQ
+//   S_ij = |W_ij| f_j            Eq. (1), Wanda
 //   score_j = sum_i |S_ij|       Alg. 2, BiLLM
 //
-// Layout   W, S (n, k) float32, d (k). Scores of weights: a warp a row. Scores of columns: blocks
+// Layout   W, S (n, k) float32, d and f (k). Scores of weights: a warp a row. Scores of columns: blocks
 //          of 32 columns by a slab of 256 rows; slab sums (slabs, k), added in a second
 //          launch. Neighboring threads read neighboring columns.
-// Traffic  a weight reads 4 bytes and writes 4 (saliency), then reads 4 (column scores).
+// Traffic  a weight reads 4 bytes and writes 4 (its scores), then reads 4 (column scores).
 // Sums     a thread adds 32 rows, eight threads meet in a tree of 3 levels, slabs in order:
 //          depth p = 34 + ceil(n / 256), whatever the launch.
 // Budget   up to 64 registers; 1 KB of shared memory.
@@ -25,6 +26,13 @@ extern "C" __global__ void saliency(const float* W, const float* d, int n, int k
     const float ratio = w / d[j];
     S[i] = (squared ? ratio : w) * ratio;
   }
+}
+
+extern "C" __global__ void scaled_magnitude(const float* W, const float* f, int n, int k, float* S) {
+  const int row = blockIdx.x * (BLOCK / WARP) + threadIdx.x / WARP;
+  if (row >= n) return;
+  for (int j = lane_of(); j < k; j += WARP)
+    S[(size_t)row * k + j] = fabsf(W[(size_t)row * k + j]) * f[j];
 }
 
 extern "C" __global__ void __launch_bounds__(BLOCK)

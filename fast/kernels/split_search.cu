@@ -25,8 +25,8 @@ extern "C" __global__ void split_errors(const float* target, const float* key,
   const bool second = (int)blockIdx.x >= first;
   const ByMagnitude cut = {key + base, codes + (size_t)row * stride, second ? zone_1 : zone_0,
                            thresholds[blockIdx.x], closed};
-  TwoSides<ByMagnitude> sides(target + base, k, cut, zero);
-  sides.fit(second ? order_10 : order_00, second ? order_11 : order_01, center);
+  Sides<ByMagnitude> sides(target + base, k, cut, zero);
+  sides.fit({second ? order_10 : order_00, second ? order_11 : order_01}, center);
   const float error = sides.error();
   if (lane_of() == 0) errors[(size_t)blockIdx.x * n + row] = error;
 }

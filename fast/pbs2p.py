@@ -1,0 +1,279 @@
+"""PBS2P
+=====
+
+:mod:`subbit.reference.pbs2p` on a device. A layer goes there once and its record comes
+back once: step masks are bit words that kernels make and read. Only weights that are
+scored anew in every step, ``scores="recomputed"``, visit the host in between, where
+removing several weights at once is solved in float64.
+"""
+
+from dataclasses import replace
+
+from subbit import reference
+from subbit.reference.layer import QuantizedBlock, QuantizedLayer
+from subbit.reference.notation import Mask
+from subbit.reference.pbs2p import CANONICAL, PBS2P, PRUNED, REMOVED
+
+from . import pruning, rows
+from .arrays import DeviceArray, exponent, mask, matrix, scaled, to_host
+from .blocks import LayerState, prepare_layer, quantize_blocks
+from .cfs import fine_scores
+from .device import Device
+from .fetch import BlockOnDevice, Layout, fetch
+from .mirror import mirrors
+from .partition import salient_columns
+from .refine import Refined
+from .refine_x import Gram
+from .refine_x import gram as in_range
+from .schedules import nested_masks, scheduled, with_start
+from .zones import ZoneSearch, codes_of, layout_of, searches_outputs, take_apart, zones_of
+
+
+@mirrors(reference.pruning_masks)
+def pruning_masks(
+    device: Device,
+    W: DeviceArray,
+    H: DeviceArray,
+    alive: DeviceArray,
+    config: PBS2P = CANONICAL,
+    *,
+    unit: DeviceArray | None = None,
+) -> DeviceArray:
+    """Weights of a block that are kept after each step."""
+    weights = matrix(device, "W", W)
+    k = weights.shape[1]
+    live = mask(device, "alive", alive, (k,))
+    hessian = matrix(device, "H", H, shape=(k, k))
+    if unit is None:
+        unit = _unit(device, hessian, config)
+    factors = matrix(device, "unit", unit, shape=(k,))
+    words = _words(device, weights, hessian, live, config, unit=factors)
+    return pruning.masks_of(device, words, k)
+
+
+def _unit(device: Device, H: DeviceArray, config: PBS2P) -> DeviceArray:
+    ones = device.xp.ones((1, len(H)), dtype=device.xp.float32)
+    return fine_scores(device, ones, H, score=config.fine_score)[0]
+
+
+def _words(
+    device: Device,
+    W: DeviceArray,
+    H: DeviceArray,
+    alive: DeviceArray,
+    config: PBS2P,
+    *,
+    unit: DeviceArray,
+) -> DeviceArray:
+    words = scheduled(device, _scored(device, W, unit, alive, config), config)
+    if config.scores == "once":
+        return words
+    xp, k = device.xp, W.shape[1]
+    kept = xp.ones(W.shape, dtype=bool)
+    for t in range(len(words)):
+        # Eq. (62), subbit:  s_t = scores of argmin_{W' ⊙ (1 − P_{t−1}) = 0} (W' − W) H (W' − W)ᵀ
+        moved = _moved(device, W, H, kept) if t else W
+        scores = xp.where(kept, _scored(device, moved, unit, alive, config), xp.float32(REMOVED))
+        words[t] = scheduled(device, scores, config)[t]
+        kept = pruning.masks_of(device, words[t], k)
+    return words
+
+
+def _moved(device: Device, W: DeviceArray, H: DeviceArray, kept: DeviceArray) -> DeviceArray:
+    moved = reference.removal_move(to_host(W), to_host(H), ~to_host(kept))
+    return matrix(device, "W", moved)
+
+
+def _scored(
+    device: Device, W: DeviceArray, unit: DeviceArray, alive: DeviceArray, config: PBS2P
+) -> DeviceArray:
+    xp = device.xp
+    # Eq. (63), subbit:  s_ij = u_j |W_ij − μ_i|^p,  p = 2, for magnitude and Wanda 1
+    if config.center_scores:
+        entries = xp.ascontiguousarray(xp.broadcast_to(alive, W.shape))
+        W = W - rows.row_mean(device, W, entries)[:, None]
+    # Powers of two keep the order, and squares within float32.
+    sizes = xp.abs(scaled(device, W, -exponent(device, W)))
+    factors = scaled(device, unit, -exponent(device, unit))
+    if config.fine_score not in {"magnitude", "wanda"}:
+        sizes = sizes * sizes
+    return xp.where(alive, factors * sizes, xp.float32(PRUNED))
+
+
+@mirrors(reference.pbs2p_block)
+def pbs2p_block(  # noqa: PLR0917  (the reference's, and a device)
+    device: Device,
+    W: DeviceArray,
+    S: DeviceArray,
+    masks: DeviceArray,
+    alive: DeviceArray,
+    config: PBS2P = CANONICAL,
+    *,
+    gram: DeviceArray,
+    salient: DeviceArray | None = None,
+    start: int = 0,
+) -> QuantizedBlock:
+    """Quantize one block: groups, each pruned step by step."""
+    weights = matrix(device, "W", W)
+    k = weights.shape[1]
+    scores = matrix(device, "S", S, shape=weights.shape)
+    part = mask(device, "alive", alive, (k,))
+    outputs = in_range(device, matrix(device, "gram", gram, shape=(k, k)))
+    words = pruning.words_of(device, nested_masks(device, masks, weights.shape))
+    codes = chosen = None
+    if salient is not None:
+        chosen = mask(device, "salient", salient, (k,))
+        codes = codes_of(device, part, chosen, config)
+    made = _block(
+        device,
+        weights,
+        scores,
+        to_host(part),
+        config,
+        words=words,
+        gram=outputs,
+        codes=codes,
+        start=start,
+    )
+    (block,) = fetch(device, [made])
+    return block if chosen is None else replace(block, salient=to_host(chosen))
+
+
+def _block(
+    device: Device,
+    W: DeviceArray,
+    S: DeviceArray,
+    alive: Mask,
+    config: PBS2P,
+    *,
+    words: DeviceArray,
+    gram: Gram,
+    codes: DeviceArray | None = None,
+    start: int,
+) -> BlockOnDevice:
+    xp, masked = device.xp, config.mean == "masked"
+    live = xp.asarray(alive)
+    if codes is None and config.partitioned:
+        salient, rest = (zone.last for zone in zones_of(config))
+        codes = salient_columns(device, W, S, alive, config, salient=salient, rest=rest)
+    group, layout = _groups(device, W, S, config, alive=live, codes=codes, gram=gram)
+    fits = with_start(device, words)
+    kept = pruning.masks_of(device, fits[-1], W.shape[1])
+    if not masked:
+        group, layout = _with_pruned(group, layout)
+    made = Refined(device, W.shape, layout.orders)
+    for number in _numbers(layout.orders):
+        made.begin(W, group, number, config=config)
+        made.prune(W, group, number, words=fits, S=gram, config=config)
+    coded = _coded(device, group, kept, codes, config=config, layout=layout)
+    pruned = ~(kept & live) if config.objective == "masked" else ~live
+    target = xp.where(pruned, xp.float32(0), W)
+    _sweep(made, target, coded if masked else group, gram=gram, config=config)
+    if not masked:
+        made.mean[1::2] = made.mean[::2]
+    return BlockOnDevice(start, coded, made, layout)
+
+
+def _groups(
+    device: Device,
+    W: DeviceArray,
+    S: DeviceArray,
+    config: PBS2P,
+    *,
+    alive: DeviceArray,
+    codes: DeviceArray | None,
+    gram: Gram,
+) -> tuple[DeviceArray, Layout]:
+    # Numbers of entries' groups before any is pruned.
+    xp, pattern = device.xp, config.keep if config.mean == "masked" else None
+    if codes is None:
+        whole = xp.broadcast_to(alive.view(xp.uint8), W.shape)
+        return xp.ascontiguousarray(whole), Layout(("all",), (1,), pattern=pattern)
+    target = W if config.search_on == "weights" else S
+    key = xp.abs(W if config.split_by == "weights" else S)
+    outputs = gram if searches_outputs(config) else None
+    group = take_apart(ZoneSearch(device, target, key, config, gram=outputs), codes)
+    layout = layout_of(config)
+    return group, replace(layout, partial=config.mean == "masked", pattern=pattern)
+
+
+def _with_pruned(group: DeviceArray, layout: Layout) -> tuple[DeviceArray, Layout]:
+    # Group g becomes 2g - 1, so that 2g can be what it loses.
+    names = tuple(n for name in layout.names for n in (name, f"{name}-pruned"))
+    orders = tuple(o for order in layout.orders for o in (order, 0))
+    salient = tuple(range(1, 2 * len(layout.salient) + 1))
+    doubled = 2 * group - (group > 0)
+    return doubled, replace(layout, names=names, orders=orders, salient=salient)
+
+
+def _numbers(orders: tuple[int, ...]) -> list[int]:
+    # The groups that have signs.
+    return [number for number, order in enumerate(orders) if order]
+
+
+def _coded(
+    device: Device,
+    group: DeviceArray,
+    kept: DeviceArray,
+    codes: DeviceArray | None,
+    *,
+    config: PBS2P,
+    layout: Layout,
+) -> DeviceArray:
+    # A pruned entry is in the next group, or in none; then its salient column is numbered.
+    xp = device.xp
+    if config.mean == "shared":
+        return group + ((group > 0) & ~kept)
+    outside = xp.uint8(0)
+    if codes is not None:
+        salient = codes == zones_of(config)[0].last
+        outside = xp.where(salient, xp.uint8(layout.left_out), outside)
+    return xp.ascontiguousarray(xp.where(kept, group, outside))
+
+
+def _sweep(
+    made: Refined,
+    target: DeviceArray,
+    group: DeviceArray,
+    *,
+    gram: Gram,
+    config: PBS2P,
+) -> None:
+    for _ in range(config.sweeps):
+        for number in _numbers(made.orders):
+            # Eq. (65), subbit:  fit group g to W − Σ_{h≠g} Ŵ_h, pruned weights included
+            rest = made.device.xp.where(group == number + 1, target, target - made.image)
+            made.calibrate(rest, group, number, S=gram, config=config, whole=True)
+
+
+@mirrors(reference.pbs2p_layer)
+def pbs2p_layer(
+    device: Device, W: DeviceArray, H: DeviceArray, config: PBS2P = CANONICAL
+) -> QuantizedLayer:
+    """Quantize a linear layer with PBS2P."""
+    xp, state = device.xp, prepare_layer(device, W, H, config, PBS2P)
+    unit = _unit_scores(state, slice(None), config) if config.fine_hessian == "layer" else None
+
+    def quantize_block(current: DeviceArray, columns: slice) -> BlockOnDevice:
+        block, alive = xp.ascontiguousarray(current[:, columns]), state.alive[columns]
+        own = _unit_scores(state, columns, config) if unit is None else unit[columns]
+        damped = xp.ascontiguousarray(state.prepared.damped[columns, columns])
+        return _block(
+            device,
+            block,
+            state.scores(current, columns),
+            alive,
+            config,
+            words=_words(device, block, damped, xp.asarray(alive), config, unit=own),
+            gram=in_range(device, state.gram(columns)),
+            start=columns.start,
+        )
+
+    return quantize_blocks(state, quantize_block)
+
+
+def _unit_scores(state: LayerState, columns: slice, config: PBS2P) -> DeviceArray:
+    # Wanda's norms are those of the inputs, without what damping adds.
+    H = state.hessian if config.fine_score == "wanda" else state.prepared.damped
+    own = state.device.xp.ascontiguousarray(H[columns, columns])
+    return _unit(state.device, own, config)
