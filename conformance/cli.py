@@ -18,9 +18,11 @@ from subbit.conformance.console import refusals
 
 MODEL_HELP = "smollm2-135m, tiny, a Hugging Face folder, a .gguf file or a hub name"
 TEXT_HELP = "a named text or a file"
+LABEL_HELP = "METHOD:PRESET@N:M/BUDGET, all but METHOD may be left out; give it several times"
 INIT_PORT_HELP = "Write a port that has every function of the protocol and implements none."
 CHECK_HELP = "Say where a port agrees with the specification, or with the authors' code."
 BENCH_HELP = "Measure speed and memory."
+STUDY_HELP = "Measure what a paper claims."
 GO_ON = "; finished decoder blocks are kept, --resume goes on"
 
 Model = Annotated[str, typer.Argument(help=MODEL_HELP)]
@@ -32,6 +34,14 @@ EvaluationText = Annotated[str, typer.Option("--text", help=f"evaluation: {TEXT_
 Blocks = Annotated[str | None, typer.Option(help="decoder blocks START:STOP; all by default")]
 Parts = Annotated[str | None, typer.Option(help="kinds of linears, such as q,k,o")]
 Target = Annotated[str, typer.Option(help="the port that does the layer work")]
+Keep = Annotated[str | None, typer.Option(help="N:M, keep N of every M weights; as the preset")]
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        help="N of each decoder block: uniform, or by norm, outlier or coarse; "
+        "norm-exact and so on keep N on the average"
+    ),
+]
 Scales = Annotated[str, typer.Option(help="stored scales: float16, float32 or float64")]
 
 EMBEDDED_CALIBRATION = "enwiki-excerpt:calibration"
@@ -41,9 +51,11 @@ EMBEDDED_EVALUATION = "enwiki-excerpt:evaluation"
 def quantize_command(
     *,
     model: Model,
-    method: Annotated[str, typer.Option(help="rtn, gptq, billm, arb, arb-x or arb-rc")],
+    method: Annotated[str, typer.Option(help="such as rtn, gptq, billm, arb-rc or stbllm")],
     out: Annotated[Path, typer.Option(help="folder for records, state and checkpoint")],
     preset: Annotated[str, typer.Option(help="a preset of the method; its first by default")] = "",
+    keep: Keep = None,
+    budget: Budget = None,
     calibration: CalibrationText = EMBEDDED_CALIBRATION,
     samples: Samples = 32,
     length: Length = 1024,
@@ -60,12 +72,17 @@ def quantize_command(
 ) -> None:
     """Quantize a model decoder block by decoder block."""
     with refusals(GO_ON):
-        from subbit.conformance.cli_run import CalibrationOptions, QuantizeOptions, run_quantize
+        from subbit.conformance.cli_run import (
+            CalibrationOptions,
+            QuantizeOptions,
+            join_label,
+            run_quantize,
+        )
 
         run_quantize(
             QuantizeOptions(
                 model=model,
-                label=f"{method}:{preset}",
+                label=join_label(method, preset, keep, budget),
                 calibration=CalibrationOptions(calibration, samples, length, seed),
                 out=out,
                 blocks=blocks,
@@ -109,7 +126,7 @@ def bits_command(
 def curve_command(
     *,
     model: Model,
-    method: Annotated[list[str], typer.Option(help="METHOD:PRESET; give it several times")],
+    method: Annotated[list[str], typer.Option(help=LABEL_HELP)],
     out: Annotated[Path, typer.Option(help="folder for results; a second call goes on there")],
     ks: Annotated[str, typer.Option(help="prefix lengths")] = "1,2,4,8,all",
     calibration: CalibrationText = EMBEDDED_CALIBRATION,
@@ -157,7 +174,7 @@ def demo_command(
     *,
     out: Annotated[Path | None, typer.Option(help="keep results and tables in this folder")] = None,
 ) -> None:
-    """Quantize four decoder blocks of a real model with eight presets and compare."""
+    """Quantize four decoder blocks of a real model in fifteen ways and compare."""
     with refusals():
         from subbit.conformance.cli_curve import run_demo
 
@@ -189,8 +206,8 @@ def make_app(command: str | None = None) -> typer.Typer:
     Parameters
     ----------
     command : str, optional
-        The command that is going to run. The modules of ``check`` and ``bench`` take
-        their time to import, so they are imported for their own commands only.
+        The command that is going to run. The modules of ``check``, ``bench`` and
+        ``study`` take their time to import, so they are imported for their own commands only.
 
     Returns
     -------
@@ -228,6 +245,12 @@ def make_app(command: str | None = None) -> typer.Typer:
         app.add_typer(bench_app, name="bench")
     else:
         app.command("bench", help=BENCH_HELP)(_placeholder)
+    if command == "study":
+        from subbit.conformance.cli_study import study_app
+
+        app.add_typer(study_app, name="study")
+    else:
+        app.command("study", help=STUDY_HELP)(_placeholder)
     return app
 
 

@@ -20,6 +20,7 @@ from subbit.conformance.cli_tables import part_table, prefix_table
 from subbit.conformance.console import Bar, Table, make_console, write_tables
 from subbit.conformance.models.base import DecoderModel
 from subbit.conformance.models.curve import Comparison, Laboratory, parse_counts
+from subbit.conformance.models.labels import FORM
 from subbit.conformance.models.load import load_model
 from subbit.conformance.models.plan import parse_blocks
 from subbit.conformance.models.study import Results, Study, open_results
@@ -56,10 +57,17 @@ DEMO = CurveOptions(
         "gptq:2bit",
         "billm:paper",
         "billm:released",
-        "billm:corrected",
         "arb-x:paper",
         "arb-rc:paper",
         "arb-rc:released",
+        "stbllm:paper@6:8",
+        "stbllm:paper@5:8",
+        "stbllm:paper@4:8",
+        "stbllm:released@4:8",
+        "stbllm:corrected@4:8",
+        "pbs2p:best@6:8",
+        "pbs2p:best@5:8",
+        "pbs2p:best@4:8",
     ),
     ks="1,2,4",
     calibration=CalibrationOptions("enwiki-excerpt:calibration", samples=16, length=1024, seed=0),
@@ -117,7 +125,7 @@ def _tables(results: Results, comparison: Comparison) -> list[Table]:
 def _check_options(options: CurveOptions) -> None:
     """Refuse what can be refused before a model is loaded."""
     if not options.labels:
-        raise ArgumentError("method", "at least one METHOD:PRESET", "none")
+        raise ArgumentError("method", f"at least one {FORM}", "none")
     for label in options.labels:
         check_label(label)
     if options.plot is not None and options.plot.suffix not in (".png", ".svg", ".pdf"):

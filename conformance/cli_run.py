@@ -16,6 +16,7 @@ from subbit.conformance.models.base import DecoderModel, Tokens
 from subbit.conformance.models.calibrate import batches
 from subbit.conformance.models.evaluate import evaluate, evaluation_windows
 from subbit.conformance.models.inventory import take_inventory
+from subbit.conformance.models.labels import parse_label
 from subbit.conformance.models.load import load_model
 from subbit.conformance.models.manifest import (
     MANIFEST,
@@ -28,10 +29,8 @@ from subbit.conformance.models.manifest import (
 from subbit.conformance.models.plan import (
     count_steps,
     describe_calibration,
-    find_preset,
     parse_blocks,
     plan,
-    split_label,
 )
 from subbit.conformance.models.quantize import (
     Hooks,
@@ -72,11 +71,15 @@ class QuantizeOptions:
     checkpoint: bool
 
 
+def join_label(method: str, preset: str, keep: str | None, budget: str | None) -> str:
+    """Put a label together from the options that are its parts."""
+    chosen = (":", preset or None), ("@", keep), ("/", budget)
+    return method + "".join(mark + word for mark, word in chosen if word is not None)
+
+
 def check_label(label: str) -> str:
-    """Return ``method:preset`` in full, before anything is loaded."""
-    method, preset = split_label(label)
-    find_preset(method, preset)
-    return f"{method}:{preset}"
+    """Return a label in full, before anything is loaded."""
+    return str(parse_label(label))
 
 
 def words(text: str | None) -> tuple[str, ...] | None:

@@ -37,6 +37,15 @@ def _windows_note(windows: Windows | None) -> str:
     return f"evaluation: {windows.text}, {windows.windows} windows of {windows.length} tokens"
 
 
+def _kept_note(manifest: Manifest, kept: tuple[int, ...]) -> str:
+    group = 0 if manifest.settings.keep is None else manifest.settings.keep[1]
+    counts = str(kept[0]) if len(set(kept)) == 1 else " ".join(map(str, kept))
+    return (
+        f"pattern: N:{group}, N by decoder block of the model: {counts}; "
+        f"mean {sum(kept) / len(kept):.3f}, budget {manifest.settings.budget}"
+    )
+
+
 BITS_NOTE = "bits per quantized weight: nominal as in papers, payload to decode, artifact in files"
 
 
@@ -44,10 +53,12 @@ def manifest_notes(manifest: Manifest, windows: Windows | None = None) -> tuple[
     """Say what a run's numbers depend on."""
     used = manifest.settings
     start, stop = used.blocks
+    kept = () if manifest.kept is None else (_kept_note(manifest, manifest.kept),)
     count = len(manifest.blocks)
     return (
         _model_note(used.model, used.precision),
         f"method: {used.label} by {used.target}, scales {used.scales}, subbit {used.version}",
+        *kept,
         f"selection: decoder blocks {start} to {stop - 1} ({count} done), {' '.join(used.parts)}",
         _calibration_note(used.calibration),
         _windows_note(windows),

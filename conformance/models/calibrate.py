@@ -19,6 +19,7 @@ and dropped.
 """
 
 from collections.abc import Callable, Collection, Iterator
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -116,7 +117,33 @@ def embed(model: DecoderModel, tokens: Tokens) -> Float32:
     return hidden
 
 
-def advance(model: DecoderModel, index: int, hidden: Float32) -> None:
+class Witness(Protocol):
+    """What looks on while sequences go through a decoder block."""
+
+    def capture(self, name: str, activations: Float32) -> None:
+        """Look at the input of one or several linears.
+
+        Parameters
+        ----------
+        name : str
+            `Linear.input_name`.
+        activations : ndarray of float32, shape (b, L, m)
+            Of the b sequences that go through together; only lent.
+        """
+
+    def passed(self, before: Float32, after: Float32) -> None:
+        """Look at the input and the output of the decoder block.
+
+        Parameters
+        ----------
+        before, after : ndarray of float32, shape (b, L, d)
+            Of the same sequences; only lent.
+        """
+
+
+def advance(
+    model: DecoderModel, index: int, hidden: Float32, witness: Witness | None = None
+) -> None:
     """Run one decoder block on all sequences, in place.
 
     Parameters
@@ -127,14 +154,20 @@ def advance(model: DecoderModel, index: int, hidden: Float32) -> None:
         Which block.
     hidden : ndarray of float32, shape (N, L, d)
         Its input, replaced by its output.
+    witness : Witness, optional
+        What looks on.
 
     Raises
     ------
     SubbitError
         If the output is not finite.
     """
+    capture = None if witness is None else witness.capture
     for batch in batches(hidden.shape):
-        hidden[batch] = model.run_block(index, hidden[batch])
+        after = model.run_block(index, hidden[batch], capture)
+        if witness is not None:
+            witness.passed(hidden[batch], after)
+        hidden[batch] = after
     check_finite(f"model: decoder block {index} gives", hidden)
 
 

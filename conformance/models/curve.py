@@ -16,7 +16,7 @@ import math
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from subbit.reference.errors import ArgumentError, check_count
@@ -24,8 +24,9 @@ from subbit.reference.errors import ArgumentError, check_count
 from .base import DecoderModel, Float32, Tokens
 from .calibrate import Step, ignore
 from .evaluate import PrefixEvaluator, Score, last_hidden, mean_error, score
+from .labels import parse_label
 from .manifest import LayerResult, Manifest, Settings
-from .plan import count_steps, plan, split_label
+from .plan import count_steps, plan
 from .quantize import Hooks, quantize_model
 from .study import ALL_PARTS, Point, Results
 
@@ -142,7 +143,7 @@ class Job:
     Parameters
     ----------
     label : str
-        Method and preset.
+        As `parse_label` prints it.
     part : str
         Kind of projection, or ``"all"``.
     start : int
@@ -159,7 +160,8 @@ class Job:
     @property
     def folder(self) -> str:
         """Name of the run's folder."""
-        return f"{self.label.replace(':', '-')}-{self.part}-{self.start}-{self.stops[-1]}"
+        words = re.sub("[:/]", "-", self.label)
+        return f"{words}-{self.part}-{self.start}-{self.stops[-1]}"
 
 
 def prefix_job(label: str, stops: tuple[int, ...]) -> Job:
@@ -168,7 +170,7 @@ def prefix_job(label: str, stops: tuple[int, ...]) -> Job:
     Parameters
     ----------
     label : str
-        Method and preset; the preset may be missing.
+        As `parse_label` takes it.
     stops : tuple of int
         Prefix lengths, ascending.
 
@@ -177,7 +179,7 @@ def prefix_job(label: str, stops: tuple[int, ...]) -> Job:
     Job
         The job.
     """
-    return Job(":".join(split_label(label)), ALL_PARTS, 0, stops)
+    return Job(str(parse_label(label)), ALL_PARTS, 0, stops)
 
 
 def part_jobs(label: str, parts: Iterable[str], span: tuple[int, int]) -> list[Job]:
@@ -186,7 +188,7 @@ def part_jobs(label: str, parts: Iterable[str], span: tuple[int, int]) -> list[J
     Parameters
     ----------
     label : str
-        Method and preset; the preset may be missing.
+        As `parse_label` takes it.
     parts : iterable of str
         Kinds of projections.
     span : tuple of int
@@ -197,7 +199,7 @@ def part_jobs(label: str, parts: Iterable[str], span: tuple[int, int]) -> list[J
     list of Job
         One for each kind.
     """
-    return [Job(":".join(split_label(label)), part, span[0], (span[1],)) for part in parts]
+    return [Job(str(parse_label(label)), part, span[0], (span[1],)) for part in parts]
 
 
 @dataclass(frozen=True)
@@ -207,7 +209,7 @@ class Comparison:
     Parameters
     ----------
     labels : tuple of str
-        Methods with their presets.
+        As `parse_label` prints them.
     stops : tuple of int
         Prefix lengths, ascending.
     parts : tuple of str
@@ -252,6 +254,8 @@ class Laboratory:
         Called after each unit of work.
     full_hidden : ndarray of float32, shape (N, L, d), optional
         What the last block gives at full precision; found out when it is needed.
+    plans : dict, optional
+        What each decoder block keeps, by N:M and budget; runs share it.
     """
 
     open_model: Callable[[], DecoderModel]
@@ -262,6 +266,7 @@ class Laboratory:
     folder: Path
     step: Step = ignore
     full_hidden: Float32 | None = None
+    plans: dict[object, tuple[int, ...] | None] = field(default_factory=dict)
 
     def missing(self, job: Job) -> tuple[int, ...]:
         """Return the stops of a job that are not measured yet.
@@ -372,12 +377,16 @@ class Laboratory:
                 point = make_point(manifest, job.part, index + 1, measured)
                 self._save(replace(self.results, points=(*self.results.points, point)))
 
-        quantize_model(
+        settings = self.settings(model, job)
+        shared = settings.keep, settings.budget
+        manifest = quantize_model(
             model,
             self.port,
-            self.settings(model, job),
+            settings,
             self.sequences,
             out=self.folder / "runs" / job.folder,
             resume=True,
             hooks=Hooks(step=lambda note: self.step(f"{job.label}, {note}"), block=follow),
+            kept=self.plans.get(shared),
         )
+        self.plans[shared] = manifest.kept

@@ -16,6 +16,7 @@ from typing import Any
 from subbit.reference.errors import ArgumentError, SubbitError
 
 from .base import Tokens
+from .labels import UNIFORM, Label
 from .records import write_atomically
 
 MANIFEST = "manifest.json"
@@ -76,7 +77,7 @@ class Settings:
     method, preset : str
         A key of ``METHODS`` and one of its presets.
     config : dict
-        The preset's switches.
+        The preset's switches, without ``keep``.
     calibration : Calibration
         The sequences.
     blocks : tuple of int
@@ -89,6 +90,11 @@ class Settings:
         The port that did the work.
     version : str
         Version of subbit.
+    keep : tuple of int, optional
+        N and M: of every M weights N are kept on the average. None for a method that does
+        not prune to N:M.
+    budget : str, default "uniform"
+        The rule that says what each decoder block keeps, a key of ``BUDGETS``.
     """
 
     model: str
@@ -102,11 +108,18 @@ class Settings:
     scales: str
     target: str
     version: str
+    keep: tuple[int, int] | None = None
+    budget: str = UNIFORM
+
+    @property
+    def choice(self) -> Label:
+        """The method and what is chosen of it."""
+        return Label(self.method, self.preset, self.keep, self.budget)
 
     @property
     def label(self) -> str:
-        """Method and preset in one word."""
-        return f"{self.method}:{self.preset}"
+        """The method and what is chosen of it, in one word."""
+        return str(self.choice)
 
 
 @dataclass(frozen=True)
@@ -190,11 +203,15 @@ class Manifest:
         The decoder blocks that are done, in order.
     version : int
         Version of the manifest's format.
+    kept : tuple of int, optional
+        How many of every M weights each decoder block of the model keeps; None where the
+        method does not prune to N:M, and until it is planned.
     """
 
     settings: Settings
     blocks: tuple[BlockResult, ...] = ()
     version: int = field(default=MANIFEST_VERSION)
+    kept: tuple[int, ...] | None = None
 
     @property
     def layers(self) -> tuple[LayerResult, ...]:
@@ -258,8 +275,14 @@ def _settings(content: Mapping[str, Any]) -> Settings:
             "calibration": Calibration(**content["calibration"]),
             "blocks": tuple(content["blocks"]),
             "parts": tuple(content["parts"]),
+            "keep": _numbers(content.get("keep")),
         }
     )
+
+
+def _numbers(content: list[int] | None) -> tuple[int, ...] | None:
+    """Read what manifests had no word for before there was N:M."""
+    return None if content is None else tuple(content)
 
 
 def _block(content: Mapping[str, Any]) -> BlockResult:
@@ -293,7 +316,8 @@ def load_manifest(folder: Path) -> Manifest:
         if content["version"] != MANIFEST_VERSION:
             raise ArgumentError("version", str(MANIFEST_VERSION), content["version"])
         blocks = tuple(_block(block) for block in content["blocks"])
-        return Manifest(_settings(content["settings"]), blocks)
+        settings, kept = _settings(content["settings"]), _numbers(content.get("kept"))
+        return Manifest(settings, blocks, kept=kept)
     except OSError as error:
         message = f"{folder}: no quantized model here ({MANIFEST} cannot be read)"
         raise SubbitError(message) from error

@@ -2,74 +2,23 @@
 =========================================
 
 A run is described by its `Settings`; two runs of equal settings give equal records. Here
-the settings are made from what a user asks for, and every name in it is looked up.
+the settings are made from what a user asks for, and every name in it is looked up. How much each
+decoder block keeps is planned as the run's first step; see ``budgets``.
 """
 
 import json
 from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from subbit.reference import METHODS, __version__
+from subbit.reference import __version__
 from subbit.reference.errors import ArgumentError, check_choice
 
 from .base import DecoderModel, Linear, Tokens
+from .budgets import count_budget_steps
+from .labels import Label, parse_label
 from .manifest import Calibration, Settings, tokens_digest
 from .records import SCALE_TYPES
-
-
-def split_label(label: str) -> tuple[str, str]:
-    """Split ``method:preset``; without a preset, take the method's first.
-
-    Parameters
-    ----------
-    label : str
-        Method and preset, such as ``"billm:released"``.
-
-    Returns
-    -------
-    tuple of str
-        Method and preset.
-
-    Raises
-    ------
-    ArgumentError
-        If there is no such method.
-
-    Examples
-    --------
-    >>> split_label("billm")
-    ('billm', 'paper')
-    """
-    method, _, preset = label.partition(":")
-    check_choice("method", method, METHODS)
-    return method, preset or next(iter(METHODS[method].presets))
-
-
-def find_preset(method: str, preset: str) -> tuple[str, Any]:
-    """Look a method up.
-
-    Parameters
-    ----------
-    method : str
-        A key of ``METHODS``.
-    preset : str
-        One of its presets.
-
-    Returns
-    -------
-    tuple of str and config
-        The name of the port's function, and the configuration it takes.
-
-    Raises
-    ------
-    ArgumentError
-        If there is no such method or preset.
-    """
-    check_choice("method", method, METHODS)
-    check_choice("preset", preset, METHODS[method].presets)
-    return METHODS[method].entry, METHODS[method].presets[preset]
 
 
 def parse_blocks(text: str | None, count: int) -> tuple[int, int]:
@@ -122,6 +71,24 @@ def _check_parts(
     return tuple(kind for kind in kinds if parts is None or kind in parts)
 
 
+def _check_widths(
+    model: DecoderModel, label: Label, blocks: tuple[int, int], parts: Collection[str]
+) -> None:
+    """Refuse an M that a linear's width is no multiple of, where the method would."""
+    if label.keep is None or getattr(label.config(), "tail", "error") != "error":
+        return
+    group = label.keep[1]
+    for linear in (x for index in range(*blocks) for x in model.linears(index)):
+        if linear.kind in parts and linear.shape[1] % group:
+            expected = f"N:M with an M that divides the {linear.shape[1]} columns of {linear.name}"
+            raise ArgumentError("keep", expected, "{}:{}".format(*label.keep))
+
+
+def _switches(label: Label) -> dict[str, object]:
+    switches: dict[str, object] = json.loads(json.dumps(asdict(label.config())))
+    return {name: value for name, value in switches.items() if name != "keep"}
+
+
 def describe_calibration(text: str, seed: int, sequences: Tokens) -> Calibration:
     """Say what a run is calibrated with.
 
@@ -160,7 +127,7 @@ def plan(
     model : DecoderModel
         The model.
     label : str
-        Method and preset, such as ``"billm:paper"``.
+        Method, preset, N:M and budget, see `parse_label`; such as ``"billm:paper"``.
     calibration : Calibration
         As from `describe_calibration`.
     blocks : tuple of int, optional
@@ -182,22 +149,25 @@ def plan(
     ArgumentError
         If the model has no such blocks or parts, or something else is unknown.
     """
-    method, preset = split_label(label)
-    config = find_preset(method, preset)[1]
+    choice = parse_label(label)
     check_choice("scales", scales, SCALE_TYPES)
     span = _check_blocks(model, blocks)
+    chosen = _check_parts(model, span, parts)
+    _check_widths(model, choice, span, chosen)
     return Settings(
         model=str(Path(model.name).resolve()) if Path(model.name).exists() else model.name,
         precision=model.precision,
-        method=method,
-        preset=preset,
-        config=json.loads(json.dumps(asdict(config))),
+        method=choice.method,
+        preset=choice.preset,
+        config=_switches(choice),
         calibration=calibration,
         blocks=span,
-        parts=_check_parts(model, span, parts),
+        parts=chosen,
         scales=scales,
         target=target,
         version=__version__,
+        keep=choice.keep,
+        budget=choice.budget,
     )
 
 
@@ -236,7 +206,9 @@ def count_steps(model: DecoderModel, settings: Settings) -> int:
     Returns
     -------
     int
-        One for each linear, one for each block's calibration, one for each forward pass.
+        One for each linear, one for each block's calibration, one for each forward pass,
+        and those of the budget.
     """
     per_block = [len(chosen_linears(model, settings, i)) for i in range(settings.blocks[1])]
-    return sum(count + (count > 0) + 1 for count in per_block)
+    planned = count_budget_steps(model, settings.budget)
+    return planned + sum(count + (count > 0) + 1 for count in per_block)

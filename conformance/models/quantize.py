@@ -1,10 +1,11 @@
 """Quantization of a model, decoder block by decoder block
 =======================================================
 
-For each decoder block: Hessians of its inputs from the block as it still is, at full
-precision; each chosen linear quantized by a port; scales rounded to their storage type;
-the decoded weights put into the model; the records and the manifest saved; the hidden
-states moved on through the quantized block.
+Where weights are pruned to N:M, what each decoder block keeps is planned first, and the
+plan is saved. Then for each decoder block: Hessians of its inputs from the block as it
+still is, at full precision; each chosen linear quantized by a port; scales rounded to
+their storage type; the decoded weights put into the model; the records and the manifest
+saved; the hidden states moved on through the quantized block.
 
 Hidden states are not saved. A resumed run puts the finished blocks' weights back from
 their records and runs the sequences through them again. This repeats the same
@@ -14,7 +15,7 @@ to the last bit, on the same machine with the same number of threads.
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from subbit.reference.layer import QuantizedLayer
 from subbit.reference.notation import Array
 
 from .base import DecoderModel, Float32, Linear, Tokens
+from .budgets import count_budget_steps, plan_kept
 from .calibrate import Step, advance, block_hessians, check_finite, embed, ignore
 from .manifest import (
     MANIFEST,
@@ -38,7 +40,7 @@ from .manifest import (
     record_path,
     tokens_digest,
 )
-from .plan import chosen_linears, find_preset
+from .plan import chosen_linears
 from .records import load_records, pack_records, write_atomically
 
 
@@ -108,7 +110,7 @@ class _Run:
     def __init__(
         self, model: DecoderModel, port: object, settings: Settings, hooks: Hooks, out: Path | None
     ) -> None:
-        entry, self.config = find_preset(settings.method, settings.preset)
+        entry, self.config = settings.choice.entry, settings.choice.config()
         if not hasattr(port, entry):
             raise ArgumentError("target", f"a port that has {entry}", settings.target)
         self.layer_routine: Callable[..., QuantizedLayer] = getattr(port, entry)
@@ -120,6 +122,21 @@ class _Run:
             for linear in chosen_linears(self.model, self.settings, index):
                 where = f"model: the weight of {linear.name} in decoder block {index} holds"
                 check_finite(where, self.model.weight(index, linear.name))
+
+    def plan(self, sequences: Tokens, manifest: Manifest) -> Manifest:
+        """Plan what each decoder block keeps, or take the plan that is there."""
+        pattern, budget = self.settings.keep, self.settings.budget
+        if pattern is None:
+            return manifest
+        if manifest.kept is None:
+            kept = plan_kept(self.model, budget, pattern, sequences, self.hooks.step)
+            manifest = replace(manifest, kept=kept)
+        else:
+            for index in range(count_budget_steps(self.model, budget)):
+                self.hooks.step(f"budget, block {index}, restored")
+        if self.out is not None:
+            manifest.save(self.out)
+        return manifest
 
     def quantize_linear(
         self, index: int, linear: Linear, H: Array
@@ -175,7 +192,8 @@ class _Run:
     def about(self, index: int) -> dict[str, Any]:
         """Say in the record file where it comes from."""
         keys = ("model", "method", "preset", "config", "target", "version")
-        return {"block": index, **{key: getattr(self.settings, key) for key in keys}}
+        about = {key: getattr(self.settings, key) for key in keys}
+        return {"block": index, **about, "config": asdict(self.config)}
 
     def restore_block(self, index: int, out: Path) -> None:
         """Put a finished block's weights into the model, in as many steps as making them."""
@@ -185,6 +203,7 @@ class _Run:
 
     def run(self, sequences: Tokens, manifest: Manifest) -> Manifest:
         """Go through the decoder blocks."""
+        manifest = self.plan(sequences, manifest)
         done = {block.block for block in manifest.blocks}
         hidden = embed(self.model, sequences)
         stop = self.settings.blocks[1]
@@ -192,6 +211,8 @@ class _Run:
             if index in done and self.out is not None:
                 self.restore_block(index, self.out)
             elif chosen_linears(self.model, self.settings, index):
+                kept = None if manifest.kept is None else manifest.kept[index]
+                self.config = self.settings.choice.config(kept)
                 manifest = manifest.with_block(self.quantize_block(index, hidden))
                 if self.out is not None:
                     manifest.save(self.out)
@@ -277,6 +298,7 @@ def quantize_model(
     out: Path | None = None,
     resume: bool = False,
     hooks: Hooks | None = None,
+    kept: tuple[int, ...] | None = None,
 ) -> Manifest:
     """Quantize a model's chosen linears, in place.
 
@@ -296,6 +318,9 @@ def quantize_model(
         Continue the run that `out` holds. A folder without one is started anew.
     hooks : Hooks, optional
         Who is told about the run's progress.
+    kept : tuple of int, optional
+        What each decoder block keeps, as `plan_kept` gives it for these settings; planned
+        by default.
 
     Returns
     -------
@@ -312,8 +337,11 @@ def quantize_model(
     run = _Run(model, port, settings, hooks or Hooks(), out)
     if settings.calibration.sha256 != tokens_digest(sequences):
         raise ArgumentError("sequences", "those that the settings describe", "others")
+    if kept is not None and (settings.keep is None or len(kept) != model.n_blocks):
+        expected = f"{model.n_blocks} counts, and settings that prune to N:M"
+        raise ArgumentError("kept", expected, f"{len(kept)} for {settings.label}")
     if out is not None:
         check_folder(out, settings, resume=resume)
     run.check_weights()
     manifest = Manifest(settings) if out is None else _open_folder(out, settings, resume=resume)
-    return run.run(sequences, manifest)
+    return run.run(sequences, replace(manifest, kept=manifest.kept or kept))

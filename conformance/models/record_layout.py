@@ -12,7 +12,9 @@ tensor          holds
 ``codes``       grid positions, ``bits`` bits each
 ``group_map``   the group of each entry, among those of the salient columns or the others
 ``column_map``  the salient columns of each block
+``pattern_map`` the number of the pattern of each M columns of a block with N:M sparsity
 ``kept_map``    the columns or entries that some group covers, where not all are
+``values``      entries that are stored as they are
 ``scales``      row scales, and column scales of the columns that a group has entries in
 ``means``       row means
 ``zero_points`` the code of zero of each row of a uniform group
@@ -21,19 +23,22 @@ tensor          holds
 
 Bits follow one another without gaps: block by block, group by group, plane by plane,
 entries by rows; only the end of a tensor is padded to a byte. Shapes, names and what is
-there at all stand in the layout, a JSON object.
+there at all stand in the layout, a JSON object. Of a block with N:M sparsity ``kept_map`` has
+flags for entries of its patterns only, and of the columns that no pattern has: where a group
+covers fewer than N, its pattern is filled up (see ``fill_patterns``).
 
 What no decoder needs is not stored. A group without entries comes back with zeros for
 its scales, and so does a column without; a sign of 0 in a row whose scale is 0 comes back as +1.
 """
 
 from collections.abc import Mapping
+from math import comb
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from subbit.reference.errors import ArgumentError, SubbitError
+from subbit.reference.errors import ArgumentError
+from subbit.reference.kept import flags_of, meant_entries
 from subbit.reference.layer import (
     BinaryGroup,
     Group,
@@ -41,116 +46,15 @@ from subbit.reference.layer import (
     QuantizedBlock,
     QuantizedLayer,
     UniformGroup,
+    ValueGroup,
 )
-from subbit.reference.notation import AnyArray, Array, Mask
+from subbit.reference.notation import AnyArray, Mask
+from subbit.reference.patterns import pattern_bits, rank_patterns, unrank_patterns
 
-BIT_TENSORS = (
-    "signs", "zero_signs", "codes", "group_map", "column_map", "kept_map", "zero_points", "order",
-)  # fmt: skip
-VALUE_TENSORS = ("scales", "means")
+from .record_tensors import NullReader, Reader, RecordError, Writer, code_width
 
 Layout = dict[str, Any]
-
-
-class RecordError(SubbitError, ValueError):
-    """A file that holds no valid layer records."""
-
-
-def code_width(count: int) -> int:
-    """Bits that tell `count` things apart.
-
-    Parameters
-    ----------
-    count : int
-        How many.
-
-    Returns
-    -------
-    int
-        ``⌈log2 count⌉``, and 0 for none or one.
-
-    Examples
-    --------
-    >>> [code_width(n) for n in (0, 1, 2, 3, 4, 5)]
-    [0, 0, 1, 2, 2, 3]
-    """
-    return max(count - 1, 0).bit_length()
-
-
-class _Writer:
-    """Collects a layer's tensors in the order in which a reader takes them."""
-
-    def __init__(self) -> None:
-        self.parts: dict[str, list[AnyArray]] = {}
-
-    def put(self, tensor: str, values: AnyArray) -> None:
-        self.parts.setdefault(tensor, []).append(np.ravel(values))
-
-    def put_codes(self, tensor: str, values: AnyArray, width: int) -> None:
-        if width:
-            whole = np.ravel(values).astype(np.int64)
-            self.put(tensor, (whole[:, None] >> np.arange(width)) & 1 == 1)
-
-    def put_values(self, tensor: str, values: Array, dtype: str) -> None:
-        with np.errstate(over="ignore"):
-            stored = values.astype(dtype)
-        if not np.array_equal(stored.astype(np.float64), values):
-            expected = f"{tensor} that {dtype} holds exactly (see QuantizedLayer.with_scales)"
-            raise ArgumentError("layer", expected, "others")
-        self.put(tensor, stored)
-
-    def tensors(self) -> dict[str, AnyArray]:
-        joined = {name: np.concatenate(parts) for name, parts in self.parts.items()}
-        return {
-            name: np.packbits(values) if name in BIT_TENSORS else values
-            for name, values in joined.items()
-            if values.size
-        }
-
-
-class _Reader:
-    """Takes a layer's tensors apart."""
-
-    def __init__(self, tensors: Mapping[str, AnyArray], dtype: str) -> None:
-        unknown = set(tensors) - {*BIT_TENSORS, *VALUE_TENSORS}
-        wrong = [
-            name
-            for name, values in tensors.items()
-            if values.ndim != 1 or values.dtype != (np.uint8 if name in BIT_TENSORS else dtype)
-        ]
-        if unknown or wrong:
-            message = f"unknown or mistyped tensors {sorted(unknown) + wrong}"
-            raise RecordError(message)
-        self.rest = {
-            name: np.unpackbits(values).astype(np.bool_) if name in BIT_TENSORS else values
-            for name, values in tensors.items()
-        }
-
-    def take(self, tensor: str, count: int) -> AnyArray:
-        values = self.rest.get(tensor, np.empty(0, dtype=np.bool_))
-        if values.size < count:
-            message = f"tensor {tensor} is too short"
-            raise RecordError(message)
-        self.rest[tensor] = values[count:]
-        return values[:count]
-
-    def take_codes(self, tensor: str, count: int, width: int) -> npt.NDArray[np.int64]:
-        bits = self.take(tensor, count * width).reshape(count, width)
-        codes: npt.NDArray[np.int64] = (bits.astype(np.int64) << np.arange(width)).sum(axis=1)
-        return codes
-
-    def take_values(self, tensor: str, count: int) -> Array:
-        values = self.take(tensor, count).astype(np.float64)
-        if not np.isfinite(values).all():
-            message = f"tensor {tensor} holds NaN or infinite numbers"
-            raise RecordError(message)
-        return values
-
-    def finish(self) -> None:
-        for name, values in self.rest.items():
-            if values.size >= (8 if name in BIT_TENSORS else 1) or values.any():
-                message = f"tensor {name} is too long"
-                raise RecordError(message)
+Pattern = tuple[int, int]
 
 
 def _zones(block_salient: Mask | None, width: int) -> tuple[Mask, Mask]:
@@ -159,25 +63,46 @@ def _zones(block_salient: Mask | None, width: int) -> tuple[Mask, Mask]:
     return salient, ~salient
 
 
-def _put_kept(writer: _Writer, kept: Mask) -> str:
-    if kept.all():
-        return "all"
-    if np.array_equal(kept, np.broadcast_to(kept[0], kept.shape)):
-        writer.put("kept_map", kept[0])
-        return "columns"
-    writer.put("kept_map", kept)
-    return "entries"
-
-
-def _take_kept(reader: _Reader, how: str, shape: tuple[int, int]) -> Mask:
-    if how == "all":
-        return np.ones(shape, dtype=np.bool_)
+def _put_kept(writer: Writer, kept: Mask, pattern: Pattern | None) -> str:
+    meant = meant_entries(kept, pattern, argument="layer")
+    if pattern is not None:
+        whole = meant[:, : kept.shape[1] - kept.shape[1] % pattern[1]]
+        writer.put_codes("pattern_map", rank_patterns(whole, *pattern), pattern_bits(*pattern))
+    how = flags_of(kept, meant)
     if how == "columns":
-        return np.tile(reader.take("kept_map", shape[1]), (shape[0], 1))
-    return reader.take("kept_map", shape[0] * shape[1]).reshape(shape)
+        writer.put("kept_map", np.any(kept, axis=0))
+    if how == "entries":
+        writer.put("kept_map", kept[meant])
+    return how
 
 
-def _put_masks(writer: _Writer, block: QuantizedBlock) -> Layout:
+def _take_patterns(reader: Reader, pattern: Pattern, shape: tuple[int, int]) -> Mask:
+    keep, group = pattern
+    width = pattern_bits(keep, group)
+    rows, columns = shape
+    count = columns // group
+    ranks = reader.take_codes("pattern_map", rows * count, width)
+    if ranks.size and ranks.max() >= comb(group, keep):
+        message = "tensor pattern_map names a pattern that is not there"
+        raise RecordError(message)
+    meant = np.ones(shape, dtype=np.bool_)
+    meant[:, : count * group] = unrank_patterns(ranks.reshape(rows, count), keep, group)
+    return meant
+
+
+def _take_kept(reader: Reader, how: str, pattern: Pattern | None, shape: tuple[int, int]) -> Mask:
+    if pattern is None:
+        meant = np.ones(shape, dtype=np.bool_)
+    else:
+        meant = _take_patterns(reader, pattern, shape)
+    if how == "columns":
+        return meant & reader.take("kept_map", shape[1]).astype(np.bool_)
+    if how == "entries":
+        meant[meant] = reader.take("kept_map", int(meant.sum()))
+    return meant
+
+
+def _put_masks(writer: Writer, block: QuantizedBlock) -> Layout:
     """Write who owns which entry: in each zone a number among the groups that it has."""
     masks = [group.mask for group in block.groups]
     if (np.sum(masks, axis=0) > 1).any():
@@ -185,7 +110,7 @@ def _put_masks(writer: _Writer, block: QuantizedBlock) -> Layout:
     if block.salient is not None:
         writer.put("column_map", block.salient)
     kept = np.any(masks, axis=0)
-    how = _put_kept(writer, kept)
+    how = _put_kept(writer, kept, block.pattern)
     zones = []
     for columns in _zones(block.salient, kept.shape[1]):
         present = [index for index, mask in enumerate(masks) if mask[:, columns].any()]
@@ -194,13 +119,22 @@ def _put_masks(writer: _Writer, block: QuantizedBlock) -> Layout:
             owner[masks[index]] = place
         writer.put_codes("group_map", owner[kept & columns], code_width(len(present)))
         zones.append(present)
-    return {"salient": block.salient is not None, "kept": how, "zones": zones}
+    said = {"salient": block.salient is not None, "kept": how, "zones": zones}
+    return said if block.pattern is None else said | {"pattern": list(block.pattern)}
+
+
+def _pattern(layout: Layout) -> Pattern | None:
+    """Return N and M of a block; files of version 1 have none."""
+    if "pattern" not in layout:
+        return None
+    keep, group = layout["pattern"]
+    return int(keep), int(group)
 
 
 def _take_masks(
-    reader: _Reader, layout: Layout, salient: Mask | None, shape: tuple[int, int]
+    reader: Reader, layout: Layout, salient: Mask | None, shape: tuple[int, int]
 ) -> list[Mask]:
-    kept = _take_kept(reader, layout["kept"], shape)
+    kept = _take_kept(reader, layout["kept"], _pattern(layout), shape)
     masks = [np.zeros(shape, dtype=np.bool_) for _ in layout["groups"]]
     for columns, present in zip(_zones(salient, shape[1]), layout["zones"], strict=True):
         here = kept & columns
@@ -213,7 +147,7 @@ def _take_masks(
     return masks
 
 
-def _put_plane(writer: _Writer, plane: Plane, mask: Mask, dtype: str) -> Layout:
+def _put_plane(writer: Writer, plane: Plane, mask: Mask, dtype: str) -> Layout:
     inside = plane.sign[mask]
     if plane.sign.astype(np.bool_)[~mask].any():
         raise ArgumentError("layer", "signs that are 0 outside their mask", "others")
@@ -228,7 +162,7 @@ def _put_plane(writer: _Writer, plane: Plane, mask: Mask, dtype: str) -> Layout:
     return {"zeros": zeros, "column_scale": plane.column_scale is not None}
 
 
-def _take_plane(reader: _Reader, layout: Layout, mask: Mask) -> Plane:
+def _take_plane(reader: Reader, layout: Layout, mask: Mask) -> Plane:
     count = int(mask.sum())
     inside = np.where(reader.take("signs", count), 1, -1).astype(np.int8)
     if layout["zeros"]:
@@ -244,29 +178,20 @@ def _take_plane(reader: _Reader, layout: Layout, mask: Mask) -> Plane:
     return Plane(sign, row_scale, column_scale)
 
 
-class _NullReader(_Reader):
-    """Gives zeros, for a group without entries."""
-
-    def __init__(self) -> None:
-        super().__init__({}, "float64")
-
-    def take(self, _tensor: str, count: int) -> AnyArray:
-        """Return zeros."""
-        return np.zeros(count)
-
-
-def _put_group(writer: _Writer, group: Group, dtype: str) -> Layout:
+def _put_group(writer: Writer, group: Group, dtype: str) -> Layout:
     if not group.mask.any():
-        writer = _Writer()  # what it is given goes nowhere
+        writer = Writer()  # what it is given goes nowhere
     if isinstance(group, UniformGroup):
         return _put_uniform(writer, group, dtype)
+    if isinstance(group, ValueGroup):
+        return _put_entries(writer, group, dtype)
     planes = [_put_plane(writer, plane, group.mask, dtype) for plane in group.planes]
     if group.mean is not None:
         writer.put_values("means", group.mean, dtype)
     return {"name": group.name, "planes": planes, "mean": group.mean is not None}
 
 
-def _put_uniform(writer: _Writer, group: UniformGroup, dtype: str) -> Layout:
+def _put_uniform(writer: Writer, group: UniformGroup, dtype: str) -> Layout:
     levels = 2**group.bits
     whole = group.zero.astype(np.int64)
     if not np.array_equal(whole, group.zero) or (whole < 0).any() or (whole >= levels).any():
@@ -279,17 +204,28 @@ def _put_uniform(writer: _Writer, group: UniformGroup, dtype: str) -> Layout:
     return {"name": group.name, "bits": group.bits}
 
 
-def _take_group(reader: _Reader, layout: Layout, mask: Mask) -> Group:
+def _put_entries(writer: Writer, group: ValueGroup, dtype: str) -> Layout:
+    if group.values[~group.mask].any():
+        raise ArgumentError("layer", "values that are 0 outside their mask", "others")
+    writer.put_values("values", group.values[group.mask], dtype)
+    return {"name": group.name, "plain": True}
+
+
+def _take_group(reader: Reader, layout: Layout, mask: Mask) -> Group:
     name = str(layout["name"])
     rows = mask.shape[0]
     if not mask.any():
-        reader = _NullReader()
+        reader = NullReader()
     if "bits" in layout:
         bits = int(layout["bits"])
         codes = np.zeros(mask.shape, dtype=np.uint8)
         codes[mask] = reader.take_codes("codes", int(mask.sum()), bits)
         zero = reader.take_codes("zero_points", rows, bits).astype(np.float64)
         return UniformGroup(name, mask, codes, reader.take_values("scales", rows), zero, bits)
+    if "plain" in layout:
+        values = np.zeros(mask.shape)
+        values[mask] = reader.take_values("values", int(mask.sum()))
+        return ValueGroup(name, mask, values)
     planes = tuple(_take_plane(reader, plane, mask) for plane in layout["planes"])
     mean = reader.take_values("means", rows) if layout["mean"] else None
     return BinaryGroup(name, mask, planes, mean)
@@ -315,7 +251,7 @@ def put_layer(layer: QuantizedLayer, dtype: str) -> tuple[Layout, dict[str, AnyA
     ArgumentError
         If a scale does not fit the type, or the record is no valid one.
     """
-    writer = _Writer()
+    writer = Writer()
     patterns: list[Layout] = []
     blocks: list[tuple[int, int]] = []
     for block in layer.blocks:
@@ -335,9 +271,7 @@ def put_layer(layer: QuantizedLayer, dtype: str) -> tuple[Layout, dict[str, AnyA
     return layout, writer.tensors()
 
 
-def _take_block(
-    reader: _Reader, layout: Layout, rows: int, span: tuple[int, int]
-) -> QuantizedBlock:
+def _take_block(reader: Reader, layout: Layout, rows: int, span: tuple[int, int]) -> QuantizedBlock:
     start, stop = span
     width = stop - start
     if width < 1:
@@ -349,7 +283,7 @@ def _take_block(
         _take_group(reader, group, mask)
         for group, mask in zip(layout["groups"], masks, strict=True)
     )
-    return QuantizedBlock(start, stop, groups, salient)
+    return QuantizedBlock(start, stop, groups, salient, _pattern(layout))
 
 
 def take_layer(layout: Layout, tensors: Mapping[str, AnyArray], dtype: str) -> QuantizedLayer:
@@ -375,7 +309,7 @@ def take_layer(layout: Layout, tensors: Mapping[str, AnyArray], dtype: str) -> Q
         If the tensors do not fit the layout.
     """
     rows, columns = (int(length) for length in layout["shape"])
-    reader = _Reader(tensors, dtype)
+    reader = Reader(tensors, dtype)
     blocks, start = [], 0
     for stop, pattern in layout["blocks"]:
         blocks.append(_take_block(reader, layout["patterns"][pattern], rows, (start, stop)))

@@ -22,10 +22,13 @@ from subbit.reference.errors import ArgumentError
 from subbit.reference.layer import QuantizedLayer
 from subbit.reference.notation import AnyArray
 
-from .record_layout import Layout, RecordError, put_layer, take_layer
+from .record_layout import Layout, put_layer, take_layer
+from .record_tensors import RecordError
 
 FORMAT = "subbit layer records"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""The version that is written. Version 1 knew neither patterns nor plain values; it is read."""
+
 METADATA_KEY = "subbit"
 SCALE_TYPES = ("float16", "float32", "float64")
 
@@ -176,8 +179,8 @@ def _metadata(data: bytes) -> dict[str, str]:
 def _parse(data: bytes) -> Records:
     tensors = load(data)
     said = json.loads(_metadata(data)[METADATA_KEY])
-    if (said["format"], said["version"]) != (FORMAT, FORMAT_VERSION):
-        message = f"not a file of {FORMAT}, version {FORMAT_VERSION}"
+    if said["format"] != FORMAT or said["version"] not in range(1, FORMAT_VERSION + 1):
+        message = f"not a file of {FORMAT}, version 1 to {FORMAT_VERSION}"
         raise RecordError(message)
     content = said["content"]
     if said["sha256"] != _digest(content, tensors):

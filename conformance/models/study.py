@@ -76,7 +76,7 @@ class Point:
     Parameters
     ----------
     label : str
-        Method and preset.
+        Method, preset, N:M and budget; see `parse_label`.
     part : str
         The kind of projection that is quantized, or ``"all"``.
     start, stop : int

@@ -48,13 +48,20 @@ def without_times(manifest):
 
 
 class StoppingPort:
-    """The reference, until the call after `calls` of its layer routine."""
+    """The reference, until the call after `calls` of its layer routines."""
 
     def __init__(self, calls: int, error: BaseException) -> None:
         self.calls, self.error = calls, error
 
-    def billm_layer(self, *arguments):
+    def _count(self):
         self.calls -= 1
         if self.calls < 0:
             raise self.error
+
+    def billm_layer(self, *arguments):
+        self._count()
         return reference.billm_layer(*arguments)
+
+    def wanda_layer(self, *arguments):
+        self._count()
+        return reference.wanda_layer(*arguments)

@@ -108,6 +108,29 @@ def test_a_selection_is_quantized(text, tmp_path):
     assert found == [(1, "q"), (1, "o"), (2, "q"), (2, "o")]
 
 
+def test_a_pattern_and_a_budget_are_told(text, tmp_path):
+    out = tmp_path / "out"
+    options = ["--keep=4:8", "--budget=outlier-exact", "--no-checkpoint"]
+    made = quantize(text, out, *options, method="wanda")
+    assert made.exit_code == 0, made.output
+    manifest, counted = load_manifest(out), run("bits", out)
+    kept = " ".join(map(str, manifest.kept))
+    for shown in (made.stdout, counted.stdout):
+        assert f"{manifest.settings.label} by reference" in shown
+        assert "pattern: N:8, N by decoder block of the model: " + kept in shown
+        assert "mean 4.000, budget outlier-exact" in shown
+    assert manifest.settings.label.endswith("@4:8/outlier-exact")
+    head, row = (
+        [cell.strip() for cell in re.split("[│┃]", line)]
+        for line in counted.stdout.splitlines()
+        if re.match("[│┃] (part|all) ", line)
+    )
+    cells = dict(zip(head, row, strict=True))
+    assert cells["values"] == "8.000"
+    parts = sum(layer.payload["kept_map"] for layer in manifest.layers)
+    assert cells["kept map"] == f"{parts / sum(x.weights for x in manifest.layers):.3f}"
+
+
 def test_resume_goes_on_and_a_second_start_does_not(text, tmp_path):
     out = tmp_path / "out"
     assert quantize(text, out).exit_code == 0
@@ -123,9 +146,14 @@ def test_resume_goes_on_and_a_second_start_does_not(text, tmp_path):
 REFUSED = {
     "unknown method": (
         ["--method=bilm"],
-        "method: expected one of rtn, gptq, billm, arb, arb-x, arb-rc, got bilm",
+        "method: expected one of rtn, gptq,",
     ),
     "unknown preset": (["--preset=papre"], "preset: expected one of paper, released"),
+    "no N:M": (["--method=wanda", "--keep=8:4"], "keep: expected N:M, N kept of every M weights"),
+    "N:M of a method without": (["--keep=4:8"], "keep: expected a method and preset that prune"),
+    "budget of a method without": (["--budget=norm"], "budget: expected a method and preset that"),
+    "unknown budget": (["--method=wanda", "--budget=owl"], "budget: expected one of uniform, norm"),
+    "M too wide": (["--method=wanda", "--keep=9:128"], "M that divides the 64 columns"),
     "unknown part": (["--parts=x"], "parts: expected one of q, k, v, o, gate, up, down, got x"),
     "unknown scales": (["--scales=int8"], "scales: expected one of float16"),
     "no such blocks": (["--blocks=2:9"], "blocks: expected START:STOP"),
@@ -275,6 +303,8 @@ def test_curve_prints_both_tables_and_goes_on(text, tmp_path):
     ("options", "complaint"),
     [
         (["--method=billm:papre"], "preset: expected"),
+        (["--method=billm@4:8"], "keep: expected"),
+        (["--method=wanda@4:8/owl"], "budget: expected"),
         (["--ks=9"], "ks: expected a whole number from 1 to 3"),
         (["--plot=plot.gif"], "plot: expected"),
         (["--parts=x"], "parts: expected"),
@@ -300,14 +330,14 @@ def test_demo_is_a_comparison_of_methods(text, tmp_path, monkeypatch):
     monkeypatch.setattr(cli_curve, "DEMO", small)
     shown = run("demo", "--out", tmp_path / "out")
     assert shown.exit_code == 0, shown.output
-    rows = re.findall(r"│ ([a-z][a-z: 0-9-]+?) +│", shown.stdout)
+    rows = re.findall(r"│ ([a-z][a-z: 0-9@-]+?) +│", shown.stdout)
     assert rows == ["full precision", *small.labels]
     assert {"results.json", "tables.md", "runs"} == {p.name for p in (tmp_path / "out").iterdir()}
     assert run("demo").exit_code == 0
 
 
 def test_help_is_quick_to_import_and_names_every_command():
-    names = ("quantize", "evaluate", "bits", "curve", "demo", "check", "bench")
+    names = ("quantize", "evaluate", "bits", "curve", "demo", "check", "bench", "study")
     shown = CliRunner().invoke(cli.make_app(), ["--help"]).stdout
     assert all(name in shown for name in names)
     for name in names:

@@ -8,16 +8,19 @@ from run.helpers import StoppingPort, make_settings
 
 from subbit import reference
 from subbit.conformance.cli_tables import part_table, prefix_table
+from subbit.conformance.models import quantize
 from subbit.conformance.models.curve import (
     Comparison,
+    Job,
     Laboratory,
     make_point,
     parse_counts,
     peak_bytes,
 )
 from subbit.conformance.models.evaluate import evaluate
+from subbit.conformance.models.labels import parse_label
 from subbit.conformance.models.load import load_model
-from subbit.conformance.models.manifest import tokens_digest
+from subbit.conformance.models.manifest import load_manifest, tokens_digest
 from subbit.conformance.models.plot import plot_study
 from subbit.conformance.models.quantize import quantize_model
 from subbit.conformance.models.study import (
@@ -62,6 +65,61 @@ def test_each_point_is_that_of_a_run_that_stops_there(laboratory, sequences, win
         for name in ("perplexity", "divergence", "mean_error", "nominal", "payload"):
             assert getattr(point, name) == pytest.approx(getattr(expected, name), rel=1e-6), name
     assert results.full == pytest.approx(evaluate(load_model("tiny"), windows).perplexity)
+
+
+def test_labels_of_one_method_are_told_apart(laboratory):
+    labels = tuple(
+        str(parse_label(text)) for text in ("wanda@4:8", "wanda@2:4", "wanda@4:8/outlier")
+    )
+    shown = Comparison(labels, (1, 2), (), (0, 3))
+    assert len({job.folder for job in shown.jobs}) == 3
+    assert not any(set(job.folder) & set(":/") for job in shown.jobs)
+    laboratory.measure(shown.jobs)
+    results = load_results(laboratory.folder)
+    found = {
+        (label, stop): results.find(label, "all", 0, stop) for label in labels for stop in (1, 2)
+    }
+    assert len({point.perplexity for point in found.values()}) == 6
+    table = prefix_table(results, shown)
+    assert [row[0] for row in table.rows] == ["full precision", *labels]
+    manifests = [load_manifest(laboratory.folder / "runs" / job.folder) for job in shown.jobs]
+    assert [manifest.kept for manifest in manifests][:2] == [(4, 4, 4), (2, 2, 2)]
+
+
+def test_runs_of_one_budget_are_planned_once(laboratory, monkeypatch):
+    planned, plan_kept = [], quantize.plan_kept
+
+    def spy(*arguments):
+        planned.append(arguments[1:3])
+        return plan_kept(*arguments)
+
+    monkeypatch.setattr(quantize, "plan_kept", spy)
+    labels = ("wanda:wanda@4:8/outlier", "wanda:ria@4:8/outlier", "wanda:wanda@2:4/outlier")
+    shown = Comparison(labels, (1,), ("q", "down"), (1, 3))
+    steps = []
+    laboratory.step = steps.append
+    count = laboratory.count_steps(load_model("tiny"), shown.jobs)
+    laboratory.measure(shown.jobs)
+    assert planned == [("outlier", (4, 8)), ("outlier", (2, 4))]
+    assert len(steps) == count
+    runs = [laboratory.folder / "runs" / job.folder for job in shown.jobs]
+    kept = [load_manifest(run).kept for run in runs]
+    alone = plan_kept(load_model("tiny"), "outlier", (4, 8), laboratory.sequences)
+    assert [found for found, job in zip(kept, shown.jobs, strict=True) if "4:8" in job.label] == [
+        alone
+    ] * 6
+    assert {len(found) for found in kept} == {3}
+
+
+def test_a_prefix_of_a_budget_is_that_of_a_longer_run(laboratory, study, tmp_path):
+    """Both ends of the curve are from one plan, which does not depend on where a run stops."""
+    label = str(parse_label("wanda@4:8/outlier"))
+    longer = laboratory.measure([Job(label, "all", 0, (1, 3))])
+    other = dataclasses.replace(
+        laboratory, results=open_results(tmp_path / "other", study), folder=tmp_path / "other"
+    )
+    alone = other.measure([Job(label, "all", 0, (1,))])
+    assert alone.points[0].perplexity == longer.points[0].perplexity
 
 
 def test_artifact_bits_are_those_of_the_files(laboratory):

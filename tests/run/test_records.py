@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subbit.conformance.models.record_layout import RecordError, tensor_bits
+from subbit.conformance.models import records as record_files
+from subbit.conformance.models.record_layout import put_layer, take_layer, tensor_bits
+from subbit.conformance.models.record_tensors import RecordError
 from subbit.conformance.models.records import load_records, save_records, write_atomically
 from subbit.reference.bits import payload_bits
 from subbit.reference.errors import ArgumentError
@@ -18,6 +20,7 @@ from subbit.reference.layer import (
     QuantizedBlock,
     QuantizedLayer,
     UniformGroup,
+    ValueGroup,
 )
 
 
@@ -42,11 +45,25 @@ def _group(rng, name, mask):
         codes[~mask] = 0
         zero = rng.integers(0, 2**bits, size=len(mask)).astype(np.float64)
         return UniformGroup(name, mask, codes, _scale(rng, len(mask)), zero, bits)
+    if rng.random() < 0.3:
+        values = np.where(mask, _scale(rng, mask.size).reshape(mask.shape), 0.0)
+        return ValueGroup(name, mask, values)
     planes = tuple(
         _plane(rng, mask, zeros=rng.random() < 0.3, wide=rng.random() < 0.3)
         for _ in range(rng.integers(0, 4))
     )
     return BinaryGroup(name, mask, planes, _scale(rng, len(mask)) if rng.random() < 0.5 else None)
+
+
+def _pattern(rng, owner):
+    """Prune a block to N:M, in the last columns of less than M not at all."""
+    rows, width = owner.shape
+    group = int(rng.integers(1, 9))
+    keep = int(rng.integers(1, group + 1))
+    whole = width - width % group
+    order = rng.random((rows, whole // group, group)).argsort(axis=2).argsort(axis=2)
+    owner[:, :whole][order.reshape(rows, whole) >= keep] = -1
+    return keep, group
 
 
 def _block(rng, rows, start, stop):
@@ -59,8 +76,9 @@ def _block(rng, rows, start, stop):
         salient = rng.random(width) < 0.3
         owner[owner == count - 1] = count - 2  # -1, nobody, where there is one group
         owner[:, salient] = count - 1
+    pattern = _pattern(rng, owner) if rng.random() < 0.5 else None
     groups = tuple(_group(rng, f"group {g}", owner == g) for g in range(count))
-    return QuantizedBlock(start, stop, groups, salient)
+    return QuantizedBlock(start, stop, groups, salient, pattern)
 
 
 @st.composite
@@ -77,6 +95,8 @@ def layers(draw):
 
 
 def _canonical_group(group):
+    if isinstance(group, ValueGroup):
+        return group
     if isinstance(group, UniformGroup):
         if group.mask.any():
             return group
@@ -148,8 +168,11 @@ def test_the_file_is_as_tight_as_the_payload_bits_say(layer):
     counted = dataclasses.asdict(payload_bits(layer))
     assert counted.pop("weights") == layer.shape[0] * layer.shape[1]
     stored = tensor_bits(layer)
+    maps = [stored.pop(part) for part in ("pattern_map", "kept_map") if part in stored]
+    assert 0 <= sum(maps) - counted.pop("kept_map") < 8 * max(len(maps), 1)
     for part, bits in counted.items():
-        assert 0 <= stored.get(part, 0) - bits < 8, part
+        assert 0 <= stored.pop(part, 0) - bits < 8, part
+    assert not stored
 
 
 @given(layer=layers(), position=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
@@ -203,9 +226,74 @@ def test_the_third_level_of_the_released_sign_survives_and_costs_its_bitmap():
     }
 
 
+def _value_layer(mask, pattern=None, values=None):
+    mask = np.array(mask)
+    group = ValueGroup("kept", mask, 1.0 * mask if values is None else values)
+    return QuantizedLayer(mask.shape, (QuantizedBlock(0, mask.shape[1], (group,), None, pattern),))
+
+
+NM = np.array([[1, 1, 0, 0, 0, 1, 1, 0, 1], [0, 1, 1, 0, 1, 0, 1, 0, 1]], dtype=bool)
+
+
+def test_kept_entries_are_stored_as_numbers_of_patterns():
+    """Four groups of 2:4 in six patterns: 3 bits each instead of 4."""
+    sizes = tensor_bits(_value_layer(NM, (2, 4)))
+    assert sizes == {"pattern_map": 16, "values": 16 * np.count_nonzero(NM)}
+    assert payload_bits(_value_layer(NM, (2, 4))).kept_map == 12
+    assert tensor_bits(_value_layer(NM))["kept_map"] == 24
+
+
+def test_dead_columns_under_a_pattern_cost_a_flag_a_column_and_gaps_one_an_entry():
+    dead = NM & (np.arange(9) != 1)
+    assert payload_bits(_value_layer(dead, (2, 4))).kept_map == 12 + 9
+    gap = np.array([[1, 1, 0, 0, 1], [0, 0, 1, 1, 1], [0, 0, 0, 1, 1]], dtype=bool)
+    assert payload_bits(_value_layer(gap, (2, 4))).kept_map == 3 * 3 + 3 * (2 + 1)
+    for mask in (dead, gap):
+        layout, tensors = put_layer(_value_layer(mask, (2, 4)), "float16")
+        assert_same(take_layer(layout, tensors, "float16"), _value_layer(mask, (2, 4)))
+
+
+@pytest.mark.parametrize("number", [6, 7])
+def test_a_number_that_no_pattern_has_is_refused(number):
+    layout, tensors = put_layer(_value_layer(NM, (2, 4)), "float16")
+    bits = np.unpackbits(tensors["pattern_map"])
+    bits[:3] = (number >> np.arange(3)) & 1
+    with pytest.raises(RecordError, match="names a pattern that is not there"):
+        take_layer(layout, tensors | {"pattern_map": np.packbits(bits)}, "float16")
+
+
+@pytest.mark.parametrize("pattern", [[0, 4], [5, 4], [4, 0], [2, -1], [2], "2:4", [1, 4]])
+def test_another_pattern_than_the_saved_one_is_refused(pattern, tmp_path, monkeypatch):
+    def other(layer, dtype):
+        layout, tensors = put_layer(layer, dtype)
+        layout["patterns"][0]["pattern"] = pattern
+        return layout, tensors
+
+    path = tmp_path / "block.safetensors"
+    monkeypatch.setattr(record_files, "put_layer", other)
+    save_records(path, {"layer": _value_layer(NM, (2, 4))})
+    with pytest.raises(RecordError, match="no valid layer records"):
+        load_records(path)
+
+
+def test_files_of_the_first_version_are_read(tmp_path, monkeypatch):
+    path = tmp_path / "block.safetensors"
+    for version in (1, 3):
+        monkeypatch.setattr(record_files, "FORMAT_VERSION", version)
+        save_records(path, {"layer": _sign_layer()})
+        monkeypatch.undo()
+        if version == 1:
+            assert_same(load_records(path).layers["layer"], _sign_layer())
+    with pytest.raises(RecordError, match="version 1 to 2"):
+        load_records(path)
+
+
 @pytest.mark.parametrize(
     ("layer", "complaint"),
     [
+        (_value_layer(NM, (1, 4)), "at most 1 covered of each 4 columns"),
+        (_value_layer(NM, (2, 4), np.ones(NM.shape)), "values that are 0 outside their mask"),
+        (_value_layer(NM, (2, 4), 0.1 * NM), "values that float16 holds exactly"),
         (_sign_layer(mask=((True, False),)), "0 outside their mask"),
         (
             QuantizedLayer((1, 2), (QuantizedBlock(0, 2, _sign_layer().blocks[0].groups * 2),)),

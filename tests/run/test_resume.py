@@ -1,6 +1,7 @@
 """Killed runs: at most one block is lost, and a resumed run gives the same files."""
 
 import dataclasses
+import functools
 import json
 import os
 import signal
@@ -11,8 +12,10 @@ import pytest
 from run.helpers import StoppingPort, files_of, make_settings, without_times
 
 from subbit import reference
+from subbit.conformance.models import quantize
 from subbit.conformance.models.load import load_model
 from subbit.conformance.models.manifest import MANIFEST, load_manifest
+from subbit.conformance.models.plan import count_steps
 from subbit.conformance.models.quantize import Hooks, quantize_model
 from subbit.reference.errors import SubbitError
 
@@ -23,14 +26,23 @@ from subbit import reference
 
 calls = 0
 
-def billm_layer(W, H, config):
+def stop_at_call():
     global calls
     calls += 1
     if calls == int(os.environ.get("STOP_AT_CALL", 0)):
         os.kill(os.getpid(), int(os.environ["STOP_SIGNAL"]))
+
+def billm_layer(W, H, config):
+    stop_at_call()
     return reference.billm_layer(W, H, config)
+
+def wanda_layer(W, H, config):
+    stop_at_call()
+    return reference.wanda_layer(W, H, config)
 """
-OPTIONS = ["--method=billm", "--preset=released", "--samples=3", "--length=40", "--target=stopping"]
+BILLM = ["--method=billm", "--preset=released"]
+WANDA = ["--method=wanda", "--keep=2:4", "--budget=outlier"]
+OPTIONS = ["--samples=3", "--length=40", "--target=stopping"]
 
 
 @pytest.fixture
@@ -40,11 +52,11 @@ def command(tmp_path):
     text = tmp_path / "text.txt"
     text.write_text("to be or not to be, that is the question " * 20, encoding="utf-8")
 
-    def run(out, *options, stop_at=0, sent=signal.SIGKILL):
+    def run(out, *options, method=BILLM, stop_at=0, sent=signal.SIGKILL):
         return subprocess.run(
             [
-                *(sys.executable, "-m", "subbit.conformance", "quantize", "tiny", *OPTIONS),
-                *(f"--calibration={text}", f"--out={out}", *options),
+                *(sys.executable, "-m", "subbit.conformance", "quantize", "tiny"),
+                *(*method, *OPTIONS, f"--calibration={text}", f"--out={out}", *options),
             ],
             env={
                 **os.environ,
@@ -60,8 +72,10 @@ def command(tmp_path):
     return run
 
 
-def test_kill_9_loses_one_block_and_resuming_gives_the_same_bytes(command, tmp_path):
+@pytest.mark.parametrize("method", [BILLM, WANDA], ids=["billm", "wanda"])
+def test_kill_9_loses_one_block_and_resuming_gives_the_same_bytes(method, command, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
+    command = functools.partial(command, method=method)
     assert command(whole).returncode == 0
     assert command(killed, stop_at=7 + 3).returncode == -signal.SIGKILL
     assert set(files_of(killed)) == {"layers/block-000.safetensors"}
@@ -131,6 +145,8 @@ CHANGES = {
     "scales": {"scales": "float32"},
     "target": {"target": "other"},
     "version": {"version": "0.0.0"},
+    "keep": {"keep": (2, 4)},
+    "budget": {"budget": "norm"},
 }
 
 
@@ -160,6 +176,71 @@ def test_every_setting_is_held_against_the_run():
     names = {field.name for field in dataclasses.fields(make_settings.__annotations__["return"])}
     checked = {name.split()[0] for name in CHANGES if name != "counts of the preset"}
     assert names == checked | {"config"}
+
+
+def test_a_plan_that_was_interrupted_is_made_again(sequences, tmp_path):
+    settings = make_settings(load_model("tiny"), sequences, "wanda@4:8/outlier")
+    whole = quantize_model(
+        load_model("tiny"), reference, settings, sequences, out=tmp_path / "whole"
+    )
+
+    def interrupt(note):
+        if note == "budget, block 1":
+            raise KeyboardInterrupt
+
+    out, steps = tmp_path / "out", []
+    with pytest.raises(KeyboardInterrupt):
+        quantize_model(
+            load_model("tiny"), reference, settings, sequences, out=out, hooks=Hooks(step=interrupt)
+        )
+    assert (load_manifest(out).kept, files_of(out)) == (None, {})
+    resumed = quantize_model(
+        load_model("tiny"),
+        reference,
+        settings,
+        sequences,
+        out=out,
+        resume=True,
+        hooks=Hooks(step=steps.append),
+    )
+    assert steps[:3] == ["budget, block 0", "budget, block 1", "budget, block 2"]
+    assert without_times(resumed) == without_times(whole)
+    assert files_of(out) == files_of(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("calls", [0, 8])
+def test_a_plan_is_made_once(calls, sequences, tmp_path, monkeypatch):
+    settings = make_settings(load_model("tiny"), sequences, "wanda@4:8/outlier")
+    stopped_run(tmp_path / "out", settings, sequences, calls=calls)
+    planned, steps = load_manifest(tmp_path / "out"), []
+    assert len(planned.kept) == 3
+    assert len(planned.blocks) == calls // 7
+    monkeypatch.setattr(quantize, "plan_kept", lambda *_: pytest.fail("it is planned already"))
+    resumed = quantize_model(
+        load_model("tiny"),
+        reference,
+        settings,
+        sequences,
+        out=tmp_path / "out",
+        resume=True,
+        hooks=Hooks(step=steps.append),
+    )
+    assert resumed.complete
+    assert resumed.kept == planned.kept == load_manifest(tmp_path / "out").kept
+    assert len(steps) == count_steps(load_model("tiny"), settings)
+
+
+def test_a_manifest_from_before_budgets_still_counts(sequences, settings, tmp_path):
+    out = tmp_path / "out"
+    stopped_run(out, settings, sequences)
+    before = load_manifest(out)
+    content = json.loads((out / MANIFEST).read_text())
+    del content["settings"]["keep"], content["settings"]["budget"], content["kept"]
+    (out / MANIFEST).write_text(json.dumps(content))
+    assert load_manifest(out) == before
+    assert quantize_model(
+        load_model("tiny"), reference, settings, sequences, out=out, resume=True
+    ).complete
 
 
 def test_a_folder_with_a_run_or_other_content_is_left_alone(sequences, settings, tmp_path):

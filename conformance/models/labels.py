@@ -1,0 +1,161 @@
+"""Labels: a method and what is chosen of it, in one word
+======================================================
+
+``method[:preset][@N:M][/budget]``, such as ``billm``, ``wanda@2:4`` or
+``stbllm:released@4:8/outlier``. N of every M consecutive weights of a row are *kept*. What
+is left out is the method's first preset, that preset's N:M, and the budget ``uniform``;
+printed labels leave out the budget ``uniform`` only, so that equal choices print alike.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+
+from subbit.reference import METHODS
+from subbit.reference.errors import ArgumentError, check_choice
+
+from .budgets import BUDGETS
+
+UNIFORM = "uniform"
+FORM = "METHOD[:PRESET][@N:M][/BUDGET]"
+
+_LABEL = re.compile(
+    r"(?P<method>[^:@/]*)(:(?P<preset>[^:@/]*))?(@(?P<keep>[^@/]*))?(/(?P<budget>[^@/]*))?"
+)
+
+
+@dataclass(frozen=True)
+class Label:
+    """A method and what is chosen of it.
+
+    Parameters
+    ----------
+    method, preset : str
+        A key of ``METHODS`` and one of its presets.
+    keep : tuple of int, optional
+        N and M; None for a method or preset that does not prune to N:M.
+    budget : str, default "uniform"
+        A key of ``BUDGETS``.
+
+    Examples
+    --------
+    >>> str(Label("billm", "paper"))
+    'billm:paper'
+    """
+
+    method: str
+    preset: str
+    keep: tuple[int, int] | None = None
+    budget: str = UNIFORM
+
+    def __str__(self) -> str:
+        """Return the label, complete but for the budget ``uniform``."""
+        pattern = "" if self.keep is None else "@{}:{}".format(*self.keep)
+        return f"{self.method}:{self.preset}{pattern}" + (
+            "" if self.budget == UNIFORM else f"/{self.budget}"
+        )
+
+    @property
+    def entry(self) -> str:
+        """Name of the port's function."""
+        return METHODS[self.method].entry
+
+    def config(self, kept: int | None = None) -> Any:  # noqa: ANN401  (each method has its own type)
+        """Return the configuration that the port's function takes.
+
+        Parameters
+        ----------
+        kept : int, optional
+            What a decoder block keeps of each M weights; N by default.
+
+        Returns
+        -------
+        config
+            The preset with this N:M.
+
+        Raises
+        ------
+        ArgumentError
+            If the method does not take this N:M.
+        """
+        preset = METHODS[self.method].presets[self.preset]
+        if self.keep is None:
+            return preset
+        keep, group = self.keep
+        return replace(preset, keep=(keep if kept is None else kept, group))
+
+
+def parse_pattern(text: str) -> tuple[int, int]:
+    """Read N:M.
+
+    Parameters
+    ----------
+    text : str
+        Two whole numbers, such as ``"4:8"``.
+
+    Returns
+    -------
+    tuple of int
+        How many are kept, of how many.
+
+    Raises
+    ------
+    ArgumentError
+        If it is no N:M with ``1 <= N <= M``.
+
+    Examples
+    --------
+    >>> parse_pattern("4:8")
+    (4, 8)
+    """
+    found = re.fullmatch(r"([0-9]{1,6}):([0-9]{1,6})", text)
+    keep, group = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not 1 <= keep <= group:
+        raise ArgumentError("keep", "N:M, N kept of every M weights, 1 <= N <= M", text)
+    return keep, group
+
+
+def parse_label(text: str) -> Label:
+    """Read a label, and fill in what it leaves out.
+
+    Parameters
+    ----------
+    text : str
+        ``method[:preset][@N:M][/budget]``.
+
+    Returns
+    -------
+    Label
+        The choices.
+
+    Raises
+    ------
+    ArgumentError
+        If it is no label, a name in it is unknown, or the method does not prune to N:M.
+
+    Examples
+    --------
+    >>> parse_label("billm")
+    Label(method='billm', preset='paper', keep=None, budget='uniform')
+    """
+    found = _LABEL.fullmatch(text)
+    if found is None:
+        raise ArgumentError("method", FORM, text)
+    method = found["method"]
+    check_choice("method", method, METHODS)
+    preset = found["preset"] or next(iter(METHODS[method].presets))
+    check_choice("preset", preset, METHODS[method].presets)
+    keep = _choose_keep(Label(method, preset), found["keep"], found["budget"])
+    budget = UNIFORM if found["budget"] is None else found["budget"]
+    check_choice("budget", budget, BUDGETS)
+    label = Label(method, preset, keep, budget)
+    label.config()
+    return label
+
+
+def _choose_keep(label: Label, pattern: str | None, budget: str | None) -> tuple[int, int] | None:
+    own: tuple[int, int] | None = getattr(label.config(), "keep", None)
+    if own is None and (pattern is not None or budget not in {None, UNIFORM}):
+        name, came = ("keep", pattern) if pattern is not None else ("budget", budget)
+        raise ArgumentError(name, "a method and preset that prune to N:M", f"{came} for {label}")
+    return own if pattern is None else parse_pattern(pattern)

@@ -1,0 +1,267 @@
+"""Tensors of bits and numbers
+===========================
+
+What layer records are written to and read from: parts are appended in an order that a reader
+knows, bits follow one another without gaps, and only the end of a tensor is padded.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from subbit.reference.errors import ArgumentError, SubbitError
+from subbit.reference.notation import AnyArray, Array
+
+BIT_TENSORS = (
+    "signs", "zero_signs", "codes", "group_map", "column_map", "pattern_map", "kept_map",
+    "zero_points", "order",
+)  # fmt: skip
+VALUE_TENSORS = ("scales", "means", "values")
+
+
+class RecordError(SubbitError, ValueError):
+    """A file that holds no valid layer records."""
+
+
+def code_width(count: int) -> int:
+    """Bits that tell `count` things apart.
+
+    Parameters
+    ----------
+    count : int
+        How many.
+
+    Returns
+    -------
+    int
+        ``⌈log2 count⌉``, and 0 for none or one.
+
+    Examples
+    --------
+    >>> [code_width(n) for n in (0, 1, 2, 3, 4, 5)]
+    [0, 0, 1, 2, 2, 3]
+    """
+    return max(count - 1, 0).bit_length()
+
+
+class Writer:
+    """Collects a layer's tensors in the order in which a reader takes them."""
+
+    def __init__(self) -> None:
+        self.parts: dict[str, list[AnyArray]] = {}
+
+    def put(self, tensor: str, values: AnyArray) -> None:
+        """Append numbers, or bits, as they are.
+
+        Parameters
+        ----------
+        tensor : str
+            Where.
+        values : ndarray
+            What, by rows.
+        """
+        self.parts.setdefault(tensor, []).append(np.ravel(values))
+
+    def put_codes(self, tensor: str, values: AnyArray, width: int) -> None:
+        """Append whole numbers of a fixed number of bits.
+
+        Parameters
+        ----------
+        tensor : str
+            Where.
+        values : ndarray of int
+            What, by rows.
+        width : int
+            Bits of each; of no bits nothing is written.
+        """
+        if width:
+            whole = np.ravel(values).astype(np.int64)
+            self.put(tensor, (whole[:, None] >> np.arange(width)) & 1 == 1)
+
+    def put_values(self, tensor: str, values: Array, dtype: str) -> None:
+        """Append floating-point numbers.
+
+        Parameters
+        ----------
+        tensor : str
+            Where.
+        values : ndarray of float64
+            What.
+        dtype : str
+            Type that has to hold them exactly.
+
+        Raises
+        ------
+        ArgumentError
+            If it does not.
+        """
+        with np.errstate(over="ignore"):
+            stored = values.astype(dtype)
+        if not np.array_equal(stored.astype(np.float64), values):
+            expected = f"{tensor} that {dtype} holds exactly (see QuantizedLayer.with_scales)"
+            raise ArgumentError("layer", expected, "others")
+        self.put(tensor, stored)
+
+    def tensors(self) -> dict[str, AnyArray]:
+        """Return what was collected.
+
+        Returns
+        -------
+        dict of str to ndarray
+            Tensors by name, bits in bytes.
+        """
+        joined = {name: np.concatenate(parts) for name, parts in self.parts.items()}
+        return {
+            name: np.packbits(values) if name in BIT_TENSORS else values
+            for name, values in joined.items()
+            if values.size
+        }
+
+
+class Reader:
+    """Takes a layer's tensors apart, each from its beginning.
+
+    Parameters
+    ----------
+    tensors : mapping of str to ndarray
+        As a writer made them.
+    dtype : str
+        Type of floating-point numbers.
+
+    Raises
+    ------
+    RecordError
+        If a tensor is none that records have, or of another type.
+    """
+
+    def __init__(self, tensors: Mapping[str, AnyArray], dtype: str) -> None:
+        unknown = set(tensors) - {*BIT_TENSORS, *VALUE_TENSORS}
+        wrong = [
+            name
+            for name, values in tensors.items()
+            if values.ndim != 1 or values.dtype != (np.uint8 if name in BIT_TENSORS else dtype)
+        ]
+        if unknown or wrong:
+            message = f"unknown or mistyped tensors {sorted(unknown) + wrong}"
+            raise RecordError(message)
+        self.rest = {
+            name: np.unpackbits(values).astype(np.bool_) if name in BIT_TENSORS else values
+            for name, values in tensors.items()
+        }
+
+    def take(self, tensor: str, count: int) -> AnyArray:
+        """Take numbers, or bits.
+
+        Parameters
+        ----------
+        tensor : str
+            Where from.
+        count : int
+            How many.
+
+        Returns
+        -------
+        ndarray, shape (count,)
+            The next ones.
+
+        Raises
+        ------
+        RecordError
+            If there are not as many left.
+        """
+        values = self.rest.get(tensor, np.empty(0, dtype=np.bool_))
+        if values.size < count:
+            message = f"tensor {tensor} is too short"
+            raise RecordError(message)
+        self.rest[tensor] = values[count:]
+        return values[:count]
+
+    def take_codes(self, tensor: str, count: int, width: int) -> npt.NDArray[np.int64]:
+        """Take whole numbers of a fixed number of bits.
+
+        Parameters
+        ----------
+        tensor : str
+            Where from.
+        count : int
+            How many.
+        width : int
+            Bits of each.
+
+        Returns
+        -------
+        ndarray of int64, shape (count,)
+            The numbers.
+
+        Raises
+        ------
+        RecordError
+            If there are not as many left.
+        """
+        bits = self.take(tensor, count * width).reshape(count, width)
+        codes: npt.NDArray[np.int64] = (bits.astype(np.int64) << np.arange(width)).sum(axis=1)
+        return codes
+
+    def take_values(self, tensor: str, count: int) -> Array:
+        """Take floating-point numbers.
+
+        Parameters
+        ----------
+        tensor : str
+            Where from.
+        count : int
+            How many.
+
+        Returns
+        -------
+        ndarray of float64, shape (count,)
+            The numbers.
+
+        Raises
+        ------
+        RecordError
+            If there are not as many left, or one is not finite.
+        """
+        values = self.take(tensor, count).astype(np.float64)
+        if not np.isfinite(values).all():
+            message = f"tensor {tensor} holds NaN or infinite numbers"
+            raise RecordError(message)
+        return values
+
+    def finish(self) -> None:
+        """Refuse a tensor that holds more than was taken.
+
+        Raises
+        ------
+        RecordError
+            If one does.
+        """
+        for name, values in self.rest.items():
+            if values.size >= (8 if name in BIT_TENSORS else 1) or values.any():
+                message = f"tensor {name} is too long"
+                raise RecordError(message)
+
+
+class NullReader(Reader):
+    """Gives zeros, for a group without entries."""
+
+    def __init__(self) -> None:
+        super().__init__({}, "float64")
+
+    def take(self, _tensor: str, count: int) -> AnyArray:
+        """Return zeros.
+
+        Parameters
+        ----------
+        _tensor : str
+            Where from.
+        count : int
+            How many.
+
+        Returns
+        -------
+        ndarray, shape (count,)
+            Zeros.
+        """
+        return np.zeros(count)
