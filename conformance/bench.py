@@ -173,12 +173,17 @@ def _searches(n: int, block_size: int) -> Iterator[tuple[str, Work, Work, float]
     opened: Row = {"closed": False, **released}
     S = W**2
     cuts, score_cuts = ref.quantile_grid(abs(W)), ref.quantile_grid(S)
+    regions, score_regions = (
+        ref.trisection_thresholds(ref.quantile_grid(key, 160)) for key in (abs(W), S)
+    )
     for name, function, arguments, switches in (
         ("salient, paper", "salient_search", (W, ranking, counts[3:31]), {}),
         ("salient, released", "salient_search", (S, ranking, counts[1:]), twice),
         ("bell split, paper", "bell_split_search", (W, columns, ref.maximum_grid(abs(W))), {}),
         ("bell split, released", "bell_split_search", (S, columns, score_cuts), opened),
         ("column groups", "bell_split_search", (W, columns, cuts), opened | twice),
+        ("trisection, paper", "trisection_search", (W, columns, regions), {}),
+        ("trisection, released", "trisection_search", (S, columns, score_regions), opened),
     ):
         direct, running = (
             partial(_objectives, getattr(ref, form), arguments, switches)

@@ -273,21 +273,19 @@ def salient_objective(
 
 def split_objective(
     T: Rationals,
-    concentrated: Mask,
-    sparse: Mask,
-    *,
-    orders: tuple[int, int] = (1, 1),
+    *groups: Mask,
+    orders: tuple[int, ...] = (1, 1),
     center: bool,
     sign_zero: int,
 ) -> Fraction:
-    """Error of binarizing two groups apart over the entries they cover, Eq. (11).
+    """Error of binarizing groups apart over the entries they cover, Eq. (11).
 
     Parameters
     ----------
     T : ndarray of Fraction, shape (n, k)
         What the search looks at.
-    concentrated, sparse : ndarray of bool, shape (n, k)
-        The groups.
+    *groups : ndarray of bool, shape (n, k)
+        The groups, disjoint.
     orders : tuple of int, default (1, 1)
         Their orders.
     center, sign_zero
@@ -296,13 +294,12 @@ def split_objective(
     Returns
     -------
     Fraction
-        The squared error of both groups.
+        The squared error of all groups.
     """
-    first, second = (
-        _group_total(T, mask, order=order, center=center, sign_zero=sign_zero)
-        for mask, order in zip((concentrated, sparse), orders, strict=True)
-    )
-    return squared_sum((T - first - second) * (concentrated | sparse))
+    left = T
+    for mask, order in zip(groups, orders, strict=True):
+        left = left - _group_total(T, mask, order=order, center=center, sign_zero=sign_zero)
+    return squared_sum(left * np.any(groups, axis=0))
 
 
 def inverse(A: Rationals) -> Rationals:
@@ -370,6 +367,9 @@ def nominal_bits(layer: QuantizedLayer) -> Fraction:
     total = 0
     for block in layer.blocks:
         for group in block.groups:
-            width = len(group.planes) if hasattr(group, "planes") else group.bits
+            if hasattr(group, "planes"):
+                width = len(group.planes)
+            else:
+                width = group.bits if hasattr(group, "bits") else 16
             total += width * sum(1 for entry in group.mask.ravel() if entry)
     return Fraction(total, layer.shape[0] * layer.shape[1])

@@ -18,7 +18,7 @@ from typing import TypeAlias
 import numpy as np
 
 from subbit.conformance.naive import Array, Mask, binarize
-from subbit.reference import ARBLLM
+from subbit.reference import ARBLLM, Refinement
 
 GRID = np.linspace(0.1, 0.9, 81)
 Zones: TypeAlias = list[tuple[Mask, int]]
@@ -32,8 +32,20 @@ def _over(numerator: Array, denominator: Array, old: Array, eps: float, kind: st
 
 
 @dataclass
-class _Group:
-    """A group in the making: mask as numbers, signs, scales of rows and columns, mean."""
+class Group:
+    """A group in the making.
+
+    Parameters
+    ----------
+    m : ndarray of float64, shape (n, k)
+        Its mask as numbers.
+    B : list of ndarray of float64, shape (n, k)
+        Signs of each order.
+    r, c : list of ndarray of float64, shape (n,) and (k,)
+        Scales of rows and of columns.
+    mean : ndarray of float64, shape (n,)
+        Means.
+    """
 
     m: Array
     B: list[Array]
@@ -42,13 +54,39 @@ class _Group:
     mean: Array
 
     def image(self, without: int | None = None) -> Array:
+        """Values of the group's entries.
+
+        Parameters
+        ----------
+        without : int, optional
+            An order that is left out.
+
+        Returns
+        -------
+        ndarray of float64, shape (n, k)
+            Zero outside the mask.
+        """
         terms = [
             np.outer(self.r[p], self.c[p]) * self.B[p] for p in range(len(self.B)) if p != without
         ]
         return self.m * self.mean[:, None] + sum(terms)
 
 
-def _signs(x: Array, m: Array, zero: int) -> Array:
+def signs_of(x: Array, m: Array, zero: int) -> Array:
+    """Signs of numbers.
+
+    Parameters
+    ----------
+    x, m : ndarray of float64, shape (n, k)
+        The numbers, and a mask as numbers.
+    zero : int
+        The sign of zero.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, k)
+        Zero outside the mask.
+    """
     return m * np.where(x > 0, 1.0, np.where(x < 0, -1.0, float(zero)))
 
 
@@ -56,30 +94,55 @@ def _count(m: Array) -> Array:
     return np.maximum(m.sum(axis=1), 1)
 
 
-def _start(W: Array, m: Array, order: int, config: ARBLLM) -> _Group:
+def start(W: Array, m: Array, order: int, config: Refinement) -> Group:
+    """Binarize, `order` times.
+
+    Parameters
+    ----------
+    W, m : ndarray of float64, shape (n, k)
+        Weights, and the group's mask as numbers.
+    order : int
+        Number of sign planes.
+    config : Refinement
+        The switches.
+
+    Returns
+    -------
+    Group
+        Initial values.
+    """
     n, k = W.shape
-    group = _Group(m, [], [], [], np.zeros(n))
+    group = Group(m, [], [], [], np.zeros(n))
     count = np.full(n, float(k)) if config.divisor == "width" else _count(m)
     for _ in range(order):
         rest = m * W - group.image()
         mean = rest.sum(axis=1) / count
         away = m * (rest - mean[:, None])
         signed = rest if config.initial_signs == "plain" else away
-        group.B.append(_signs(signed, m, config.sign_zero))
+        group.B.append(signs_of(signed, m, config.sign_zero))
         group.r.append(np.abs(away).sum(axis=1) / count)
         group.c.append(np.ones(k))
         group.mean = group.mean + mean
     return group
 
 
-def _choose(Z: Array, group: _Group) -> None:
+def choose(Z: Array, group: Group) -> None:
+    """Give a group of two orders the signs of the nearest levels.
+
+    Parameters
+    ----------
+    Z : ndarray of float64, shape (n, k)
+        What is to be represented.
+    group : Group
+        The group, which changes.
+    """
     u, v = (np.outer(r, c) for r, c in zip(group.r, group.c, strict=True))
     pairs = ((-1.0, -1.0), (-1.0, 1.0), (1.0, -1.0), (1.0, 1.0))
     best = np.argmin([np.abs(Z - (a * u + b * v)) for a, b in pairs], axis=0)
     group.B = [group.m * np.array(side)[best] for side in zip(*pairs, strict=True)]
 
 
-def _exact_levels(group: _Group, S: Array, target: Array) -> None:
+def _exact_levels(group: Group, S: Array, target: Array) -> None:
     # Pseudo-inverse: of several best levels any gives the same image.
     e = np.stack([group.m, *group.B])
     G = np.einsum("pij,jl,qil->ipq", e, S, e)
@@ -88,7 +151,7 @@ def _exact_levels(group: _Group, S: Array, target: Array) -> None:
     group.mean, group.r = x[:, 0], list(x[:, 1:].T)
 
 
-def arb(W: Array, m: Array, order: int, config: ARBLLM) -> _Group:
+def arb(W: Array, m: Array, order: int, config: Refinement) -> Group:
     """Algorithm 1 of ARB-LLM.
 
     Parameters
@@ -102,10 +165,10 @@ def arb(W: Array, m: Array, order: int, config: ARBLLM) -> _Group:
 
     Returns
     -------
-    _Group
+    Group
         The group.
     """
-    group = _start(W, m, order, config)
+    group = start(W, m, order, config)
     for _ in range(config.iterations):
         if config.levels == "exact":
             _exact_levels(group, np.eye(W.shape[1]), m * W)
@@ -122,13 +185,26 @@ def arb(W: Array, m: Array, order: int, config: ARBLLM) -> _Group:
                 )
         Z = W - group.mean[:, None]
         if order == 2:
-            _choose(Z, group)
+            choose(Z, group)
         else:
-            group.B = [_signs(Z, m, config.sign_zero)]
+            group.B = [signs_of(Z, m, config.sign_zero)]
     return group
 
 
-def _calibrate(group: _Group, target: Array, S: Array, config: ARBLLM) -> None:
+def calibrate(group: Group, target: Array, S: Array, config: Refinement) -> None:
+    """Fit mean and scales on the calibrated error.
+
+    Parameters
+    ----------
+    group : Group
+        The group, which changes.
+    target : ndarray of float64, shape (n, k)
+        What it has to match.
+    S : ndarray of float64, shape (k, k)
+        Gram matrix of the inputs.
+    config : Refinement
+        The switches.
+    """
     if config.levels == "exact":
         _exact_levels(group, S, target)
         return
@@ -145,7 +221,7 @@ def _calibrate(group: _Group, target: Array, S: Array, config: ARBLLM) -> None:
             group.r[p] = _over(((B @ S) * rest).sum(axis=1), square, group.r[p], eps, kind)
 
 
-def arb_rc(W: Array, m: Array, order: int, config: ARBLLM) -> _Group:
+def arb_rc(W: Array, m: Array, order: int, config: ARBLLM) -> Group:
     """ARB-RC: row and column scales, no mean.
 
     Parameters
@@ -159,16 +235,16 @@ def arb_rc(W: Array, m: Array, order: int, config: ARBLLM) -> _Group:
 
     Returns
     -------
-    _Group
+    Group
         The group.
     """
-    group = _Group(m, [], [], [], np.zeros(len(W)))
+    group = Group(m, [], [], [], np.zeros(len(W)))
     for _ in range(order):
         rest = m * W - group.image()
         r = np.abs(rest).sum(axis=1) / _count(m)
         used = m * (r > 0)[:, None]
         share = np.abs(rest) / np.where(r > 0, r, 1.0)[:, None]
-        group.B.append(_signs(rest, m, config.sign_zero))
+        group.B.append(signs_of(rest, m, config.sign_zero))
         group.r.append(r)
         group.c.append((used * share).sum(axis=0) / np.maximum(used.sum(axis=0), 1))
     for _ in range(config.iterations):
@@ -184,9 +260,9 @@ def arb_rc(W: Array, m: Array, order: int, config: ARBLLM) -> _Group:
                     config.eps_kind,
                 )
         if order == 2:
-            _choose(W, group)
+            choose(W, group)
         elif config.column_signs == "refreshed":
-            group.B = [_signs(W, m, config.sign_zero)]
+            group.B = [signs_of(W, m, config.sign_zero)]
     return group
 
 
@@ -204,24 +280,36 @@ def _groups(W: Array, zones: Zones, S: Array, config: ARBLLM) -> list[Array]:
     if config.algorithm == "arb_rc":
         return [_crossed_image(W, mask, order, config) for mask, order in zones]
     refined = config.algorithm == "arb" or config.calibrated_start == "refined"
-    begin = arb if refined else _start
+    begin = arb if refined else start
     made = [begin(W, mask.astype(np.float64), order, config) for mask, order in zones]
     if config.algorithm == "arb":
         return [group.image() for group in made]
     for group in made:
-        _calibrate(group, group.m * W, S, config)
+        calibrate(group, group.m * W, S, config)
     images = [group.image() for group in made]
     for _ in range(config.sweeps):
         for i, group in enumerate(made):
             others = np.sum([image for j, image in enumerate(images) if j != i], axis=0)
-            _calibrate(group, W - others, S, config)
+            calibrate(group, W - others, S, config)
             images[i] = group.image()
     return images
 
 
 @dataclass
-class _Block:
-    """A block while it is taken apart."""
+class Block:
+    """A block while it is taken apart.
+
+    Parameters
+    ----------
+    W, scores : ndarray of float64, shape (n, k)
+        Weights and saliency scores.
+    alive : ndarray of bool, shape (k,)
+        Columns to quantize.
+    S : ndarray of float64, shape (k, k)
+        Gram matrix of the inputs.
+    config : ARBLLM
+        The switches.
+    """
 
     W: Array
     scores: Array
@@ -231,10 +319,12 @@ class _Block:
 
     @property
     def target(self) -> Array:
+        """What the searches measure errors on."""
         return self.W if self.config.search_on == "weights" else self.scores
 
     @property
     def key(self) -> Array:
+        """What is cut."""
         return np.abs(self.W if self.config.split_by == "weights" else self.scores)
 
     def _image(self, zones: Zones) -> Array:
@@ -249,6 +339,13 @@ class _Block:
         return float(((self.target - self._image(zones))[part] ** 2).sum())
 
     def salient(self) -> Mask:
+        """Salient columns.
+
+        Returns
+        -------
+        ndarray of bool, shape (k,)
+            The choice with the least error.
+        """
         size = np.abs(self.scores).sum(axis=0)
         ranking = [j for j in np.argsort(-size, kind="stable") if self.alive[j]]
         low, high = (min(count, len(ranking)) for count in self.config.counts)
@@ -328,7 +425,18 @@ class _Block:
         )
 
     def zones(self, salient: Mask) -> Zones:
-        """Groups and their orders, the salient ones first."""
+        """Groups and their orders, the salient ones first.
+
+        Parameters
+        ----------
+        salient : ndarray of bool, shape (k,)
+            Salient columns.
+
+        Returns
+        -------
+        list of tuple
+            Mask and order of each.
+        """
         chosen, rest = self.alive & salient, self.alive & ~salient
         if self.config.column_groups and self.config.bitmap == "shared":
             first, second = self._shared(chosen, rest)
@@ -377,7 +485,7 @@ def arb_llm_layer(W: Array, H: Array, config: ARBLLM) -> Array:
     for start in range(0, m, config.block_size):
         B, R = slice(start, start + config.block_size), slice(start + config.block_size, m)
         scores = W if config.score == "magnitude" else W**2 / scales[config.score]
-        block = _Block(W[:, B], scores[:, B], alive[B], S[B, B], config)
+        block = Block(W[:, B], scores[:, B], alive[B], S[B, B], config)
         zones = block.zones(block.salient())
         Q[:, B] = np.sum(_groups(W[:, B], zones, S[B, B], config), axis=0)
         D = W[:, B] - Q[:, B]

@@ -12,9 +12,13 @@ array                          what the port computes       rule
 ``H``                          ``accumulate_hessian``       1e-12 of max|H|
 ``billm.<metric>``             released presets             1e-9 of max|W|
 ``billm.….no_compensation``    the same, without feedback   1e-9 of max|W|
+``stbllm_binarizer.<metric>``  released presets, N = M      1e-9 of max|W|
+``….no_compensation``          the same, without feedback   1e-9 of max|W|
 ``arb[_x|_rc]_order<o>``       ``arb``, ``arb_x``, …        1e-12 of max|W|
 ``arb[-x|-rc].<cgb>.<metric>`` released presets             1e-9 of max|W|, ``arb`` 1e-8
 ``gptq.<b>bit…``               groups, activation order     1e-9 of max|W|
+``sparsegpt.50``               half of a block pruned       1e-9 of max|W|
+``sparsegpt.prune<p>of<M>``    N:M sparsity, M - p kept     1e-9 of max|W|
 ============================== ============================ ==========================
 
 Arrays of methods that a port lacks are *not implemented*: neither agreement nor failure.
@@ -149,6 +153,17 @@ def _billm(metric: str, *, compensated: bool) -> Computation:
     return compute
 
 
+def _stbllm_binarizer(metric: str, *, compensated: bool) -> Computation:
+    def compute(port: Port, arrays: Arrays) -> npt.NDArray[np.float64]:
+        methods, layer = _need(port, "METHODS", "stbllm_layer")
+        config = replace(methods["stbllm"].presets[_PRESET_OF_METRIC[metric]], keep=(8, 8))
+        if not compensated:
+            config = replace(config, compensation="none")
+        return np.asarray(layer(_weights(arrays), _hessian(port, arrays), config).decode())
+
+    return compute
+
+
 def _refined(algorithm: str, order: int) -> Computation:
     def compute(port: Port, arrays: Arrays) -> npt.NDArray[np.float64]:
         methods, binarize = _need(port, "METHODS", algorithm)
@@ -185,6 +200,22 @@ def _gptq_rule(match: re.Match[str]) -> Rule:
     return Rule(_gptq(int(match[1]), group, activation_order=match[3] is not None), 1e-9)
 
 
+def _sparsegpt(**sparsity: Any) -> Computation:  # noqa: ANN401
+    def compute(port: Port, arrays: Arrays) -> npt.NDArray[np.float64]:
+        configuration, layer = _need(port, "SparseGPT", "sparsegpt_layer")
+        config = configuration(**sparsity)
+        return np.asarray(layer(_weights(arrays), _hessian(port, arrays), config).decode())
+
+    return compute
+
+
+def _sparsegpt_rule(match: re.Match[str]) -> Rule:
+    if match[1] is not None:
+        return Rule(_sparsegpt(keep=None, sparsity=int(match[1]) / 100), 1e-9)
+    pruned, group = int(match[2]), int(match[3])
+    return Rule(_sparsegpt(keep=(group - pruned, group)), 1e-9)
+
+
 def _arb_llm_rule(match: re.Match[str]) -> Rule:
     compute = _arb_llm(match[1], groups=match[2] is None, metric=match[3])
     return Rule(compute, 1e-8 if match[1] == "arb" else 1e-9)
@@ -198,11 +229,16 @@ _RULES: tuple[tuple[str, Callable[[re.Match[str]], Rule]], ...] = (
         lambda m: Rule(_billm(m[1], compensated=m[2] is None), 1e-9),
     ),
     (
+        r"stbllm_binarizer\.(hessian|magnitude)(\.no_compensation)?",
+        lambda m: Rule(_stbllm_binarizer(m[1], compensated=m[2] is None), 1e-9),
+    ),
+    (
         r"(arb|arb_x|arb_rc)_order(\d)",
         lambda m: Rule(_refined(m[1], int(m[2])), 1e-12, ("W", "mask", "S")),
     ),
     (r"(arb|arb-x|arb-rc)\.(no)?cgb\.(hessian|magnitude)", _arb_llm_rule),
     (r"gptq\.(\d)bit(?:\.group(\d+))?(\.actorder)?", _gptq_rule),
+    (r"sparsegpt\.(?:(\d+)|prune(\d+)of(\d+))", _sparsegpt_rule),
 )
 """Names of arrays, and the rules for them."""
 

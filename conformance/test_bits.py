@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from subbit import reference
 from subbit.conformance import compare, exact
-from subbit.conformance.strategies import Layer, layers, matrices
+from subbit.conformance.families import Mask
+from subbit.conformance.strategies import Layer, layers, matrices, seeds
 from subbit.conformance.target import Port
+from subbit.reference.errors import ArgumentError
 
 PRESETS = ("paper", "released", "released-magnitude", "corrected")
 every_preset = pytest.mark.parametrize("preset", PRESETS)
@@ -152,3 +155,172 @@ def test_published_numbers(port: Port) -> None:
     for k, expected in ((32, 5.50), (64, 3.75), (128, 2.88), (256, 2.44), (512, 2.22)):
         n = m = 4096
         assert port.billm_storage_bits(n, m, 0, k) / (n * m) == pytest.approx(expected, abs=0.006)
+
+
+# Shapes of a decoder block's linears, number of blocks, numbers of embedding and head.
+LLAMA_7B = (4 * [(4096, 4096)] + 2 * [(11008, 4096)] + [(4096, 11008)], 32, 2 * 32000 * 4096)
+LLAMA_13B = (4 * [(5120, 5120)] + 2 * [(13824, 5120)] + [(5120, 13824)], 40, 2 * 32000 * 5120)
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "published"),
+    [(7, 0, (2.93, 5.36)), (10, 0, (3.23, 5.95)), (4, 4, (2.63, 4.77)), (6, 6, (2.83, 5.17))],
+    ids=["arb-x", "arb-x with bitmap", "arb-rc", "arb-rc with bitmap"],
+)
+def test_published_memory_of_arb_llm(
+    port: Port, rows: int, columns: int, published: tuple[float, float]
+) -> None:
+    """Table 6: gigabytes of LLaMA 7B and 13B, with 9 % salient columns and blocks of 128."""
+    for (shapes, blocks, others), expected in zip((LLAMA_7B, LLAMA_13B), published, strict=True):
+        bits = sum(
+            port.arb_storage_bits(n, m, round(0.09 * m), 128, rows=rows, columns=columns)
+            for n, m in shapes
+        )
+        found = (blocks * bits + 16 * others) / 8e9
+        assert found == pytest.approx(expected, abs=0.012)
+
+
+@given(
+    n=st.integers(1, 50),
+    k=st.integers(1, 20),
+    blocks=st.integers(1, 5),
+    share=st.floats(0, 1),
+    rows=st.integers(0, 10),
+    columns=st.integers(0, 6),
+)
+def test_storage_of_arb_llm_adds_up(
+    port: Port, n: int, k: int, blocks: int, share: float, rows: int, columns: int
+) -> None:
+    """Whole blocks cost what they cost alone; every salient column ``n`` bits, every row vector
+    16 bits a row and block; a block that is narrower has as many row vectors.
+    """
+    m = k * blocks
+    c = round(share * k)
+    numbers = {"rows": rows, "columns": columns}
+    bits = port.arb_storage_bits(n, m, c * blocks, k, **numbers)
+    assert bits == blocks * port.arb_storage_bits(n, k, c, k, **numbers)
+    twice = port.arb_storage_bits(2 * n, m, c * blocks, k, **numbers)
+    by_column = m + 16 * columns * m
+    assert twice - by_column == 2 * (bits - by_column)
+    assert bits - port.arb_storage_bits(n, m, 0, k, **numbers) == n * c * blocks
+    more = port.arb_storage_bits(n, m, c * blocks, k, rows=rows + 1, columns=columns)
+    assert more - bits == 16 * n * blocks
+    wider = port.arb_storage_bits(n, m + 1, c * blocks, k, **numbers)
+    assert wider - bits == 2 * n + 1 + 16 * (rows * n + columns)
+
+
+NM = st.sampled_from([(4, 8), (5, 8), (6, 8), (2, 4), (1, 3), (8, 8)])
+
+
+def _sparse_layer(
+    seed: int, size: tuple[int, int], salient: float, dead: float = 0.0
+) -> reference.QuantizedLayer:
+    """Two blocks of 24 columns, N:M sparse, in three regions and a salient group of two planes."""
+    keep, group = size
+    rng = np.random.default_rng(seed)
+    kept = rng.random((4, 48 // group, group)).argsort(axis=2).argsort(axis=2) < keep
+    kept = kept.reshape(4, 48) & (rng.random(48) >= dead)
+    region = rng.integers(0, 3, size=(4, 48))
+    columns = rng.random(48) < salient
+    names = ("dense", "intermediate", "sparse", "salient")
+
+    masks = [kept & ~columns & (region == number) for number in range(3)] + [kept & columns]
+
+    def group_of(name: str, mask: Mask) -> reference.BinaryGroup:
+        values, order = rng.standard_normal(mask.shape), 1 + (name == "salient")
+        return reference.residual_binarize(values, mask, order=order, center=True, name=name)
+
+    blocks = (
+        reference.QuantizedBlock(
+            part.start,
+            part.stop,
+            tuple(group_of(n, mask[:, part]) for n, mask in zip(names, masks, strict=True)),
+            columns[part],
+            size,
+        )
+        for part in (slice(0, 24), slice(24, 48))
+    )
+    return reference.QuantizedLayer((4, 48), tuple(blocks))
+
+
+@given(seed=seeds(), size=NM, salient=st.sampled_from([0.0, 0.2]))
+def test_payload_of_pruned_regions(
+    port: Port, seed: int, size: tuple[int, int], salient: float
+) -> None:
+    """Signs and regions of kept weights, patterns, a flag a column; salient ones two signs."""
+    layer = _sparse_layer(seed, size, salient)
+    keep, group = size
+    bits = port.payload_bits(layer)
+    kept = 4 * 48 * keep // group
+    second = sum(np.count_nonzero(b.groups[3].mask) for b in layer.blocks)
+    assert bits.signs == kept + second
+    assert bits.kept_map == 4 * 48 // group * port.pattern_bits(keep, group)
+    assert bits.column_map == 48
+    regions = [sum(g.mask.any() for g in block.groups[:3]) for block in layer.blocks]
+    if regions == [3, 3]:
+        assert bits.group_map == 2 * (kept - second)
+    assert port.index_floor(layer) <= bits.kept_map
+    share = second / kept
+    nominal = port.stbllm_parameter_bits(share, keep, group)
+    assert compare.bound(port.nominal_bits(layer), nominal, 16 * port.unit_roundoff) <= 1
+
+
+@given(seed=seeds(), size=NM)
+def test_payload_of_pruned_regions_against_the_published_accounting(
+    port: Port, seed: int, size: tuple[int, int]
+) -> None:
+    """Without salient weights ours is NanoQuant's, less three numbers a row, plus a column map."""
+    layer = _sparse_layer(seed, size, 0.0)
+    published = port.stbllm_storage_bits(4, 48, 24, *size)
+    if all(g.mask.any() for block in layer.blocks for g in block.groups[:3]):
+        assert port.payload_bits(layer).total == published - 3 * 16 * 4 * 2 + 48
+
+
+@given(seed=seeds(), size=NM)
+def test_dead_columns_do_not_change_the_price_of_patterns(
+    port: Port, seed: int, size: tuple[int, int]
+) -> None:
+    """Groups with fewer than N entries still have a pattern; then flags say what is empty."""
+    layer = _sparse_layer(seed, size, 0.2, dead=0.4)
+    keep, group = size
+    bits = port.payload_bits(layer)
+    index = 4 * 48 // group * port.pattern_bits(keep, group)
+    flags = bits.kept_map - index
+    assert flags in (0, 24, 48)
+    assert port.index_floor(layer) <= bits.kept_map
+    assert bits.signs >= sum(np.count_nonzero(g.mask) for b in layer.blocks for g in b.groups)
+
+
+def test_columns_that_no_group_of_M_has_are_free(port: Port) -> None:
+    """The last k % M columns have no pattern."""
+    mask = np.array([[True, False, True, False, True, True]])
+    block = port.QuantizedBlock(0, 6, (port.ValueGroup("kept", mask, 1.0 * mask),), None, (2, 4))
+    bits = port.payload_bits(port.QuantizedLayer((1, 6), (block,)))
+    assert (bits.kept_map, bits.values, bits.signs) == (3, 64, 0)
+    assert port.nominal_bits(port.QuantizedLayer((1, 6), (block,))) == pytest.approx(64 / 6)
+
+
+def test_more_entries_than_the_pattern_has_are_refused(port: Port) -> None:
+    """Three of four where two are said to be kept: the record is none."""
+    mask = np.array([[True, False, True, True]])
+    block = port.QuantizedBlock(0, 4, (port.ValueGroup("kept", mask, 1.0 * mask),), None, (2, 4))
+    layer = port.QuantizedLayer((1, 4), (block,))
+    for count in (port.payload_bits, port.index_floor):
+        with pytest.raises(ArgumentError, match="layer: expected at most 2 covered of each 4"):
+            count(layer)
+
+
+def test_published_numbers_of_pruned_layers(port: Port) -> None:
+    """What the papers print: bits of signs at 10 % salient weights, and the table of true bits."""
+    n = m = 4096
+    for (keep, group), printed, true in (
+        ((8, 8), 1.10, 4.13),
+        ((6, 8), 0.825, 4.00),
+        ((5, 8), 0.6875, 3.75),
+        ((4, 8), 0.55, 3.50),
+        ((2, 4), 0.55, 3.38),
+    ):
+        assert port.stbllm_parameter_bits(0.1, keep, group) == pytest.approx(printed)
+        stored = port.stbllm_storage_bits(n, m, 128, keep, group) / (n * m)
+        assert stored == pytest.approx(true, abs=0.0051)
+    assert port.stbllm_storing_bits(128) == 2 + 1 / 128

@@ -15,34 +15,12 @@ from hypothesis import strategies as st
 
 from subbit.conformance import compare, exact, exact_gptq
 from subbit.conformance.families import CONTINUOUS, LIVE, Array, Weights
+from subbit.conformance.replay import damped, replay, slack
 from subbit.conformance.strategies import Layer, layers, seeds, weights
 from subbit.conformance.target import Port
 
-PERCDAMP = 0.01
 widths = st.sampled_from([1, 2, 3, 4])
 FAMILIES = (*CONTINUOUS, "tied", "zero_rows")
-
-
-def _damped(H: Array) -> Array:
-    diagonal = np.where(np.diag(H) == 0, 1.0, np.diag(H))
-    H = H.copy()
-    np.fill_diagonal(H, diagonal + PERCDAMP * diagonal.mean())
-    return H
-
-
-def _slack(port: Port, H: Array) -> float:
-    return float(64 * len(H) * port.unit_roundoff * np.linalg.cond(H))
-
-
-def _replay(W: Array, U: Array, Q: Array) -> tuple[list[Array], Array]:
-    """The weights before each column was rounded (and after the last), and the errors."""
-    state, E = W.copy(), np.zeros(W.shape)
-    states = [state.copy()]
-    for i in range(W.shape[1]):
-        E[:, i] = (state[:, i] - Q[:, i]) / U[i, i]
-        state[:, i:] -= np.outer(E[:, i], U[i, i:])
-        states.append(state.copy())
-    return states, E
 
 
 def _grid(W: Array, bits: int) -> tuple[Array, Array, Array]:
@@ -66,14 +44,14 @@ def test_every_code_is_nearest_to_what_was_rounded(
 ) -> None:
     """Alg. 1: each column rounds what the columns before it left, on the grid of its group."""
     W, H = layer[0].values, layer[1].hessian
-    damped = _damped(H)
+    H_damped = damped(H)
     result = _gptq(port, W, H, bits=bits, group_size=group_size, block_size=block_size)
     W = np.where(np.diag(H) == 0, 0.0, W)
     Q = result.decode()
-    states, _ = _replay(W, port.inverse_factor(damped), Q)
+    states, _ = replay(W, port.inverse_factor(H_damped), Q)
     size = group_size or W.shape[1]
     natural = max(np.abs(state).max() for state in states) + np.abs(Q).max()
-    allowed = _slack(port, damped) * natural
+    allowed = slack(port, H_damped) * natural
     for block in result.blocks:
         group = block.groups[0]
         # A group's grid is fitted to what the outer blocks before it have left.
@@ -94,14 +72,14 @@ def test_every_code_is_nearest_to_what_was_rounded(
 @given(layer=layers(), bits=widths)
 def test_C3_loss_is_the_sum_of_squared_errors(port: Port, bits: int, layer: Layer) -> None:
     """C3, G1, G2: ``W - Q = E U`` and ``½ Tr(D H Dᵀ) = ½ Σ E²`` for the damped H."""
-    W, H = layer[0].values, _damped(layer[1].hessian)
+    W, H = layer[0].values, damped(layer[1].hessian)
     U = port.inverse_factor(H)
     Q = _gptq(port, W, layer[1].hessian, bits=bits).decode()
-    _, E = _replay(W, U, Q)
+    _, E = replay(W, U, Q)
     natural = (np.abs(E) @ np.abs(U) + np.abs(W) + np.abs(Q)).max()
     assert compare.bound(E @ U, W - Q, port.gamma(64 * len(H)) * natural) <= 1
     loss = port.proxy_loss(W, Q, H)
-    assert compare.bound(np.sum(E**2) / 2, loss, 16 * _slack(port, H) * loss) <= 1
+    assert compare.bound(np.sum(E**2) / 2, loss, 16 * slack(port, H) * loss) <= 1
 
 
 @pytest.mark.parametrize("activation_order", [False, True])

@@ -1,11 +1,4 @@
-"""The searches: fast against direct, every candidate re-evaluated, grids and masks.
-
-A search objective is a difference of sums of squares and can cancel to nearly nothing,
-so rounding is measured against the energy ``Σ x²`` of what is searched, from which every
-form subtracts. The objective jumps where an entry sits exactly on its mean and
-sign(0) = 0, or where that decides the next order's mean; on the families that are used
-with those settings such ties are absent, or decided exactly in any order of summation.
-"""
+"""The searches: fast against direct, every candidate re-evaluated, grids and masks."""
 
 import itertools
 from fractions import Fraction
@@ -17,23 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from subbit.conformance import compare, exact
-from subbit.conformance.families import ALL, CONTINUOUS, MODES, Array, Mask, Masks, Weights
+from subbit.conformance.families import ALL, CONTINUOUS, MODES, Array, Masks, Weights
+from subbit.conformance.searched import ROUNDINGS, families, group_error
+from subbit.conformance.searched import columns as columns_of
+from subbit.conformance.searched import thresholds as thresholds_of
 from subbit.conformance.strategies import masks, seeds, weights
 from subbit.conformance.target import Port
 
-ROUNDINGS = 2**13
-"""Roundings, of the energy, that a search's objective may lose: 1e-12 in float64."""
 ORDERS = [(1, 1), (2, 2), (2, 1)]
 every_mode = pytest.mark.parametrize("mode", MODES)
 every_orders = pytest.mark.parametrize("orders", ORDERS)
 either_end = pytest.mark.parametrize("closed", [True, False])
 EXACT_COUNTS = {2: [0, 1, 2], 3: [1, 2], 4: [0, 2, 4], 5: [1, 4], 6: [2, 4], 8: [0, 4, 8]}
 """Widths and counts that leave groups of 2ᵏ entries: on few bits no order of them rounds."""
-
-
-def _families(mode: str, orders: tuple[int, int] = (1, 1)) -> tuple[str, ...]:
-    jumps = MODES[mode]["sign_zero"] == 0 and max(orders) > 1
-    return CONTINUOUS if jumps else ALL
 
 
 def _tries(data: st.DataObject, width: int) -> tuple[npt.NDArray[np.intp], list[int]]:
@@ -44,24 +33,6 @@ def _tries(data: st.DataObject, width: int) -> tuple[npt.NDArray[np.intp], list[
     return ranking, counts[: data.draw(st.integers(1, len(counts)), label="tried")].tolist()
 
 
-def _thresholds(data: st.DataObject, key: Array) -> Array:
-    """Thresholds on entries, between them and outside of all."""
-    rng = np.random.default_rng(data.draw(seeds(), label="thresholds"))
-    entries = rng.choice(key.ravel(), 6)
-    between = rng.uniform(0, 1.2, 6) * key.max()
-    return rng.permutation([*entries, *between, 0.0])
-
-
-def _columns(data: st.DataObject, width: int) -> Mask:
-    rng = np.random.default_rng(data.draw(seeds(), label="columns"))
-    return rng.random(width) < data.draw(st.sampled_from([1.0, 0.7, 0.2]), label="density")
-
-
-def _group_error(port: Port, T: Array, mask: Mask, order: int, mode: str) -> float:
-    Q = port.residual_binarize(T, mask, order=order, **MODES[mode]).decode()
-    return float(np.sum((np.where(mask, T, 0.0) - Q) ** 2))
-
-
 @every_mode
 @every_orders
 @given(data=st.data())
@@ -69,7 +40,7 @@ def test_salient_search_equals_its_direct_form(
     port: Port, mode: str, orders: tuple[int, int], data: st.DataObject
 ) -> None:
     """Objectives to rounding of the energy; the same choice, or one as good within that."""
-    T = data.draw(weights(_families(mode, orders))).values
+    T = data.draw(weights(families(mode, orders))).values
     ranking, counts = _tries(data, T.shape[1])
     arguments = {"orders": orders, **MODES[mode]}
     fast = port.salient_search(T, ranking, counts, **arguments)
@@ -90,13 +61,15 @@ def test_bell_split_search_equals_its_direct_form(
     port: Port, mode: str, orders: tuple[int, int], data: st.DataObject, *, closed: bool
 ) -> None:
     """Objectives to rounding of the energy; the same choice, or one as good within that."""
-    T = data.draw(weights(_families(mode, orders))).values
-    columns = _columns(data, T.shape[1])
-    thresholds = _thresholds(data, np.abs(T))
+    T = data.draw(weights(families(mode, orders))).values
+    columns = columns_of(data, T.shape[1])
+    if data.draw(st.booleans(), label="entries"):
+        columns = data.draw(masks()).of(T.shape)
+    thresholds = thresholds_of(data, np.abs(T))
     arguments = {"closed": closed, "orders": orders, **MODES[mode]}
     fast = port.bell_split_search(T, columns, thresholds, **arguments)
     direct = port.bell_split_search_direct(T, columns, thresholds, **arguments)
-    allowed = port.gamma(ROUNDINGS) * np.sum(T[:, columns] ** 2)
+    allowed = port.gamma(ROUNDINGS) * np.sum(np.where(columns, T, 0.0) ** 2)
     assert compare.exact(fast.candidates, direct.candidates) == 0
     assert compare.bound(fast.objectives, direct.objectives, allowed) <= 1
     assert (
@@ -111,7 +84,7 @@ def test_B2_prime_count_minimises_the_stated_objective(
     port: Port, mode: str, orders: tuple[int, int], data: st.DataObject
 ) -> None:
     """B2': every candidate re-evaluated from its masks; the first least one is chosen."""
-    T = data.draw(weights(_families(mode, orders))).values
+    T = data.draw(weights(families(mode, orders))).values
     ranking, counts = _tries(data, T.shape[1])
     search = port.salient_search(T, ranking, counts, orders=orders, **MODES[mode])
     again = []
@@ -119,8 +92,8 @@ def test_B2_prime_count_minimises_the_stated_objective(
         salient, rest = np.zeros((2, *T.shape), dtype=bool)
         salient[:, ranking[:count]] = True
         rest[:, ranking[count:]] = True
-        first = _group_error(port, T, salient, orders[0], mode)
-        again.append(first + _group_error(port, T, rest, orders[1], mode))
+        first = group_error(port, T, salient, orders[0], mode)
+        again.append(first + group_error(port, T, rest, orders[1], mode))
     allowed = port.gamma(ROUNDINGS) * np.sum(T[:, ranking] ** 2)
     assert compare.bound(search.objectives, again, allowed) <= 1
     assert search.best == list(search.objectives).index(min(search.objectives))
@@ -136,16 +109,16 @@ def test_B2_prime_threshold_minimises_the_stated_objective(
     port: Port, mode: str, orders: tuple[int, int], data: st.DataObject, *, closed: bool
 ) -> None:
     """B2', G2: every candidate re-evaluated from its masks; the first least one is chosen."""
-    T = data.draw(weights(_families(mode, orders))).values
-    columns = _columns(data, T.shape[1])
-    thresholds = _thresholds(data, np.abs(T))
+    T = data.draw(weights(families(mode, orders))).values
+    columns = columns_of(data, T.shape[1])
+    thresholds = thresholds_of(data, np.abs(T))
     arguments = {"closed": closed, "orders": orders, **MODES[mode]}
     search = port.bell_split_search(T, columns, thresholds, **arguments)
     again = []
     for threshold in thresholds:
         below = np.abs(T) <= threshold if closed else np.abs(T) < threshold
-        first = _group_error(port, T, below & columns, orders[0], mode)
-        again.append(first + _group_error(port, T, ~below & columns, orders[1], mode))
+        first = group_error(port, T, below & columns, orders[0], mode)
+        again.append(first + group_error(port, T, ~below & columns, orders[1], mode))
     allowed = port.gamma(ROUNDINGS) * np.sum(T[:, columns] ** 2)
     assert compare.bound(search.objectives, again, allowed) <= 1
     assert search.best == list(search.objectives).index(min(search.objectives))
@@ -161,7 +134,7 @@ def test_split_by_another_key(
 ) -> None:
     """The direct form cuts any key and measures on the target."""
     T = data.draw(weights()).values
-    columns = _columns(data, T.shape[1])
+    columns = columns_of(data, T.shape[1])
     key = np.random.default_rng(seed).integers(0, 4, T.shape).astype(np.float64)
     thresholds = np.array([0.5, 2.0, 1.0, 5.0])
     search = port.bell_split_search_direct(
@@ -170,8 +143,8 @@ def test_split_by_another_key(
     again = []
     for threshold in thresholds:
         below = key <= threshold if closed else key < threshold
-        first = _group_error(port, T, below & columns, 1, mode)
-        again.append(first + _group_error(port, T, ~below & columns, 1, mode))
+        first = group_error(port, T, below & columns, 1, mode)
+        again.append(first + group_error(port, T, ~below & columns, 1, mode))
     assert compare.bound(search.objectives, again, port.gamma(ROUNDINGS) * np.sum(T**2)) <= 1
 
 
@@ -205,7 +178,7 @@ def test_exact_split_objectives(
 ) -> None:
     """Against rational numbers, ties with the mean and with the threshold included."""
     T = matrix.values
-    columns = _columns(data, T.shape[1])
+    columns = columns_of(data, T.shape[1])
     thresholds = np.arange(0, 10) / 2
     rational = exact.rational(T)
     expected = []
@@ -274,8 +247,8 @@ def test_split_of_entries(
     again = []
     for threshold in thresholds:
         below = key <= threshold if closed else key < threshold
-        first = _group_error(port, T, below & part, orders[0], mode)
-        again.append(first + _group_error(port, T, ~below & part, orders[1], mode))
+        first = group_error(port, T, below & part, orders[0], mode)
+        again.append(first + group_error(port, T, ~below & part, orders[1], mode))
         found = port.bell_split(key, part, threshold, closed=closed)
         assert compare.exact(found[0], below & part) == 0
         assert compare.exact(found[1], ~below & part) == 0
@@ -289,8 +262,8 @@ def test_B1_groups_partition_the_columns(
 ) -> None:
     """B1, B6: the groups are disjoint and cover the columns; entries at the cut go as stated."""
     key = np.abs(matrix.values)
-    columns = _columns(data, key.shape[1])
-    for threshold in _thresholds(data, key):
+    columns = columns_of(data, key.shape[1])
+    for threshold in thresholds_of(data, key):
         below, above = port.bell_split(key, columns, threshold, closed=closed)
         expected = key <= threshold if closed else key < threshold
         assert compare.exact(below, expected & columns) == 0
@@ -311,9 +284,9 @@ def test_B4a_splitting_never_raises_the_mean_free_error(
         if MODES[mode]["sign_zero"]
         else np.where(matrix.values == 0, 1, matrix.values)
     )
-    columns = _columns(data, T.shape[1])
-    search = port.bell_split_search(T, columns, _thresholds(data, np.abs(T)), **MODES[mode])
-    whole = _group_error(port, T, np.broadcast_to(columns, T.shape), 1, mode)
+    columns = columns_of(data, T.shape[1])
+    search = port.bell_split_search(T, columns, thresholds_of(data, np.abs(T)), **MODES[mode])
+    whole = group_error(port, T, np.broadcast_to(columns, T.shape), 1, mode)
     allowed = port.gamma(ROUNDINGS) * np.sum(T[:, columns] ** 2)
     assert compare.objective(search.objectives, whole, allowed) <= 1
 
@@ -332,8 +305,8 @@ def test_B4c_a_finer_grid_is_never_worse(
     def least(grid: Array) -> float:
         return float(port.bell_split_search(T, columns, grid, **arguments).objectives.min())
 
-    coarse = _thresholds(data, np.abs(T))
-    fine = np.concatenate([coarse, _thresholds(data, np.abs(T))])
+    coarse = thresholds_of(data, np.abs(T))
+    fine = np.concatenate([coarse, thresholds_of(data, np.abs(T))])
     allowed = port.gamma(ROUNDINGS) * np.sum(T**2)
     assert compare.objective(least(fine), least(coarse), allowed) <= 1
     best = least(port.breakpoint_grid(np.abs(T)))
@@ -348,8 +321,8 @@ def test_searches_scale_with_the_square(
 ) -> None:
     """``T → 4T`` with 4p gives sixteen times the objectives, bit for bit."""
     T = matrix.values
-    columns = _columns(data, T.shape[1])
-    thresholds = _thresholds(data, np.abs(T))
+    columns = columns_of(data, T.shape[1])
+    thresholds = thresholds_of(data, np.abs(T))
     ranking, counts = _tries(data, T.shape[1])
     for search, one, two in (
         (port.bell_split_search, (columns, thresholds), (columns, 4 * thresholds)),
@@ -362,10 +335,12 @@ def test_searches_scale_with_the_square(
 
 @given(matrix=weights())
 def test_grids(port: Port, matrix: Weights) -> None:
-    """Tenths of the maximum; linear quantiles from 0.10 to 0.90; all distinct values."""
+    """Shares of the maximum; linear quantiles from 0.10 to 0.90; all distinct values."""
     key = port.held(np.abs(matrix.values))
     tenths = exact.floats([exact.rational(key).max() * i / 10 for i in range(1, 10)])
     assert compare.bound(port.maximum_grid(key), tenths, port.gamma(3) * tenths) <= 1
+    fifths = exact.floats([exact.rational(key).max() * i / 10 for i in (1, 3, 5, 7, 9)])
+    assert compare.bound(port.maximum_grid(key, 5), fifths, port.gamma(3) * fifths) <= 1
     assert port.breakpoint_grid(key).tolist() == sorted(set(key.ravel().tolist()))
     ordered = sorted(exact.rational(key).ravel())
     quantiles = port.quantile_grid(key)

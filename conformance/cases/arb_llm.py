@@ -12,6 +12,7 @@ In all a layer may exceed the reference's by the share
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 
@@ -33,7 +34,7 @@ from subbit.conformance.cases.layers import (
     prepared_bound,
     scores_bound,
 )
-from subbit.conformance.cases.refined import judge_refined
+from subbit.conformance.cases.refined import fitted_columns, judge_refined
 from subbit.conformance.cases.registry import operation
 from subbit.conformance.families import CONTINUOUS, Array, Mask
 from subbit.conformance.target import Port
@@ -45,11 +46,14 @@ from subbit.reference import (
     bounds_compensate,
     bounds_refine_runs,
 )
+from subbit.reference.refinement import Divisor
 from subbit.reference.rounding import Rounded
 
 COUNTS = (5, 7)
 """Salient columns of a small layer. Where a zone has few entries in a row, every threshold
 fits them, and rounding alone decides what a layer reaches in the end."""
+DIVISORS: tuple[Divisor, ...] = ("entries", "entries", "width")
+"""A zone has fewer columns than its block, whose width the latter means."""
 
 
 def _drawn_zones(draw: Draw, shape: tuple[int, int]) -> tuple[Zone, ...]:
@@ -68,6 +72,7 @@ def _refine_zones(port: Port, judge: Judge, draw: Draw) -> None:
     W, gram = state.weights.value, state.gram.value
     zones = _drawn_zones(draw, (W.shape[0], W.shape[1]))
     config = drawn_preset(draw, (*METHODS, "arb-x"))
+    config = replace(config, divisor=draw.pick("divisor", DIVISORS))
     if draw.pick("levels", ("alternate", "exact", "exact")) == "exact":
         # What sweeps lead to follows from the port's own signs.
         config = replace(config, levels="exact", sweeps=draw.pick("sweeps", (0, 1, 3, 3)))
@@ -104,13 +109,13 @@ def _salient_image(judge: Judge, state: GroupsState, salient: Mask) -> Rounded |
     config = state.config
     if config.split_error == "weights" or not isinstance(config, ARBLLM):
         return None
-    used = salient & state.alive
     shape, target = state.weights.shape, state.searched
+    mask = np.broadcast_to(salient & state.alive, shape)
+    used = fitted_columns(mask, replace(config, algorithm="arb"))
     value, error = np.zeros((2, *shape))
-    if used.any():
-        own, everything = target[:, used], np.ones((shape[0], int(used.sum())), dtype=np.bool_)
+    if mask.any():
         levels, _ = bounds_refine_runs.arb_bound(
-            own, everything, order=2, config=config, arithmetic=judge.arithmetic
+            target[:, used], mask[:, used], order=2, config=config, arithmetic=judge.arithmetic
         )
         reach = np.einsum("ip,pij->ij", levels.levels.reach, np.abs(levels.basis))
         value[:, used] = np.einsum("ip,pij->ij", levels.levels.value, levels.basis)
@@ -123,9 +128,15 @@ def _salient_image(judge: Judge, state: GroupsState, salient: Mask) -> Rounded |
 def _arb_llm_block(port: Port, judge: Judge, draw: Draw) -> None:
     """One block from a state that is known exactly."""
     state = drawn_block(draw, judge)
+    config = replace(
+        cast("ARBLLM", state.config),
+        divisor=draw.pick("divisor", DIVISORS),
+        splits=draw.pick("splits", (1, 1, 2, 3)),
+    )
+    state = replace(state, config=config)
     W, S = state.weights.value, state.scores.value
     start = draw.number("start", 0, 500)
-    block = port.arb_llm_block(W, S, state.alive, state.config, gram=state.gram.value, start=start)
+    block = port.arb_llm_block(W, S, state.alive, config, gram=state.gram.value, start=start)
     judge.exact("columns", (block.start, block.stop), (start, start + W.shape[1]))
     _judge_block(judge, state, block)
 

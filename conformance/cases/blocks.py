@@ -63,7 +63,14 @@ class BlockState:
         return split.absolute()
 
 
-def judge_salient(judge: Judge, state: BlockState, salient: Mask, *, blocks: int = 1) -> None:
+def judge_salient(
+    judge: Judge,
+    state: BlockState,
+    salient: Mask,
+    *,
+    blocks: int = 1,
+    entries: Mask | None = None,
+) -> None:
     """Judge a choice of salient columns.
 
     Parameters
@@ -76,6 +83,8 @@ def judge_salient(judge: Judge, state: BlockState, salient: Mask, *, blocks: int
         The port's choice.
     blocks : int, default 1
         Number of blocks in the state.
+    entries : ndarray of bool, shape (n, k), optional
+        The entries whose errors count; all by default.
     """
     alive, config = state.alive, state.config
     judge.exact("shape of the salient columns", salient.shape, alive.shape)
@@ -103,7 +112,8 @@ def judge_salient(judge: Judge, state: BlockState, salient: Mask, *, blocks: int
         judge.unbounded += 1
         return
     counts = np.arange(low, high + 1)
-    switches = {"orders": config.search_orders, **mode_of(config)}
+    switches: dict[str, Any] = {"orders": config.search_orders, **mode_of(config)}
+    switches["entries"] = entries
     plain = reference.salient_search_direct(state.searched.value, by_score, counts, **switches)
     rivals = better(plain.objectives, float(plain.objectives[chosen - low]))
     bound = bounds_search.salient_search_bound(

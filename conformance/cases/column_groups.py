@@ -344,3 +344,28 @@ def _choose_column_groups(port: Port, judge: Judge, draw: Draw) -> None:
     judge.exact("names and orders", [(z.name, z.order) for z in zones], forms(config))
     if judge.ratio < np.inf:
         judge_groups(judge, state, salient, [np.asarray(host(zone.mask)) for zone in zones])
+
+
+@operation(2, "choose_column_groups", share=0.5)
+def _further_cuts(port: Port, judge: Judge, draw: Draw) -> None:
+    """Many cuts of each zone, where the running minimum decides: errors of scores rise soon."""
+    W = draw.weights(CONTINUOUS, rows=(3, 4), columns=(20, 28))
+    S = W**2 * draw.rng.uniform(0.5, 2.0, W.shape[1])
+    config = ARBLLM(
+        bitmap="zones",
+        search_on="scores",
+        split_by=draw.pick("split by", ("weights", "scores")),
+        splits=draw.pick("splits", (3, 4, 5)),
+        minimum=draw.pick("minimum", ("kept", "kept", "kept", "reset")),
+        taken_error=draw.pick("taken error", ("residual", "row_column")),
+        closed=draw.pick("closed", (True, False)),
+    )
+    everything = np.ones(W.shape[1], dtype=np.bool_)
+    salient = np.asarray(draw.rng.random(W.shape[1]) < 0.4)
+    zones = port.choose_column_groups(W, S, everything, salient, config)
+    judge.exact("names and orders", [(z.name, z.order) for z in zones], forms(config))
+    if judge.ratio < np.inf:
+        read = judge.arithmetic.read
+        gram = read(np.eye(W.shape[1]))
+        state = GroupsState(read(W), read(S), everything, config, gram)
+        judge_groups(judge, state, salient, [np.asarray(host(zone.mask)) for zone in zones])

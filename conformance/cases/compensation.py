@@ -14,7 +14,7 @@ from subbit.conformance.cases.draw import Draw
 from subbit.conformance.cases.groups import binary_group
 from subbit.conformance.cases.judge import Judge, host
 from subbit.conformance.cases.registry import operation
-from subbit.conformance.families import CONTINUOUS, Array
+from subbit.conformance.families import CONTINUOUS, Array, Mask
 from subbit.conformance.target import Port
 from subbit.reference import BinaryGroup, QuantizedBlock, bounds, bounds_compensate
 from subbit.reference.compensate import Compensation
@@ -29,6 +29,11 @@ def _quantize(W: Any, columns: slice) -> QuantizedBlock:  # noqa: ANN401  (a por
     """Binarize a block as one group, by the reference: the loop is judged, not this."""
     group = reference.residual_binarize(host(W)[:, columns])
     return QuantizedBlock(columns.start, columns.stop, (group,))
+
+
+def _free(draw: Draw, shape: tuple[int, int]) -> Mask | None:
+    """The weights that feedback may move."""
+    return draw.mask(shape) if draw.pick("free", ("all", "some")) == "some" else None
 
 
 def _factor(draw: Draw, width: int) -> Array:
@@ -60,7 +65,8 @@ def _compensate_step(port: Port, judge: Judge, draw: Draw) -> None:
     U, m = _factor(draw, W.shape[1]), W.shape[1]
     start = draw.number("start", 0, m - 1)
     columns = slice(start, min(m, start + draw.number("block", 1, m)))
-    block, moved, E = port.compensate_step(W, U, columns, _quantize, mode=mode)
+    free = _free(draw, W.shape)
+    block, moved, E = port.compensate_step(W, U, columns, _quantize, mode=mode, free=free)
     moved, E, arithmetic = host(moved), host(E).astype(np.float64), judge.arithmetic
     given, left, right = arithmetic.read(W), slice(0, start), slice(columns.stop, None)
     image = bounds.decode_bound(block, arithmetic=arithmetic)
@@ -70,8 +76,9 @@ def _compensate_step(port: Port, judge: Judge, draw: Draw) -> None:
     _judge_feedback(judge, given[:, columns] - image, U[columns, columns], E, mode)
     rest = given[:, right]
     if mode != "none" and columns.stop < m:
+        movable = None if free is None else free[:, right]
         rest = bounds_compensate.compensation_bound(
-            rest, E, U[columns, right], arithmetic=arithmetic
+            rest, E, U[columns, right], free=movable, arithmetic=arithmetic
         )
     judge.bound("columns right of the block", moved[:, right], rest)
 
@@ -81,13 +88,14 @@ def _compensate(port: Port, judge: Judge, draw: Draw) -> None:
     """All blocks of a layer, each from the state that the ones before it left."""
     W, mode = draw.weights(FAMILIES, columns=(2, 40)), draw.pick("feedback", MODES)
     U, size = _factor(draw, W.shape[1]), draw.number("block size", 1, 20)
-    made = port.compensate(W, U, _quantize, block_size=size, mode=mode)
+    free = _free(draw, W.shape)
+    made = port.compensate(W, U, _quantize, block_size=size, mode=mode, free=free)
     layer, E = made.layer, host(made.errors).astype(np.float64)
     wanted = [(s.start, s.stop) for s in reference.block_slices(W.shape[1], size)]
     judge.exact("blocks", [(b.start, b.stop) for b in layer.blocks], wanted)
     judge.exact("shape of the errors", E.shape, W.shape)
     states = bounds_compensate.layer_states_bound(
-        W, U, layer, mode=mode, arithmetic=judge.arithmetic
+        W, U, layer, mode=mode, free=free, arithmetic=judge.arithmetic
     )
     for state, block in zip(states, layer.blocks, strict=True):
         group = block.groups[0]

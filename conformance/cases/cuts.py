@@ -3,9 +3,11 @@
 
 Every entry has to lie on its side of one of the candidate thresholds, and the masks that a
 port has chosen have to reach the least objective. Only candidates that are better than the
-port's, or nearly so, say anything about that.
+port's, or nearly so, say anything about that. A candidate may cut at a second magnitude,
+which is a multiple of the first.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,7 +16,7 @@ import numpy as np
 from subbit import reference
 from subbit.conformance.cases.judge import Judge
 from subbit.conformance.families import Array, Mask
-from subbit.reference import Partition, bounds_grid, bounds_search
+from subbit.reference import Partition, bounds_grid, bounds_search, bounds_trisection
 from subbit.reference.rounding import Input, Rounded
 
 NEARLY = 1e-9
@@ -62,13 +64,17 @@ class Errors(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class _WeightErrors:
+class _SearchErrors:
+    """Objectives of a search of the reference, and their bounds."""
+
+    search: Callable[..., reference.Search]
+    bound_of: Callable[..., Rounded]
     target: Rounded
     part: Mask
     switches: dict[str, Any]
 
     def bound(self, thresholds: Input, key: Input, *, closed: bool) -> Rounded:
-        return bounds_search.bell_split_search_bound(
+        return self.bound_of(
             self.target,
             self.part,
             thresholds,
@@ -80,9 +86,45 @@ class _WeightErrors:
         )
 
     def plain(self, thresholds: Array, key: Array, *, closed: bool) -> Array:
-        return reference.bell_split_search_direct(
+        return self.search(
             self.target.value, self.part, thresholds, key=key, closed=closed, **self.switches
         ).objectives
+
+
+def errors_of_regions(target: Rounded, part: Mask, factor: float, config: Partition) -> Errors:
+    """Objectives of a cut at two magnitudes, on what is searched itself.
+
+    Parameters
+    ----------
+    target : Rounded
+        What errors are measured on, shape (n, k).
+    part : ndarray of bool, shape (n, k)
+        The entries that take part.
+    factor : float
+        The upper magnitude divided by the lower one.
+    config : Partition
+        The configuration.
+
+    Returns
+    -------
+    Errors
+        The objectives.
+
+    Examples
+    --------
+    >>> from subbit.reference.rounding import Arithmetic
+    >>> W = Arithmetic().read([[1.0, -3.0, 8.0]])
+    >>> errors = errors_of_regions(W, W.value != 0.0, 2.0, Partition())
+    >>> errors.plain(np.array([2.0, 9.0]), np.abs(W.value), closed=True)
+    array([ 0., 26.])
+    """
+    return _SearchErrors(
+        reference.trisection_search_direct,
+        bounds_trisection.trisection_search_bound,
+        target,
+        part,
+        {"factor": factor, **mode_of(config)},
+    )
 
 
 def errors_of_weights(target: Rounded, part: Mask, order: int, config: Partition) -> Errors:
@@ -112,7 +154,13 @@ def errors_of_weights(target: Rounded, part: Mask, order: int, config: Partition
     >>> errors.plain(np.array([2.0, 6.0]), np.abs(W.value), closed=True).round(3)
     array([ 0.   , 10.667])
     """
-    return _WeightErrors(target, part, {"orders": (order, order), **mode_of(config)})
+    return _SearchErrors(
+        reference.bell_split_search_direct,
+        bounds_search.bell_split_search_bound,
+        target,
+        part,
+        {"orders": (order, order), **mode_of(config)},
+    )
 
 
 def mode_of(config: Partition) -> dict[str, Any]:
@@ -182,7 +230,7 @@ def better(objectives: Array, own: float) -> Mask:
     return np.asarray(objectives <= own + slack)
 
 
-def grid_bound(key: Rounded, part: Mask, grid: str) -> Rounded:
+def grid_bound(key: Rounded, part: Mask, grid: str, levels: int | None = None) -> Rounded:
     """Candidate thresholds of a cut.
 
     Parameters
@@ -193,6 +241,8 @@ def grid_bound(key: Rounded, part: Mask, grid: str) -> Rounded:
         The entries that take part.
     grid : str
         Which candidates, see :class:`~subbit.reference.partition.Partition`.
+    levels : int, optional
+        How many, as in :func:`~subbit.reference.partition.candidate_thresholds`.
 
     Returns
     -------
@@ -209,11 +259,12 @@ def grid_bound(key: Rounded, part: Mask, grid: str) -> Rounded:
     arithmetic = key.arithmetic
     chosen = Rounded(key.value[part], key.error[part], arithmetic)
     if grid == "maximum":
-        return bounds_grid.maximum_grid_bound(chosen, arithmetic=arithmetic)
+        return bounds_grid.maximum_grid_bound(chosen, levels or 9, arithmetic=arithmetic)
     if grid == "quantiles":
-        return bounds_grid.quantile_grid_bound(chosen, arithmetic=arithmetic)
+        return bounds_grid.quantile_grid_bound(chosen, levels or 81, arithmetic=arithmetic)
     if grid == "quantiles_with_zeros":
-        return bounds_grid.quantile_grid_bound(key.keep(part), arithmetic=arithmetic)
+        zeros = key.keep(part)
+        return bounds_grid.quantile_grid_bound(zeros, levels or 81, arithmetic=arithmetic)
     values, first = np.unique(chosen.value, return_index=True)
     return Rounded(values, chosen.error[first], arithmetic)
 
@@ -234,6 +285,10 @@ class Cut:
         Whether an entry at the threshold is concentrated.
     errors : Errors
         The objectives of candidates.
+    factor : float, optional
+        A second magnitude that candidates cut at, divided by the first.
+    certain : ndarray of bool, shape (c,), optional
+        Candidates that a port tries whatever it rounds; all by default.
     """
 
     key: Rounded
@@ -241,25 +296,57 @@ class Cut:
     thresholds: Rounded
     closed: bool
     errors: Errors
+    factor: float | None = None
+    certain: Mask | None = None
+
+    @property
+    def magnitudes(self) -> tuple[Rounded, ...]:
+        """Where candidates cut, one or two arrays of shape (c,)."""
+        if self.factor is None:
+            return (self.thresholds,)
+        upper = bounds_trisection.upper_magnitude_bound(
+            self.thresholds, self.factor, arithmetic=self.key.arithmetic
+        )
+        return self.thresholds, upper
 
     def distinct(self) -> Rounded:
-        """Candidates that differ in what they cut.
+        """Candidates that are tried and differ in what they cut.
 
         Returns
         -------
         Rounded
             Of equal ones the first.
         """
-        found: dict[tuple[bytes, bytes], int] = {}
-        sides = bounds_search.candidate_sides(
-            self.key, self.part, self.thresholds, self.key, closed=self.closed
-        )
-        for place, (below, carried) in enumerate(sides):
-            found.setdefault((below[self.part].tobytes(), carried.tobytes()), place)
+        found: dict[tuple[bytes, ...], int] = {}
+        sides = [
+            bounds_search.candidate_sides(self.key, self.part, cuts, self.key, closed=self.closed)
+            for cuts in self.magnitudes
+        ]
+        for place, pairs in enumerate(zip(*sides, strict=True)):
+            if self.certain is None or self.certain[place]:
+                names = [(below[self.part].tobytes(), near.tobytes()) for below, near in pairs]
+                found.setdefault(tuple(part for pair in names for part in pair), place)
         return self.thresholds[list(found.values())]
 
+    def apart(self, *below: Mask) -> Array:
+        """Numbers that a cut at 1 parts as the masks do.
 
-def judge_cut(judge: Judge, cut: Cut, concentrated: Mask) -> None:
+        Parameters
+        ----------
+        *below : ndarray of bool, shape (n, k)
+            What lies below each magnitude.
+
+        Returns
+        -------
+        ndarray of float64, shape (n, k)
+            0 below the first, and numbers above it on the two sides of the second.
+        """
+        factor = 2.0 if self.factor is None else self.factor
+        levels = np.array([0.0, (1.0 + factor) / 2.0, 2.0 * factor])
+        return np.asarray(levels[np.sum([~mask for mask in below], axis=0)])
+
+
+def judge_cut(judge: Judge, cut: Cut, *below: Mask) -> None:
     """Judge a cut: masks by a threshold that was to be tried, objective by the least of all.
 
     Parameters
@@ -268,13 +355,16 @@ def judge_cut(judge: Judge, cut: Cut, concentrated: Mask) -> None:
         Who collects.
     cut : Cut
         What was to be cut.
-    concentrated : ndarray of bool, shape (n, k)
-        The port's mask of small entries.
+    *below : ndarray of bool, shape (n, k)
+        The port's entries below each magnitude.
     """
-    judge_sides(judge, cut, concentrated)
+    judge_sides(judge, cut, *below)
     # The port's own masks, as a split by something that only tells them apart.
-    sides, tried = np.where(concentrated, 0.0, 1.0), cut.distinct()
-    own = cut.errors.bound([0.5], sides, closed=True)
+    tried = cut.distinct()
+    if not len(tried.value):
+        judge.unbounded += 1
+        return
+    own = cut.errors.bound([1.0], cut.apart(*below), closed=True)
     objectives = cut.errors.plain(tried.value, cut.key.value, closed=cut.closed)
     rivals = tried[better(objectives, float(own.value[0]))]
     value, error = own.value, own.error
@@ -285,7 +375,7 @@ def judge_cut(judge: Judge, cut: Cut, concentrated: Mask) -> None:
     judge.within("threshold", bounds_search.choice_margin(both, 0))
 
 
-def judge_sides(judge: Judge, cut: Cut, concentrated: Mask) -> None:
+def judge_sides(judge: Judge, cut: Cut, *below: Mask) -> None:
     """Of all thresholds the one whose masks are nearest to the port's.
 
     Parameters
@@ -294,25 +384,32 @@ def judge_sides(judge: Judge, cut: Cut, concentrated: Mask) -> None:
         Who collects.
     cut : Cut
         What was to be cut.
-    concentrated : ndarray of bool, shape (n, k)
-        The port's mask of small entries.
+    *below : ndarray of bool, shape (n, k)
+        The port's entries below each magnitude.
     """
-    key, best = cut.key, None
-    for p, e in zip(cut.thresholds.value, cut.thresholds.error, strict=True):
-        below = key.value <= p if cut.closed else key.value < p
-        differs = cut.part & (below != concentrated)
-        distance = np.where(differs, np.abs(key.value - p), 0.0)
-        allowed = np.where(differs, key.error + e, 0.0)
-        # At an exact tie the rule for it holds.
-        distance = np.where(differs & (allowed == 0.0), np.inf, distance)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratios = np.where(differs, distance / allowed, 0.0)
-        at = int(np.argmax(ratios))
-        worst = Rounded(distance.ravel()[at], allowed.ravel()[at], judge.arithmetic)
+    best = None
+    for place in range(len(cut.thresholds.value)):
+        sides = [
+            _side(cut, cuts[place], mask) for cuts, mask in zip(cut.magnitudes, below, strict=True)
+        ]
+        worst = max(sides, key=_ratio)
         if best is None or _ratio(worst) < _ratio(best):
             best = worst
     if best is not None:
         judge.within("sides of the threshold", best)
+
+
+def _side(cut: Cut, threshold: Rounded, mask: Mask) -> Rounded:
+    key, p = cut.key, threshold.value
+    differs = cut.part & ((key.value <= p if cut.closed else key.value < p) != mask)
+    distance = np.where(differs, np.abs(key.value - p), 0.0)
+    allowed = np.where(differs, key.error + threshold.error, 0.0)
+    # At an exact tie the rule for it holds.
+    distance = np.where(differs & (allowed == 0.0), np.inf, distance)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = np.where(differs, distance / allowed, 0.0)
+    at = int(np.argmax(ratios))
+    return Rounded(distance.ravel()[at], allowed.ravel()[at], key.arithmetic)
 
 
 def _ratio(x: Rounded) -> float:

@@ -208,3 +208,14 @@ def _published_bits(port: Port, judge: Judge, draw: Draw) -> None:
         allowed = 8 * judge.arithmetic.unit_roundoff * np.abs(wanted)
         found = getattr(port, name)(*arguments)
         judge.bound(name, found, Rounded(wanted, allowed, judge.arithmetic))
+
+
+@operation(1)
+def _arb_storage_bits(port: Port, judge: Judge, draw: Draw) -> None:
+    """All bits of an ARB-LLM layer; the last block may be narrower."""
+    n, m = draw.number("rows", 1, 4096), draw.number("columns", 1, 4096)
+    c, size = draw.number("salient columns", 0, m), draw.number("block size", 1, 600)
+    rows, columns = draw.pick("numbers", ((7, 0), (10, 0), (4, 4), (6, 6), (0, 1)))
+    found = port.arb_storage_bits(n, m, c, size, rows=rows, columns=columns)
+    wanted = reference.arb_storage_bits(n, m, c, size, rows=rows, columns=columns)
+    judge.exact("bits", found, wanted)

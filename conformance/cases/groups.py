@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from subbit import reference
 from subbit.conformance.cases.judge import Judge, host
 from subbit.conformance.families import Array, Mask
-from subbit.reference import BinaryGroup
+from subbit.reference import BinaryGroup, UniformGroup, bounds_grid
 from subbit.reference.bounds import residual_binarize_bound
 from subbit.reference.notation import AnyArray, SignOfZero, sign
 from subbit.reference.rounding import Input, Rounded
@@ -129,3 +130,34 @@ def binary_group(
     if bound.mean is not None and group.mean is not None:
         judge.bound("means", group.mean, bound.mean)
     judge.bound("decoded values", group.decode(), bound.decoded)
+
+
+def uniform_group(
+    judge: Judge, state: Rounded, group: UniformGroup, *, grid_of: Rounded | None, bits: int
+) -> None:
+    """Judge the codes of a group, and its grid where the weights that it was fitted to are known.
+
+    Parameters
+    ----------
+    judge : Judge
+        Who collects.
+    state : Rounded
+        What was rounded, shape (n, k).
+    group : UniformGroup
+        The port's record; its mask is not judged here.
+    grid_of : Rounded or None
+        What the grid was fitted to, shape (n, anything).
+    bits : int
+        Bits of a code.
+    """
+    judge.exact("bits", group.bits, bits)
+    if grid_of is not None:
+        bound, margin = bounds_grid.minmax_grid_bound(grid_of, bits, arithmetic=judge.arithmetic)
+        judge.bound("scales", group.scale, bound)
+        wanted = reference.minmax_grid(grid_of.value, bits)[1]
+        judge.decision("zero points", group.zero, wanted, margin)
+    margin = bounds_grid.grid_codes_margin(
+        state, group.scale, group.zero, bits, arithmetic=judge.arithmetic
+    ).keep(group.mask)
+    codes = reference.grid_codes(state.value, group.scale, group.zero, bits)
+    judge.decision("codes", group.codes, np.where(group.mask, codes, 0), margin)

@@ -101,6 +101,17 @@ class Judge:
             self.ratio = math.inf if math.isnan(ratio) else ratio
             self.sentence = sentence
 
+    def take(self, other: "Judge") -> None:
+        """Take over what another judge has found.
+
+        Parameters
+        ----------
+        other : Judge
+            Who collected.
+        """
+        self._note(other.ratio, other.sentence, other.compared)
+        self.unbounded += other.unbounded
+
     def fail(self, sentence: str) -> None:
         """Note something that cannot be right.
 

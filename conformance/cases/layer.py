@@ -13,13 +13,15 @@ import numpy as np
 from subbit import reference
 from subbit.conformance.cases.blocks import BlockState, judge_block, judge_salient, judge_split
 from subbit.conformance.cases.draw import Draw
-from subbit.conformance.cases.groups import binary_group
+from subbit.conformance.cases.groups import binary_group, uniform_group
 from subbit.conformance.cases.judge import Judge, host
 from subbit.conformance.cases.layers import (
     INPUTS,
+    cut_block,
     judge_objective,
     prepared_bound,
     scores_bound,
+    single_columns,
 )
 from subbit.conformance.cases.registry import operation
 from subbit.conformance.families import CONTINUOUS, Array
@@ -27,34 +29,15 @@ from subbit.conformance.target import Port
 from subbit.reference import (
     BiLLM,
     BinaryGroup,
-    QuantizedBlock,
     QuantizedLayer,
     UniformGroup,
     bounds_compensate,
-    bounds_grid,
     bounds_search,
 )
 from subbit.reference.notation import AnyArray
 from subbit.reference.rounding import Rounded
 
 FAMILIES = (*CONTINUOUS, "tied", "zero_rows")
-
-
-def _uniform(
-    judge: Judge, state: Rounded, group: UniformGroup, *, grid_of: Rounded | None, bits: int
-) -> None:
-    """Codes of one group, and its grid where the weights that it was fitted to are known."""
-    judge.exact("bits", group.bits, bits)
-    if grid_of is not None:
-        bound, margin = bounds_grid.minmax_grid_bound(grid_of, bits, arithmetic=judge.arithmetic)
-        judge.bound("scales", group.scale, bound)
-        wanted = reference.minmax_grid(grid_of.value, bits)[1]
-        judge.decision("zero points", group.zero, wanted, margin)
-    margin = bounds_grid.grid_codes_margin(
-        state, group.scale, group.zero, bits, arithmetic=judge.arithmetic
-    )
-    codes = reference.grid_codes(state.value, group.scale, group.zero, bits)
-    judge.decision("codes", group.codes, codes, margin)
 
 
 @operation(3)
@@ -77,37 +60,9 @@ def _rtn_layer(port: Port, judge: Judge, draw: Draw) -> None:
             everything = np.ones(part.shape, dtype=np.bool_)
             binary_group(judge, part, everything, group, order=1, mode=mode)
         elif isinstance(group, UniformGroup):
-            _uniform(judge, part, group, grid_of=part, bits=config.bits)
+            uniform_group(judge, part, group, grid_of=part, bits=config.bits)
         else:
             judge.fail("a group of another kind")
-
-
-def _single_columns(layer: QuantizedLayer, first: int) -> QuantizedLayer:
-    """The record with blocks of one column up to `first`, and one block for the rest."""
-    blocks = []
-    for block in layer.blocks:
-        single = range(block.start, min(block.stop, first))
-        blocks += [_cut(block, column, column + 1) for column in single]
-    if first < layer.shape[1]:
-        blocks.append(QuantizedBlock(first, layer.shape[1], (_nothing(layer.shape, first),)))
-    return QuantizedLayer(layer.shape, tuple(blocks))
-
-
-def _cut(block: QuantizedBlock, start: int, stop: int) -> QuantizedBlock:
-    part = slice(start - block.start, stop - block.start)
-    groups = tuple(
-        replace(group, mask=group.mask[:, part], codes=group.codes[:, part])
-        for group in block.groups
-        if isinstance(group, UniformGroup)
-    )
-    return QuantizedBlock(start, stop, groups)
-
-
-def _nothing(shape: tuple[int, int], first: int) -> UniformGroup:
-    # Its values are never asked for: no block comes after it.
-    rest = (shape[0], shape[1] - first)
-    one = np.ones(shape[0])
-    return UniformGroup("all", np.ones(rest, np.bool_), np.zeros(rest, np.uint8), one, 0 * one, 1)
 
 
 def _order(judge: Judge, H: Array, layer: QuantizedLayer, *, ordered: bool) -> AnyArray:
@@ -157,7 +112,7 @@ def _gptq_columns(
 ) -> None:
     def states(first: int) -> tuple[Rounded, ...]:
         return bounds_compensate.layer_states_bound(
-            W, U, _single_columns(layer, first), mode="exact", arithmetic=judge.arithmetic
+            W, U, single_columns(layer, first), mode="exact", arithmetic=judge.arithmetic
         )
 
     columns = states(W.shape[1])
@@ -167,10 +122,10 @@ def _gptq_columns(
         start *= config.block_size
         fitted = states(start)[-1][:, block.start - start : block.stop - start]
         for column in range(block.start, block.stop):
-            (group,) = _cut(block, column, column + 1).groups
+            (group,) = cut_block(block, column, column + 1).groups
             if isinstance(group, UniformGroup):
                 grid_of = fitted if column == block.start else None
-                _uniform(judge, columns[column], group, grid_of=grid_of, bits=config.bits)
+                uniform_group(judge, columns[column], group, grid_of=grid_of, bits=config.bits)
 
 
 def _block_state(draw: Draw, judge: Judge) -> tuple[BlockState, Array, Array]:
@@ -189,8 +144,9 @@ def _choose_salient(port: Port, judge: Judge, draw: Draw) -> None:
     """Salient columns of a block."""
     state, W, S = _block_state(draw, judge)
     blocks = draw.pick("blocks", (1, 2))
-    found = host(port.choose_salient(W, S, state.alive, state.config, blocks=blocks))
-    judge_salient(judge, state, found, blocks=blocks)
+    entries = draw.mask(W.shape) if draw.pick("entries", ("all", "some")) == "some" else None
+    found = port.choose_salient(W, S, state.alive, state.config, blocks=blocks, entries=entries)
+    judge_salient(judge, state, host(found), blocks=blocks, entries=entries)
 
 
 @operation(2)

@@ -7,13 +7,22 @@ took and the blocks after them.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from subbit import reference
 from subbit.conformance.cases.judge import Judge
 from subbit.conformance.families import Array
-from subbit.reference import Partition, QuantizedLayer, bounds_hessian
+from subbit.reference import (
+    Partition,
+    QuantizedBlock,
+    QuantizedLayer,
+    UniformGroup,
+    ValueGroup,
+    bounds_hessian,
+)
+from subbit.reference.layer import Group
 from subbit.reference.rounding import Rounded
 
 SLACK = 0.1
@@ -109,3 +118,59 @@ def scores_bound(
             )
             found.append(everything[:, part])
     return found
+
+
+def cut_block(block: QuantizedBlock, start: int, stop: int) -> QuantizedBlock:
+    """Return some columns of a block, as a block of their own.
+
+    Parameters
+    ----------
+    block : QuantizedBlock
+        The record.
+    start, stop : int
+        Columns of the layer that lie in the block.
+
+    Returns
+    -------
+    QuantizedBlock
+        The part, without a pattern or salient columns.
+    """
+    part = slice(start - block.start, stop - block.start)
+    return QuantizedBlock(start, stop, tuple(_cut(group, part) for group in block.groups))
+
+
+def _cut(group: Group, part: slice) -> Group:
+    mask = group.mask[:, part]
+    if isinstance(group, UniformGroup):
+        return replace(group, mask=mask, codes=group.codes[:, part])
+    if isinstance(group, ValueGroup):
+        return replace(group, mask=mask, values=group.values[:, part])
+    planes = tuple(replace(plane, sign=plane.sign[:, part]) for plane in group.planes)
+    return replace(group, mask=mask, planes=planes)
+
+
+def single_columns(layer: QuantizedLayer, first: int) -> QuantizedLayer:
+    """Return a record with blocks of one column up to some column, and one block for the rest.
+
+    Parameters
+    ----------
+    layer : QuantizedLayer
+        The record, of groups without column scales.
+    first : int
+        The first column of the rest, whose values are nobody's to ask for: no block comes
+        after it.
+
+    Returns
+    -------
+    QuantizedLayer
+        The other record.
+    """
+    blocks = []
+    for block in layer.blocks:
+        single = range(block.start, min(block.stop, first))
+        blocks += [cut_block(block, column, column + 1) for column in single]
+    if first < layer.shape[1]:
+        rest = np.zeros((layer.shape[0], layer.shape[1] - first))
+        nothing = ValueGroup("rest", rest == 0.0, rest)
+        blocks.append(QuantizedBlock(first, layer.shape[1], (nothing,)))
+    return QuantizedLayer(layer.shape, tuple(blocks))

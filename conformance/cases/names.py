@@ -24,12 +24,17 @@ from subbit.reference.errors import ArgumentError
 _W = np.array([[1.0, -2.0, 0.5, 3.0], [0.25, 1.5, -1.0, 2.0]])
 _H = np.diag([2.0, 1.0, 4.0, 1.0])
 _SQUARE = np.triu(np.full((4, 4), 0.25)) + np.eye(4)
+_NORMS = np.array([1.0, 0.5, 2.0, 0.25])
 _PART = np.array([True, True, False, True])
 _MODE = {"center": False, "sign_zero": 1}
 _REFINED = {"order": 2, "config": reference.Refinement(iterations=1), "name": "all"}
 _GROUP = reference.arb_start(_W, _W > 0)
 _SCALED = reference.rc_start(_W, _W > 0)
 _SHORT = reference.ARBLLM(iterations=1, grid="maximum", counts=(1, 2))
+_STEPWISE = reference.SPBO(keep=(1, 2), calibrated_iterations=2)
+_PRUNED = reference.PBS2P(keep=(1, 2), calibrated_iterations=2, grid="maximum", counts=(1, 2))
+_STRUCTURED = reference.STBLLM(keep=(1, 2), levels=5, counts=(1, 2))
+_NESTED = np.stack([np.abs(_W) > 0.25, np.abs(_W) > 1.0])
 _EPS = {"eps": 1e-3, "eps_kind": "relative"}
 
 
@@ -64,6 +69,7 @@ CALLS: Mapping[str, Mapping[str, Any]] = {
     "billm_storage_bits": {"n": 2, "m": 4, "c": 1, "k": 2},
     "billm_storing_bits": {"block_size": 4},
     "binarize_once": {"R": _W, "mask": _W > 0} | _MODE,
+    "block_cosine": {"x": _W, "y": -_W},
     "block_slices": {"width": 4, "block_size": 3},
     "breakpoint_grid": {"key": np.abs(_W)},
     "calibrate_levels": {"target": _W, "group": _GROUP, "S": _H}
@@ -78,36 +84,61 @@ CALLS: Mapping[str, Mapping[str, Any]] = {
     | _MODE,
     "choose_column_groups": {"W": _W, "S": _W**2, "alive": _PART, "salient": _PART & (_W[0] > 0)}
     | {"config": reference.ColumnGroups(split_error="outputs"), "gram": _H, "image": None},
-    "choose_salient": {"W": _W, "S": _W**2, "alive": _PART, "config": reference.BiLLM()},
+    "choose_kept": {"W": _W, "H": _H, "config": _STRUCTURED},
+    "choose_regions": {"W": _W, "S": _W**2, "part": _PART, "config": _STRUCTURED},
+    "choose_salient": {"W": _W, "S": _W**2, "alive": _PART, "config": reference.BiLLM()}
+    | {"blocks": 1, "entries": _W > 0},
     "choose_split": {"W": _W, "S": _W**2, "columns": _PART, "config": reference.BiLLM()},
+    "coarse_budget": {"importance": _NORMS, "keep": 4, "group": 8, "low": 2, "high": 6}
+    | {"rule": "interpolated", "repair": True},
     "column_saliency": {"S": _W},
     "compensate": {"W": _W, "U": _SQUARE, "quantize_block": _quantize, "block_size": 2}
-    | {"mode": "exact"},
+    | {"mode": "exact", "free": _W > 0},
     "compensate_step": {"W": _W, "U": _SQUARE, "columns": slice(0, 2)}
-    | {"quantize_block": _quantize, "mode": "released"},
+    | {"quantize_block": _quantize, "mode": "released", "free": None},
     "damp": {"H": _H, "percdamp": 0.01},
     "dead_inputs": {"H": _H},
     "feedback": {"D": _W, "U_block": _SQUARE, "mode": "exact"},
+    "fine_scores": {"W": _W, "H": _H, "score": "trailing"},
     "gptq_layer": {"W": _W, "H": _H, "config": reference.GPTQ()},
     "grid_codes": {"W": _W, "scale": np.ones(2), "zero": np.ones(2), "bits": 2},
-    "interval_errors": {"X": _W, "thresholds": np.array([1.0]), "closed": True} | _MODE,
+    "index_floor": {"layer": reference.rtn_layer(_W)},
+    "input_norms": {"H": _H},
+    "interval_errors": {"X": _W, "thresholds": np.array([1.0]), "closed": True, "part": None}
+    | _MODE,
     "inverse_factor": {"H": _H},
     "inverse_hessian_saliency": {"W": _W, "H": _H},
     "joint_signs": {"Z": _W, "u": np.ones((2, 1)), "v": np.full((2, 4), 0.5)},
+    "magnitude_importance": {"W": _W},
+    "layer_importance": {"cosines": np.array([0.5, 0.25, 0.75]), "kind": "reciprocal"},
     "magnitude_saliency": {"W": _W},
     "masked_mean": {"W": _W, "mask": _W > 0},
     "masked_scale": {"W": _W, "mask": _W > 0, "mean": np.ones(2)},
-    "maximum_grid": {"key": np.abs(_W)},
+    "maximum_grid": {"key": np.abs(_W), "levels": 5},
     "minmax_grid": {"W": _W, "bits": 2},
+    "nm_mask": {"scores": _W, "keep": 1, "group": 2, "tail": "dense"},
     "nominal_bits": {"layer": reference.rtn_layer(_W)},
+    "norm_budget": {"norms": _NORMS, "keep": 4, "group": 8, "repair": True},
     "obs_saliency": {"W": _W, "H": _H},
+    "outlier_budget": {"outliers": _NORMS, "keep": 4, "group": 8, "spread": 2.0}
+    | {"promote": True, "repair": False},
+    "outlier_share": {"scores": [_W, _W[0]], "threshold": 1.5},
+    "pattern_bits": {"keep": 4, "group": 8},
+    "pattern_entropy": {"keep": 4, "group": 8},
     "payload_bits": {"layer": reference.rtn_layer(_W), "float_bits": 16},
-    "prefix_errors": {"X": _W, "counts": np.array([1, 2]), "order": 1} | _MODE,
+    "pbs2p_block": {"W": _W, "S": _W**2, "masks": _NESTED, "alive": _PART, "config": _PRUNED}
+    | {"gram": _H, "salient": None, "start": 0},
+    "pbs2p_layer": {"W": _W, "H": _H, "config": _PRUNED},
+    "pb_llm_layer": {"W": _W, "H": _H, "config": reference.PBLLM()},
+    "prefix_errors": {"X": _W, "counts": np.array([1, 2]), "order": 1, "part": _W > 0} | _MODE,
     "prepare_hessian": {"H": _H, "percdamp": 0.01},
     "proxy_loss": {"W": _W, "Q": -_W, "H": _H},
+    "pruning_masks": {"W": _W, "H": _H, "alive": _PART, "config": _PRUNED}
+    | {"unit": np.array([1.0, 0.5, 2.0, 0.25])},
     "quantile_grid": {"key": np.abs(_W), "levels": 5},
     "rank_columns": {"scores": np.array([1.0, 3.0, 2.0])},
     "rank_in_rows": {"rows": np.sort(_W, axis=1), "values": _W, "right": True},
+    "rank_patterns": {"mask": np.abs(_W) > 1.25, "keep": 1, "group": 2},
     "rc_start": {"W": _W, "mask": _W > 0} | _REFINED,
     "refine_column_scale": {"W": _W, "group": _SCALED, "plane": 0} | _EPS,
     "refine_mean": {"W": _W, "group": _GROUP},
@@ -118,16 +149,57 @@ CALLS: Mapping[str, Mapping[str, Any]] = {
     | {"config": reference.ARBLLM(algorithm="arb_x"), "gram": _H},
     "refine_signs": {"W": _W, "group": _GROUP, "sign_zero": 1},
     "relative_error": {"W": _W, "Q": -_W, "S": _H},
+    "removal_loss": {"W": _W, "H": _H, "removed": _W > 1},
+    "removal_mask": {"W": _W, "H": _H, "keep": 1, "group": 2},
+    "removal_move": {"W": _W, "H": _H, "removed": _W > 1},
+    "repair_budget": {"wishes": _NORMS, "keep": 4, "low": 1, "high": 8},
     "residual_binarize": {"W": _W, "mask": _W > 0, "order": 2, "name": "all"} | _MODE,
+    "ria_importance": {"W": _W, "norms": _NORMS, "exponent": 0.5},
+    "row_mask": {"scores": _W, "sparsity": 0.5},
     "rtn_layer": {"W": _W, "H": None, "config": reference.RTN()},
     "salient_search": {"target": _W, "ranking": [1, 0, 3], "counts": [1, 2], "orders": (1, 1)}
+    | {"entries": _W > 0}
     | _MODE,
-    "salient_search_direct": {"target": _W, "ranking": [1, 0, 3], "counts": [1, 2]} | _MODE,
+    "salient_search_direct": {"target": _W, "ranking": [1, 0, 3], "counts": [1, 2]}
+    | {"entries": _W > 0}
+    | _MODE,
     "sign": {"x": _W, "zero": 1},
     "solve_levels": {"W": _W, "group": _GROUP},
-    "trace_objective": {"W": _W, "steps": [("start", _GROUP), ("end", _GROUP)], "S": _H},
+    "sparsegpt_layer": {"W": _W, "H": _H, "config": reference.SparseGPT(keep=(1, 2))},
+    "sparsegpt_prune": {"W": _W, "H": _H, "config": reference.SparseGPT(keep=(1, 2))},
+    "spbo": {"W": _W, "mask": _W > -2, "masks": _NESTED, "S": _H, "order": 2, "name": "all"}
+    | {"config": _STEPWISE},
+    "spbo_schedule": {"scores": _W, "keep": 1, "group": 3, "schedule": "parts", "parts": 2}
+    | {"tail": "dense"},
+    "spbo_step": {"W": _W, "group": _GROUP, "keep": np.abs(_W) > 1, "S": _H}
+    | {"config": _STEPWISE},
+    "spbo_steps": {"W": _W, "mask": _W > -2, "masks": _NESTED, "S": _H, "order": 2}
+    | {"config": _STEPWISE, "name": "all"},
+    "standardized_importance": {"W": _W, "norms": _NORMS, "exponent": 0.5}
+    | {"standardize": "after", "axis": "matrix"},
+    "stbllm_block": {"W": _W, "S": _W**2, "alive": _PART, "kept": _W > 0}
+    | {"config": _STRUCTURED, "salient": None, "start": 0},
+    "stbllm_layer": {"W": _W, "H": _H, "config": _STRUCTURED},
+    "stbllm_parameter_bits": {"r": 0.5, "keep": 4, "group": 8},
+    "stbllm_storage_bits": {"n": 2, "m": 4, "k": 2, "keep": 1, "group": 2},
+    "stbllm_storing_bits": {"block_size": 4},
+    "threshold_mask": {"scores": _W, "sparsity": 0.5},
+    "trace_objective": {"W": _W, "steps": [("start", _GROUP), ("end", _GROUP)], "S": _H}
+    | {"entries": _W > 0},
     "trailing_saliency": {"W": _W, "U": _SQUARE},
+    "trisection": {"key": np.abs(_W), "columns": _PART, "threshold": 1.0}
+    | {"factor": 2.0, "closed": True},
+    "trisection_search": {"target": _W, "columns": _PART, "thresholds": [0.5, 1.0]}
+    | {"factor": 2.0, "orders": (1, 2, 1), "closed": True}
+    | _MODE,
+    "trisection_search_direct": {"target": _W, "columns": _PART, "thresholds": [1.0], "key": None}
+    | {"factor": 2.0, "orders": (1, 2, 1), "closed": False}
+    | _MODE,
+    "trisection_thresholds": {"thresholds": [0.5, 1.0, 1.5], "factor": 2.0},
     "two_means": {"W": _W, "mask": _W > 0, "name": "all"},
+    "unrank_patterns": {"ranks": np.array([[0, 3], [5, 1]]), "keep": 2, "group": 4},
+    "wanda_importance": {"W": _W, "norms": _NORMS},
+    "wanda_layer": {"W": _W, "H": _H, "config": reference.Wanda(keep=(1, 2))},
     "weight_error": {"W": _W, "Q": -_W},
 }
 """A call of each function, with every argument by its name."""

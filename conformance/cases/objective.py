@@ -15,6 +15,7 @@ from subbit.conformance.cases.registry import operation
 from subbit.conformance.families import ACTIVATIONS, Array
 from subbit.conformance.target import Port
 from subbit.reference import bounds, bounds_grid, bounds_objective, bounds_search
+from subbit.reference.rounding import Rounded
 
 
 @operation(2)
@@ -108,6 +109,18 @@ def _calibrated_error_trace(port: Port, judge: Judge, draw: Draw) -> None:
 
 
 @operation(2)
+def _gram_cost_ratio(port: Port, judge: Judge, draw: Draw) -> None:
+    """How much cheaper the Gram matrix makes the calibrated error."""
+    n, k = draw.number("rows", 1, 4096), draw.number("columns", 1, 512)
+    sizes = (draw.number("rounds", 1, 30), draw.number("batch", 1, 128))
+    length = draw.number("length", 1, 2048)
+    wanted = np.array(reference.gram_cost_ratio(n, k, *sizes, length))
+    allowed = judge.arithmetic.gamma(8) * wanted
+    found = port.gram_cost_ratio(n, k, *sizes, length)
+    judge.bound("ratio", found, Rounded(wanted, allowed, judge.arithmetic))
+
+
+@operation(2)
 def _relative_error(port: Port, judge: Judge, draw: Draw) -> None:
     """L2 relative to the outputs' energy."""
     _quadratic(port, judge, draw, "relative_error")
@@ -132,12 +145,12 @@ def _column_saliency(port: Port, judge: Judge, draw: Draw) -> None:
 
 @operation(2)
 def _maximum_grid(port: Port, judge: Judge, draw: Draw) -> None:
-    """Tenths of the maximum."""
-    key = np.abs(draw.weights())
+    """Shares of the maximum."""
+    key, levels = np.abs(draw.weights()), draw.pick("levels", (9, 1, 5, 20))
     judge.bound(
         "thresholds",
-        port.maximum_grid(key),
-        bounds_grid.maximum_grid_bound(key, arithmetic=judge.arithmetic),
+        port.maximum_grid(key, levels),
+        bounds_grid.maximum_grid_bound(key, levels, arithmetic=judge.arithmetic),
     )
 
 

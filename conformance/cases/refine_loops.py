@@ -59,14 +59,25 @@ from subbit.reference.bounds_refine_x import (
     calibrated_mean_bound,
     calibrated_scale_bound,
 )
-from subbit.reference.rounding import Arithmetic, Rounded
+from subbit.reference.rounding import Rounded
 
 RISE = 1e-3
 """Share by which an error may exceed that of the start where rounding decided signs."""
 
 
-def _on_host(group: BinaryGroup) -> BinaryGroup:
-    """A port's state as numbers that the reference takes."""
+def on_host(group: BinaryGroup) -> BinaryGroup:
+    """Return a port's state as numbers that the reference takes.
+
+    Parameters
+    ----------
+    group : BinaryGroup
+        The port's record.
+
+    Returns
+    -------
+    BinaryGroup
+        The same with NumPy arrays.
+    """
     planes = []
     for plane in group.planes:
         columns = None if plane.column_scale is None else _number(plane.column_scale)
@@ -79,10 +90,26 @@ def _number(x: object) -> Array:
     return np.asarray(host(x), dtype=np.float64)
 
 
-def _taken(
+def states_of(
     judge: Judge, steps: Iterator[tuple[str, BinaryGroup]], names: list[str]
 ) -> list[BinaryGroup]:
-    found = [(name, _on_host(group)) for name, group in steps]
+    """Return a port's states, or none where its steps are others.
+
+    Parameters
+    ----------
+    judge : Judge
+        Who collects.
+    steps : iterator of (str, BinaryGroup)
+        What the port yields.
+    names : list of str
+        What its steps have to be called.
+
+    Returns
+    -------
+    list of BinaryGroup
+        The states.
+    """
+    found = [(name, on_host(group)) for name, group in steps]
     judge.exact("names of the steps", [name for name, _ in found], names)
     return [group for _, group in found] if judge.ratio < np.inf else []
 
@@ -95,7 +122,7 @@ def _arb_steps(port: Port, judge: Judge, draw: Draw) -> None:
     scales = ["scale"] * order
     once = ["levels", "signs"] if config.levels == "exact" else ["mean", *scales, "signs"]
     steps = port.arb_steps(W, mask, order=order, config=config, name="rest")
-    states = _taken(judge, steps, ["start", *(once * config.iterations)])
+    states = states_of(judge, steps, ["start", *(once * config.iterations)])
     if not states:
         return
     judge.exact("name", states[0].name, "rest")
@@ -133,12 +160,12 @@ def _arb_x_steps(port: Port, judge: Judge, draw: Draw) -> None:
     once = ["mean", *["scale"] * order]
     rounds = ["levels"] if config.levels == "exact" else once * config.calibrated_iterations
     steps = port.arb_x_steps(W, mask, S, order=order, config=config, name="rest")
-    states = _taken(judge, steps, ["start", *rounds])
+    states = states_of(judge, steps, ["start", *rounds])
     if not states:
         return
     judge.exact("name", states[0].name, "rest")
     if config.calibrated_start == "refined":
-        _judge_end(judge, W, mask, states[0], (order, config))
+        judge_end(judge, W, mask, states[0], (order, config))
     else:
         judge_start(judge, W, mask, states[0], (order, config))
     eps, kind, arithmetic = config.calibrated_eps, config.eps_kind, judge.arithmetic
@@ -169,7 +196,7 @@ def _arb_rc_steps(port: Port, judge: Judge, draw: Draw) -> None:
     signs = ["signs"] if order == 2 or config.column_signs == "refreshed" else []
     once = [*["rows", "columns"] * order, *signs]
     steps = port.arb_rc_steps(W, mask, order=order, config=config, name="rest")
-    states = _taken(judge, steps, ["start", *(once * config.iterations)])
+    states = states_of(judge, steps, ["start", *(once * config.iterations)])
     if not states:
         return
     judge.exact("name", states[0].name, "rest")
@@ -213,10 +240,24 @@ def _signs_where(judge: Judge, group: BinaryGroup, basis: Array, decided: Mask) 
         judge.exact(what, found[decided], basis[number][decided].astype(np.int8))
 
 
-def _judge_end(
+def judge_end(
     judge: Judge, W: Array, mask: Mask, group: BinaryGroup, form: tuple[int, Refinement]
 ) -> None:
-    """Judge a group that ARB has refined."""
+    """Judge a group that ARB has refined.
+
+    Parameters
+    ----------
+    judge : Judge
+        Who collects.
+    W : ndarray of float64, shape (n, k)
+        Weights.
+    mask : ndarray of bool, shape (n, k)
+        The group's entries.
+    group : BinaryGroup
+        The port's group.
+    form : tuple
+        Number of sign planes, and the switches.
+    """
     order, config = form
     start = reference.arb_start(W, mask, order=order, config=config, name=group.name)
     if not same_form(judge, group, start):
@@ -240,9 +281,9 @@ def _arb(port: Port, judge: Judge, draw: Draw) -> None:
     """ARB, by the half steps' bounds together."""
     W, mask, order = drawn_weights(draw)
     config = drawn_config(draw, levels=draw.pick("levels", ("alternate", "alternate", "exact")))
-    group = _on_host(port.arb(W, mask, order=order, config=config, name="rest"))
+    group = on_host(port.arb(W, mask, order=order, config=config, name="rest"))
     judge.exact("name", group.name, "rest")
-    _judge_end(judge, W, mask, group, (order, config))
+    judge_end(judge, W, mask, group, (order, config))
 
 
 @operation(2)
@@ -250,7 +291,7 @@ def _arb_x(port: Port, judge: Judge, draw: Draw) -> None:
     """ARB-X, by the half steps' bounds together."""
     W, mask, order = drawn_weights(draw)
     S, config = drawn_gram(draw, W.shape[1]), drawn_calibration(draw)
-    group = _on_host(port.arb_x(W, mask, S, order=order, config=config, name="rest"))
+    group = on_host(port.arb_x(W, mask, S, order=order, config=config, name="rest"))
     judge.exact("name", group.name, "rest")
     arithmetic = judge.arithmetic
     start = reference.arb_start(W, mask, order=order, config=config, name=group.name)
@@ -279,7 +320,7 @@ def _arb_rc(port: Port, judge: Judge, draw: Draw) -> None:
     # In a column of a single entry the second order has nothing but rounding to represent.
     mask = mask if draw.pick("entries", ("masked", "all")) == "masked" else np.ones_like(mask)
     config = drawn_config(draw, column_signs=draw.pick("column signs", ("fixed", "refreshed")))
-    group = _on_host(port.arb_rc(W, mask, order=order, config=config, name="rest"))
+    group = on_host(port.arb_rc(W, mask, order=order, config=config, name="rest"))
     judge.exact("name", group.name, "rest")
     start = reference.rc_start(W, mask, order=order, config=config, name=group.name)
     if not same_form(judge, group, start):
@@ -324,12 +365,10 @@ def _loop(draw: Draw) -> tuple[Array, list[tuple[str, BinaryGroup]], Array | Non
     return W, steps, None if error == "weights" else draw.hessian(W.shape[1])
 
 
-def _objective_bound(
-    W: Array, group: BinaryGroup, S: Array | None, arithmetic: Arithmetic
-) -> Rounded:
+def _objective_bound(own: Rounded, group: BinaryGroup, S: Array | None) -> Rounded:
+    W, arithmetic = own.value, own.arithmetic
     block = reference.QuantizedBlock(0, W.shape[1], (group,))
     image = decode_bound(block, arithmetic=arithmetic)
-    own = arithmetic.read(W).keep(group.mask)
     if S is None:
         return bounds_objective.weight_error_bound(own, image, arithmetic=arithmetic)
     return bounds_objective.calibrated_error_trace_bound(own, image, S, arithmetic=arithmetic)
@@ -339,13 +378,16 @@ def _objective_bound(
 def _trace_objective(port: Port, judge: Judge, draw: Draw) -> None:
     """The objective after every half step, on weights and on outputs."""
     W, steps, S = _loop(draw)
-    trace = port.trace_objective(W, iter(steps), S)
+    entries = draw.rng.random(W.shape) < 0.7
+    given = {"entries": entries} if draw.pick("entries", ("own", "own", "given")) == "given" else {}
+    trace = port.trace_objective(W, iter(steps), S, **given)
     judge.exact("names", trace.names, [name for name, _ in steps])
     found = host(trace.objectives)
     judge.exact("number of objectives", found.shape, (len(steps),))
     if judge.ratio < np.inf:
         for value, (name, group) in zip(found, steps, strict=True):
-            bound = _objective_bound(W, group, S, judge.arithmetic)
+            own = judge.arithmetic.read(W).keep(entries if given else group.mask)
+            bound = _objective_bound(own, group, S)
             judge.bound(f"objective after {name}", value, bound)
     last = steps[-1][1]
     judge.exact("the last state", trace.group.decode(), last.decode())

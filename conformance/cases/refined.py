@@ -23,7 +23,7 @@ from subbit.conformance.cases.refine import levels_of, signs_in
 from subbit.conformance.cases.refine_scales import scales_of
 from subbit.conformance.cases.refine_signs import judge_joint, judge_signs
 from subbit.conformance.families import Array, Mask
-from subbit.reference import ARBLLM, BinaryGroup, Plane, Zone, bounds_refine_runs
+from subbit.reference import ARBLLM, PBS2P, BinaryGroup, Plane, Zone, bounds_refine_runs
 from subbit.reference.bounds_refine import RoundedLevels, arb_start_bound
 from subbit.reference.bounds_refine_rc import RoundedScales
 from subbit.reference.bounds_refine_x import calibrate_levels_bound
@@ -58,15 +58,29 @@ def _formed(judge: Judge, group: object, zone: Zone, config: ARBLLM) -> BinaryGr
     return group if judge.ratio < np.inf else None
 
 
-def _used(mask: Mask) -> Mask:
-    """The columns that a group is fitted to: those that it has entries in."""
+def fitted_columns(mask: Mask, config: ARBLLM) -> Mask:
+    """Return the columns that a group is fitted to: those that it has entries in.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (n, k)
+        The group's entries.
+    config : ARBLLM
+        The configuration. Initial sums that are divided by the width take all columns.
+
+    Returns
+    -------
+    ndarray of bool, shape (k,)
+        The columns; all where there are no entries.
+    """
     used = np.asarray(np.any(mask, axis=0))
-    return used if used.any() else ~used
+    by_width = config.divisor == "width" and config.algorithm != "arb_rc"
+    return np.ones_like(used) if by_width or not used.any() else used
 
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """A group and its weights, in the columns that it has entries in."""
+    """A group and its weights, in the columns that it is fitted to."""
 
     weights: Rounded
     mask: Mask
@@ -76,7 +90,7 @@ class _Part:
 
     @classmethod
     def of(cls, weights: Rounded, zone: Zone, group: BinaryGroup, config: ARBLLM) -> "_Part":
-        columns = _used(zone.mask)
+        columns = fitted_columns(zone.mask, config)
         planes = []
         for plane in group.planes:
             scales = plane.column_scale
@@ -124,7 +138,7 @@ def judge_refined(
     if config.algorithm == "arb_x":
         _judge_calibrated(judge, state, zones, parts)
         if config.levels == "exact":
-            _judge_joint_fit(judge, state, config, known)
+            judge_joint_fit(judge, weights, state.gram, config, known)
         return
     for zone, group, part in zip(zones, known, parts, strict=True):
         if config.algorithm == "arb":
@@ -204,7 +218,7 @@ def _judge_calibrated(
     fitted: list[RoundedLevels] = []
     sure: list[Mask] = []
     for zone, part in zip(zones, parts, strict=True):
-        columns = _used(zone.mask)
+        columns = fitted_columns(zone.mask, config)
         start, decided = _calibrated_start(judge, part)
         own, S = part.weights.keep(part.mask), state.gram[np.ix_(columns, columns)]
         made = calibrate_levels_bound(own, start, S, config=config, arithmetic=arithmetic)
@@ -213,7 +227,7 @@ def _judge_calibrated(
         fitted.append(RoundedLevels(basis, made.levels, made.spread))
         sure.append(decided)
     if config.sweeps and config.levels == "exact":
-        # Where entries are fewer than levels, these are not determined: see _judge_joint_fit.
+        # Where entries are fewer than levels, these are not determined: see judge_joint_fit.
         return
     if config.sweeps:
         sure = [np.logical_and.reduce(sure)] * len(parts)
@@ -244,19 +258,41 @@ def _others(groups: Sequence[RoundedLevels], place: int, config: ARBLLM) -> Roun
     return Rounded(value, np.where(np.isfinite(error), error, np.inf), arithmetic)
 
 
-def _judge_joint_fit(
-    judge: Judge, state: GroupsState, config: ARBLLM, groups: Sequence[BinaryGroup]
+def judge_joint_fit(
+    judge: Judge,
+    W: Rounded,
+    S: Rounded,
+    config: ARBLLM | PBS2P,
+    groups: Sequence[BinaryGroup],
+    *,
+    cells: Sequence[Mask] | None = None,
 ) -> None:
-    """Levels that are solved for: what they decode to, from the port's own signs.
+    """Judge levels that are solved for by what they decode to, from the port's own signs.
 
     Where entries are fewer than levels, these are not determined, and what they make is.
+
+    Parameters
+    ----------
+    judge : Judge
+        Who collects.
+    W : Rounded
+        What the groups have to match together, shape (n, k).
+    S : Rounded
+        Gram matrix of the inputs, shape (k, k).
+    config : ARBLLM or PBS2P
+        The switches.
+    groups : sequence of BinaryGroup
+        The port's groups.
+    cells : sequence of ndarray of bool, shape (n, k), optional
+        Where each has to match them in its first fit; its mask by default.
     """
-    W, gram, live = state.weights, state.gram.value, np.diag(state.gram.value) > 0.0
+    gram, live = S.value, np.diag(S.value) > 0.0
+    own = [group.mask for group in groups] if cells is None else cells
     fitted = [
         reference.calibrate_levels(
-            np.where(group.mask, W.value, 0.0), _without_levels(group), gram, config=config
+            np.where(cell, W.value, 0.0), _without_levels(group), gram, config=config
         )
-        for group in groups
+        for cell, group in zip(own, groups, strict=True)
     ]
     for _ in range(config.sweeps):
         for place, group in enumerate(fitted):

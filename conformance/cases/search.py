@@ -22,7 +22,20 @@ ORDERS = ((1, 1), (2, 2), (2, 1), (1, 2))
 TAME = (*CONTINUOUS, "tied", "zero_rows", "constant_magnitude")
 
 
-def _search(judge: Judge, found: Any, candidates: AnyArray, bound: Rounded) -> None:  # noqa: ANN401
+def judge_search(judge: Judge, found: Any, candidates: AnyArray, bound: Rounded) -> None:  # noqa: ANN401
+    """Judge a search: all objectives, and the choice by what it reaches.
+
+    Parameters
+    ----------
+    judge : Judge
+        Who collects.
+    found : Search
+        The port's answer.
+    candidates : ndarray, shape (c,)
+        What was to be tried.
+    bound : Rounded
+        Objectives of all candidates, shape (c,).
+    """
     judge.bound("candidates", found.candidates, judge.arithmetic.read(candidates))
     judge.bound("objectives", found.objectives, bound)
     least = int(np.argmin(host(found.objectives)))
@@ -38,12 +51,14 @@ def _salient(port: Port, judge: Judge, draw: Draw, name: str) -> None:
     ranking = order[: draw.number("ranked", 1, T.shape[1])]
     counts = draw.rng.permutation(len(ranking) + 1)[: draw.number("tried", 1, 9)]
     switches = {"orders": draw.pick("orders", ((1, 1), (2, 2), (2, 1))), **draw.mode()}
+    if draw.pick("entries", ("all", "some")) == "some":
+        switches["entries"] = draw.mask(T.shape)
     found = getattr(port, name)(T, ranking, counts, **switches)
     running = name == "salient_search"
     bound = bounds_search.salient_search_bound(
         T, ranking, counts, **switches, running=running, arithmetic=judge.arithmetic
     )
-    _search(judge, found, counts, bound)
+    judge_search(judge, found, counts, bound)
 
 
 @operation(2)
@@ -58,14 +73,41 @@ def _salient_search_direct(port: Port, judge: Judge, draw: Draw) -> None:
     _salient(port, judge, draw, "salient_search_direct")
 
 
-def _cuts(draw: Draw, key: Array) -> Array:
+def draw_cuts(draw: Draw, key: Array) -> Array:
+    """Draw thresholds on entries and between them.
+
+    Parameters
+    ----------
+    draw : Draw
+        The case.
+    key : ndarray of float64, shape (n, k)
+        What is cut.
+
+    Returns
+    -------
+    ndarray of float64, shape (c,)
+        Thresholds in any order.
+    """
     few = draw.number("thresholds", 1, 6)
     entries = draw.rng.choice(key.ravel(), few)
     return draw.rng.permutation([*entries, *(draw.rng.uniform(0, 1.2, few) * key.max())])
 
 
-def _part(draw: Draw, shape: tuple[int, int]) -> Mask:
-    """Columns that take part, or entries."""
+def draw_part(draw: Draw, shape: tuple[int, int]) -> Mask:
+    """Draw columns that take part, or entries.
+
+    Parameters
+    ----------
+    draw : Draw
+        The case.
+    shape : tuple of int
+        (n, k).
+
+    Returns
+    -------
+    ndarray of bool, shape (k,) or (n, k)
+        What takes part.
+    """
     if draw.pick("part", ("columns", "entries")) == "columns":
         return draw.columns(shape[1])
     return draw.mask(shape)
@@ -73,21 +115,20 @@ def _part(draw: Draw, shape: tuple[int, int]) -> Mask:
 
 def _split(port: Port, judge: Judge, draw: Draw, *, direct: bool) -> None:
     T = draw.weights(MODERATE, columns=(1, 50))
-    n, k = T.shape
-    part = _part(draw, (n, k)) if direct else draw.columns(k)
+    part = draw_part(draw, T.shape)
     switches: dict[str, Any] = {"closed": draw.pick("closed", (True, False))}
     key = np.abs(T)
     if direct and draw.pick("key", ("target", "other")) == "other":
         key = draw.rng.integers(0, 4, T.shape).astype(np.float64)
         switches["key"] = key
-    cuts = _cuts(draw, key)
+    cuts = draw_cuts(draw, key)
     switches |= {"orders": draw.pick("orders", ORDERS), **draw.mode()}
     search = port.bell_split_search_direct if direct else port.bell_split_search
     found = search(T, part, cuts, **switches)
     bound = bounds_search.bell_split_search_bound(
         T, part, cuts, **switches, running=not direct, arithmetic=judge.arithmetic
     )
-    _search(judge, found, cuts, bound)
+    judge_search(judge, found, cuts, bound)
 
 
 @operation(2)
@@ -107,7 +148,7 @@ def _calibrated_split_search(port: Port, judge: Judge, draw: Draw) -> None:
     """Where the bell is cut, measured on outputs."""
     T = draw.weights(TAME, columns=(1, 32))
     n, k = T.shape
-    S, part = draw.hessian(k) / 2, _part(draw, (n, k))
+    S, part = draw.hessian(k) / 2, draw_part(draw, (n, k))
     switches: dict[str, Any] = {"closed": draw.pick("closed", (True, False))}
     key = np.abs(T)
     if draw.pick("key", ("target", "other")) == "other":
@@ -115,27 +156,27 @@ def _calibrated_split_search(port: Port, judge: Judge, draw: Draw) -> None:
         switches["key"] = key
     if draw.pick("image", ("none", "given")) == "given":
         switches["image"] = np.round(T)
-    cuts = _cuts(draw, key)
+    cuts = draw_cuts(draw, key)
     switches |= {"orders": draw.pick("orders", ORDERS), **draw.mode()}
     found = port.calibrated_split_search(T, part, cuts, S, **switches)
     bound = bounds_search_x.calibrated_split_search_bound(
         T, part, cuts, S, **switches, arithmetic=judge.arithmetic
     )
-    _search(judge, found, cuts, bound)
+    judge_search(judge, found, cuts, bound)
 
 
 @operation(2)
 def _interval_errors(port: Port, judge: Judge, draw: Draw) -> None:
     """Errors of cutting rows at magnitudes."""
     T = draw.weights(MODERATE, columns=(1, 50))
-    cuts = _cuts(draw, np.abs(T))
+    cuts = draw_cuts(draw, np.abs(T))
     switches = {"closed": draw.pick("closed", (True, False)), **draw.mode()}
     switches["orders"] = draw.pick("orders", ORDERS)
-    columns = np.ones(T.shape[1], dtype=np.bool_)
+    part = draw_part(draw, T.shape)
     bound = bounds_search.bell_split_search_bound(
-        T, columns, cuts, **switches, running=True, arithmetic=judge.arithmetic
+        T, part, cuts, **switches, running=True, arithmetic=judge.arithmetic
     )
-    judge.bound("errors", port.interval_errors(T, cuts, **switches), bound)
+    judge.bound("errors", port.interval_errors(T, cuts, **switches, part=part), bound)
 
 
 @operation(2)
@@ -144,7 +185,8 @@ def _prefix_errors(port: Port, judge: Judge, draw: Draw) -> None:
     T = draw.weights(MODERATE, columns=(1, 50))
     counts = draw.rng.permutation(T.shape[1])[: draw.number("tried", 1, 9)] + 1
     order, mode = draw.pick("order", (1, 2)), draw.mode()
-    found = host(port.prefix_errors(T, counts, order=order, **mode))
+    part = draw.mask(T.shape) if draw.pick("part", ("all", "some")) == "some" else None
+    found = host(port.prefix_errors(T, counts, order=order, part=part, **mode))
     judge.exact("number of errors", found.shape, counts.shape)
     for place, count in enumerate(counts):
         # The first columns and no others: both groups of a search, the second of them empty.
@@ -154,6 +196,7 @@ def _prefix_errors(port: Port, judge: Judge, draw: Draw) -> None:
             [count],
             orders=(order, 1),
             **mode,
+            entries=part,
             running=True,
             arithmetic=judge.arithmetic,
         )

@@ -8,7 +8,23 @@ one function replaced. The cases of the operation have to reject every one of th
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from subbit.conformance.mutants import column_groups, layers, refine, refine_loops, single
+from subbit.conformance.mutants import (
+    baselines,
+    budgets,
+    cfs,
+    column_groups,
+    layers,
+    patterns,
+    pbs2p,
+    refine,
+    refine_loops,
+    removal,
+    single,
+    sparsity,
+    spbo,
+    stbllm,
+    trisection,
+)
 from subbit.conformance.mutants.changes import Mutant
 
 
@@ -19,7 +35,17 @@ def _by_operation() -> dict[str, tuple[Mutant, ...]]:
         *refine.mutants(),
         *refine_loops.mutants(),
         *layers.mutants(),
+        *baselines.mutants(),
         *column_groups.mutants(),
+        *spbo.mutants(),
+        *stbllm.mutants(),
+        *cfs.mutants(),
+        *pbs2p.mutants(),
+        *sparsity.mutants(),
+        *trisection.mutants(),
+        *patterns.mutants(),
+        *budgets.mutants(),
+        *removal.mutants(),
     ):
         found[mutant.operation] = (*found.get(mutant.operation, ()), mutant)
     return found

@@ -50,6 +50,10 @@ def _first_orders(function: Any) -> Any:  # noqa: ANN401
     return lambda *given_, **switches: function(*given_, **(switches | {"orders": (1, 1)}))
 
 
+def _own_columns(function: Any) -> Any:  # noqa: ANN401
+    return lambda mask, config: function(mask, replace(config, divisor="entries"))
+
+
 def _flipped(name: str, switch: str, values: Mapping[Any, Any]) -> Function:
     """Set a switch to another value than the one asked for."""
 
@@ -60,6 +64,7 @@ def _flipped(name: str, switch: str, values: Mapping[Any, Any]) -> Function:
 
 
 _OTHER_BITMAP = {"shared": "zones", "zones": "shared"}
+_OTHER_TAKEN = {"residual": "row_column", "row_column": "residual"}
 _OTHER_DOMAIN = {"weights": "scores", "scores": "weights"}
 _OTHER_GRID = {
     "quantiles": "maximum",
@@ -118,6 +123,23 @@ def _choose() -> Named:
     }
 
 
+def _further() -> Named:
+    name = "choose_column_groups"
+    return {
+        "every cut by itself": switched(name, minimum="reset"),
+        "every cut against those before": switched(name, minimum="kept"),
+        "the other error of what is taken": _flipped(name, "taken_error", _OTHER_TAKEN),
+        "the highest threshold where none is better": _inside(
+            name, column_groups, "candidate_thresholds", _answer(lambda cuts: cuts[::-1])
+        ),
+        "one cut fewer": answers(name, lambda zones: (*zones[:-2], _merged(*zones[-2:]))),
+    }
+
+
+def _merged(first: Any, second: Any) -> Any:  # noqa: ANN401
+    return replace(second, mask=first.mask | second.mask)
+
+
 def _identity(S: Any) -> Any:  # noqa: ANN401
     return None if S is None else np.eye(len(S))
 
@@ -131,6 +153,8 @@ def _zones() -> Named:
         ),
         "identity for the gram": given(name, "gram", _identity),
         "diagonal of the gram": given(name, "gram", _diagonal),
+        "divided by the entries": switched(name, divisor="entries"),
+        "divided by the width of the zone": _inside(name, arb_llm, "_fitted_columns", _own_columns),
         "no sweeps": switched(name, sweeps=0),
         "one sweep": _flipped(name, "sweeps", {0: 0, 1: 1, 3: 1}),
         "an eps": switched(name, eps=1e-4, calibrated_eps=1e-4),
@@ -149,6 +173,7 @@ def _block() -> Named:
         "scores as weights": _flipped(name, "search_on", _OTHER_DOMAIN),
         "dead column kept": given(name, "alive", np.ones_like),
         "half of the rounds": switched(name, iterations=7, calibrated_iterations=7),
+        "divided by the width of the zone": _inside(name, arb_llm, "_fitted_columns", _own_columns),
         "image of the salient columns ignored": _inside(
             name, arb_llm, "_salient_image", _answer(lambda _: None)
         ),
@@ -210,6 +235,8 @@ def mutants() -> Iterator[Mutant]:
     for operation, named in functions.items():
         for name, function in named.items():
             yield Mutant(operation, name, {operation: function})
+    for name, function in _further().items():
+        yield Mutant("further_cuts", name, {"choose_column_groups": function})
     for method in _METHODS:
         for preset in reference.METHODS[method].presets:
             operation = f"arb_llm_layer_{method}_{preset}".replace("-", "_")

@@ -43,6 +43,14 @@ def _other_mode(mode: str) -> str:
     return {"exact": "released", "released": "exact", "none": "exact"}[mode]
 
 
+def _nothing(_: Any) -> None:  # noqa: ANN401
+    return None
+
+
+def _opposite(mask: Any) -> Any:  # noqa: ANN401
+    return None if mask is None else ~mask
+
+
 def _moved(result: Any) -> Any:  # noqa: ANN401
     made, moved, E = result
     return made, np.where(np.arange(moved.shape[1]) >= made.stop, moved + 1e-6, moved), E
@@ -71,7 +79,7 @@ def lost_sign(layer: reference.QuantizedLayer) -> reference.QuantizedLayer:
         sign[place] = -1 if sign[place] == 1 else 1
         plane = replace(group.planes[0], sign=sign)
         groups[at] = replace(group, planes=(plane, *group.planes[1:]))
-    else:
+    elif isinstance(group, reference.UniformGroup):
         codes = group.codes.copy()
         codes.flat[-1] ^= 1
         groups[at] = replace(group, codes=codes)
@@ -140,6 +148,7 @@ LAYERS: dict[str, dict[str, dict[str, Function]]] = {
     },
     "compensate_step": {
         "other form": {"compensate_step": given("compensate_step", "mode", _other_mode)},
+        "all weights free": {"compensate_step": given("compensate_step", "free", _nothing)},
         "transposed factor": {
             "compensate_step": given("compensate_step", "U", lambda U: np.triu(U[::-1, ::-1].T))
         },
@@ -149,6 +158,8 @@ LAYERS: dict[str, dict[str, dict[str, Function]]] = {
     },
     "compensate": {
         "other form": {"compensate": given("compensate", "mode", _other_mode)},
+        "all weights free": {"compensate": given("compensate", "free", _nothing)},
+        "the others free": {"compensate": given("compensate", "free", _opposite)},
         "last block short": {"compensate": given("compensate", "block_size", lambda k: k + 1)},
         "float32": {"compensate": given("compensate", "W", single)},
         "transposed factor": {
@@ -163,6 +174,7 @@ LAYERS: dict[str, dict[str, dict[str, Function]]] = {
         "searched on the other": {"choose_salient": given("choose_salient", "W", np.ones_like)},
         "dead column kept": {"choose_salient": given("choose_salient", "alive", np.ones_like)},
         "counts per block only": {"choose_salient": given("choose_salient", "blocks", lambda _: 9)},
+        "all entries count": {"choose_salient": given("choose_salient", "entries", _nothing)},
     },
     "choose_split": {
         ">= for >": {"choose_split": answers("choose_split", lambda masks: masks[::-1])},

@@ -170,6 +170,7 @@ SPECIFIC: dict[str, Named] = {
     "trace_objective": {
         "start left out": given("trace_objective", "steps", lambda s: list(s)[1:] or list(s)),
         "weight error always": given("trace_objective", "S", lambda _: None),
+        "entries ignored": given("trace_objective", "entries", lambda _: None),
         "root": answers("trace_objective", _traced(np.sqrt)),
         "eps": answers("trace_objective", _traced(epsilon)),
         "lower precision than declared": given("trace_objective", "W", single),

@@ -171,6 +171,21 @@ SPECIFIC: dict[str, dict[str, Function]] = {
         ),
         "blocks rounded down": answers("billm_storage_bits", lambda b: b - 112),
     },
+    "arb_storage_bits": {
+        "second signs forgotten": given("arb_storage_bits", "c", lambda _: 0),
+        "narrow blocks forgotten": lambda n, m, c, k, *, rows, columns=0: (
+            reference.arb_storage_bits(n, m, c, k, rows=rows, columns=columns)
+            - 16 * rows * n * (m % k > 0)
+        ),
+        "column scales forgotten": given("arb_storage_bits", "columns", lambda _: 0),
+        "no group bit for salient weights": lambda n, m, c, k, *, rows, columns=0: (
+            reference.arb_storage_bits(n, m, c, k, rows=rows, columns=columns) - n * c
+        ),
+        "no column map": lambda n, m, c, k, *, rows, columns=0: (
+            reference.arb_storage_bits(n, m, c, k, rows=rows, columns=columns) - m
+        ),
+        "float32 scales": given("arb_storage_bits", "rows", lambda rows: 2 * rows),
+    },
     "masked_mean": {
         "mask ignored": given("masked_mean", "mask", lambda _: None),
         "eps": answers("masked_mean", epsilon),
@@ -287,6 +302,7 @@ SPECIFIC: dict[str, dict[str, Function]] = {
     "maximum_grid": {
         "to the maximum": answers("maximum_grid", _scaled(10 / 9)),
         "eps": answers("maximum_grid", epsilon),
+        "always nine": _plain("maximum_grid", levels=9),
     },
     "quantile_grid": {
         "nearest": lambda key, levels=81: np.quantile(
@@ -296,11 +312,20 @@ SPECIFIC: dict[str, dict[str, Function]] = {
     },
     "prefix_errors": {
         "one column less": given("prefix_errors", "counts", lambda c: np.maximum(c - 1, 0)),
+        "all entries": given("prefix_errors", "part", lambda _: None),
         "mean not removed": _plain("prefix_errors", center=False),
+    },
+    "gram_cost_ratio": {
+        "made in every round": given("gram_cost_ratio", "rounds", lambda _: 1),
+        "one sequence": given("gram_cost_ratio", "batch", lambda _: 1),
+        "rows for columns": given("gram_cost_ratio", "k", lambda k: k + 1),
+        "the other way round": answers("gram_cost_ratio", lambda ratio: 1 / ratio),
+        "float32": answers("gram_cost_ratio", single),
     },
     "interval_errors": {
         "mean not removed": _plain("interval_errors", center=False),
         "half thresholds": given("interval_errors", "thresholds", _scaled(0.5)),
+        "all columns": given("interval_errors", "part", np.ones_like),
     },
 }
 for _name in ("salient_search", "salient_search_direct"):
@@ -308,6 +333,7 @@ for _name in ("salient_search", "salient_search_direct"):
         "orders swapped": given(_name, "orders", lambda orders: (orders[0] + 1, orders[1])),
         "mean not removed": _plain(_name, center=False),
         "ranking reversed": given(_name, "ranking", _flipped),
+        "all entries": given(_name, "entries", lambda _: None),
         "root": answers(_name, _search(np.sqrt)),
     }
 for _name in ("bell_split_search", "bell_split_search_direct"):

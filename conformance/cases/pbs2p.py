@@ -1,0 +1,388 @@
+"""Level 3: PBS2P
+==============
+
+Masks are judged in the rows in which no rounding changes the order of scores. A record
+does not say to which group a pruned weight had belonged, so groups are compared where the
+best cut is better than all others by more than rounding; then every group is judged as a
+run of stepwise pruning. Elsewhere only what every block has to keep is looked at.
+
+In all a layer may exceed the reference's by the share
+:data:`~subbit.conformance.cases.layers.SLACK`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from subbit import reference
+from subbit.conformance.cases.arb_llm import COUNTS
+from subbit.conformance.cases.blocks import BlockState, judge_salient
+from subbit.conformance.cases.cfs import SCORES
+from subbit.conformance.cases.column_groups import forms
+from subbit.conformance.cases.cuts import Cut, errors_of_weights, finite, grid_bound
+from subbit.conformance.cases.draw import Draw
+from subbit.conformance.cases.judge import Judge, host
+from subbit.conformance.cases.layers import (
+    INPUTS,
+    judge_objective,
+    prepared_bound,
+    scores_bound,
+)
+from subbit.conformance.cases.refine_loops import on_host
+from subbit.conformance.cases.refined import judge_joint_fit
+from subbit.conformance.cases.registry import operation
+from subbit.conformance.cases.spbo import Run, drawn_pattern, judge_run, masks_of
+from subbit.conformance.families import CONTINUOUS, Array, Mask
+from subbit.conformance.target import Port
+from subbit.reference import PBS2P, BinaryGroup, QuantizedBlock, QuantizedLayer
+from subbit.reference.bounds import masked_mean_bound
+from subbit.reference.bounds_cfs import fine_scores_bound
+from subbit.reference.bounds_compensate import layer_states_bound
+from subbit.reference.bounds_removal import removal_move_bound
+from subbit.reference.bounds_spbo import schedule_certain
+from subbit.reference.pbs2p import PRUNED, REMOVED
+from subbit.reference.rounding import Rounded
+
+RIVALS = 4
+"""Candidate thresholds that are compared with their bounds, the best ones."""
+KEEPS = ((4, 8), (5, 8), (6, 8))
+
+
+@dataclass(frozen=True, eq=False)
+class Pruned(BlockState):
+    """What a block was pruned and quantized from.
+
+    Parameters
+    ----------
+    weights, scores, alive
+        As in :class:`~subbit.conformance.cases.blocks.BlockState`.
+    config : PBS2P
+        The configuration.
+    gram : Rounded
+        Gram matrix of the inputs, shape (k, k).
+    masks : ndarray of bool, shape (t, n, k)
+        What is kept after each step.
+    certain : ndarray of bool, shape (n,)
+        Rows whose masks are certain.
+    """
+
+    config: PBS2P
+    gram: Rounded
+    masks: Mask
+    certain: Mask
+
+    @property
+    def kept(self) -> Mask:
+        """What is kept in the end."""
+        everything = np.broadcast_to(self.alive, self.weights.shape)
+        return everything & self.masks[-1] if len(self.masks) else everything
+
+
+def masks_bound(
+    weights: Rounded, H: Rounded, alive: Mask, config: PBS2P, unit: Rounded
+) -> tuple[Mask, Mask]:
+    """Masks of a block, and where rounding may change them.
+
+    Parameters
+    ----------
+    weights : Rounded
+        Weights, shape (n, k).
+    H : Rounded
+        Damped Hessian of the block, shape (k, k).
+    alive : ndarray of bool, shape (k,)
+        Columns to quantize.
+    config : PBS2P
+        The configuration.
+    unit : Rounded
+        Scores of weights of magnitude 1, shape (k,).
+
+    Returns
+    -------
+    masks : ndarray of bool, shape (t, n, k)
+        The reference's.
+    certain : ndarray of bool, shape (n,)
+        Rows in which a right port has the same.
+    """
+    group, whole = config.keep[1], config.schedule == "parts"
+    scores = _scored(weights, alive, config, unit)
+    masks, certain = masks_of(scores.value, config), schedule_certain(scores, group, whole=whole)
+    if config.scores == "once":
+        return masks, certain
+    kept = np.ones(weights.shape, dtype=np.bool_)
+    for t in range(len(masks)):
+        moved = weights
+        if t:
+            moved = removal_move_bound(weights, H, ~kept, arithmetic=weights.arithmetic)
+        scores = _scored(moved, alive, config, unit)
+        value, error = np.where(kept, scores.value, REMOVED), np.where(kept, scores.error, 0.0)
+        scores = Rounded(value, error, weights.arithmetic)
+        certain = certain & schedule_certain(scores, group, whole=whole)
+        kept = masks_of(scores.value, config)[t]
+        masks[t] = kept
+    return masks, certain
+
+
+def _scored(weights: Rounded, alive: Mask, config: PBS2P, unit: Rounded) -> Rounded:
+    arithmetic = weights.arithmetic
+    if config.center_scores:
+        entries = np.broadcast_to(alive, weights.shape)
+        mean = masked_mean_bound(weights, entries, arithmetic=arithmetic)
+        weights = weights - mean[:, None]
+    linear = config.fine_score in {"magnitude", "wanda"}
+    scores = (weights.absolute() if linear else weights * weights) * unit
+    value, error = np.where(alive, scores.value, PRUNED), np.where(alive, scores.error, 0.0)
+    return Rounded(value, error, arithmetic)
+
+
+@operation(3)
+def _pruning_masks(port: Port, judge: Judge, draw: Draw) -> None:
+    """What is pruned in each step, from weights that are known exactly."""
+    W = draw.weights(CONTINUOUS, rows=(1, 4), columns=(2, 24))
+    H = reference.damp(draw.hessian(W.shape[1]), 0.01)
+    config = PBS2P(
+        **drawn_pattern(draw),
+        fine_score=draw.pick("score", SCORES),
+        scores=draw.pick("scores", ("once", "recomputed")),
+        center_scores=draw.pick("centred", (False, True)),
+    )
+    alive, read = draw.columns(W.shape[1]), judge.arithmetic.read
+    matrix, ones = read(H), np.ones((1, W.shape[1]))
+    unit = fine_scores_bound(ones, matrix, score=config.fine_score, arithmetic=judge.arithmetic)[0]
+    given = {}
+    if draw.pick("unit", ("own", "given")) == "given":
+        given = {"unit": draw.rng.uniform(0.5, 2.0, W.shape[1])}
+        unit = read(given["unit"])
+    masks = host(port.pruning_masks(W, H, alive, config, **given))
+    wanted, certain = masks_bound(read(W), matrix, alive, config, unit)
+    judge.exact("shape of the masks", masks.shape, wanted.shape)
+    if judge.ratio < np.inf:
+        _judge_pattern(judge, masks, config)
+        judge.exact("masks", masks[:, certain], wanted[:, certain])
+        judge.unbounded += int(wanted[:, ~certain].size)
+
+
+def _judge_pattern(judge: Judge, masks: Mask, config: PBS2P) -> None:
+    judge.true("masks are nested", not np.any(masks[1:] & ~masks[:-1]))
+    if len(masks):
+        keep, group = config.keep
+        whole = masks.shape[2] - masks.shape[2] % group
+        counts = masks[-1][:, :whole].reshape(len(masks[-1]), -1, group).sum(axis=2)
+        judge.true(f"{keep} of every {group} are kept", np.all(counts == keep))
+
+
+def _certain_cut(state: Pruned, parts: Sequence[tuple[Mask, int]]) -> tuple[Mask, bool]:
+    """Entries that the best threshold makes large, and whether rounding can choose another."""
+    config, key = state.config, state.key
+    entries = np.logical_or.reduce([mask for mask, _ in parts])
+    if not entries.any():
+        return entries, True
+    errors = [errors_of_weights(state.searched, mask, order, config) for mask, order in parts]
+    cut = Cut(key, entries, grid_bound(key, entries, config.grid), config.closed, errors[0])
+    tried = cut.distinct()
+    tries = [one.plain(tried.value, key.value, closed=config.closed) for one in errors]
+    plain = np.sum(tries, axis=0)
+    ranking = np.argsort(plain, kind="stable")
+    first, rest = tried[ranking[:RIVALS]], plain[ranking[RIVALS:]]
+    found = [one.bound(first, key, closed=config.closed) for one in errors]
+    total = found[0] if len(found) == 1 else found[0] + found[1]
+    value, reach = total.value, np.max(total.error)
+    sure = np.all(value[1:] - total.error[1:] > value[0] + total.error[0])
+    # All candidates sum the same weights, so that their errors are alike.
+    sure &= np.all(rest - value[0] > 4.0 * reach)
+    p, e = first.value[0], first.error[0]
+    below = key.value <= p if config.closed else key.value < p
+    allowed = key.error + e
+    clear = np.all((np.abs(key.value - p) > allowed) | (allowed == 0.0) | ~entries)
+    return entries & ~below, bool(sure and clear)
+
+
+def certain_cells(state: Pruned, salient: Mask) -> list[Mask] | None:
+    """Groups of a block before any weight is pruned.
+
+    Parameters
+    ----------
+    state : Pruned
+        What the block was made from.
+    salient : ndarray of bool, shape (k,)
+        The port's salient columns.
+
+    Returns
+    -------
+    list of ndarray of bool, shape (n, k), or None
+        In the order of :func:`~subbit.conformance.cases.column_groups.forms`; None where
+        rounding decides a cut.
+    """
+    config, shape = state.config, state.weights.shape
+    chosen, rest = (np.broadcast_to(x & state.alive, shape) for x in (salient, ~salient))
+    if not (finite(state.searched) and finite(state.key)):
+        return None
+    if not config.column_groups:
+        large, sure = _certain_cut(state, [(rest, 1)])
+        cells = [chosen, large, rest & ~large]
+    elif config.bitmap == "shared":
+        large, sure = _certain_cut(state, [(chosen, 2), (rest, 1)])
+        cells = [chosen & large, chosen & ~large, rest & large, rest & ~large]
+    else:
+        (above, first), (below, second) = (
+            _certain_cut(state, [part]) for part in ((chosen, 2), (rest, 1))
+        )
+        cells, sure = [above, chosen & ~above, below, rest & ~below], first and second
+    return cells if sure else None
+
+
+def judge_block(judge: Judge, state: Pruned, block: QuantizedBlock) -> None:
+    """Judge all groups of a block.
+
+    Parameters
+    ----------
+    judge : Judge
+        Who collects.
+    state : Pruned
+        What it was made from.
+    block : QuantizedBlock
+        The port's record.
+    """
+    config, shape = state.config, state.weights.shape
+    shared = config.mean == "shared"
+    wanted = forms(config) if config.partitioned else [("all", 1)]
+    judge.true("the pattern is recorded", block.pattern == (None if shared else config.keep))
+    judge.exact("salient columns are recorded", block.salient is not None, config.partitioned)
+    groups = _merged(judge, block, [name for name, _ in wanted], config)
+    if groups is None:
+        return
+    cells: list[Mask] | None = [np.broadcast_to(state.alive, shape)]
+    if block.salient is not None:
+        salient = np.asarray(host(block.salient))
+        judge_salient(judge, state, salient)
+        cells = certain_cells(state, salient) if judge.ratio < np.inf else None
+    if cells is None:
+        judge.unbounded += int(np.prod(shape))
+        return
+    rows = state.certain
+    judge.unbounded += int(np.count_nonzero(~rows)) * shape[1]
+    if not rows.any():
+        return
+    weights, masks = state.weights[rows], state.masks[:, rows]
+    own = [_part(group, rows) for group in groups]
+    for cell, group, (_, order) in zip(cells, own, wanted, strict=True):
+        run = Run(weights, cell[rows], masks, state.gram, order, config)
+        judge_run(judge, run, group, swept=config.sweeps > 0)
+    if config.sweeps and judge.ratio < np.inf:
+        kept = masks[-1] if config.objective == "masked" and len(masks) else state.alive
+        target = weights.keep(np.broadcast_to(state.alive & kept, weights.shape))
+        whole = [cell[rows] for cell in cells]
+        judge_joint_fit(judge, target, state.gram, config, own, cells=whole)
+
+
+def _merged(
+    judge: Judge, block: QuantizedBlock, names: list[str], config: PBS2P
+) -> list[BinaryGroup] | None:
+    """A port's groups with the weights that decode to their mean."""
+    shared = config.mean == "shared"
+    all_names = [n for name in names for n in (name, f"{name}-pruned")[: 1 + shared]]
+    judge.exact("groups", [group.name for group in block.groups], all_names)
+    groups = [on_host(g) for g in block.groups if isinstance(g, BinaryGroup)]
+    if judge.ratio == np.inf or len(groups) != len(all_names):
+        judge.fail("groups that are not binary, or others")
+        return None
+    if not shared:
+        return groups
+    for kept, pruned in zip(groups[::2], groups[1::2], strict=True):
+        judge.exact("planes of pruned weights", len(pruned.planes), 0)
+        judge.true("pruned weights have the mean", np.array_equal(pruned.mean, kept.mean))  # type: ignore[arg-type]
+        judge.true("masks are apart", not np.any(kept.mask & pruned.mask))
+    return [
+        replace(kept, mask=kept.mask | pruned.mask)
+        for kept, pruned in zip(groups[::2], groups[1::2], strict=True)
+    ]
+
+
+def _part(group: BinaryGroup, rows: Mask) -> BinaryGroup:
+    planes = tuple(
+        replace(plane, sign=plane.sign[rows], row_scale=plane.row_scale[rows])
+        for plane in group.planes
+    )
+    mean = None if group.mean is None else group.mean[rows]
+    return replace(group, mask=group.mask[rows], planes=planes, mean=mean)
+
+
+@operation(3, share=0.5)
+def _pbs2p_block(port: Port, judge: Judge, draw: Draw) -> None:
+    """One block from a state and masks that are known exactly."""
+    W = draw.weights(CONTINUOUS, rows=(2, 4), columns=(6, 24))
+    S = W**2 * draw.rng.uniform(0.5, 2.0, W.shape[1])
+    config = PBS2P(
+        **drawn_pattern(draw),
+        counts=(2, 4),
+        grid=draw.pick("grid", ("quantiles", "maximum")),
+        column_groups=draw.pick("column groups", (True, True, False)),
+        bitmap=draw.pick("bitmap", ("shared", "zones")),
+        partitioned=draw.pick("partitioned", (True, True, False)),
+        levels=draw.pick("levels", ("alternate", "exact")),
+        signs=draw.pick("signs", ("frozen", "resigned")),
+        mean=draw.pick("mean", ("masked", "shared")),
+        objective=draw.pick("objective", ("full", "masked")),
+    )
+    if config.levels == "exact":
+        # What sweeps lead to follows from the port's own signs.
+        config = replace(config, sweeps=draw.pick("sweeps", (0, 1, 3)))
+    masks = masks_of(draw.rng.random(W.shape), config)
+    gram, alive, read = (
+        draw.hessian(W.shape[1]) / 2,
+        draw.columns(W.shape[1]),
+        (judge.arithmetic.read),
+    )
+    start = draw.number("start", 0, 500)
+    block = port.pbs2p_block(W, S, masks, alive, config, gram=gram, start=start)
+    judge.exact("columns", (block.start, block.stop), (start, start + W.shape[1]))
+    rows = np.ones(len(W), dtype=np.bool_)
+    judge_block(judge, Pruned(read(W), read(S), alive, config, read(gram), masks, rows), block)
+
+
+def _layer(preset: PBS2P) -> Callable[[Port, Judge, Draw], None]:
+    def examine(port: Port, judge: Judge, draw: Draw) -> None:
+        size = draw.pick("block size", (8, 16))
+        W = draw.values("W", (draw.number("rows", 3, 4), 24), CONTINUOUS)
+        H = draw.hessian(W.shape[1], INPUTS)
+        config = replace(
+            preset,
+            block_size=size,
+            counts=COUNTS,
+            keep=draw.pick("N:M", KEEPS),
+            calibrated_iterations=draw.pick("rounds", (2, 2, 15)),
+        )
+        layer = port.pbs2p_layer(W, H, config)
+        judge.exact("shape", layer.shape, W.shape)
+        found = [(b.start, b.stop) for b in layer.blocks]
+        slices = reference.block_slices(W.shape[1], config.block_size)
+        judge.exact("blocks", found, [(s.start, s.stop) for s in slices])
+        if judge.ratio < np.inf:
+            _judge_layer(judge, W, H, config, layer)
+
+    return examine
+
+
+def _judge_layer(judge: Judge, W: Array, H: Array, config: PBS2P, layer: QuantizedLayer) -> None:
+    dead, arithmetic = np.diag(H) == 0, judge.arithmetic
+    given, gram = np.where(dead, 0.0, W), arithmetic.read(H / 2)
+    alive = ~dead if config.dead_inputs == "zero" else np.ones(len(dead), dtype=np.bool_)
+    prepared = prepared_bound(judge, H, config.percdamp)
+    states = layer_states_bound(
+        given, prepared[1], layer, mode=config.compensation, arithmetic=arithmetic
+    )
+    scores = scores_bound(states, prepared, config, layer)
+    for weights, score, block in zip(states, scores, layer.blocks, strict=True):
+        part = block.columns
+        own, ones = prepared[0][part, part], np.ones((1, block.stop - block.start))
+        unit = fine_scores_bound(ones, own, score=config.fine_score, arithmetic=arithmetic)[0]
+        masks, certain = masks_bound(weights, own, alive[part], config, unit)
+        state = Pruned(weights, score, alive[part], config, gram[part, part], masks, certain)
+        judge_block(judge, state, block)
+    best = reference.pbs2p_layer(W, H, config).decode()
+    judge_objective(judge, given, H, layer, best)
+
+
+for _preset, _config in reference.METHODS["pbs2p"].presets.items():
+    _name = f"pbs2p_layer_{_preset}".replace("-", "_")
+    operation(3, "pbs2p_layer", name=_name, share=0.125)(_layer(_config))

@@ -1,0 +1,384 @@
+"""Level 3: STBLLM
+===============
+
+Blocks are judged from the states that follow from a port's own record, as BiLLM's are. What
+quantization starts from, the mask and the weights, is a port's own choice of what to keep,
+which is judged by itself.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import get_args
+
+import numpy as np
+
+from subbit import reference
+from subbit.conformance.cases.blocks import BlockState, judge_salient
+from subbit.conformance.cases.cuts import (
+    Cut,
+    Errors,
+    errors_of_regions,
+    errors_of_weights,
+    finite,
+    grid_bound,
+    judge_cut,
+    mode_of,
+)
+from subbit.conformance.cases.draw import Draw
+from subbit.conformance.cases.groups import binary_group
+from subbit.conformance.cases.judge import Judge, host
+from subbit.conformance.cases.layers import (
+    INPUTS,
+    judge_objective,
+    prepared_bound,
+    scores_bound,
+)
+from subbit.conformance.cases.registry import operation
+from subbit.conformance.families import CONTINUOUS, Array, Mask
+from subbit.conformance.target import Port
+from subbit.reference import (
+    STBLLM,
+    BinaryGroup,
+    QuantizedBlock,
+    QuantizedLayer,
+    SparseGPT,
+    bounds_compensate,
+    bounds_hessian,
+    bounds_sparsity,
+    bounds_trisection,
+)
+from subbit.reference.rounding import Rounded
+from subbit.reference.sparsity import Tail
+from subbit.reference.stbllm import Importance
+
+METHODS = ("stbllm", "billm-nm")
+PRESETS = {
+    f"{method}_{name}".replace("-", "_"): config
+    for method in METHODS
+    for name, config in reference.METHODS[method].presets.items()
+}
+LEVELS = 20
+"""Candidates in a small layer, whose entries are not many more."""
+IMPORTANCES: tuple[Importance, ...] = get_args(Importance)
+NAMES = {3: ("dense", "intermediate", "sparse"), 2: ("concentrated", "sparse")}
+
+
+@dataclass(frozen=True, eq=False)
+class KeptState(BlockState):
+    """What a block was quantized from, and what of it is kept.
+
+    Parameters
+    ----------
+    weights, scores, alive, config
+        As in :class:`~subbit.conformance.cases.blocks.BlockState`.
+    kept : ndarray of bool, shape (n, k)
+        The N:M mask.
+    """
+
+    config: STBLLM
+    kept: Mask
+
+    @property
+    def entries(self) -> Mask:
+        """The entries that belong to groups, where the columns are alive."""
+        return self.kept if self.config.strict else np.ones_like(self.kept)
+
+
+def judge_regions(judge: Judge, state: KeptState, part: Mask, masks: Sequence[Mask]) -> None:
+    """Judge how some entries were cut into regions.
+
+    Parameters
+    ----------
+    judge : Judge
+        Who collects.
+    state : KeptState
+        What they were made from.
+    part : ndarray of bool, shape (n, k)
+        The entries that are cut.
+    masks : sequence of ndarray of bool, shape (n, k)
+        The port's regions, the smallest entries first.
+    """
+    config, key = state.config, state.key
+    judge.exact("number of regions", len(masks), config.regions)
+    judge.exact("regions of each entry", np.sum(masks, axis=0), part.astype(np.int64))
+    if not part.any() or judge.ratio == np.inf:
+        return
+    if not (finite(state.searched) and finite(key)):
+        judge.unbounded += key.value.size
+        return
+    thresholds = grid_bound(key, part, config.grid, config.levels)
+    if config.regions == 2:
+        errors: Errors = errors_of_weights(state.searched, part, 1, config)
+        judge_cut(judge, Cut(key, part, thresholds, config.closed, errors), masks[0])
+        return
+    possible, certain = _tried(judge, thresholds, config)
+    errors = errors_of_regions(state.searched, part, config.factor, config)
+    cut = Cut(
+        key,
+        part,
+        thresholds[possible],
+        config.closed,
+        errors,
+        factor=config.factor,
+        certain=certain[possible],
+    )
+    judge_cut(judge, cut, masks[0], masks[0] | masks[1])
+
+
+def _tried(judge: Judge, thresholds: Rounded, config: STBLLM) -> tuple[Mask, Mask]:
+    """Candidates that a port may try, and those that it tries whatever it rounds."""
+    everything = np.ones(thresholds.shape, dtype=np.bool_)
+    if not config.bounded:
+        return everything, everything
+    margin = bounds_trisection.trisection_thresholds_margin(
+        thresholds, factor=config.factor, arithmetic=judge.arithmetic
+    )
+    fits = config.factor * thresholds.value <= thresholds.value[-1]
+    open_ = (margin.value <= margin.error) & (margin.error > 0.0)
+    certain = fits & ~open_
+    if certain.any():
+        return fits | open_, certain
+    # Where no candidate fits, all are tried.
+    return everything, everything & ~open_.any()
+
+
+def judge_block(judge: Judge, state: KeptState, block: QuantizedBlock) -> None:
+    """Judge all that was decided in a block, and what was made of it.
+
+    Parameters
+    ----------
+    judge : Judge
+        Who collects.
+    state : KeptState
+        What it was made from.
+    block : QuantizedBlock
+        The port's record.
+    """
+    config = state.config
+    names = (*NAMES[config.regions], "salient")
+    judge.exact("groups", [group.name for group in block.groups], names)
+    judge.true("the pattern is recorded", block.pattern == (config.keep if config.strict else None))
+    if judge.ratio == np.inf or block.salient is None:
+        judge.true("salient columns are recorded", block.salient is not None)
+        return
+    salient = np.asarray(host(block.salient))
+    judge_salient(judge, state, salient, entries=state.kept if config.strict else None)
+    if salient.shape != state.alive.shape:
+        return
+    *masks, last = (np.asarray(host(group.mask)) for group in block.groups)
+    judge.exact("salient mask", last, state.entries & state.alive & salient)
+    judge_regions(judge, state, state.entries & state.alive & ~salient, masks)
+    for group, order in zip(block.groups, (*(1,) * config.regions, 2), strict=True):
+        if isinstance(group, BinaryGroup):
+            mask = np.asarray(host(group.mask))
+            binary_group(judge, state.weights, mask, group, order=order, mode=mode_of(config))
+        else:
+            judge.fail(f"group {group.name} is not binary")
+
+
+def _importance_bound(
+    judge: Judge, W: Array, H: Array, prepared: tuple[Rounded, Rounded], config: STBLLM
+) -> Rounded:
+    arithmetic = judge.arithmetic
+    norms = bounds_sparsity.input_norms_bound(H, arithmetic=arithmetic)
+    match config.importance:
+        case "standardized":
+            return bounds_sparsity.standardized_importance_bound(
+                W,
+                norms,
+                exponent=config.exponent,
+                standardize=config.standardize,
+                axis=config.axis,
+                arithmetic=arithmetic,
+            )
+        case "ria":
+            return bounds_sparsity.ria_importance_bound(
+                W, norms, exponent=config.exponent, arithmetic=arithmetic
+            )
+        case "wanda":
+            return bounds_sparsity.wanda_importance_bound(W, norms, arithmetic=arithmetic)
+        case "obs":
+            return bounds_hessian.obs_saliency_bound(W, prepared[0], arithmetic=arithmetic)
+        case "trailing":
+            return bounds_hessian.trailing_saliency_bound(W, prepared[1], arithmetic=arithmetic)
+    return arithmetic.read(W).absolute()
+
+
+def _judge_kept(port: Port, judge: Judge, W: Array, H: Array, config: STBLLM) -> tuple[Array, Mask]:
+    """What a port keeps and starts from, judged but for what is SparseGPT's."""
+    weights, kept = (host(x) for x in port.choose_kept(W, H, config))
+    _judge_mask(judge, W, config, weights, kept)
+    start = np.where(np.diag(H) == 0, 0.0, W)
+    if config.importance != "sparsegpt":
+        prepared = prepared_bound(judge, H, config.percdamp)
+        scores = _importance_bound(judge, W, H, prepared, config)
+        margin = bounds_sparsity.nm_mask_margin(scores, *config.keep, arithmetic=judge.arithmetic)
+        wanted = reference.nm_mask(scores.value, *config.keep, tail="dense")
+        judge.decision("mask", kept, wanted, margin)
+        start = start if config.start == "dense" else np.where(kept, start, 0.0)
+    if config.importance != "sparsegpt" or config.start == "dense":
+        judge.bound("weights to start from", weights, judge.arithmetic.read(start))
+    return weights.astype(np.float64), kept
+
+
+def _judge_sparsegpt(
+    port: Port, judge: Judge, given: tuple[Array, Array], config: STBLLM, begun: tuple[Array, Mask]
+) -> None:
+    """The port's own SparseGPT, which another operation judges, says the same."""
+    moved, kept = (host(x) for x in port.sparsegpt_prune(*given, _sparsegpt(config)))
+    judge.exact("mask of SparseGPT", begun[1], kept)
+    if config.start == "pruned":
+        judge.exact("weights of SparseGPT", begun[0], moved)
+
+
+def _sparsegpt(config: STBLLM) -> SparseGPT:
+    return SparseGPT(
+        keep=config.keep,
+        block_size=config.block_size,
+        percdamp=config.percdamp,
+        tail=config.tail,
+    )
+
+
+def _judge_mask(judge: Judge, W: Array, config: STBLLM, weights: Array, kept: Mask) -> None:
+    n, m = W.shape
+    judge.exact("shape of the weights", weights.shape, W.shape)
+    judge.exact("shape of the mask", kept.shape, W.shape)
+    if judge.ratio == np.inf:
+        return
+    N, M = config.keep
+    whole = m // M * M
+    in_group = kept[:, :whole].reshape(n, -1, M).sum(axis=-1)
+    judge.exact("kept weights of each group", in_group, np.full(in_group.shape, N))
+    judge.true("last columns are kept", kept[:, whole:].all())
+
+
+def _drawn(draw: Draw, config: STBLLM, *, dense: bool = False) -> STBLLM:
+    keep = draw.pick("keep", ((2, 4), (4, 8), (5, 8)))
+    tail: Tail = draw.pick("tail", get_args(Tail)) if dense else "error"
+    return replace(config, keep=keep, tail=tail, block_size=16)
+
+
+def _width(draw: Draw, config: STBLLM, low: int, high: int) -> int:
+    M = config.keep[1]
+    width = draw.number("columns", low, high)
+    return width if config.tail == "dense" else -(-width // M) * M
+
+
+def _layer(draw: Draw, config: STBLLM, columns: tuple[int, int]) -> tuple[Array, Array]:
+    shape = draw.number("rows", 3, 5), _width(draw, config, *columns)
+    return draw.values("W", shape, CONTINUOUS), draw.hessian(shape[1], INPUTS)
+
+
+@operation(3, "choose_kept", "sparsegpt_prune", share=0.5)
+def _choose_kept(port: Port, judge: Judge, draw: Draw) -> None:
+    """What is kept, by every importance, and what quantization starts from."""
+    config = _drawn(draw, STBLLM(importance=draw.pick("importance", IMPORTANCES)), dense=True)
+    config = replace(
+        config,
+        start=draw.pick("start", ("pruned", "dense")),
+        standardize=draw.pick("standardize", ("before", "after", "none")),
+        exponent=draw.pick("exponent", (1.0, 0.5)),
+        axis=draw.pick("axis", ("row", "matrix")),
+    )
+    W, H = _layer(draw, config, (4, 30))
+    begun = _judge_kept(port, judge, W, H, config)
+    if config.importance == "sparsegpt":
+        _judge_sparsegpt(port, judge, (W, H), config, begun)
+
+
+def _block_state(draw: Draw, judge: Judge) -> KeptState:
+    """A state that is known exactly, for the steps of a block."""
+    config = _drawn(draw, PRESETS[draw.pick("preset", tuple(PRESETS))])
+    config = replace(
+        config,
+        grid=draw.pick("grid", (config.grid, "breakpoints", "quantiles")),
+        levels=draw.pick("levels", (9, 40)),
+        factor=draw.pick("factor", (2.0, 1.5)),
+        bounded=draw.pick("bounded", (True, True, False)),
+    )
+    shape = draw.number("rows", 2, 6), _width(draw, config, 2, 40)
+    W = draw.values("W", shape, CONTINUOUS)
+    S = W**2 * draw.rng.uniform(0.5, 2.0, shape[1])
+    kept = reference.nm_mask(draw.rng.random(shape), *config.keep)
+    read = judge.arithmetic.read
+    return KeptState(read(W), read(S), draw.columns(shape[1]), config, kept)
+
+
+@operation(2)
+def _choose_regions(port: Port, judge: Judge, draw: Draw) -> None:
+    """Dense, intermediate and sparse entries of a block, or of some of its columns."""
+    state = _block_state(draw, judge)
+    W, S, part = state.weights.value, state.scores.value, state.alive
+    if draw.pick("part", ("columns", "entries")) == "entries":
+        part = part & state.kept
+    masks = [host(mask) for mask in port.choose_regions(W, S, part, state.config)]
+    judge_regions(judge, state, np.broadcast_to(part, W.shape), masks)
+
+
+@operation(3)
+def _stbllm_block(port: Port, judge: Judge, draw: Draw) -> None:
+    """One block from a state that is known exactly."""
+    state = _block_state(draw, judge)
+    W, S, start = state.weights.value, state.scores.value, draw.number("start", 0, 500)
+    block = port.stbllm_block(W, S, state.alive, state.kept, state.config, start=start)
+    judge.exact("columns", (block.start, block.stop), (start, start + W.shape[1]))
+    judge_block(judge, state, block)
+
+
+def _layer_of(preset: STBLLM) -> Callable[[Port, Judge, Draw], None]:
+    def examine(port: Port, judge: Judge, draw: Draw) -> None:
+        config = replace(_drawn(draw, preset, dense=True), levels=LEVELS)
+        W, H = _layer(draw, config, (36, 44))
+        begun = _judge_kept(port, judge, W, H, config)
+        layer = port.stbllm_layer(W, H, config)
+        judge.exact("shape", layer.shape, W.shape)
+        found = [(b.start, b.stop) for b in layer.blocks]
+        slices = reference.block_slices(W.shape[1], config.block_size)
+        judge.exact("blocks", found, [(s.start, s.stop) for s in slices])
+        if judge.ratio < np.inf:
+            _judge_forms(judge, begun, H, config, layer)
+            best = reference.stbllm_layer(W, H, config).decode()
+            judge_objective(judge, np.where(np.diag(H) == 0, 0.0, W), H, layer, best)
+
+    return examine
+
+
+def _judge_forms(
+    judge: Judge, begun: tuple[Array, Mask], H: Array, config: STBLLM, layer: QuantizedLayer
+) -> None:
+    """The blocks; with a fallback a record says by what it is which form it has."""
+    forms = [config]
+    if config.fallback:
+        forms.append(replace(config, compensation="none"))
+    trials = [Judge(judge.arithmetic) for _ in forms]
+    for trial, form in zip(trials, forms, strict=True):
+        _judge_blocks(trial, begun, H, form, layer)
+    judge.take(min(trials, key=lambda trial: trial.ratio))
+
+
+def _judge_blocks(
+    judge: Judge, begun: tuple[Array, Mask], H: Array, config: STBLLM, layer: QuantizedLayer
+) -> None:
+    weights, kept = begun
+    dead = np.diag(H) == 0
+    alive = ~dead if config.dead_inputs == "zero" else np.ones(len(dead), dtype=np.bool_)
+    prepared = prepared_bound(judge, H, config.percdamp)
+    states = bounds_compensate.layer_states_bound(
+        weights,
+        prepared[1],
+        layer,
+        mode=config.compensation,
+        free=kept if config.free == "kept" else None,
+        arithmetic=judge.arithmetic,
+    )
+    scores = scores_bound(states, prepared, config, layer)
+    for state, score, block in zip(states, scores, layer.blocks, strict=True):
+        part = block.columns
+        judge_block(judge, KeptState(state, score, alive[part], config, kept[:, part]), block)
+
+
+for _name, _config in PRESETS.items():
+    operation(3, "stbllm_layer", "choose_kept", name=f"stbllm_layer_{_name}", share=0.25)(
+        _layer_of(_config)
+    )

@@ -1,0 +1,93 @@
+"""Mutants of PBS2P's masks, blocks and whole layers."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from subbit import reference
+from subbit.conformance.mutants.changes import Mutant, answers, given, single, switched
+from subbit.conformance.mutants.groups import Named, identity
+from subbit.conformance.mutants.layers import (
+    block_change,
+    half_scales,
+    lost_sign,
+    single_scales,
+)
+from subbit.conformance.mutants.spbo import other
+
+_OTHER_SCORES = {"once": "recomputed", "recomputed": "once"}
+_OTHER_FORM = {"exact": "released", "released": "exact", "none": "exact"}
+_OTHER_FLAG = {True: False, False: True}
+_OTHER_BITMAP = {"shared": "zones", "zones": "shared"}
+
+
+def _without_pattern(block: reference.QuantizedBlock) -> reference.QuantizedBlock:
+    return replace(block, pattern=None if block.pattern else (4, 8))
+
+
+def _masks() -> Named:
+    name = "pruning_masks"
+    return {
+        "the other scores": other(name, "scores", _OTHER_SCORES),
+        "scores centred otherwise": other(name, "center_scores", _OTHER_FLAG),
+        "magnitude": switched(name, fine_score="magnitude"),
+        "unit ignored": given(name, "unit", lambda _: None),
+        "dead column kept": given(name, "alive", np.ones_like),
+        "diagonal of the Hessian": given(name, "H", lambda H: np.diag(np.diag(H))),
+        "one step more": answers(name, lambda masks: np.concatenate([masks, masks[-1:]])),
+        "reversed": answers(name, lambda masks: masks[::-1].copy()),
+        "one shot": switched(name, schedule="one"),
+    }
+
+
+def _block() -> Named:
+    name = "pbs2p_block"
+    return {
+        "the other signs": other(name, "signs"),
+        "the other mean": other(name, "mean"),
+        "the other objective": other(name, "objective"),
+        "the other bitmap": other(name, "bitmap", _OTHER_BITMAP),
+        "never taken apart": switched(name, partitioned=False),
+        "half of the rounds": switched(name, calibrated_iterations=7),
+        "a sweep": switched(name, sweeps=1),
+        "no sweeps": switched(name, sweeps=0),
+        "identity for the gram": given(name, "gram", identity),
+        "all at once": given(name, "masks", lambda masks: masks[-1:]),
+        "dead column kept": given(name, "alive", np.ones_like),
+        "scores as weights": switched(name, search_on="scores"),
+        "float32 weights": given(name, "W", single),
+        "float16 scales": answers(name, block_change(half_scales)),
+        "float32 scales": answers(name, block_change(single_scales)),
+        "a sign lost": answers(name, block_change(lost_sign)),
+        "another pattern": answers(name, _without_pattern),
+    }
+
+
+def _layer() -> Named:
+    name = "pbs2p_layer"
+    return {
+        "another form of feedback": other(name, "compensation", _OTHER_FORM),
+        "the other signs": other(name, "signs"),
+        "the other scores": other(name, "scores", _OTHER_SCORES),
+        "magnitude": switched(name, fine_score="magnitude"),
+        "float32 scales": answers(name, single_scales),
+        "a sign lost": answers(name, lost_sign),
+    }
+
+
+def mutants() -> Iterator[Mutant]:
+    """Iterate over the mutants of PBS2P.
+
+    Yields
+    ------
+    Mutant
+        Wrong ports.
+    """
+    for operation, named in {"pruning_masks": _masks(), "pbs2p_block": _block()}.items():
+        for name, function in named.items():
+            yield Mutant(operation, name, {operation: function})
+    for preset in reference.METHODS["pbs2p"].presets:
+        operation = f"pbs2p_layer_{preset}".replace("-", "_")
+        for name, function in _layer().items():
+            yield Mutant(operation, name, {"pbs2p_layer": function})
