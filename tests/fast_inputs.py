@@ -78,3 +78,13 @@ def assert_same_bits(ours, theirs):
         assert np.array_equal(plane.sign, other.sign)
         assert np.array_equal(plane.row_scale, other.row_scale)
         assert np.array_equal(plane.column_scale, other.column_scale)
+
+
+def bytes_of(device, entry):
+    """Bytes that a kernel loads and stores, by whole sectors, and whether none is wasted."""
+    total = {"load": 0, "store": 0}
+    for site, traffic in device.counters[entry].lines.items():
+        if site.space == "global":
+            total[site.direction] += 32 * traffic.sectors
+    whole = device.counters[entry].total("global")
+    return total["load"], total["store"], whole.sectors == whole.ideal_sectors

@@ -311,10 +311,12 @@ def compensation(port, case):
     k = case.k // 2
     E = case.W[:, :k]
     actual = case.W[:, k:].astype(F) - port.dot(E, case.U[:k, k:])
-    bound = bounds_compensate.compensation_bound(
-        case.W[:, k:], E, case.U[:k, k:], arithmetic=port.arithmetic
-    )
-    yield actual, bound
+    for free in (None, case.W[:, k:] > 0):
+        moved = actual if free is None else np.where(free, actual, case.W[:, k:].astype(F))
+        bound = bounds_compensate.compensation_bound(
+            case.W[:, k:], E, case.U[:k, k:], free=free, arithmetic=port.arithmetic
+        )
+        yield moved, bound
 
 
 @operation
@@ -324,11 +326,13 @@ def salient_search(port, case):
     for orders, center in (((1, 1), False), ((1, 1), True), ((2, 1), False)):
         actual = []
         for s in counts:
-            mask = np.isin(np.arange(case.k), ranking[:s]) & np.ones((case.n, 1), bool)
+            mask = np.isin(np.arange(case.k), ranking[:s]) & case.mask
+            rest = case.mask & ~mask
             salient = port.group_error(case.W, mask, orders[0], center=center)
-            actual.append(salient + port.group_error(case.W, ~mask, orders[1], center=center))
+            actual.append(salient + port.group_error(case.W, rest, orders[1], center=center))
+        switches = {"orders": orders, "center": center, "entries": case.mask}
         bound = bounds_search.salient_search_bound(
-            case.W, ranking, counts, orders=orders, center=center, arithmetic=port.arithmetic
+            case.W, ranking, counts, **switches, arithmetic=port.arithmetic
         )
         yield np.array(actual), bound
 

@@ -11,7 +11,7 @@ from test_bounds import FAMILIES, PORTS, Case, F
 from subbit import reference
 from subbit.conformance import compare
 from subbit.conformance.families import WEIGHTS
-from subbit.reference import bounds_search, bounds_search_x, running
+from subbit.reference import bounds_search, bounds_search_x, sorted_rows
 from subbit.reference.rounding import Arithmetic, Rounded
 
 SINGLE = Arithmetic("float32")
@@ -137,9 +137,9 @@ def test_a_tie_with_the_second_level_that_is_none(share, monkeypatch):
     bound = bounds_search.bell_split_search_bound(
         W, columns, cuts, **switches, running=True, arithmetic=Arithmetic()
     )
-    ranks = running.rank_in_rows
+    ranks = sorted_rows.bisect_rows
     monkeypatch.setattr(
-        running, "rank_in_rows", lambda rows, x, *, right: ranks(rows, x + share, right=right)
+        sorted_rows, "bisect_rows", lambda rows, x, *, right: ranks(rows, x + share, right=right)
     )
     found = reference.bell_split_search(W, columns, cuts, **switches).objectives
     assert abs(found - exactly) > 0.1

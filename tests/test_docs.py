@@ -159,8 +159,9 @@ SMALL = {
     "bench reference": "--rows 8 --columns 64 --block-size 32 --repeats 1",
     "bits": "",
     "bench simulator": "--rows 8",
+    "study": "--quick --rows 4 --model tiny --samples 2 --length 64",
     "check reference": "",
-    "check fast:simulated": "",
+    "check fast:simulated": "--replay rtn_layer:1",  # all cases take a minute and a half
     "init-port": "",
     "kernels": "--help",  # a minute; what it does has its own tests
     "--help": "",
@@ -178,7 +179,16 @@ def made_small(words):
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/arb.md", "docs/billm.md", "docs/fast.md", "docs/models.md"]
+    "page",
+    [
+        "README.md",
+        "docs/arb.md",
+        "docs/billm.md",
+        "docs/fast.md",
+        "docs/models.md",
+        "docs/pbs2p.md",
+        "docs/stbllm.md",
+    ],
 )
 def test_each_subbit_command_runs_in_small(page, tmp_path):
     """In the order of the page, since a later command may read what an earlier one wrote."""

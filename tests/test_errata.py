@@ -10,14 +10,16 @@ import pytest
 from project import ROOT
 from subbit.reference.arb_llm import ARBLLM
 from subbit.reference.billm import BiLLM
+from subbit.reference.pb_llm import PBLLM
+from subbit.reference.stbllm import STBLLM
 
 ERRATA = (ROOT / "ERRATA.md").read_text(encoding="utf-8")
 MEASURED = {
     name: json.loads((ROOT / f"docs/measured/{name}.json").read_text(encoding="utf-8"))
-    for name in ("arb", "billm")
+    for name in ("arb", "billm", "stbllm")
 }
 SWITCHES = [(name, key) for name in sorted(MEASURED) for key in sorted(MEASURED[name]["switches"])]
-CONFIG = {"arb": ARBLLM, "billm": BiLLM}
+CONFIG = {"arb": ARBLLM, "billm": BiLLM, "stbllm": STBLLM}
 # Fields that are no difference between paper and code, and why.
 NO_SWITCH = {
     BiLLM: {
@@ -37,11 +39,37 @@ NO_SWITCH = {
         "splits": "which of the family's methods",
         "levels": "ours, in neither paper nor code",
     },
+    STBLLM: {
+        "block_size": "both sides share it",
+        "percdamp": "both sides share it",
+        "center": "B-1 has what it does",
+        "sign_zero": "B-2 has what it does",
+        "score": "B-3 has what it does",
+        "search_on": "B-5 has what it does",
+        "grid": "B-7 has what it does",
+        "search_orders": "B-8 has what it does",
+        "counts": "B-9 has what it does",
+        "compensation": "B-10 has what it does",
+        "closed": "B-11 has what it does",
+        "dead_inputs": "B-13 has what it does",
+        "tail": "both sides demand a width that M divides",
+        "regions": "which of the family's methods",
+        "factor": "both sides share it",
+        "levels": "both sides share it",
+        "fallback": "ours, in neither paper nor code",
+    },
+    PBLLM: {
+        "low_share": "a setting of both sides",
+        "high_bits": "a setting of both sides",
+        "score": "a setting of both sides",
+        "block_size": "both sides share it",
+        "percdamp": "both sides share it",
+    },
 }
 
 
 def _entries():
-    parts = re.split(r"^##(?:# ([BD]-\d+b?):)? .*$", ERRATA, flags=re.MULTILINE)
+    parts = re.split(r"^##(?:# ([BDSPL]-\d+b?):)? .*$", ERRATA, flags=re.MULTILINE)
     return {name: text for name, text in zip(parts[1::2], parts[2::2], strict=True) if name}
 
 
@@ -51,7 +79,7 @@ def _switches(text):
     return re.findall(r"`([A-Z]\w+)\.(\w+)`", paragraph[1]) if paragraph else []
 
 
-@pytest.mark.parametrize("config", [ARBLLM, BiLLM])
+@pytest.mark.parametrize("config", [ARBLLM, BiLLM, PBLLM, STBLLM])
 def test_every_switch_has_one_entry(config):
     named = [field for text in _entries().values() for field in _switches(text)]
     fields = {field.name for field in dataclasses.fields(config)} - set(NO_SWITCH[config])
@@ -59,7 +87,7 @@ def test_every_switch_has_one_entry(config):
     assert {owner for owner, _ in named} == {c.__name__ for c in NO_SWITCH}
 
 
-@pytest.mark.parametrize("config", [ARBLLM, BiLLM])
+@pytest.mark.parametrize("config", [ARBLLM, BiLLM, PBLLM, STBLLM])
 def test_fields_without_a_switch_exist(config):
     assert set(NO_SWITCH[config]) < {field.name for field in dataclasses.fields(config)}
 

@@ -8,6 +8,7 @@ import pytest
 from subbit import reference
 from subbit.conformance.cases import OPERATIONS
 from subbit.conformance.mutants import MUTANTS
+from subbit.conformance.protocol import CLASSES, PROTOCOL
 from subbit.conformance.report import seeds_of
 from subbit.reference.rounding import Arithmetic
 
@@ -29,6 +30,17 @@ def test_every_operation_has_mutants():
     assert min(map(len, MUTANTS.values())) >= 4
     for found in MUTANTS.values():
         assert len({mutant.name for mutant in found}) == len(found)
+
+
+def test_every_function_is_judged_by_what_it_computes():
+    needed = {name for item in COMPUTED for name in OPERATIONS[item].needs}
+    assert set(PROTOCOL) - CLASSES - needed == set()
+
+
+@pytest.mark.parametrize("name", COMPUTED)
+def test_every_function_that_an_operation_needs_is_wrong_in_a_mutant(name):
+    changed = {function for mutant in MUTANTS[name] for function in mutant.functions}
+    assert set(OPERATIONS[name].needs) <= changed
 
 
 @pytest.mark.parametrize("name", COMPUTED)

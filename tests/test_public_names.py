@@ -16,7 +16,10 @@ from subbit import reference
 MODULES = [import_name(p) for p in sources("reference") if p.name != "__init__.py"]
 
 # Checks of arguments and small arithmetic serve inside the reference; a port has its own.
-INTERNAL = {f"subbit.reference.{name}" for name in ("blocks", "errors", "numeric", "partition")}
+INTERNAL = {
+    f"subbit.reference.{name}"
+    for name in ("blocks", "errors", "kept", "numeric", "partition", "sorted_rows")
+}
 
 # They say how far a port may lie from the reference; no port has such functions.
 APART = {name for name in MODULES if re.search(r"\.(bounds|rounding)", name)}

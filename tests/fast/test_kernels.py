@@ -54,7 +54,7 @@ def test_no_kernel_adds_by_floating_point_atomics(entry):
 
 def test_reports_name_the_files_own_lines():
     source = kernel("salient_search.cu", "salient_errors", HELD=1, ORDERS=1).source
-    assert [f'#line 1 "{p}"' in source for p in ("warp.cuh", "two_sides.cuh")] == [True, True]
+    assert [f'#line 1 "{p}"' in source for p in ("warp.cuh", "sides.cuh")] == [True, True]
     _, _, own = source.partition('#line 1 "salient_search.cu"\n')
     assert own == (ROOT / "fast/kernels/salient_search.cu").read_text(encoding="utf-8")
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from fast_inputs import hessian, smooth
+from fast_inputs import bytes_of, hessian, smooth
 
 from subbit import fast
 from subbit.fast.refine import Refined, gram
@@ -74,16 +74,6 @@ def test_a_group_may_be_made_again(port, block):
         refined.arb_rc(W, fewer, 1, config=CONFIG)
     assert np.array_equal(made.columns, again.columns)
     assert not made.columns[1:3, 3].any()
-
-
-def bytes_of(device, entry):
-    """Bytes that a kernel loads and stores, by whole sectors, and whether none is wasted."""
-    total = {"load": 0, "store": 0}
-    for site, traffic in device.counters[entry].lines.items():
-        if site.space == "global":
-            total[site.direction] += 32 * traffic.sectors
-    whole = device.counters[entry].total("global")
-    return total["load"], total["store"], whole.sectors == whole.ideal_sectors
 
 
 @pytest.mark.parametrize("order", [1, 2])

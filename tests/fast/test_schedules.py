@@ -5,11 +5,14 @@ import pytest
 from fast_inputs import hessian, mask, smooth
 
 from subbit import fast
-from subbit.reference import Refinement
+from subbit.reference import SPBO, Refinement
 
 ROUNDS = Refinement(iterations=2, calibrated_iterations=2)
+STEPWISE = SPBO(calibrated_iterations=2, mean="shared", signs="resigned")
 W = smooth((37, 70))
 WIDE = smooth((9, 150))
+MASKS = mask((2, *W.shape))
+MASKS[1] &= MASKS[0]
 CALLS = {
     "means": lambda p: p.masked_mean(W, mask(W.shape)),
     "scales": lambda p: p.masked_scale(W, mask(W.shape)),
@@ -35,7 +38,21 @@ CALLS = {
     "calibrated split search wide": lambda p: (
         p.calibrated_split_search(WIDE[:3], np.arange(150) % 3 > 0, [0.5], hessian(150)).objectives
     ),
+    "trisection search": lambda p: (
+        p.trisection_search(W, mask(W.shape), [0.5, 1.0], orders=(1, 2, 1), center=True).objectives
+    ),
+    "trisection search wide": lambda p: (
+        p.trisection_search(WIDE, np.arange(150) % 3 > 0, [0.5], center=True).objectives
+    ),
+    "trisection": lambda p: np.stack(p.trisection(np.abs(W), mask(W.shape), 0.6)),
     "split": lambda p: np.stack(p.bell_split(np.abs(W), np.arange(70) % 3 > 0, 0.8)),
+    "wanda": lambda p: p.wanda_importance(W, W[0] ** 2),
+    "importance": lambda p: p.standardized_importance(W, W[0] ** 2),
+    "importance wide": lambda p: p.standardized_importance(WIDE, WIDE[0] ** 2),
+    "2:4 mask": lambda p: p.nm_mask(np.round(W), 2, 4, tail="dense"),
+    "4:8 mask of two blocks": lambda p: p.nm_mask(np.round(smooth((70, 32))), 4, 8),
+    "5:16 mask": lambda p: p.nm_mask(np.round(WIDE), 5, 16, tail="dense"),
+    "3:7 mask": lambda p: p.nm_mask(np.round(W), 3, 7),
     "arb": lambda p: p.arb(W, mask(W.shape), order=2, config=ROUNDS).decode(),
     "arb wide": lambda p: p.arb(WIDE, order=2, config=ROUNDS).decode(),
     "levels": lambda p: p.solve_levels(W, p.arb_start(W, order=2)).decode(),
@@ -47,6 +64,15 @@ CALLS = {
     "arb-rc": lambda p: p.arb_rc(W, mask(W.shape), order=2, config=ROUNDS).decode(),
     "arb-rc wide": lambda p: p.arb_rc(WIDE, order=2, config=ROUNDS).decode(),
     "arb-rc many rows": lambda p: p.arb_rc(smooth((70, 9)), config=ROUNDS).decode(),
+    "step masks": lambda p: p.spbo_schedule(np.round(W), 4, 8, tail="dense"),
+    "step masks of two blocks": lambda p: p.spbo_schedule(np.round(smooth((70, 32))), 5, 8),
+    "stepwise": lambda p: p.spbo(
+        W, mask(W.shape), MASKS, hessian(70), order=2, config=STEPWISE
+    ).decode(),
+    "stepwise wide": lambda p: p.spbo(
+        WIDE[:2], None, mask((1, 2, 150)), hessian(150), config=STEPWISE
+    ).decode(),
+    "cosine": lambda p: p.block_cosine(WIDE, np.roll(WIDE, 1)),
     "gptq": lambda p: p.gptq_layer(WIDE[:, :40], hessian(40)).decode(),
 }
 
@@ -63,7 +89,10 @@ def test_bits_do_not_depend_on_the_schedule(port, name):
     "name",
     [
         *("binarize", "salient search", "split search", "calibrated split search", "columns"),
+        "trisection search",
+        *("importance", "2:4 mask", "5:16 mask", "3:7 mask"),
         *("arb", "levels", "arb-x", "arb-rc"),
+        *("step masks", "stepwise", "cosine"),
     ],
 )
 @pytest.mark.parametrize("arch", ["sm_90", "sm_100", "sm_120"])
