@@ -37,6 +37,7 @@ ALONE: dict[str, dict[str, Any]] = {
     "one-group": {"partitioned": False},
 }
 PRESETS = ("canonical", *ALONE)
+FINE = {f"fine-{s}": {"fine_score": s} for s in ("squared", "trailing", "magnitude", "wanda")}
 CANONICAL: dict[str, Any] = {
     "block_size": 128,
     "percdamp": 0.01,
@@ -133,12 +134,12 @@ def _against_the_naive_reading(port: Port, layer: Layer, config: Any) -> None:
     assert compare.bound(port.pbs2p_layer(W, H, config).decode(), expected, allowed) <= 1
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", [*PRESETS, *FINE])
 def test_presets_are_what_the_specification_says(port: Port, preset: str) -> None:
     """The canonical reading, and readings that differ from it in one switch."""
     config = port.METHODS["pbs2p"].presets[preset]
-    assert vars(config) == CANONICAL | ALONE.get(preset, {})
-    assert set(port.METHODS["pbs2p"].presets) == set(PRESETS)
+    assert vars(config) == CANONICAL | (ALONE | FINE).get(preset, {})
+    assert set(port.METHODS["pbs2p"].presets) == {*PRESETS, *FINE}
 
 
 @pytest.mark.parametrize("preset", PRESETS)

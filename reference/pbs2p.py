@@ -171,6 +171,10 @@ PRESETS: Mapping[str, PBS2P] = MappingProxyType(
         "recomputed": replace(CANONICAL, scores="recomputed"),
         "billm-groups": replace(CANONICAL, column_groups=False),
         "one-group": replace(CANONICAL, partitioned=False),
+        "fine-squared": replace(CANONICAL, fine_score="squared"),
+        "fine-trailing": replace(CANONICAL, fine_score="trailing"),
+        "fine-magnitude": replace(CANONICAL, fine_score="magnitude"),
+        "fine-wanda": replace(CANONICAL, fine_score="wanda"),
     }
 )
 

@@ -383,6 +383,11 @@ def _judge_layer(judge: Judge, W: Array, H: Array, config: PBS2P, layer: Quantiz
     judge_objective(judge, given, H, layer, best)
 
 
-for _preset, _config in reference.METHODS["pbs2p"].presets.items():
+# What another fine score changes, the masks, is judged with every score in `pruning_masks`.
+LAYER_PRESETS = tuple(p for p in reference.METHODS["pbs2p"].presets if not p.startswith("fine-"))
+"""Presets whose layers have an operation."""
+
+for _preset in LAYER_PRESETS:
+    _config = reference.METHODS["pbs2p"].presets[_preset]
     _name = f"pbs2p_layer_{_preset}".replace("-", "_")
     operation(3, "pbs2p_layer", name=_name, share=0.125)(_layer(_config))

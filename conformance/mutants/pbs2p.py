@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from subbit import reference
+from subbit.conformance.cases.pbs2p import LAYER_PRESETS
 from subbit.conformance.mutants.changes import Mutant, answers, given, single, switched
 from subbit.conformance.mutants.groups import Named, identity
 from subbit.conformance.mutants.layers import (
@@ -87,7 +88,7 @@ def mutants() -> Iterator[Mutant]:
     for operation, named in {"pruning_masks": _masks(), "pbs2p_block": _block()}.items():
         for name, function in named.items():
             yield Mutant(operation, name, {operation: function})
-    for preset in reference.METHODS["pbs2p"].presets:
+    for preset in LAYER_PRESETS:
         operation = f"pbs2p_layer_{preset}".replace("-", "_")
         for name, function in _layer().items():
             yield Mutant(operation, name, {"pbs2p_layer": function})
