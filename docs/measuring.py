@@ -304,12 +304,12 @@ def fill(path: Path, parts: Mapping[str, str]) -> None:
 def curve_table(points: list[dict[str, Any]]) -> str:
     """Return what `subbit curve` measured as a Markdown table."""
     stops = sorted({point["stop"] for point in points})
-    header = ["method", *(f"ppl k={k}" for k in stops), "layer error", "nominal", "payload"]
+    header = ["method", *(f"ppl k={k}" for k in stops), "KL", "layer error", "nominal", "payload"]
     rows = []
     for label in dict.fromkeys(point["label"] for point in points):
         own = {point["stop"]: point for point in points if point["label"] == label}
         last = own[max(own)]
         found = (f"{own[k]['perplexity']:,.2f}" if k in own else "-" for k in stops)
-        rest = (f"{last['mean_error']:.4f}", f"{last['nominal']:.3f}", f"{last['payload']:.3f}")
-        rows.append([label, *found, *rest])
+        rest = ("divergence", ".3f"), ("mean_error", ".4f"), ("nominal", ".3f"), ("payload", ".3f")
+        rows.append([label, *found, *(format(last[key], form) for key, form in rest)])
     return table(header, rows)
