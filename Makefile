@@ -17,7 +17,7 @@ THREADS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 OMP_WAIT_POLICY=passive
 .PHONY: help demo test pytest lint format docs clean distclean
 
 help:
-	@echo "make demo       install, then quantize a real language model (about ten minutes, no GPU)"
+	@echo "make demo       install, then quantize a real language model (a quarter of an hour, no GPU)"
 	@echo "make test       install, then lint and run all tests"
 	@echo "make lint       ruff, mypy, codespell and docstring validation only"
 	@echo "make pytest     the tests only; ARGS='-k hessian' hands pytest its arguments"
