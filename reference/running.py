@@ -71,10 +71,9 @@ def prefix_errors(
     for start in range(0, len(X), ROWS):
         # (n, k) -> (k, n): a group is then contiguous, and sums run over whole rows of memory
         Y = np.ascontiguousarray(X[start : start + ROWS].T)
-        if center:
-            # A mean far from zero would drown the variance, see _SortedRows.
-            Y = Y - Y[len(Y) // 2]
         own = None if part is None else np.ascontiguousarray(part[start : start + ROWS].T)
+        if center:
+            Y = Y - _first_entries(Y, own)
         if own is not None:
             Y = np.where(own, Y, 0.0)
         if order == 1 and not center:
@@ -82,6 +81,14 @@ def prefix_errors(
         else:
             errors += _run_prefixes(Y, own, counts, order=order, center=center, sign_zero=sign_zero)
     return errors
+
+
+def _first_entries(Y: Array, part: Mask | None) -> Array:
+    # A mean far from zero would drown the variance, see _SortedRows. A row's first entry is in
+    # every group that has one; any other may be far larger than all of a short group's.
+    if part is None or not len(Y):
+        return Y[:1]
+    return np.take_along_axis(Y, np.argmax(part, axis=0)[None], axis=0)
 
 
 def _mean_free_prefixes(
