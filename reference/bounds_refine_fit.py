@@ -25,7 +25,8 @@ class _Side:
     """One side's least-squares fit, seen as a fit of rows.
 
     `z`, `other`, `flips` and `fixed` have the fitted side first; `other` is the other
-    side's scale of the same order, off by `other_error`.
+    side's scale of the same order, off by `other_error`. What falls below the smallest
+    number times `unit` may be flushed.
     """
 
     z: Rounded
@@ -35,6 +36,7 @@ class _Side:
     other: Array
     other_error: Array
     transposed: bool
+    unit: float
 
     def sum(self, terms: Rounded, used: Mask) -> Rounded:
         return terms.T.sum("column_fit", used.T) if self.transposed else terms.sum("row", used)
@@ -44,8 +46,12 @@ class _Side:
         exactly, used = self.z.arithmetic.exactly, self.flips != 0.0
         P = exactly(self.other)[None].flip(self.flips)
         signed = (self.z * P).or_else(self.z * exactly(self.other)[None])
-        signed = Rounded(self.z.value * P.value, signed.error * used, self.z.arithmetic)
-        return self.sum(signed, used), self.sum(P * P, used)
+        # What is squared along a column are row scales, in the unit of the weights.
+        square = self.unit if self.transposed else 1.0
+        lost = self.z.arithmetic.tiny * self.unit * square * used
+        signed = Rounded(self.z.value * P.value, signed.error * used + lost, self.z.arithmetic)
+        squares = (P * P).widen(self.z.arithmetic.tiny * square**2 * used)
+        return self.sum(signed, used), self.sum(squares, used)
 
 
 def _own_side(W: Rounded, state: RoundedScales, plane: int, *, columns: bool) -> _Side:
@@ -64,7 +70,9 @@ def _own_side(W: Rounded, state: RoundedScales, plane: int, *, columns: bool) ->
     flips = state.signs[plane]
     if columns:
         z, second, spread, flips = z.T, second.T, spread.T, flips.T
-    return _Side(z, second, spread + second, flips, other.value, other.error, columns)
+    # A port may work on multiples of a power of two near the largest weight.
+    unit = max(1.0, 2.0 * float(np.max(W.keep(state.mask).reach, initial=0.0)))
+    return _Side(z, second, spread + second, flips, other.value, other.error, columns, unit)
 
 
 def _fit_bound(

@@ -93,7 +93,40 @@ def arb_bound(
         signs, certain = next_signs(weights, state, config)
         decided &= certain
         state = RoundedLevels(np.stack([state.basis[0], *signs]), state.levels, state.spread)
+    if config.sign_zero == 0:
+        # Divisors count the signs that are not zero.
+        decided = decided_together(decided, config, config.eps)
     return unless_decided(state, decided), decided
+
+
+def decided_together(decided: Mask, config: Refinement, eps: float) -> Mask:
+    """Rows of which everything is known, where a relative eps makes each depend on all.
+
+    Parameters
+    ----------
+    decided : ndarray of bool, shape (n,)
+        Rows in which no decision was left to rounding.
+    config : Refinement
+        The kind of eps is used, and whether levels alternate.
+    eps : float
+        The eps of these levels.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+        The same rows; none, where one is undecided and its divisor is in all the others'.
+
+    Examples
+    --------
+    >>> relative = Refinement(eps_kind="relative")
+    >>> decided_together(np.array([True, False]), relative, 1e-3)
+    array([False, False])
+    >>> decided_together(np.array([True, False]), relative, 0.0)
+    array([ True, False])
+    """
+    coupled = eps > 0.0 and config.eps_kind == "relative" and config.levels == "alternate"
+    # Eq. (B117), subbit:  d_i + ε mean(d) is known  ⇔  every row is decided
+    return decided & (decided.all() or not coupled)
 
 
 def arb_start_levels(

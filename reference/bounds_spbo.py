@@ -19,7 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from .bounds_refine import RoundedLevels
-from .bounds_refine_runs import arb_bound, arb_start_levels, next_signs, unless_decided
+from .bounds_refine_runs import (
+    arb_bound,
+    arb_start_levels,
+    decided_together,
+    next_signs,
+    unless_decided,
+)
 from .bounds_refine_x import calibrate_levels_bound
 from .errors import check_mask
 from .layer import BinaryGroup
@@ -150,6 +156,7 @@ def spbo_bound(
         if config.signs == "resigned":
             state, certain = _resigned(own, state, cell & keep, config)
             decided &= certain
+    decided = decided_together(decided, config, config.calibrated_eps)
     return unless_decided(state, decided), decided
 
 
