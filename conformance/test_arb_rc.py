@@ -63,6 +63,28 @@ def test_R1_no_half_step_raises_the_error(
 
 
 @both_orders
+@given(matrix=tame, kind=masks(), rounds=rounds, eps=st.sampled_from([1e-8, 1e-3, 0.1, 1.0]))
+def test_R1_an_eps_is_a_ridge(
+    port: Port, order: int, matrix: Weights, kind: Masks, rounds: int, eps: float
+) -> None:
+    """With an absolute eps no half step raises ``‖W - Ŵ‖² + eps (‖α_r‖² + ‖α_c‖²)``.
+
+    The error alone may rise, up to all of the weights' energy where eps is far above it.
+    """
+    W = matrix.values
+    config = _config(port, rounds, eps=eps, eps_kind="absolute")
+    steps = [
+        group for _, group in port.arb_rc_steps(W, kind.of(W.shape), order=order, config=config)
+    ]
+    scales = [[(p.row_scale, p.column_scale) for p in group.planes] for group in steps]
+    penalties = [eps * sum(np.sum(a**2) for pair in pairs for a in pair) for pairs in scales]
+    errors = [measures.row_errors(W, group).sum() for group in steps]
+    slack = _unit(port, W) * (max(_energy(W, group) for group in steps) + max(penalties))
+    for before, after in itertools.pairwise(np.add(errors, penalties)):
+        assert compare.objective(after, before, slack) <= 1
+
+
+@both_orders
 @given(matrix=tame, kind=masks(), rounds=rounds, signs=st.sampled_from(["fixed", "refreshed"]))
 def test_R1_trace_of_the_objective(
     port: Port, order: int, matrix: Weights, kind: Masks, rounds: int, signs: str

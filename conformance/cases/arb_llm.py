@@ -12,6 +12,7 @@ In all a layer may exceed the reference's by the share
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -171,8 +172,7 @@ def _judge_layer(judge: Judge, W: Array, H: Array, config: ARBLLM, layer: Quanti
         part = block.columns
         state = GroupsState(weights, score, alive[part], config, gram[part, part])
         _judge_block(judge, state, block)
-    best = reference.arb_llm_layer(W, H, config).decode()
-    judge_objective(judge, given, H, layer, best)
+    judge_objective(judge, W, H, layer, partial(reference.arb_llm_layer, config=config))
 
 
 for _method in METHODS:

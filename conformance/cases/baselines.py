@@ -8,6 +8,7 @@ decisions from there, and levels and grids against the weights that they were fi
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -132,7 +133,7 @@ def _sparsegpt(judge: Judge, W: Array, H: Array, config: SparseGPT, layer: Quant
             (group,) = cut_block(block, column, column + 1).groups
             if isinstance(group, ValueGroup):
                 judge.bound("kept values", group.values, columns[column].keep(group.mask))
-    judge_objective(judge, given, H, layer, reference.sparsegpt_layer(W, H, config).decode())
+    judge_objective(judge, W, H, layer, partial(reference.sparsegpt_layer, config=config))
 
 
 def _drawn(draw: Draw) -> tuple[Array, Array]:
@@ -257,4 +258,4 @@ def _pb_llm_layer(port: Port, judge: Judge, draw: Draw) -> None:
             one = cut_block(block, column, column + 1)
             grid_of = start if column == block.start else None
             _pb_llm_column(judge, columns[column], one, config, grid_of)
-    judge_objective(judge, given, H, layer, reference.pb_llm_layer(W, H, config).decode())
+    judge_objective(judge, W, H, layer, partial(reference.pb_llm_layer, config=config))

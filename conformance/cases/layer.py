@@ -7,6 +7,7 @@ rounding; each block is held against the reference's from that state.
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -103,8 +104,7 @@ def _gptq_layer(port: Port, judge: Judge, draw: Draw) -> None:
     given = np.where(dead, 0.0, W)[:, order]
     _, U = prepared_bound(judge, H_in_order, config.percdamp)
     _gptq_columns(judge, given, U, layer, config)
-    best = reference.gptq_layer(W, H, config).decode()
-    judge_objective(judge, np.where(dead, 0.0, W), H, layer, best)
+    judge_objective(judge, W, H, layer, partial(reference.gptq_layer, config=config))
 
 
 def _gptq_columns(
@@ -196,8 +196,7 @@ def _judge_billm(judge: Judge, W: Array, H: Array, config: BiLLM, layer: Quantiz
     scores = scores_bound(states, (damped, U), config, layer)
     for state, score, block in zip(states, scores, layer.blocks, strict=True):
         judge_block(judge, BlockState(state, score, alive[block.columns], config), block)
-    best = reference.billm_layer(W, H, config).decode()
-    judge_objective(judge, given, H, layer, best)
+    judge_objective(judge, W, H, layer, partial(reference.billm_layer, config=config))
 
 
 for _preset in reference.METHODS["billm"].presets:

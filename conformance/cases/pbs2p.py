@@ -12,6 +12,7 @@ In all a layer may exceed the reference's by the share
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -30,7 +31,7 @@ from subbit.conformance.cases.layers import (
     scores_bound,
 )
 from subbit.conformance.cases.refine_loops import on_host
-from subbit.conformance.cases.refined import judge_joint_fit
+from subbit.conformance.cases.refined import first_fit, judge_joint_fit, judge_last_fit
 from subbit.conformance.cases.registry import operation
 from subbit.conformance.cases.spbo import Run, drawn_pattern, judge_run, masks_of
 from subbit.conformance.families import CONTINUOUS, Array, Mask
@@ -39,6 +40,7 @@ from subbit.reference import PBS2P, BinaryGroup, QuantizedBlock, QuantizedLayer
 from subbit.reference.bounds import masked_mean_bound
 from subbit.reference.bounds_cfs import fine_scores_bound
 from subbit.reference.bounds_compensate import layer_states_bound
+from subbit.reference.bounds_refine_runs import decided_together
 from subbit.reference.bounds_removal import removal_move_bound
 from subbit.reference.bounds_spbo import schedule_certain
 from subbit.reference.pbs2p import PRUNED, REMOVED
@@ -259,20 +261,48 @@ def judge_block(judge: Judge, state: Pruned, block: QuantizedBlock) -> None:
     if cells is None:
         judge.unbounded += int(np.prod(shape))
         return
-    rows = state.certain
+    rows = decided_together(state.certain, config, config.calibrated_eps)
     judge.unbounded += int(np.count_nonzero(~rows)) * shape[1]
     if not rows.any():
         return
     weights, masks = state.weights[rows], state.masks[:, rows]
     own = [_part(group, rows) for group in groups]
-    for cell, group, (_, order) in zip(cells, own, wanted, strict=True):
-        run = Run(weights, cell[rows], masks, state.gram, order, config)
-        judge_run(judge, run, group, swept=config.sweeps > 0)
-    if config.sweeps and judge.ratio < np.inf:
+    runs = [
+        Run(weights, cell[rows], masks, state.gram, order, config)
+        for cell, (_, order) in zip(cells, wanted, strict=True)
+    ]
+    swept = config.sweeps > 0
+    decided = [judge_run(judge, *pair, swept=swept) for pair in zip(runs, own, strict=True)]
+    if swept and judge.ratio < np.inf:
         kept = masks[-1] if config.objective == "masked" and len(masks) else state.alive
         target = weights.keep(np.broadcast_to(state.alive & kept, weights.shape))
-        whole = [cell[rows] for cell in cells]
-        judge_joint_fit(judge, target, state.gram, config, own, cells=whole)
+        sure = np.logical_and.reduce(decided)
+        _judge_swept(judge, target, runs, own, config=config, decided=sure)
+
+
+def _judge_swept(
+    judge: Judge,
+    target: Rounded,
+    runs: Sequence[Run],
+    groups: Sequence[BinaryGroup],
+    *,
+    config: PBS2P,
+    decided: Mask,
+) -> None:
+    gram = runs[0].gram
+    if config.signs == "frozen":
+        pairs = zip(runs, groups, strict=True)
+        first = [first_fit(target, gram, group, run.cell, config) for run, group in pairs]
+        judge_joint_fit(judge, target, gram, config, groups, first=first)
+        return
+    # Signs are taken anew after the last fit before the sweeps, so that a record doesn't show
+    # the signs of that fit. They are known in the rows in which rounding decides no sign.
+    judge_last_fit(judge, target, gram, config, groups)
+    judge.unbounded += int(np.count_nonzero(~decided)) * target.shape[1] * (len(groups) - 1)
+    if decided.any():
+        first = [run.rows(decided).group() for run in runs]
+        own = [_part(group, decided) for group in groups]
+        judge_joint_fit(judge, target[decided], gram, config, own, first=first)
 
 
 def _merged(
@@ -379,8 +409,7 @@ def _judge_layer(judge: Judge, W: Array, H: Array, config: PBS2P, layer: Quantiz
         masks, certain = masks_bound(weights, own, alive[part], config, unit)
         state = Pruned(weights, score, alive[part], config, gram[part, part], masks, certain)
         judge_block(judge, state, block)
-    best = reference.pbs2p_layer(W, H, config).decode()
-    judge_objective(judge, given, H, layer, best)
+    judge_objective(judge, W, H, layer, partial(reference.pbs2p_layer, config=config))
 
 
 # What another fine score changes, the masks, is judged with every score in `pruning_masks`.

@@ -7,7 +7,7 @@ on the way was left to rounding; else by what it must keep: signs that are the b
 own levels, and an error that has not risen.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 
@@ -309,7 +309,8 @@ def _arb_x(port: Port, judge: Judge, draw: Draw) -> None:
     made = calibrate_levels_bound(
         arithmetic.read(W).keep(mask), state, S, config=config, arithmetic=arithmetic
     )
-    unsure = np.where(decided, 0.0, np.inf)[:, None] + np.zeros(made.levels.shape)
+    known = bounds_refine_runs.decided_together(decided, config, config.calibrated_eps)
+    unsure = np.where(known, 0.0, np.inf)[:, None] + np.zeros(made.levels.shape)
     judge.bound("levels", levels_of(group), made.levels.widen(unsure))
 
 
@@ -347,7 +348,30 @@ def _arb_rc(port: Port, judge: Judge, draw: Draw) -> None:
     if config.sign_zero == 1:
         together = np.sum(_rows_of(W, group)), np.sum(_rows_of(W, start))
         energy = np.sum(np.where(mask, W, 0.0) ** 2)
-        judge.objective("error", *together, RISE * energy)
+        steps = reference.arb_rc_steps(W, mask, order=order, config=config)
+        judge.objective("error", *together, RISE * energy + _ridge(steps, config))
+
+
+def _ridge(steps: Iterable[tuple[str, BinaryGroup]], config: Refinement) -> float:
+    """How far the eps of ARB-RC may raise the error above that of the start.
+
+    ``α = num / (den + ε)`` is the least of ``‖W - Ŵ‖² + ε ‖α‖²``. So an absolute ε takes off
+    the error what it adds to a penalty that is the start's at most; a relative one has
+    another penalty in each step.
+    """
+    penalties = [_penalty(group, config) for _, group in steps]
+    return penalties[0] if config.eps_kind == "absolute" else sum(penalties)
+
+
+def _penalty(group: BinaryGroup, config: Refinement) -> float:
+    total = 0.0
+    for plane in group.planes:
+        taken, r, c = plane.sign != 0, plane.row_scale, np.asarray(plane.column_scale)
+        shares = (1.0, 1.0)
+        if config.eps_kind == "relative":
+            shares = np.mean(taken @ c**2), np.mean(r**2 @ taken)
+        total += config.eps * (shares[0] * np.sum(r**2) + shares[1] * np.sum(c**2))
+    return float(total)
 
 
 def _read_again(product: Rounded) -> Rounded:

@@ -11,6 +11,7 @@ with the plain start, and with levels that are fitted at once, nothing is left u
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 
@@ -29,6 +30,8 @@ from subbit.reference.bounds_refine_rc import RoundedScales
 from subbit.reference.bounds_refine_x import calibrate_levels_bound
 from subbit.reference.notation import AnyArray
 from subbit.reference.rounding import Rounded
+
+Fitted: TypeAlias = ARBLLM | PBS2P
 
 RISE = 1e-3
 """Share of its energy by which a row's error may exceed that of the start."""
@@ -138,7 +141,8 @@ def judge_refined(
     if config.algorithm == "arb_x":
         _judge_calibrated(judge, state, zones, parts)
         if config.levels == "exact":
-            judge_joint_fit(judge, weights, state.gram, config, known)
+            first = [first_fit(weights, state.gram, g, g.mask, config) for g in known]
+            judge_joint_fit(judge, weights, state.gram, config, known, first=first)
         return
     for zone, group, part in zip(zones, known, parts, strict=True):
         if config.algorithm == "arb":
@@ -225,7 +229,7 @@ def _judge_calibrated(
         basis = np.zeros((len(made.basis), *zone.mask.shape))
         basis[:, :, columns] = made.basis
         fitted.append(RoundedLevels(basis, made.levels, made.spread))
-        sure.append(decided)
+        sure.append(bounds_refine_runs.decided_together(decided, config, config.calibrated_eps))
     if config.sweeps and config.levels == "exact":
         # Where entries are fewer than levels, these are not determined: see judge_joint_fit.
         return
@@ -258,16 +262,44 @@ def _others(groups: Sequence[RoundedLevels], place: int, config: ARBLLM) -> Roun
     return Rounded(value, np.where(np.isfinite(error), error, np.inf), arithmetic)
 
 
+def first_fit(
+    W: Rounded, S: Rounded, group: BinaryGroup, cell: Mask, config: Fitted
+) -> BinaryGroup:
+    """Fit the levels of one group at once, from the signs that a port has recorded.
+
+    Parameters
+    ----------
+    W : Rounded
+        What the groups have to match together, shape (n, k).
+    S : Rounded
+        Gram matrix of the inputs, shape (k, k).
+    group : BinaryGroup
+        The port's group.
+    cell : ndarray of bool, shape (n, k)
+        Where it has to match them.
+    config : ARBLLM or PBS2P
+        The switches.
+
+    Returns
+    -------
+    BinaryGroup
+        The group with the best levels for its signs, whatever its own are.
+    """
+    planes = [Plane(host(plane.sign), np.zeros(len(cell))) for plane in group.planes]
+    blank = replace(group, planes=tuple(planes), mean=np.zeros(len(cell)))
+    return reference.calibrate_levels(np.where(cell, W.value, 0.0), blank, S.value, config=config)
+
+
 def judge_joint_fit(
     judge: Judge,
     W: Rounded,
     S: Rounded,
-    config: ARBLLM | PBS2P,
+    config: Fitted,
     groups: Sequence[BinaryGroup],
     *,
-    cells: Sequence[Mask] | None = None,
+    first: Sequence[BinaryGroup],
 ) -> None:
-    """Judge levels that are solved for by what they decode to, from the port's own signs.
+    """Judge levels that are solved for in sweeps, by what they decode to.
 
     Where entries are fewer than levels, these are not determined, and what they make is.
 
@@ -283,34 +315,52 @@ def judge_joint_fit(
         The switches.
     groups : sequence of BinaryGroup
         The port's groups.
-    cells : sequence of ndarray of bool, shape (n, k), optional
-        Where each has to match them in its first fit; its mask by default.
+    first : sequence of BinaryGroup
+        The same groups before the first sweep, with the port's signs.
     """
-    gram, live = S.value, np.diag(S.value) > 0.0
-    own = [group.mask for group in groups] if cells is None else cells
-    fitted = [
-        reference.calibrate_levels(
-            np.where(cell, W.value, 0.0), _without_levels(group), gram, config=config
-        )
-        for cell, group in zip(own, groups, strict=True)
-    ]
+    fitted = list(first)
     for _ in range(config.sweeps):
-        for place, group in enumerate(fitted):
-            image = [g.decode() for at, g in enumerate(fitted) if at != place]
-            others = np.sum(image, axis=0) if image else 0.0
-            fitted[place] = reference.calibrate_levels(W.value - others, group, gram, config=config)
+        for place in range(len(fitted)):
+            fitted[place] = _fitted_to_rest(W, S, fitted, place, config)
+    allowed = _allowed_of_fit(judge, W, S)
+    for group, wanted in zip(groups, fitted, strict=True):
+        _judge_decoded(judge, group, wanted, allowed)
+
+
+def judge_last_fit(
+    judge: Judge, W: Rounded, S: Rounded, config: Fitted, groups: Sequence[BinaryGroup]
+) -> None:
+    """Judge the group that is fitted last, from what a port has recorded of all others.
+
+    Parameters
+    ----------
+    judge, W, S, config, groups
+        As for :func:`judge_joint_fit`.
+    """
+    last = len(groups) - 1
+    wanted = _fitted_to_rest(W, S, groups, last, config)
+    _judge_decoded(judge, groups[last], wanted, _allowed_of_fit(judge, W, S))
+
+
+def _fitted_to_rest(
+    W: Rounded, S: Rounded, groups: Sequence[BinaryGroup], place: int, config: Fitted
+) -> BinaryGroup:
+    image = [np.asarray(g.decode()) for at, g in enumerate(groups) if at != place]
+    others = np.sum(image, axis=0) if image else 0.0
+    return reference.calibrate_levels(W.value - others, groups[place], S.value, config=config)
+
+
+def _allowed_of_fit(judge: Judge, W: Rounded, S: Rounded) -> float:
+    gram, live = S.value, np.diag(S.value) > 0.0
     condition = np.linalg.cond(gram[np.ix_(live, live)]) if live.any() else 1.0
     roundings = ROUNDINGS * judge.arithmetic.unit_roundoff * np.max(np.abs(W.value), initial=0.0)
-    allowed = condition * (roundings + np.max(W.error, initial=0.0))
-    for group, wanted in zip(groups, fitted, strict=True):
-        values = wanted.decode()
-        expected = Rounded(values, np.full(values.shape, allowed), judge.arithmetic)
-        judge.bound(f"what {group.name} decodes to", group.decode(), expected)
+    return float(condition * (roundings + np.max(W.error, initial=0.0)))
 
 
-def _without_levels(group: BinaryGroup) -> BinaryGroup:
-    planes = [Plane(host(plane.sign), np.zeros(len(group.mask))) for plane in group.planes]
-    return replace(group, planes=tuple(planes), mean=np.zeros(len(group.mask)))
+def _judge_decoded(judge: Judge, group: BinaryGroup, wanted: BinaryGroup, allowed: float) -> None:
+    values = wanted.decode()
+    expected = Rounded(values, np.full(values.shape, allowed), judge.arithmetic)
+    judge.bound(f"what {group.name} decodes to", group.decode(), expected)
 
 
 def _calibrated_start(judge: Judge, part: _Part) -> tuple[RoundedLevels, Mask]:

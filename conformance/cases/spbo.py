@@ -153,6 +153,35 @@ class Run:
         """The group's entries in the end."""
         return self.cell & self.masks[-1] if len(self.masks) else self.cell
 
+    def rows(self, some: Mask) -> "Run":
+        """Return the run of some rows.
+
+        Parameters
+        ----------
+        some : ndarray of bool, shape (n,)
+            The rows.
+
+        Returns
+        -------
+        Run
+            Their run.
+        """
+        weights, cell, masks = self.weights[some], self.cell[some], self.masks[:, some]
+        return replace(self, weights=weights, cell=cell, masks=masks)
+
+    def group(self) -> BinaryGroup:
+        """Return what the reference makes of it.
+
+        Returns
+        -------
+        BinaryGroup
+            The last state.
+        """
+        weights, gram = (getattr(x, "value", x) for x in (self.weights, self.gram))
+        return reference.spbo(
+            weights, self.cell, self.masks, gram, order=self.order, config=self.config
+        )
+
     def pruned(self, state: BinaryGroup, keep: Mask) -> BinaryGroup:
         """Return a state with less entries and the same levels.
 
@@ -260,7 +289,7 @@ def _spbo(port: Port, judge: Judge, draw: Draw) -> None:
     judge_run(judge, run, group)
 
 
-def judge_run(judge: Judge, run: Run, group: BinaryGroup, *, swept: bool = False) -> None:
+def judge_run(judge: Judge, run: Run, group: BinaryGroup, *, swept: bool = False) -> Mask:
     """Judge a group that has been pruned step by step.
 
     Parameters
@@ -273,6 +302,11 @@ def judge_run(judge: Judge, run: Run, group: BinaryGroup, *, swept: bool = False
         The port's group.
     swept : bool, default False
         Whether its levels have been fitted to other groups since, and are not judged here.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+        Rows in which no sign on the way was left to rounding.
     """
     signs, config = signs_in(group), run.config
     mask = run.cell if config.mean == "shared" else run.kept
@@ -280,7 +314,7 @@ def judge_run(judge: Judge, run: Run, group: BinaryGroup, *, swept: bool = False
     judge.exact("shapes of signs", [s.shape for s in signs], [mask.shape] * run.order)
     judge.true("there is a mean", group.mean is not None)
     if judge.ratio == np.inf:
-        return
+        return np.zeros(len(mask), dtype=np.bool_)
     judge.true("signs are -1, 0 or 1", all(np.isin(s, (-1, 0, 1)).all() for s in signs))
     judge.true("no signs of pruned entries", not any(np.any(s[~run.kept]) for s in signs))
     state, decided = bounds_spbo.spbo_bound(
@@ -296,8 +330,9 @@ def judge_run(judge: Judge, run: Run, group: BinaryGroup, *, swept: bool = False
         wanted = state.basis[number + 1][decided].astype(np.int8)
         judge.exact(f"signs of order {number + 1}", found[decided], wanted)
     if swept:
-        return
+        return decided
     unsure = np.where(decided, 0.0, np.inf)[:, None] + np.zeros(state.levels.shape)
     judge.bound("levels", levels_of(group), state.levels.widen(unsure))
     if config.signs == "resigned":
         _judge_new_signs(judge, run, group, run.kept)
+    return decided

@@ -8,6 +8,7 @@ which is judged by itself.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import get_args
 
 import numpy as np
@@ -338,8 +339,7 @@ def _layer_of(preset: STBLLM) -> Callable[[Port, Judge, Draw], None]:
         judge.exact("blocks", found, [(s.start, s.stop) for s in slices])
         if judge.ratio < np.inf:
             _judge_forms(judge, begun, H, config, layer)
-            best = reference.stbllm_layer(W, H, config).decode()
-            judge_objective(judge, np.where(np.diag(H) == 0, 0.0, W), H, layer, best)
+            judge_objective(judge, W, H, layer, partial(reference.stbllm_layer, config=config))
 
     return examine
 
