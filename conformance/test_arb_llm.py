@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from subbit.conformance import compare, measures, naive_arb
 from subbit.conformance.families import CONTINUOUS, LIVE, Activations, Array, Mask, Weights
+from subbit.conformance.settled import same_layer
 from subbit.conformance.strategies import Layer, layers, seeds
 from subbit.conformance.target import Port
 
@@ -162,9 +163,14 @@ def _against_the_naive_reading(port: Port, layer: Layer, config: Any) -> None:
         salient = [g for block in result.blocks for g in block.groups if len(g.planes) == 2]
         rows = np.all([group.mask.sum(axis=1) != 2 for group in salient], axis=0)
         assume(rows.all() or len(result.blocks) == 1)
-    expected = naive_arb.arb_llm_layer(W, H, config)
-    allowed = AGREEMENT * np.abs(W).max()
-    assert compare.bound(result.decode()[rows], expected[rows], allowed) <= 1
+    assert same_layer(
+        result.decode(),
+        lambda W, H: naive_arb.arb_llm_layer(W, H, config),
+        W,
+        H,
+        AGREEMENT,
+        rows=rows,
+    )
 
 
 @every_method
@@ -345,9 +351,11 @@ def test_negated_weights(port: Port, method: str, preset: str, layer: Layer) -> 
     """``W → -W`` gives ``-Q``; levels that tie decode alike, as long as none is fitted again."""
     port.compares_ends(BY_STATE)
     W, H = layer[0].values, layer[1].hessian
-    expected = -_quantize(port, W, H, method, preset, **ALONE)
-    actual = _quantize(port, -W, H, method, preset, **ALONE)
-    assert compare.bound(actual, expected, AGREEMENT * np.abs(W).max()) <= 1
+
+    def quantize(W: Array, H: Array) -> Array:
+        return _quantize(port, W, H, method, preset, **ALONE)
+
+    assert same_layer(-quantize(-W, H), quantize, W, H, AGREEMENT)
 
 
 @every_method
@@ -369,9 +377,11 @@ def test_permuted_rows(port: Port, method: str, preset: str, layer: Layer, seed:
     port.compares_ends(BY_STATE)
     W, H = layer[0].values, layer[1].hessian
     order = np.random.default_rng(seed).permutation(len(W))
-    expected = _quantize(port, W, H, method, preset, **ALONE)[order]
-    actual = _quantize(port, W[order], H, method, preset, **ALONE)
-    assert compare.bound(actual, expected, AGREEMENT * np.abs(W).max()) <= 1
+
+    def quantize(W: Array, H: Array) -> Array:
+        return _quantize(port, W, H, method, preset, **ALONE)
+
+    assert same_layer(quantize(W[order], H), lambda W, H: quantize(W, H)[order], W, H, AGREEMENT)
 
 
 @every_method

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from subbit.conformance import compare, naive
 from subbit.conformance.families import CONTINUOUS, LIVE, Activations, Array, Mask, Weights
+from subbit.conformance.settled import same_layer
 from subbit.conformance.strategies import Layer, layers, seeds
 from subbit.conformance.target import Port
 
@@ -106,8 +107,9 @@ def test_presets_against_the_naive_reading(port: Port, preset: str, layer: Layer
     dead = (np.diag(H) == 0).sum()
     # Zero columns that are binarized like the rest can leave candidates that tie.
     assume(dead == 0 or preset == "corrected")
-    expected = naive.billm_layer(W, H, _config(port, preset))
-    assert compare.bound(_quantize(port, W, H, preset), expected, AGREEMENT * np.abs(W).max()) <= 1
+    config = _config(port, preset)
+    actual = _quantize(port, W, H, preset)
+    assert same_layer(actual, lambda W, H: naive.billm_layer(W, H, config), W, H, AGREEMENT)
 
 
 @given(
@@ -120,9 +122,9 @@ def test_switches_against_the_naive_reading(
     """Any combination of the switches does what each of them says."""
     port.compares_ends(BY_STATE)
     W, H = layer[0].values, layer[1].hessian
-    expected = naive.billm_layer(W, H, _config(port, "paper", **switches))
+    config = _config(port, "paper", **switches)
     actual = _quantize(port, W, H, "paper", **switches)
-    assert compare.bound(actual, expected, AGREEMENT * np.abs(W).max()) <= 1
+    assert same_layer(actual, lambda W, H: naive.billm_layer(W, H, config), W, H, AGREEMENT)
 
 
 @every_preset
@@ -147,11 +149,12 @@ def test_S2_negated_weights(port: Port, preset: str, layer: Layer) -> None:
 def test_S3_scaled_inputs(port: Port, preset: str, layer: Layer) -> None:
     """S3, all presets: ``X → 2X`` gives the same Q bit for bit, ``X → 3X`` to rounding."""
     W, X = layer[0].values, layer[1].values
-    Q = _quantize(port, W, port.accumulate_hessian(X), preset)
+    H = port.accumulate_hessian(X)
+    Q = _quantize(port, W, H, preset)
     assert compare.exact(_quantize(port, W, port.accumulate_hessian(2 * X), preset), Q) == 0
     port.compares_ends(BY_STATE)
     tripled = _quantize(port, W, port.accumulate_hessian(3 * X), preset)
-    assert compare.bound(tripled, Q, AGREEMENT * np.abs(W).max()) <= 1
+    assert same_layer(tripled, lambda W, H: _quantize(port, W, H, preset), W, H, AGREEMENT)
 
 
 @every_preset
@@ -161,9 +164,8 @@ def test_S4_permuted_rows(port: Port, preset: str, layer: Layer, seed: int) -> N
     port.compares_ends(BY_STATE)
     W, H = layer[0].values, layer[1].hessian
     order = np.random.default_rng(seed).permutation(len(W))
-    expected = _quantize(port, W, H, preset)[order]
     actual = _quantize(port, W[order], H, preset)
-    assert compare.bound(actual, expected, AGREEMENT * np.abs(W).max()) <= 1
+    assert same_layer(actual, lambda W, H: _quantize(port, W, H, preset)[order], W, H, AGREEMENT)
 
 
 @given(layer=several_blocks, seed=seeds())
@@ -174,11 +176,12 @@ def test_S6b_permuted_columns(port: Port, layer: Layer, seed: int) -> None:
     rng = np.random.default_rng(seed)
     slices = port.block_slices(W.shape[1], BLOCK)
     order = np.concatenate([s.start + rng.permutation(s.stop - s.start) for s in slices])
-    arguments = ("released-magnitude",)
-    expected = _quantize(port, W, H, *arguments, compensation="none")[:, order]
-    moved = H[np.ix_(order, order)]
-    actual = _quantize(port, W[:, order], moved, *arguments, compensation="none")
-    assert compare.bound(actual, expected, AGREEMENT * np.abs(W).max()) <= 1
+
+    def quantize(W: Array, H: Array) -> Array:
+        return _quantize(port, W, H, "released-magnitude", compensation="none")
+
+    actual = quantize(W[:, order], H[np.ix_(order, order)])
+    assert same_layer(actual, lambda W, H: quantize(W, H)[:, order], W, H, AGREEMENT)
 
 
 @every_preset
@@ -190,9 +193,8 @@ def test_S7_batches_of_inputs(port: Port, preset: str, layer: Layer) -> None:
     accumulator = port.HessianAccumulator(X.shape[-1])
     for sequence in X:
         accumulator.add(sequence)
-    actual = _quantize(port, W, accumulator.hessian(), preset)
-    expected = _quantize(port, W, port.accumulate_hessian(X), preset)
-    assert compare.bound(actual, expected, AGREEMENT * np.abs(W).max()) <= 1
+    actual, H = _quantize(port, W, accumulator.hessian(), preset), port.accumulate_hessian(X)
+    assert same_layer(actual, lambda W, H: _quantize(port, W, H, preset), W, H, AGREEMENT)
 
 
 @given(layer=layers((*CONTINUOUS, "tied", "integer"), ("dead",), columns=(2, 40)))

@@ -11,6 +11,7 @@ from subbit.conformance import compare, naive_baselines
 from subbit.conformance.cases.judge import host
 from subbit.conformance.families import CONTINUOUS, LIVE, Array, Weights
 from subbit.conformance.replay import damped, replay, slack
+from subbit.conformance.settled import same_layer
 from subbit.conformance.strategies import Layer, layers, weights
 from subbit.conformance.target import Port
 from subbit.reference import ArgumentError
@@ -18,6 +19,7 @@ from subbit.reference import ArgumentError
 FAMILIES = (*CONTINUOUS, "tied", "zero_rows")
 SHARES = st.sampled_from([0.9, 0.5, 0.0])
 SIZES = st.sampled_from([7, 16, 128])
+AGREEMENT = 1e-9
 
 
 def _record(port: Port, W: Array, H: Array, **switches: Any) -> Any:
@@ -124,9 +126,8 @@ def test_the_naive_loop_gives_the_same(
     config = port.PBLLM(
         low_share=share, score=score, statistics=statistics, sign_zero=zero, block_size=16
     )
-    expected = naive_baselines.pb_llm(W, H, config)
     actual = port.pb_llm_layer(W, H, config).decode()
-    assert compare.bound(actual, expected, 1e-9 * np.abs(W).max()) <= 1
+    assert same_layer(actual, lambda W, H: naive_baselines.pb_llm(W, H, config), W, H, AGREEMENT)
 
 
 @given(layer=layers(columns=(2, 30)), power=st.sampled_from([2, -3]))

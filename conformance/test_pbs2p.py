@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from subbit.conformance import compare, measures, naive_pbs2p
 from subbit.conformance.families import CONTINUOUS, LIVE, Activations, Array, Weights
+from subbit.conformance.settled import same_layer
 from subbit.conformance.strategies import Layer, seeds
 from subbit.conformance.target import Port
 
@@ -129,9 +130,8 @@ def _quantize(port: Port, W: Array, H: Array, preset: str = "canonical", **switc
 
 def _against_the_naive_reading(port: Port, layer: Layer, config: Any) -> None:
     W, H = layer[0].values, layer[1].hessian
-    expected = naive_pbs2p.pbs2p_layer(W, H, config)
-    allowed = AGREEMENT * np.abs(W).max()
-    assert compare.bound(port.pbs2p_layer(W, H, config).decode(), expected, allowed) <= 1
+    actual = port.pbs2p_layer(W, H, config).decode()
+    assert same_layer(actual, lambda W, H: naive_pbs2p.pbs2p_layer(W, H, config), W, H, AGREEMENT)
 
 
 @pytest.mark.parametrize("preset", [*PRESETS, *FINE])
@@ -216,9 +216,10 @@ def test_keeping_all_is_ARB_X(port: Port, layer: Layer) -> None:
     port.compares_ends(BY_STATE)
     W, H = layer[0].values, layer[1].hessian
     arb_x = replace(port.METHODS["arb-x"].presets["paper"], **ROOMY)
-    expected = port.arb_llm_layer(W, H, arb_x).decode()
     actual = _quantize(port, W, H, keep=(8, 8))
-    assert compare.bound(actual, expected, AGREEMENT * np.abs(W).max()) <= 1
+    assert same_layer(
+        actual, lambda W, H: port.arb_llm_layer(W, H, arb_x).decode(), W, H, AGREEMENT
+    )
 
 
 @given(
@@ -269,9 +270,8 @@ def test_negated_weights(port: Port, preset: str, layer: Layer) -> None:
     """B10: ``W → -W`` gives ``-Q``."""
     port.compares_ends(BY_STATE)
     W, H = layer[0].values, layer[1].hessian
-    expected = -_quantize(port, W, H, preset)
-    actual = _quantize(port, -W, H, preset)
-    assert compare.bound(actual, expected, AGREEMENT * np.abs(W).max()) <= 1
+    actual = -_quantize(port, -W, H, preset)
+    assert same_layer(actual, lambda W, H: _quantize(port, W, H, preset), W, H, AGREEMENT)
 
 
 @few
@@ -281,9 +281,8 @@ def test_permuted_rows(port: Port, layer: Layer, preset: str, seed: int) -> None
     port.compares_ends(BY_STATE)
     W, H = layer[0].values, layer[1].hessian
     order = np.random.default_rng(seed).permutation(len(W))
-    expected = _quantize(port, W, H, preset)[order]
     actual = _quantize(port, W[order], H, preset)
-    assert compare.bound(actual, expected, AGREEMENT * np.abs(W).max()) <= 1
+    assert same_layer(actual, lambda W, H: _quantize(port, W, H, preset)[order], W, H, AGREEMENT)
 
 
 @few
@@ -294,10 +293,11 @@ def test_B10_shifted_rows(port: Port, layer: Layer, seed: int, keep: tuple[int, 
     W, H = layer[0].values[:, :BLOCK], layer[1].hessian[:BLOCK, :BLOCK]
     s = np.random.default_rng(seed).uniform(-1, 1, (len(W), 1)) * np.abs(W).max()
     switches = {"partitioned": False, "center_scores": True, "levels": "exact", "keep": keep}
-    expected = _quantize(port, W, H, "shared", **switches) + s
     actual = _quantize(port, W + s, H, "shared", **switches)
-    allowed = AGREEMENT * np.abs(W).max() * np.linalg.cond(H + np.eye(len(H)) * 1e-6)
-    assert compare.bound(actual, expected, allowed) <= 1
+    agreement = AGREEMENT * np.linalg.cond(H + np.eye(len(H)) * 1e-6)
+    assert same_layer(
+        actual, lambda W, H: _quantize(port, W, H, "shared", **switches) + s, W, H, agreement
+    )
 
 
 @few

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from subbit.conformance import compare, naive_stbllm
 from subbit.conformance.cases.stbllm import IMPORTANCES, NAMES
 from subbit.conformance.families import CONTINUOUS, LIVE, Activations, Array, Weights
+from subbit.conformance.settled import same_layer
 from subbit.conformance.strategies import Layer, layers, seeds
 from subbit.conformance.target import Port
 
@@ -147,8 +148,7 @@ def grouped_layers(
 def _agrees(port: Port, layer: Layer, config: Any) -> None:
     W, H = layer[0].values, layer[1].hessian
     actual = port.stbllm_layer(W, H, config).decode()
-    expected = naive_stbllm.stbllm_layer(W, H, config)
-    assert compare.bound(actual, expected, AGREEMENT * np.abs(W).max()) <= 1
+    assert same_layer(actual, lambda W, H: naive_stbllm.stbllm_layer(W, H, config), W, H, AGREEMENT)
 
 
 def _kept_in_groups(Q: Array, group: int) -> Array:
@@ -277,9 +277,11 @@ def test_S2_negated_weights(port: Port, which: tuple[str, str], layer: Layer) ->
     port.compares_ends(BY_STATE)
     W, H = layer[0].values, layer[1].hessian
     config = _config(port, *which, block_size=24, **ODD)
-    expected = -port.stbllm_layer(W, H, config).decode()
-    actual = port.stbllm_layer(-W, H, config).decode()
-    assert compare.bound(actual, expected, AGREEMENT * np.abs(W).max()) <= 1
+
+    def quantize(W: Array, H: Array) -> Array:
+        return port.stbllm_layer(W, H, config).decode()
+
+    assert same_layer(-quantize(-W, H), quantize, W, H, AGREEMENT)
 
 
 @given(which=some_preset, layer=grouped_layers())
