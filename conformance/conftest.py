@@ -5,21 +5,24 @@ import inspect
 import os
 from collections.abc import Callable
 
-import hypothesis
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 import subbit.reference
 from subbit.conformance import compare
 from subbit.conformance.cases.judge import host
+from subbit.conformance.cases.seeds import CASES
 from subbit.conformance.families import Array
+from subbit.conformance.profiles import EXAMPLES, SEED_OPTION, give_seed, load_profile
 from subbit.conformance.target import Port, arithmetic_of, resolve
 from subbit.reference.errors import ArgumentError
 
-EXAMPLES = {"quick": 16, "ci": 40, "long": 400}
 DEFAULT_TARGET = "fast:simulated"
+DEFAULT_DEPTH = "ci"
 # A simulated device executes every instruction in Python.
 SIMULATED_SHARE = 8
+DEPTHS = tuple(CASES)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -33,7 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--depth",
         choices=tuple(EXAMPLES),
-        default=os.environ.get("SUBBIT_DEPTH", "ci"),
+        default=os.environ.get("SUBBIT_DEPTH", DEFAULT_DEPTH),
         help="examples for each property: " + ", ".join(f"{k} {v}" for k, v in EXAMPLES.items()),
     )
 
@@ -42,26 +45,38 @@ def _target(config: pytest.Config) -> str:
     return str(config.getoption("--target", os.environ.get("SUBBIT_TARGET", DEFAULT_TARGET)))
 
 
-def _share(target: str) -> int:
+def _is_simulated(target: str) -> bool:
     try:
         capabilities = getattr(resolve(target), "CAPABILITIES", {})
     except ArgumentError:
         # The fixture says so.
-        return 1
-    return SIMULATED_SHARE if capabilities.get("device") == "simulated" else 1
+        return False
+    return bool(capabilities.get("device") == "simulated")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    share = _share(_target(config))
-    for name, examples in EXAMPLES.items():
-        hypothesis.settings.register_profile(
-            name,
-            max_examples=examples // share,
-            deadline=None,
-            print_blob=True,
-            suppress_health_check=[hypothesis.HealthCheck.too_slow],
-        )
-    hypothesis.settings.load_profile(config.getoption("--depth", "ci"))
+    share = SIMULATED_SHARE if _is_simulated(_target(config)) else 1
+    load_profile(config.getoption("--depth", DEFAULT_DEPTH), share=share)
+    # The number of threads changes the order of sums.
+    config.add_cleanup(threadpool_limits(1).restore_original_limits)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    give_seed(item)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Print the line that repeats each failure of an exploration."""
+    seed = config.getoption(SEED_OPTION, None)
+    failed = terminalreporter.stats.get("failed", [])
+    if seed is None or not failed:
+        return
+    options = f"--target {_target(config)} --depth {config.getoption('--depth', DEFAULT_DEPTH)}"
+    terminalreporter.section("to repeat them")
+    for report in failed:
+        terminalreporter.write_line(f"pytest '{report.nodeid}' {options} --hypothesis-seed {seed}")
 
 
 class _Tested:
@@ -70,9 +85,10 @@ class _Tested:
     It also says how the port computes, so that tolerances follow its type.
     """
 
-    def __init__(self, name: str, port: Port) -> None:
+    def __init__(self, name: str, port: Port, depth: str) -> None:
         self._name = name
         self.tested = port
+        self.depth = depth
         self.arithmetic = arithmetic_of(port)
         self.unit_roundoff = self.arithmetic.unit_roundoff
 
@@ -128,7 +144,10 @@ def _wide(value: object) -> object:
 @pytest.fixture(scope="session")
 def port(request: pytest.FixtureRequest) -> Port:
     name = _target(request.config)
+    depth = str(request.config.getoption("--depth", DEFAULT_DEPTH))
+    if _is_simulated(name):
+        depth = DEPTHS[max(DEPTHS.index(depth) - 1, 0)]
     try:
-        return _Tested(name, resolve(name))
+        return _Tested(name, resolve(name), depth)
     except ArgumentError as error:
         pytest.exit(str(error), returncode=2)

@@ -15,16 +15,12 @@ from rich.table import Table
 
 from subbit import reference
 from subbit.conformance.cases import Outcome
-from subbit.conformance.cases.names import cases_of
 from subbit.conformance.cases.registry import Operation, of_level
+from subbit.conformance.cases.seeds import seeds_of
 from subbit.conformance.target import Port, arithmetic_of
 
-CASES: Mapping[str, int] = {"quick": 6, "ci": 24, "long": 300}
-"""Cases of each operation, by depth."""
 CONFORMS, DIVERGES, INCOMPLETE = 0, 1, 2
 _WORDS = {CONFORMS: "conforms", DIVERGES: "diverges", INCOMPLETE: "incomplete"}
-_SMALL = 5
-_STRIDE = 1_000_003
 
 
 @dataclass(frozen=True)
@@ -101,27 +97,6 @@ def row_of(item: Operation, outcomes: Iterable[Outcome]) -> Row:
         shown.replay,
         "" if status == "passed" else shown.message,
     )
-
-
-def seeds_of(item: Operation, depth: str) -> list[int]:
-    """Return the cases that a depth looks at.
-
-    Parameters
-    ----------
-    item : Operation
-        The operation.
-    depth : {"quick", "ci", "long"}
-        How many.
-
-    Returns
-    -------
-    list of int
-        Small cases first, then some of any size.
-    """
-    if item.level == 0:
-        return list(range(cases_of(item)))
-    number = max(3, round(CASES[depth] * item.share))
-    return [seed if seed < _SMALL else seed * _STRIDE % 2**32 for seed in range(number)]
 
 
 def run(

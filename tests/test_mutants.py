@@ -7,9 +7,9 @@ import pytest
 
 from subbit import reference
 from subbit.conformance.cases import OPERATIONS
+from subbit.conformance.cases.seeds import seeds_of
 from subbit.conformance.mutants import MUTANTS
 from subbit.conformance.protocol import CLASSES, PROTOCOL
-from subbit.conformance.report import seeds_of
 from subbit.reference.rounding import Arithmetic
 
 COMPUTED = [name for name, item in OPERATIONS.items() if item.level > 0]
