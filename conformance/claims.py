@@ -34,10 +34,10 @@ from scipy.special import ndtri
 from subbit import reference as ref
 from subbit.conformance.models.base import DecoderModel, Tokens
 from subbit.conformance.models.calibrate import advance, block_hessians, embed
-from subbit.reference.cfs import FineScore
 from subbit.reference.errors import check_count, check_mask, check_matrix
 from subbit.reference.notation import Array, Mask
-from subbit.reference.spbo import StepMean, StepSigns
+from subbit.reference.pruning.cfs import FineScore
+from subbit.reference.pruning.spbo import StepMean, StepSigns
 
 Objective: TypeAlias = Literal["L1", "L2"]
 Builder: TypeAlias = Callable[[np.random.Generator, tuple[int, int]], Array]

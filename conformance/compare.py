@@ -14,7 +14,7 @@ cannot be compared (another shape, a NaN) is infinitely far away.
 
 One sign that flips where a weight equals its mean to the last bit makes two right
 answers look wholly different, so a plain ``allclose`` of the end result would either
-refuse right ports or accept wrong ones.
+refuse correct ports or accept wrong ones.
 """
 
 import math

@@ -1,7 +1,7 @@
 """Layers moved by rounding
 ========================
 
-Two right ports part for good at a decision that is left to rounding: a weight on its mean,
+Two correct ports part for good at a decision that is left to rounding: a weight on its mean,
 two candidates that are equally good. Whether a layer holds such a decision shows when its
 weights and its Hessian are moved by a few roundings: what then jumps was never decided.
 """

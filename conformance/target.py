@@ -17,15 +17,15 @@ an entry point's name       of the group ``subbit.ports``, in any package
 
 What a port says of itself stands in its attribute ``CAPABILITIES``, a mapping: ``"dtype"``,
 ``"lanes"`` and ``"depth"`` are about its arithmetic, see
-:class:`~subbit.reference.rounding.Arithmetic`. A port without it computes in float64.
+:class:`~subbit.reference.bounds.rounding.Arithmetic`. A port without it computes in float64.
 """
 
 import importlib
 from importlib.metadata import entry_points
 from typing import Any, TypeAlias
 
+from subbit.reference.bounds.rounding import Arithmetic
 from subbit.reference.errors import ArgumentError, SubbitError
-from subbit.reference.rounding import Arithmetic
 
 Port: TypeAlias = Any
 

@@ -14,7 +14,7 @@ from subbit.conformance import compare, exact
 from subbit.conformance.families import Array, Mask, Masks
 from subbit.conformance.strategies import Layer, layers, masks, seeds
 from subbit.conformance.target import Port
-from subbit.reference import bounds_removal
+from subbit.reference.bounds.pruning import removal as removal_bounds
 from subbit.reference.errors import ArgumentError, HessianError
 
 some_layers = layers(rows=(1, 4), columns=(2, 16))
@@ -54,7 +54,7 @@ def test_the_move_is_constrained_least_squares(port: Port, layer: Layer, drawn: 
     W, H = _damped(port, layer)
     removed = drawn.of(W.shape)
     moved = port.removal_move(W, H, removed)
-    bound = bounds_removal.removal_move_bound(W, H, removed, arithmetic=port.arithmetic)
+    bound = removal_bounds.removal_move_bound(W, H, removed, arithmetic=port.arithmetic)
     assert _ratio(moved, _least_squares(W, H, removed), bound.error) <= 1
     assert not moved[removed].any()
 
@@ -65,7 +65,7 @@ def test_the_gradient_vanishes_at_kept_weights(port: Port, layer: Layer, drawn: 
     W, H = _damped(port, layer)
     removed = drawn.of(W.shape)
     moved = port.removal_move(W, H, removed)
-    bound = bounds_removal.removal_move_bound(W, H, removed, arithmetic=port.arithmetic)
+    bound = removal_bounds.removal_move_bound(W, H, removed, arithmetic=port.arithmetic)
     with np.errstate(invalid="ignore"):
         allowed = (bound.error + port.unit_roundoff * np.abs(W)) @ np.abs(H)
     allowed += port.gamma(len(H) + 2) * np.abs(moved - W) @ np.abs(H)
@@ -79,7 +79,7 @@ def test_the_loss_is_what_the_move_costs(port: Port, layer: Layer, drawn: Masks)
     W, H = _damped(port, layer)
     removed = drawn.of(W.shape)
     loss = port.removal_loss(W, H, removed)
-    bound = bounds_removal.removal_loss_bound(W, H, removed, arithmetic=port.arithmetic)
+    bound = removal_bounds.removal_loss_bound(W, H, removed, arithmetic=port.arithmetic)
     assert _ratio(loss, _loss(_least_squares(W, H, removed) - W, H), bound.error) <= 1
     assert (loss >= 0).all()
 
@@ -92,11 +92,11 @@ def test_one_removal_is_optimal_brain_surgery(port: Port, layer: Layer, seed: in
     columns = np.random.default_rng(seed).integers(m, size=(n,))
     removed = np.arange(m) == columns[:, None]
     rows, G = np.arange(n), np.linalg.inv(H)
-    loss = bounds_removal.removal_loss_bound(W, H, removed, arithmetic=port.arithmetic)
+    loss = removal_bounds.removal_loss_bound(W, H, removed, arithmetic=port.arithmetic)
     score = port.obs_saliency(W, H)[rows, columns] / 2
     assert _ratio(port.removal_loss(W, H, removed), score, 2 * loss.error) <= 1
     surgery = W - (W[rows, columns] / G[columns, columns])[:, None] * G[columns]
-    move = bounds_removal.removal_move_bound(W, H, removed, arithmetic=port.arithmetic)
+    move = removal_bounds.removal_move_bound(W, H, removed, arithmetic=port.arithmetic)
     moved = port.removal_move(W, H, removed)
     assert _ratio(moved, np.where(removed, 0.0, surgery), 2 * move.error) <= 1
 
@@ -109,7 +109,7 @@ def test_E2_for_the_same_mask_least_squares_loses_no_more_than_zeroing(
     W, H = _damped(port, layer)
     removed = drawn.of(W.shape)
     loss = port.removal_loss(W, H, removed)
-    bound = bounds_removal.removal_loss_bound(W, H, removed, arithmetic=port.arithmetic)
+    bound = removal_bounds.removal_loss_bound(W, H, removed, arithmetic=port.arithmetic)
     zeroed = np.where(removed, 0.0, W)
     halfway = (zeroed + port.removal_move(W, H, removed)) / 2
     for other in (zeroed, halfway):
@@ -124,7 +124,7 @@ def test_removing_more_never_costs_less(port: Port, layer: Layer, seed: int) -> 
     draws = np.random.default_rng(seed).random(W.shape)
     few, many = draws < 0.3, draws < 0.7
     bounds = [
-        bounds_removal.removal_loss_bound(W, H, p, arithmetic=port.arithmetic) for p in (few, many)
+        removal_bounds.removal_loss_bound(W, H, p, arithmetic=port.arithmetic) for p in (few, many)
     ]
     less, more = port.removal_loss(W, H, few), port.removal_loss(W, H, many)
     assert (less <= more + bounds[0].error + bounds[1].error).all()
@@ -138,7 +138,7 @@ def test_nothing_and_everything(port: Port, layer: Layer) -> None:
     assert compare.exact(port.removal_move(W, H, none), W) == 0
     assert not port.removal_loss(W, H, none).any()
     assert not port.removal_move(W, H, everything).any()
-    bound = bounds_removal.removal_loss_bound(W, H, everything, arithmetic=port.arithmetic)
+    bound = removal_bounds.removal_loss_bound(W, H, everything, arithmetic=port.arithmetic)
     assert _ratio(port.removal_loss(W, H, everything), _loss(W, H), bound.error) <= 1
 
 
@@ -157,8 +157,8 @@ def test_exact_removal(port: Port, seed: int, n: int, m: int) -> None:
         y = weights[i, p].dot(exact.inverse(G[np.ix_(p, p)]))
         wanted[i] -= y.dot(G[p])
         losses[i] = weights[i, p].dot(y) / 2
-    move = bounds_removal.removal_move_bound(W, H, removed, arithmetic=port.arithmetic)
-    loss = bounds_removal.removal_loss_bound(W, H, removed, arithmetic=port.arithmetic)
+    move = removal_bounds.removal_move_bound(W, H, removed, arithmetic=port.arithmetic)
+    loss = removal_bounds.removal_loss_bound(W, H, removed, arithmetic=port.arithmetic)
     found = port.removal_move(W, H, removed)
     assert _ratio(found, exact.floats(wanted), move.error) <= 1
     assert _ratio(port.removal_loss(W, H, removed), exact.floats(losses), loss.error) <= 1
@@ -171,7 +171,7 @@ def test_bounds_are_there_in_float64(port: Port) -> None:
     X = np.random.default_rng(1).standard_normal((60, 16))
     H, W = X.T @ X, np.ones((2, 16))
     removed = np.arange(32).reshape(2, 16) % 3 == 0
-    for bound in (bounds_removal.removal_move_bound, bounds_removal.removal_loss_bound):
+    for bound in (removal_bounds.removal_move_bound, removal_bounds.removal_loss_bound):
         assert (bound(W, H, removed, arithmetic=port.arithmetic).error < 1e-6).all()
 
 
@@ -189,13 +189,13 @@ def test_M1_no_choice_of_a_group_loses_less(
         chosen = np.zeros(W.shape, dtype=np.bool_)
         chosen[:, places] = ~kept[:, places]
         assert (np.count_nonzero(chosen, axis=1) == group - keep).all()
-        reached = bounds_removal.removal_loss_bound(W, H, chosen, arithmetic=port.arithmetic)
+        reached = removal_bounds.removal_loss_bound(W, H, chosen, arithmetic=port.arithmetic)
         sets = list(itertools.combinations(range(first, first + group), group - keep))
         every = np.zeros((len(sets), 1, 8), dtype=np.bool_)
         np.put_along_axis(every, np.array(sets).reshape(len(sets), 1, -1), values=True, axis=2)
         removed = np.repeat(every, len(W), axis=1).reshape(-1, 8)
         rows = np.tile(W, (len(sets), 1))
-        losses = bounds_removal.removal_loss_bound(rows, H, removed, arithmetic=port.arithmetic)
+        losses = removal_bounds.removal_loss_bound(rows, H, removed, arithmetic=port.arithmetic)
         allowed = (losses.value + losses.error).reshape(-1, len(W)) + reached.error
         assert (reached.value <= allowed).all()
 
@@ -214,7 +214,7 @@ def test_M2_one_group_alone_never_loses_to_single_scores(
     single = np.ones(W.shape, dtype=np.bool_)
     np.put_along_axis(single, order[:, :keep], values=False, axis=1)
     best, other = (
-        bounds_removal.removal_loss_bound(W, H, p, arithmetic=port.arithmetic)
+        removal_bounds.removal_loss_bound(W, H, p, arithmetic=port.arithmetic)
         for p in (~kept, single)
     )
     assert (best.value <= other.value + best.error + other.error).all()

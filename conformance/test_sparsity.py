@@ -17,8 +17,8 @@ from subbit.conformance import compare
 from subbit.conformance.families import CONTINUOUS, Array, Mask, Weights
 from subbit.conformance.strategies import Layer, layers, matrices, seeds, weights
 from subbit.conformance.target import Port
-from subbit.reference import bounds_sparsity
-from subbit.reference.rounding import Rounded
+from subbit.reference.bounds.pruning import sparsity as sparsity_bounds
+from subbit.reference.bounds.rounding import Rounded
 
 PATTERNS = [(1, 1), (1, 2), (2, 4), (4, 4), (3, 5), (4, 8), (5, 16), (20, 32)]
 SPARSITIES = (0.0, 0.29, 0.5, 0.99)
@@ -39,7 +39,7 @@ def _importance(port: Port, score: str, W: Array, norms: Array) -> Any:
 
 
 def _bound(port: Port, score: str, W: Array, norms: Array, **switches: str) -> Rounded:
-    bounded = getattr(bounds_sparsity, f"{score}_importance_bound")
+    bounded = getattr(sparsity_bounds, f"{score}_importance_bound")
     bound: Rounded = bounded(W, norms, **switches, arithmetic=port.arithmetic)
     return bound
 
@@ -177,7 +177,7 @@ def test_D4_standardising_afterwards_changes_no_mask(
     for axis in ("row", "matrix"):
         switches = {"standardize": "after", "axis": axis}
         bound = _bound(port, "standardized", W, norms, **switches)
-        firm = _firm(bounds_sparsity.nm_mask_margin(bound, keep, 4, arithmetic=port.arithmetic))
+        firm = _firm(sparsity_bounds.nm_mask_margin(bound, keep, 4, arithmetic=port.arithmetic))
         after = port.standardized_importance(W, norms, **switches)
         differs = port.nm_mask(after, keep, 4, tail="dense") != mask
         assert not (differs & firm).any()
@@ -205,7 +205,7 @@ def _raised(port: Port, score: str, W: Array, more: Array, norms: Array, longer:
     for values, lengths in ((W, norms), (more, longer)):
         masks.append(port.nm_mask(_importance(port, score, values, lengths), 2, 4, tail="dense"))
         bound = _bound(port, score, values, lengths)
-        firm &= _firm(bounds_sparsity.nm_mask_margin(bound, 2, 4, arithmetic=port.arithmetic))
+        firm &= _firm(sparsity_bounds.nm_mask_margin(bound, 2, 4, arithmetic=port.arithmetic))
     return *masks, firm
 
 

@@ -36,7 +36,7 @@ from measuring import (
 from rich.progress import track
 
 from subbit import reference as ref
-from subbit.reference.gptq import GPTQ
+from subbit.reference.baselines.gptq import GPTQ
 from subbit.reference.notation import Array
 
 RESULTS = HERE / "measured" / "arb.json"

@@ -47,10 +47,10 @@ def on(name: str, **options: Any) -> Port:  # noqa: ANN401
     """
     check_choice("name", name, DEVICES)
     if name == "cuda":
-        from .device.cuda import Cuda
+        from subbit.fast.device.cuda import Cuda
 
         return Port(Cuda(**options), name)
-    from .device.simulated import Simulated
+    from subbit.fast.device.simulated import Simulated
 
     return Port(Simulated(**options), name)
 

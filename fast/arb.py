@@ -1,7 +1,7 @@
 """Alternating refined binarization
 ================================
 
-:mod:`subbit.reference.arb` on a device: one warp for each row, which holds its entries
+:mod:`subbit.reference.groups.arb` on a device: one warp for each row, which holds its entries
 through all rounds. A half step is a launch of the same kernel, and gives the same bits.
 The kernels are ``arb.cu`` and ``arb_signs.cu``.
 """
@@ -11,11 +11,12 @@ from dataclasses import replace
 import numpy as np
 
 from subbit import reference
+from subbit.reference.checks import checked_order, checked_plane
 from subbit.reference.errors import ArgumentError, check_config
+from subbit.reference.groups.refinement import REFINEMENT, Refinement, Steps
 from subbit.reference.layer import BinaryGroup
+from subbit.reference.least_squares import EpsKind
 from subbit.reference.notation import SignOfZero
-from subbit.reference.numeric import EpsKind, checked_order, checked_plane
-from subbit.reference.refinement import REFINEMENT, Refinement, Steps
 
 from .arrays import DeviceArray, mask, matrix, to_host
 from .device import Device

@@ -14,9 +14,9 @@ import numpy as np
 
 from subbit import reference
 from subbit.reference.arb_llm import ARBLLM, PAPER
-from subbit.reference.column_groups import Zone
 from subbit.reference.layer import BinaryGroup, QuantizedBlock, QuantizedLayer
 from subbit.reference.notation import Mask
+from subbit.reference.zones.column_groups import Zone
 
 from .arrays import DeviceArray, mask, matrix, to_host
 from .blocks import prepare_layer, quantize_blocks

@@ -1,18 +1,19 @@
 """ARB with row and column scales
 ==============================
 
-:mod:`subbit.reference.arb_rc` on a device: a pass fits the row scales of a plane and
+:mod:`subbit.reference.groups.arb_rc` on a device: a pass fits the row scales of a plane and
 sums for its column scales with them, slab by slab; a second launch adds the slabs. A
 half step is a pass with one of these steps, and gives the same bits. The kernels are
 ``arb_rc.cu`` and ``arb_rc_columns.cu``.
 """
 
 from subbit import reference
+from subbit.reference.checks import checked_order, checked_plane
 from subbit.reference.errors import check_config
+from subbit.reference.groups.refinement import REFINEMENT, Refinement, Steps
 from subbit.reference.layer import BinaryGroup
+from subbit.reference.least_squares import EpsKind
 from subbit.reference.notation import SignOfZero
-from subbit.reference.numeric import EpsKind, checked_order, checked_plane
-from subbit.reference.refinement import REFINEMENT, Refinement, Steps
 
 from .arrays import DeviceArray, matrix, to_host
 from .arrays import mask as mask_of

@@ -1,7 +1,7 @@
 """ARB with calibration
 ====================
 
-:mod:`subbit.reference.arb_x` on a device: the products with the Gram matrix by its array
+:mod:`subbit.reference.groups.arb_x` on a device: the products with the Gram matrix by its array
 library, all else in one launch of ``arb_x.cu``. Sums are float32 throughout, so the
 switch of the mean's denominator changes nothing here.
 """
@@ -9,10 +9,11 @@ switch of the mean's denominator changes nothing here.
 from dataclasses import replace
 
 from subbit import reference
+from subbit.reference.checks import checked_plane
 from subbit.reference.errors import check_config
+from subbit.reference.groups.refinement import REFINEMENT, Precision, Refinement, Steps
 from subbit.reference.layer import BinaryGroup
-from subbit.reference.numeric import EpsKind, checked_plane
-from subbit.reference.refinement import REFINEMENT, Precision, Refinement, Steps
+from subbit.reference.least_squares import EpsKind
 
 from .arb import arb, arb_start
 from .arrays import DeviceArray, matrix, scaled

@@ -9,10 +9,9 @@ from typing import Any
 
 from subbit import reference
 from subbit.reference.billm import PAPER, BiLLM
-from subbit.reference.compensate import block_slices
-from subbit.reference.layer import QuantizedBlock, QuantizedLayer
+from subbit.reference.layer import QuantizedBlock, QuantizedLayer, block_slices
 from subbit.reference.notation import Mask
-from subbit.reference.partition import Partition
+from subbit.reference.zones.partition import Partition
 
 from . import rows, searches
 from .arrays import DeviceArray, mask, matrix, to_host

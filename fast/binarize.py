@@ -1,7 +1,7 @@
 """Binarization
 ============
 
-:mod:`subbit.reference.binarize` on a device: one warp for each row, the row in
+:mod:`subbit.reference.groups.binarize` on a device: one warp for each row, the row in
 registers. The kernels are ``rows.cu`` and ``binarize.cu``.
 """
 

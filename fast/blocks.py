@@ -15,7 +15,7 @@ from subbit.reference.errors import check_config
 from subbit.reference.hessian import PreparedHessian
 from subbit.reference.layer import QuantizedLayer
 from subbit.reference.notation import Mask
-from subbit.reference.partition import Partition
+from subbit.reference.zones.partition import Partition
 
 from . import linalg, rows
 from .arrays import DeviceArray, exponent, matrix, scaled, to_host

@@ -1,7 +1,7 @@
 """Coarse-to-fine search
 =====================
 
-:mod:`subbit.reference.cfs` on a device: cosines of a decoder layer's tokens, in two
+:mod:`subbit.reference.pruning.cfs` on a device: cosines of a decoder layer's tokens, in two
 stages of sums, and the scores of weights. The importance of layers is a handful of
 numbers and stays on the host. The kernels are ``cosine.cu``, ``reduce.cu`` and those of
 the scores.
@@ -12,8 +12,8 @@ from typing import get_args
 import numpy as np
 
 from subbit import reference
-from subbit.reference.cfs import FineScore
 from subbit.reference.errors import check_choice
+from subbit.reference.pruning.cfs import FineScore
 
 from . import rows
 from .arrays import DeviceArray, matrix, on_device

@@ -1,13 +1,13 @@
 """Column-group bitmap
 ===================
 
-:mod:`subbit.reference.column_groups` on a device. All thresholds of both zones are tried
+:mod:`subbit.reference.zones.column_groups` on a device. All thresholds of both zones are tried
 in one launch. The kernels are ``split_search.cu``, ``calibrated_split.cu``, ``reduce.cu``
 and ``split.cu``.
 """
 
 from subbit import reference
-from subbit.reference.column_groups import COLUMN_GROUPS, ColumnGroups, Zone
+from subbit.reference.zones.column_groups import COLUMN_GROUPS, ColumnGroups, Zone
 
 from .arrays import DeviceArray, mask, matrix, to_host
 from .device import Device

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from typing import Any, TypeAlias, get_args
 
 from subbit import reference
-from subbit.reference.compensate import Compensated, Compensation, block_slices
+from subbit.reference.compensate import Compensated
 from subbit.reference.errors import check_choice
-from subbit.reference.layer import QuantizedLayer
+from subbit.reference.layer import QuantizedLayer, block_slices
+from subbit.reference.notation import Compensation
 
 from . import linalg
 from .arrays import DeviceArray, mask, matrix

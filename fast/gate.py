@@ -14,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from subbit.fast.device.simulated import Simulated
+from subbit.fast.device.static import ARCHITECTURES
+
 from .device import Extent, Kernel, nvrtc, static
-from .device.simulated import Simulated
-from .device.static import ARCHITECTURES
 from .launch import BLOCK, kernels
 from .port import Port
 

@@ -1,17 +1,16 @@
 """GPTQ
 ====
 
-:mod:`subbit.reference.gptq` on a device. The columns inside a block are one launch of
+:mod:`subbit.reference.baselines.gptq` on a device. The columns inside a block are one launch of
 ``gptq.cu``: rows do not depend on each other, so each has a warp.
 """
 
 import numpy as np
 
 from subbit import reference
-from subbit.reference.compensate import block_slices
+from subbit.reference.baselines.gptq import GPTQ
 from subbit.reference.errors import check_config
-from subbit.reference.gptq import GPTQ
-from subbit.reference.layer import QuantizedBlock, QuantizedLayer, UniformGroup
+from subbit.reference.layer import QuantizedBlock, QuantizedLayer, UniformGroup, block_slices
 
 from . import rows
 from .arrays import DeviceArray, matrix, to_host

@@ -1,7 +1,7 @@
 """Levels beyond the alternation
 =============================
 
-:mod:`subbit.reference.levels` on a device. Joint levels are a step of ``arb.cu``; the
+:mod:`subbit.reference.groups.joint_levels` on a device. Joint levels are a step of ``arb.cu``; the
 exact clusters come from the array library's sort and running sums, with the rows' own
 powers of two taken out before anything is squared.
 """
@@ -11,8 +11,8 @@ from dataclasses import replace
 import numpy as np
 
 from subbit import reference
+from subbit.reference.groups.refinement import REFINEMENT
 from subbit.reference.layer import BinaryGroup, Plane
-from subbit.reference.refinement import REFINEMENT
 
 from . import rows
 from .arrays import DeviceArray, matrix, scaled, to_host

@@ -1,7 +1,7 @@
 """Partition of a block
 ====================
 
-:mod:`subbit.reference.partition` on a device: the choices that a layer routine makes
+:mod:`subbit.reference.zones.partition` on a device: the choices that a layer routine makes
 inside of it. Nothing waits and nothing comes back, so counts, sizes and thresholds are
 arrays of the device. Groups have numbers, from 1; 0 is for entries that take no part.
 """
@@ -9,7 +9,7 @@ arrays of the device. Groups have numbers, from 1; 0 is for entries that take no
 import numpy as np
 
 from subbit.reference.notation import Mask
-from subbit.reference.partition import Grid, Partition
+from subbit.reference.zones.partition import Grid, Partition
 
 from . import rows, searches
 from .arrays import DeviceArray

@@ -1,7 +1,7 @@
 """PB-LLM
 ======
 
-:mod:`subbit.reference.pb_llm` on a device. The columns inside a block are one launch of
+:mod:`subbit.reference.baselines.pb_llm` on a device. The columns inside a block are one launch of
 ``pb_llm.cu``; masks and levels are those of ``sparsity`` and ``binarize``.
 """
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from subbit import reference
-from subbit.reference.compensate import block_slices
+from subbit.reference.baselines.pb_llm import PBLLM
 from subbit.reference.errors import check_config
 from subbit.reference.layer import (
     BinaryGroup,
@@ -18,8 +18,8 @@ from subbit.reference.layer import (
     QuantizedBlock,
     QuantizedLayer,
     UniformGroup,
+    block_slices,
 )
-from subbit.reference.pb_llm import PBLLM
 
 from . import columns
 from .arrays import DeviceArray, matrix, to_host

@@ -11,7 +11,7 @@ from typing import get_args
 import numpy as np
 
 from subbit.reference.errors import ArgumentError, check_choice, check_count
-from subbit.reference.sparsity import Standardize, Tail
+from subbit.reference.pruning.sparsity import Standardize, Tail
 
 from .arrays import DeviceArray
 from .device import Device

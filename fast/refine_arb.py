@@ -7,7 +7,7 @@ kernel computes stands at the head of its file.
 
 import numpy as np
 
-from subbit.reference.refinement import Refinement
+from subbit.reference.groups.refinement import Refinement
 
 from .arrays import DeviceArray
 from .device import Device

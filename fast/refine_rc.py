@@ -8,7 +8,7 @@ compute stands at the heads of their files.
 
 import numpy as np
 
-from subbit.reference.refinement import Refinement
+from subbit.reference.groups.refinement import Refinement
 
 from .arrays import DeviceArray, exponent
 from .launch import BLOCK, WARP, held, kernel

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from subbit.reference.spbo import SPBO
+from subbit.reference.pruning.spbo import SPBO
 
 from .arrays import DeviceArray
 from .launch import held, kernel, over_rows

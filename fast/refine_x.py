@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from subbit.reference.refinement import Refinement
+from subbit.reference.groups.refinement import Refinement
 
 from .arrays import DeviceArray, exponent, scaled
 from .device import Device

@@ -1,16 +1,15 @@
 """Round to nearest
 ================
 
-:mod:`subbit.reference.rtn` on a device.
+:mod:`subbit.reference.baselines.rtn` on a device.
 """
 
 import numpy as np
 
 from subbit import reference
-from subbit.reference.compensate import block_slices
+from subbit.reference.baselines.rtn import RTN
 from subbit.reference.errors import check_config, check_count
-from subbit.reference.layer import Group, QuantizedBlock, QuantizedLayer, UniformGroup
-from subbit.reference.rtn import RTN
+from subbit.reference.layer import Group, QuantizedBlock, QuantizedLayer, UniformGroup, block_slices
 
 from .arrays import DeviceArray, matrix, to_host
 from .binarize import residual_binarize

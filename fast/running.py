@@ -1,7 +1,7 @@
 """Running sums
 ============
 
-The names of :mod:`subbit.reference.running` on a device. The reference takes running
+The names of :mod:`subbit.reference.zones.running` on a device. The reference takes running
 sums because it has to be fast on one processor; a device has a warp for each row and
 candidate, and sums each group anew, which cancels nothing.
 """

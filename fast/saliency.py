@@ -1,7 +1,7 @@
 """Saliency
 ========
 
-:mod:`subbit.reference.saliency` on a device. All counts of the salient search are
+:mod:`subbit.reference.zones.saliency` on a device. All counts of the salient search are
 evaluated in one launch, directly, as the equation reads; so the fast and the direct form
 of the reference are one function here. The kernels are ``saliency.cu``, ``rank.cu``,
 ``salient_search.cu`` and ``reduce.cu``.
@@ -12,7 +12,7 @@ import numpy as np
 from subbit import reference
 from subbit.reference.errors import ArgumentError, check_choice, check_count
 from subbit.reference.notation import AnyArray, SignOfZero
-from subbit.reference.saliency import Search
+from subbit.reference.zones.search import Search
 
 from . import linalg, rows, searches
 from .arrays import DeviceArray, matrix, to_host

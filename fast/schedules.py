@@ -8,7 +8,7 @@ chooses them. How many there are of each kind is known beforehand, so nothing wa
 import numpy as np
 
 from subbit.reference.errors import ArgumentError
-from subbit.reference.spbo import SPBO
+from subbit.reference.pruning.spbo import SPBO
 
 from . import pruning
 from .arrays import DeviceArray, mask, on_device

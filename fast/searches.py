@@ -13,7 +13,7 @@ from itertools import chain
 import numpy as np
 
 from subbit.reference.notation import AnyArray
-from subbit.reference.saliency import Search
+from subbit.reference.zones.search import Search
 
 from .arrays import DeviceArray, exponent, scaled, to_host
 from .device import Device

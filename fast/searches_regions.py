@@ -114,7 +114,7 @@ def cut_regions(
         The zone, its orders, the numbers of the groups, and the factor.
     bounded : bool
         Whether candidates are those of
-        :func:`subbit.reference.trisection.trisection_thresholds`.
+        :func:`subbit.reference.zones.trisection.trisection_thresholds`.
     center, sign_zero, closed
         As for :func:`region_objectives`.
 

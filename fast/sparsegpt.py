@@ -1,7 +1,7 @@
 """SparseGPT
 =========
 
-:mod:`subbit.reference.sparsegpt` on a device. The columns inside a block are one launch
+:mod:`subbit.reference.baselines.sparsegpt` on a device. The columns inside a block are one launch
 of ``sparsegpt.cu``, which also chooses the masks of N:M sparsity, row by row; the
 threshold of a share is one sort of the block's scores.
 """
@@ -9,10 +9,9 @@ threshold of a share is one sort of the block's scores.
 import numpy as np
 
 from subbit import reference
-from subbit.reference.compensate import block_slices
+from subbit.reference.baselines.sparsegpt import SparseGPT
 from subbit.reference.errors import ArgumentError, check_config
-from subbit.reference.layer import QuantizedBlock, QuantizedLayer, ValueGroup
-from subbit.reference.sparsegpt import SparseGPT
+from subbit.reference.layer import QuantizedBlock, QuantizedLayer, ValueGroup, block_slices
 
 from . import columns
 from .arrays import DeviceArray, matrix, to_host

@@ -1,7 +1,7 @@
 """Importance scores and sparsity masks
 ====================================
 
-:mod:`subbit.reference.sparsity` on a device. Scores are made in one launch each, behind
+:mod:`subbit.reference.pruning.sparsity` on a device. Scores are made in one launch each, behind
 one for the column sums; what is standardised over a whole matrix takes sums of the
 library. The kernels are ``saliency.cu``, ``importance.cu``, ``nm_mask.cu`` and
 ``nm_mask_any.cu``.
@@ -13,7 +13,7 @@ import numpy as np
 
 from subbit import reference
 from subbit.reference.errors import ArgumentError, check_choice, check_share
-from subbit.reference.sparsity import Axis, Standardize, Tail
+from subbit.reference.pruning.sparsity import Axis, Standardize, Tail
 
 from . import pruning, rows
 from .arrays import DeviceArray, matrix

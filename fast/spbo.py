@@ -1,7 +1,7 @@
 """Stepwise pruning with binarization optimization
 ===============================================
 
-:mod:`subbit.reference.spbo` on a device: masks of all steps as bit words, and one launch
+:mod:`subbit.reference.pruning.spbo` on a device: masks of all steps as bit words, and one launch
 for all steps of a group, which holds its row, its signs and its levels from the first
 mask to the last. A single step is a launch of the same kernel. The kernels are
 ``step_masks.cu``, ``spbo.cu`` and ``arb.cu``.
@@ -12,13 +12,13 @@ from dataclasses import replace
 import numpy as np
 
 from subbit import reference
+from subbit.reference.checks import checked_order
 from subbit.reference.errors import check_config
+from subbit.reference.groups.refinement import Steps
 from subbit.reference.layer import BinaryGroup
 from subbit.reference.notation import Mask
-from subbit.reference.numeric import checked_order
-from subbit.reference.refinement import Steps
-from subbit.reference.sparsity import Tail
-from subbit.reference.spbo import SPBO, STEPWISE, Schedule
+from subbit.reference.pruning.sparsity import Tail
+from subbit.reference.pruning.spbo import SPBO, STEPWISE, Schedule
 
 from . import pruning
 from .arb import arb, arb_start, refine_signs

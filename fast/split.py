@@ -1,7 +1,7 @@
 """Searches and splits
 ===================
 
-:mod:`subbit.reference.split` on a device. All candidates of a search are evaluated in
+:mod:`subbit.reference.zones.split` on a device. All candidates of a search are evaluated in
 one launch, directly, as the equation reads; so the fast and the direct form of the
 reference are one function here. The kernels are ``split_search.cu``,
 ``calibrated_split.cu``, ``reduce.cu`` and ``split.cu``.
@@ -12,7 +12,7 @@ import numpy as np
 from subbit import reference
 from subbit.reference.errors import check_choice, check_count
 from subbit.reference.notation import SignOfZero
-from subbit.reference.saliency import Search
+from subbit.reference.zones.search import Search
 
 from . import searches
 from .arrays import DeviceArray, matrix, on_device

@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from subbit import reference
+from subbit.reference.baselines.sparsegpt import SparseGPT
 from subbit.reference.layer import QuantizedBlock, QuantizedLayer
 from subbit.reference.notation import Mask
-from subbit.reference.sparsegpt import SparseGPT
 from subbit.reference.stbllm import PAPER, STBLLM
 
 from . import rows, searches

@@ -1,7 +1,7 @@
 """Trisection
 ==========
 
-:mod:`subbit.reference.trisection` on a device. All candidates are evaluated in one launch,
+:mod:`subbit.reference.zones.trisection` on a device. All candidates are evaluated in one launch,
 directly, as the equation reads. The kernels are ``trisection.cu``, ``reduce.cu`` and
 ``split.cu``.
 """
@@ -9,10 +9,10 @@ directly, as the equation reads. The kernels are ``trisection.cu``, ``reduce.cu`
 from dataclasses import replace
 
 from subbit import reference
+from subbit.reference.checks import checked_factor
 from subbit.reference.errors import check_choice
 from subbit.reference.notation import SignOfZero
-from subbit.reference.numeric import checked_factor
-from subbit.reference.saliency import Search
+from subbit.reference.zones.search import Search
 
 from . import searches
 from .arrays import DeviceArray, matrix

@@ -1,16 +1,15 @@
 """Wanda
 =====
 
-:mod:`subbit.reference.wanda` on a device. Scores and masks are those of ``sparsity``.
+:mod:`subbit.reference.baselines.wanda` on a device. Scores and masks are those of ``sparsity``.
 """
 
 import numpy as np
 
 from subbit import reference
-from subbit.reference.compensate import block_slices
+from subbit.reference.baselines.wanda import Wanda
 from subbit.reference.errors import ArgumentError, check_config
-from subbit.reference.layer import QuantizedBlock, QuantizedLayer, ValueGroup
-from subbit.reference.wanda import Wanda
+from subbit.reference.layer import QuantizedBlock, QuantizedLayer, ValueGroup, block_slices
 
 from .arrays import DeviceArray, matrix, to_host
 from .device import Device

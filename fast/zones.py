@@ -1,7 +1,7 @@
 """Zones of a block
 ================
 
-The column-group bitmap as :mod:`subbit.reference.column_groups` chooses it, on a device
+The column-group bitmap as :mod:`subbit.reference.zones.column_groups` chooses it, on a device
 and without waiting. A zone, the salient columns or the rest, has consecutive group
 numbers. All its entries begin with the last one, and each cut gives those above the
 threshold the next one from the front; so the numbers of the entries are the whole state.
@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from subbit.reference.column_groups import ColumnGroups
-from subbit.reference.refinement import REFINEMENT
+from subbit.reference.groups.refinement import REFINEMENT
+from subbit.reference.zones.column_groups import ColumnGroups
 
 from . import searches
 from .arrays import DeviceArray, exponent, scaled

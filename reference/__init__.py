@@ -13,7 +13,12 @@ Their functions are exported here under their own names, so that this package is
 a *port*: an object with the functions of the specification.
 """
 
-from .arb import (
+from subbit.reference.baselines.gptq import GPTQ, gptq_layer
+from subbit.reference.baselines.pb_llm import PBLLM, pb_llm_layer
+from subbit.reference.baselines.rtn import RTN, grid_codes, minmax_grid, rtn_layer
+from subbit.reference.baselines.sparsegpt import SparseGPT, sparsegpt_layer, sparsegpt_prune
+from subbit.reference.baselines.wanda import Wanda, wanda_layer
+from subbit.reference.groups.arb import (
     arb,
     arb_start,
     arb_steps,
@@ -22,8 +27,7 @@ from .arb import (
     refine_scale,
     refine_signs,
 )
-from .arb_llm import ARBLLM, arb_llm_block, arb_llm_layer, refine_zones
-from .arb_rc import (
+from subbit.reference.groups.arb_rc import (
     arb_rc,
     arb_rc_steps,
     rc_start,
@@ -31,7 +35,7 @@ from .arb_rc import (
     refine_rc_signs,
     refine_row_scale,
 )
-from .arb_x import (
+from subbit.reference.groups.arb_x import (
     arb_x,
     arb_x_steps,
     calibrate_levels,
@@ -39,15 +43,91 @@ from .arb_x import (
     calibrated_scale,
     calibrated_sums,
 )
-from .billm import BiLLM, billm_block, billm_layer, choose_salient, choose_split
-from .binarize import binarize_once, masked_mean, masked_scale, residual_binarize
-from .bits import PayloadBits, index_floor, nominal_bits, payload_bits
-from .budgets import norm_budget, outlier_budget, outlier_share, repair_budget
-from .cfs import block_cosine, coarse_budget, fine_scores, layer_importance
-from .column_groups import ColumnGroups, Zone, choose_column_groups
-from .compensate import Compensated, block_slices, compensate, compensate_step, feedback
+from subbit.reference.groups.binarize import (
+    binarize_once,
+    masked_mean,
+    masked_scale,
+    residual_binarize,
+)
+from subbit.reference.groups.joint_levels import solve_levels, two_means
+from subbit.reference.groups.refinement import Refinement, Trace, trace_objective
+from subbit.reference.pruning.budgets import (
+    norm_budget,
+    outlier_budget,
+    outlier_share,
+    repair_budget,
+)
+from subbit.reference.pruning.cfs import block_cosine, coarse_budget, fine_scores, layer_importance
+from subbit.reference.pruning.removal import removal_loss, removal_mask, removal_move
+from subbit.reference.pruning.sparsity import (
+    input_norms,
+    magnitude_importance,
+    nm_mask,
+    ria_importance,
+    row_mask,
+    standardized_importance,
+    threshold_mask,
+    wanda_importance,
+)
+from subbit.reference.pruning.spbo import SPBO, spbo, spbo_schedule, spbo_step, spbo_steps
+from subbit.reference.storage.bits import (
+    PayloadBits,
+    index_floor,
+    nominal_bits,
+    payload_bits,
+)
+from subbit.reference.storage.patterns import (
+    pattern_bits,
+    pattern_entropy,
+    rank_patterns,
+    unrank_patterns,
+)
+from subbit.reference.storage.printed_bits import (
+    arb_storage_bits,
+    billm_parameter_bits,
+    billm_storage_bits,
+    billm_storing_bits,
+    stbllm_parameter_bits,
+    stbllm_storage_bits,
+    stbllm_storing_bits,
+)
+from subbit.reference.zones.column_groups import ColumnGroups, Zone, choose_column_groups
+from subbit.reference.zones.partition import Partition
+from subbit.reference.zones.running import interval_errors, prefix_errors, rank_in_rows
+from subbit.reference.zones.saliency import (
+    inverse_hessian_saliency,
+    magnitude_saliency,
+    obs_saliency,
+    trailing_saliency,
+)
+from subbit.reference.zones.salient import (
+    choose_salient,
+    column_saliency,
+    rank_columns,
+    salient_search,
+    salient_search_direct,
+)
+from subbit.reference.zones.search import Search
+from subbit.reference.zones.split import (
+    bell_split,
+    bell_split_search,
+    bell_split_search_direct,
+    breakpoint_grid,
+    calibrated_split_search,
+    maximum_grid,
+    quantile_grid,
+)
+from subbit.reference.zones.trisection import (
+    trisection,
+    trisection_search,
+    trisection_search_direct,
+    trisection_thresholds,
+)
+
+from .arb_llm import ARBLLM, arb_llm_block, arb_llm_layer, refine_zones
+from .billm import BiLLM, billm_block, billm_layer, choose_split
+from .compensate import Compensated, compensate, compensate_step, feedback
 from .errors import ArgumentError, HessianError, SubbitError
-from .gptq import GPTQ, gptq_layer
 from .hessian import (
     HessianAccumulator,
     PreparedHessian,
@@ -64,8 +144,8 @@ from .layer import (
     QuantizedLayer,
     UniformGroup,
     ValueGroup,
+    block_slices,
 )
-from .levels import solve_levels, two_means
 from .methods import METHODS, Method
 from .notation import sign
 from .objective import (
@@ -76,63 +156,8 @@ from .objective import (
     relative_error,
     weight_error,
 )
-from .partition import Partition
-from .patterns import pattern_bits, pattern_entropy, rank_patterns, unrank_patterns
-from .pb_llm import PBLLM, pb_llm_layer
 from .pbs2p import PBS2P, pbs2p_block, pbs2p_layer, pruning_masks
-from .refinement import Refinement, Trace, trace_objective
-from .removal import removal_loss, removal_mask, removal_move
-from .rtn import RTN, grid_codes, minmax_grid, rtn_layer
-from .running import interval_errors, prefix_errors, rank_in_rows
-from .saliency import (
-    Search,
-    column_saliency,
-    inverse_hessian_saliency,
-    magnitude_saliency,
-    obs_saliency,
-    rank_columns,
-    salient_search,
-    salient_search_direct,
-    trailing_saliency,
-)
-from .sparsegpt import SparseGPT, sparsegpt_layer, sparsegpt_prune
-from .sparsity import (
-    input_norms,
-    magnitude_importance,
-    nm_mask,
-    ria_importance,
-    row_mask,
-    standardized_importance,
-    threshold_mask,
-    wanda_importance,
-)
-from .spbo import SPBO, spbo, spbo_schedule, spbo_step, spbo_steps
-from .split import (
-    bell_split,
-    bell_split_search,
-    bell_split_search_direct,
-    breakpoint_grid,
-    calibrated_split_search,
-    maximum_grid,
-    quantile_grid,
-)
 from .stbllm import STBLLM, choose_kept, choose_regions, stbllm_block, stbllm_layer
-from .storage import (
-    arb_storage_bits,
-    billm_parameter_bits,
-    billm_storage_bits,
-    billm_storing_bits,
-    stbllm_parameter_bits,
-    stbllm_storage_bits,
-    stbllm_storing_bits,
-)
-from .trisection import (
-    trisection,
-    trisection_search,
-    trisection_search_direct,
-    trisection_thresholds,
-)
-from .wanda import Wanda, wanda_layer
 
 __version__ = "0.1.0"
 SPEC_VERSION = "1"

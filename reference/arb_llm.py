@@ -28,17 +28,18 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from .arb import arb
-from .arb_rc import arb_rc
-from .arb_x import arb_x, calibrate_levels
-from .billm import choose_salient
+from subbit.reference.groups.arb import arb
+from subbit.reference.groups.arb_rc import arb_rc
+from subbit.reference.groups.arb_x import arb_x, calibrate_levels
+from subbit.reference.groups.refinement import Refinement
+from subbit.reference.zones.column_groups import ColumnGroups, Zone, choose_column_groups
+from subbit.reference.zones.partition import Grid, Score
+from subbit.reference.zones.salient import choose_salient
+
 from .blocks import prepare_layer, quantize_blocks
-from .column_groups import ColumnGroups, Zone, choose_column_groups
 from .errors import check_count, check_matrix
 from .layer import BinaryGroup, QuantizedBlock, QuantizedLayer
 from .notation import Array, Mask
-from .partition import Grid, Score
-from .refinement import Refinement
 
 Algorithm: TypeAlias = Literal["arb", "arb_x", "arb_rc"]
 
@@ -65,7 +66,7 @@ class ARBLLM(Refinement, ColumnGroups):
     split_by : {"weights", "scores"}, default "weights"
         D-8b. What is cut by magnitude; the scores in the code.
     grid : str, default "quantiles"
-        D-10. Candidate thresholds, see :class:`~subbit.reference.partition.Partition`;
+        D-10. Candidate thresholds, see :class:`~subbit.reference.zones.partition.Partition`;
         ``"quantiles_with_zeros"`` in the code.
     search_orders : tuple of int, default (1, 1)
         D-11. Orders of the salient part and the rest in the salient search;

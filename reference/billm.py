@@ -30,15 +30,15 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from .binarize import residual_binarize
+from subbit.reference.groups.binarize import residual_binarize
+from subbit.reference.zones.partition import Partition, candidate_thresholds, split_search
+from subbit.reference.zones.salient import choose_salient
+from subbit.reference.zones.split import bell_split
+
 from .blocks import LayerState, prepare_layer, quantize_blocks
-from .compensate import block_slices
 from .errors import check_matrix
-from .layer import QuantizedBlock, QuantizedLayer
-from .notation import Array, Indices, Mask
-from .partition import Partition, candidate_thresholds, split_search
-from .saliency import column_saliency, rank_columns, salient_search
-from .split import bell_split
+from .layer import QuantizedBlock, QuantizedLayer, block_slices
+from .notation import Array, Mask
 
 Scope: TypeAlias = Literal["block", "matrix"]
 
@@ -116,71 +116,6 @@ PRESETS: Mapping[str, BiLLM] = MappingProxyType(
         "corrected": CORRECTED,
     }
 )
-
-
-def _candidates(counts: tuple[int, int], available: int, blocks: int = 1) -> Indices:
-    low, high = (min(count * blocks, available) for count in counts)
-    return np.arange(low, high + 1)
-
-
-def choose_salient(
-    W: Array,
-    S: Array,
-    alive: Mask,
-    config: Partition = PAPER,
-    *,
-    blocks: int = 1,
-    entries: Mask | None = None,
-) -> Mask:
-    """Choose the salient columns of a block, or of a whole matrix.
-
-    Parameters
-    ----------
-    W : ndarray of float64, shape (n, k)
-        Weights.
-    S : ndarray of float64, shape (n, k)
-        Saliency scores.
-    alive : ndarray of bool, shape (k,)
-        Columns that may be salient.
-    config : BiLLM, default PAPER
-        The configuration.
-    blocks : int, default 1
-        Number of blocks in `W`; the range of counts is per block.
-    entries : ndarray of bool, shape (n, k), optional
-        The entries whose errors count, such as those that are not pruned; all by default.
-
-    Returns
-    -------
-    ndarray of bool, shape (k,)
-        True for salient columns.
-
-    References
-    ----------
-    BiLLM, arXiv 2402.04291v2, Eq. (5) and Algorithm 2.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> W = np.array([[9.0, 1.0, -1.0, 1.0], [-9.0, 1.0, 1.0, 1.0]])
-    >>> choose_salient(W, W**2, np.ones(4, dtype=bool), CORRECTED)
-    array([ True, False, False, False])
-    """
-    salient = np.zeros(len(alive), dtype=np.bool_)
-    if not alive.any():
-        return salient
-    # Alg. 2, BiLLM:  columns by Σ_i |S_ij|, then the count with the smallest error
-    ranking = rank_columns(np.where(alive, column_saliency(S), -1.0))[: np.count_nonzero(alive)]
-    search = salient_search(
-        W if config.search_on == "weights" else S,
-        ranking,
-        _candidates(config.counts, len(ranking), blocks),
-        orders=config.search_orders,
-        center=config.center,
-        sign_zero=config.sign_zero,
-        entries=entries,
-    )
-    salient[ranking[: int(search.choice)]] = True
-    return salient
 
 
 def choose_split(W: Array, S: Array, columns: Mask, config: Partition = PAPER) -> tuple[Mask, Mask]:

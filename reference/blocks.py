@@ -13,13 +13,18 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from subbit.reference.zones.partition import Partition
+from subbit.reference.zones.saliency import (
+    inverse_hessian_saliency,
+    magnitude_saliency,
+    trailing_saliency,
+)
+
 from .compensate import compensate
 from .errors import check_config, check_matrix
 from .hessian import PreparedHessian, prepare_hessian
 from .layer import QuantizedBlock, QuantizedLayer
 from .notation import Array, Mask
-from .partition import Partition
-from .saliency import inverse_hessian_saliency, magnitude_saliency, trailing_saliency
 
 
 @dataclass(frozen=True, eq=False)

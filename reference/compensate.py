@@ -30,51 +30,16 @@ they would have, which is no least-squares move any more.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import TypeAlias, get_args
 
 import numpy as np
 import scipy.linalg
 
-from .errors import check_choice, check_count, check_mask, check_matrix
-from .layer import QuantizedBlock, QuantizedLayer
-from .notation import Array, Mask
+from .errors import check_choice, check_mask, check_matrix
+from .layer import QuantizedBlock, QuantizedLayer, block_slices
+from .notation import Array, Compensation, Mask
 
-Compensation: TypeAlias = Literal["none", "released", "exact"]
 BlockQuantizer: TypeAlias = Callable[[Array, slice], QuantizedBlock]
-
-
-def block_slices(width: int, block_size: int) -> list[slice]:
-    """Column ranges of the blocks; the last one may be narrower.
-
-    Parameters
-    ----------
-    width : int
-        Number of columns m.
-    block_size : int
-        Columns of a block.
-
-    Returns
-    -------
-    list of slice
-        Consecutive ranges that cover all columns.
-
-    Raises
-    ------
-    ArgumentError
-        If a number is not a whole number of at least one.
-
-    References
-    ----------
-    BiLLM, arXiv 2402.04291v2, Algorithm 1.
-
-    Examples
-    --------
-    >>> block_slices(5, 2)
-    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
-    """
-    m, k = check_count("width", width), check_count("block_size", block_size)
-    # Alg. 1, BiLLM:  for b = 0, β, 2β, …
-    return [slice(start, min(start + k, m)) for start in range(0, m, k)]
 
 
 def feedback(D: Array, U_block: Array, mode: Compensation) -> Array:

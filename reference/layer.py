@@ -29,6 +29,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from .errors import check_count
 from .notation import Array, Codes, Indices, Mask, Signs
 
 
@@ -356,3 +357,37 @@ class QuantizedLayer:
             for block in self.blocks
         )
         return replace(self, blocks=blocks)
+
+
+def block_slices(width: int, block_size: int) -> list[slice]:
+    """Column ranges of the blocks; the last one may be narrower.
+
+    Parameters
+    ----------
+    width : int
+        Number of columns m.
+    block_size : int
+        Columns of a block.
+
+    Returns
+    -------
+    list of slice
+        Consecutive ranges that cover all columns.
+
+    Raises
+    ------
+    ArgumentError
+        If a number is not a whole number of at least one.
+
+    References
+    ----------
+    BiLLM, arXiv 2402.04291v2, Algorithm 1.
+
+    Examples
+    --------
+    >>> block_slices(5, 2)
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
+    m, k = check_count("width", width), check_count("block_size", block_size)
+    # Alg. 1, BiLLM:  for b = 0, β, 2β, …
+    return [slice(start, min(start + k, m)) for start in range(0, m, k)]

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from . import arb_llm, billm, gptq, pb_llm, pbs2p, rtn, sparsegpt, stbllm, wanda
+from . import arb_llm, billm, pbs2p, stbllm
+from .baselines import gptq, pb_llm, rtn, sparsegpt, wanda
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,8 @@ Indices: TypeAlias = npt.NDArray[np.intp]
 Codes: TypeAlias = npt.NDArray[np.uint8]
 AnyArray: TypeAlias = npt.NDArray[Any]
 SignOfZero: TypeAlias = Literal[0, 1]
+Compensation: TypeAlias = Literal["none", "released", "exact"]
+"""What becomes of a block's error, see :func:`~subbit.reference.compensate.feedback`."""
 
 
 def sign(x: npt.ArrayLike, zero: SignOfZero = 1) -> Signs:

@@ -35,18 +35,19 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from .arb_x import calibrate_levels
-from .billm import choose_salient
-from .binarize import masked_mean
+from subbit.reference.groups.arb_x import calibrate_levels
+from subbit.reference.groups.binarize import masked_mean
+from subbit.reference.pruning.cfs import FineScore, fine_scores
+from subbit.reference.pruning.removal import removal_move
+from subbit.reference.pruning.spbo import SPBO, spbo, spbo_schedule
+from subbit.reference.zones.column_groups import ColumnGroups, Zone, choose_column_groups
+from subbit.reference.zones.partition import Grid, Score
+from subbit.reference.zones.salient import choose_salient
+
 from .blocks import LayerState, prepare_layer, quantize_blocks
-from .cfs import FineScore, fine_scores
-from .column_groups import ColumnGroups, Zone, choose_column_groups
 from .errors import check_count, check_mask, check_matrix
 from .layer import BinaryGroup, QuantizedBlock, QuantizedLayer
 from .notation import Array, Mask
-from .partition import Grid, Score
-from .removal import removal_move
-from .spbo import SPBO, spbo, spbo_schedule
 
 Scores: TypeAlias = Literal["once", "recomputed"]
 Scope: TypeAlias = Literal["block", "layer"]
@@ -74,7 +75,7 @@ class PBS2P(SPBO, ColumnGroups):
     search_on, split_by : {"weights", "scores"}, default "weights"
         What the searches measure errors on, and what is cut by magnitude.
     grid : str, default "quantiles"
-        Candidate thresholds, see :class:`~subbit.reference.partition.Partition`.
+        Candidate thresholds, see :class:`~subbit.reference.zones.partition.Partition`.
     search_orders : tuple of int, default (1, 1)
         Orders of the salient part and the rest in the salient search.
     counts : tuple of int, default (1, 49)
@@ -88,14 +89,14 @@ class PBS2P(SPBO, ColumnGroups):
     column_groups : bool, default True
         Whether salient columns are cut as well, as in ARB-LLM; else groups are BiLLM's.
     bitmap, splits, minimum, taken_error, split_error
-        As in :class:`~subbit.reference.column_groups.ColumnGroups`.
+        As in :class:`~subbit.reference.zones.column_groups.ColumnGroups`.
     iterations, calibrated_iterations : int, default 15
         Rounds of ARB before the first step, with ``calibrated_start="refined"``, and of
         each fit.
     divisor, initial_signs, eps, calibrated_eps, eps_kind
-        As in :class:`~subbit.reference.refinement.Refinement`.
+        As in :class:`~subbit.reference.groups.refinement.Refinement`.
     calibrated_start, mean_denominator, column_signs, levels
-        As in :class:`~subbit.reference.spbo.SPBO`.
+        As in :class:`~subbit.reference.pruning.spbo.SPBO`.
     keep : tuple of int, default (4, 8)
         (N, M): how many of M consecutive weights of a row stay.
     tail : {"error", "dense"}, default "error"

@@ -32,24 +32,9 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from .billm import choose_salient
-from .binarize import residual_binarize
-from .blocks import LayerState, prepare_layer, quantize_blocks
-from .errors import (
-    check_blocks_hold_groups,
-    check_count,
-    check_mask,
-    check_matrix,
-    check_pair,
-)
-from .layer import QuantizedBlock, QuantizedLayer
-from .notation import Array, Mask
-from .numeric import checked_factor
-from .objective import proxy_loss
-from .partition import Grid, Partition, candidate_thresholds, split_search
-from .saliency import Search, obs_saliency, trailing_saliency
-from .sparsegpt import SparseGPT, sparsegpt_prune
-from .sparsity import (
+from subbit.reference.baselines.sparsegpt import SparseGPT, sparsegpt_prune
+from subbit.reference.groups.binarize import residual_binarize
+from subbit.reference.pruning.sparsity import (
     Axis,
     Standardize,
     Tail,
@@ -60,13 +45,30 @@ from .sparsity import (
     standardized_importance,
     wanda_importance,
 )
-from .split import bell_split
-from .trisection import (
+from subbit.reference.zones.partition import Grid, Partition, candidate_thresholds, split_search
+from subbit.reference.zones.saliency import obs_saliency, trailing_saliency
+from subbit.reference.zones.salient import choose_salient
+from subbit.reference.zones.search import Search
+from subbit.reference.zones.split import bell_split
+from subbit.reference.zones.trisection import (
     trisection,
     trisection_search,
     trisection_search_direct,
     trisection_thresholds,
 )
+
+from .blocks import LayerState, prepare_layer, quantize_blocks
+from .checks import checked_factor
+from .errors import (
+    check_blocks_hold_groups,
+    check_count,
+    check_mask,
+    check_matrix,
+    check_pair,
+)
+from .layer import QuantizedBlock, QuantizedLayer
+from .notation import Array, Mask
+from .objective import proxy_loss
 
 Importance: TypeAlias = Literal[
     "standardized", "ria", "wanda", "magnitude", "obs", "trailing", "sparsegpt"
@@ -97,7 +99,7 @@ class STBLLM(Partition):
     split_by : {"weights", "scores"}, default "weights"
         S-6. What is cut by magnitude; the scores in the code.
     grid : str, default "maximum"
-        B-7. Candidate thresholds, see :class:`~subbit.reference.partition.Partition`;
+        B-7. Candidate thresholds, see :class:`~subbit.reference.zones.partition.Partition`;
         ``"quantiles_with_zeros"`` in the code. The text's grid is not known.
     search_orders : tuple of int, default (1, 1)
         B-8. Orders of the salient part and the rest in the salient search; (2, 2) in the

@@ -19,7 +19,7 @@ def sources(*rooms: str, tests: bool = False) -> list[Path]:
 
 
 def import_name(path: Path) -> str:
-    """`reference/binarize.py` is imported as `subbit.reference.binarize`."""
+    """`reference/groups/binarize.py` is imported as `subbit.reference.groups.binarize`."""
     parts = list(path.relative_to(ROOT).with_suffix("").parts)
     if parts[-1] == "__init__":
         parts.pop()

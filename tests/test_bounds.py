@@ -13,15 +13,44 @@ from hypothesis import strategies as st
 from subbit import reference
 from subbit.conformance import compare
 from subbit.conformance.families import ACTIVATIONS, WEIGHTS
-from subbit.reference import (
-    bounds,
-    bounds_compensate,
-    bounds_grid,
-    bounds_hessian,
-    bounds_objective,
-    bounds_search,
+from subbit.reference.bounds import compensate as compensate_bounds
+from subbit.reference.bounds import objective as objective_bounds
+from subbit.reference.bounds.baselines.rtn import (
+    grid_codes_margin,
+    minmax_grid_bound,
 )
-from subbit.reference.rounding import Arithmetic, Rounded
+from subbit.reference.bounds.groups.binarize import (
+    masked_mean_bound,
+    masked_scale_bound,
+    residual_binarize_bound,
+)
+from subbit.reference.bounds.hessian import (
+    accumulate_hessian_bound,
+    damp_bound,
+    inverse_factor_bound,
+    inverse_factor_residual,
+)
+from subbit.reference.bounds.layer import decode_bound
+from subbit.reference.bounds.rounding import Arithmetic, Rounded
+from subbit.reference.bounds.zones.grids import (
+    bell_split_margin,
+    maximum_grid_bound,
+    quantile_grid_bound,
+)
+from subbit.reference.bounds.zones.saliency import (
+    inverse_hessian_saliency_bound,
+    obs_saliency_bound,
+    trailing_saliency_bound,
+)
+from subbit.reference.bounds.zones.salient import (
+    column_saliency_bound,
+    rank_columns_margin,
+    salient_search_bound,
+)
+from subbit.reference.bounds.zones.split import (
+    bell_split_search_bound,
+    choice_margin,
+)
 
 F = np.float32
 
@@ -151,14 +180,14 @@ def operation(function):
 @operation
 def masked_mean(port, case):
     actual = port.mean(case.W.astype(F), case.mask)
-    yield actual, bounds.masked_mean_bound(case.W, case.mask, arithmetic=port.arithmetic)
+    yield actual, masked_mean_bound(case.W, case.mask, arithmetic=port.arithmetic)
 
 
 @operation
 def masked_scale(port, case):
     mean = reference.masked_mean(case.W, case.mask)
     actual = port.mean(np.abs(case.W.astype(F) - mean.astype(F)[:, None]), case.mask)
-    yield actual, bounds.masked_scale_bound(case.W, case.mask, mean, arithmetic=port.arithmetic)
+    yield actual, masked_scale_bound(case.W, case.mask, mean, arithmetic=port.arithmetic)
 
 
 @operation
@@ -166,7 +195,7 @@ def residual_binarize(port, case):
     for center in (False, True):
         group = reference.residual_binarize(case.W, case.mask, order=2, center=center)
         signs = [plane.sign for plane in group.planes]
-        bound = bounds.residual_binarize_bound(
+        bound = residual_binarize_bound(
             case.W, case.mask, order=2, center=center, signs=signs, arithmetic=port.arithmetic
         )
         mean, scales, decoded, left = port.orders(case.W, case.mask, 2, center=center, signs=signs)
@@ -184,18 +213,18 @@ def decode(port, case):
     actual = group.mean.astype(F)[:, None] + sum(
         plane.row_scale.astype(F)[:, None] * plane.sign.astype(F) for plane in group.planes
     )
-    bound = bounds.decode_bound(block, arithmetic=port.arithmetic)
+    bound = decode_bound(block, arithmetic=port.arithmetic)
     yield np.where(case.mask, actual, F(0)), bound
     layer = reference.rtn_layer(case.W, config=reference.RTN("minmax", 3))
     (grid,) = layer.blocks[0].groups
     actual = grid.scale.astype(F)[:, None] * (grid.codes - grid.zero[:, None]).astype(F)
-    yield actual, bounds.decode_bound(layer.blocks[0], arithmetic=port.arithmetic)
+    yield actual, decode_bound(layer.blocks[0], arithmetic=port.arithmetic)
 
 
 @operation
 def weight_error(port, case):
     D = case.W.astype(F) - case.Q.astype(F)
-    bound = bounds_objective.weight_error_bound(case.W, case.Q, arithmetic=port.arithmetic)
+    bound = objective_bounds.weight_error_bound(case.W, case.Q, arithmetic=port.arithmetic)
     yield port.total(D * D), bound
 
 
@@ -203,7 +232,7 @@ def weight_error(port, case):
 def calibrated_error(port, case):
     X = case.X[0]
     outputs = port.dot(case.W.astype(F) - case.Q.astype(F), X.T)
-    bound = bounds_objective.calibrated_error_bound(case.W, case.Q, X, arithmetic=port.arithmetic)
+    bound = objective_bounds.calibrated_error_bound(case.W, case.Q, X, arithmetic=port.arithmetic)
     yield port.total(outputs * outputs), bound
 
 
@@ -213,18 +242,18 @@ def quadratic(port, case):
     W, H, arithmetic = case.W.astype(F), case.H.astype(F), port.arithmetic
     error = port.total(port.dot(D, H) * D)
     arguments = case.W, case.Q, case.H
-    yield error, bounds_objective.calibrated_error_trace_bound(*arguments, arithmetic=arithmetic)
-    yield F(0.5) * error, bounds_objective.proxy_loss_bound(*arguments, arithmetic=arithmetic)
+    yield error, objective_bounds.calibrated_error_trace_bound(*arguments, arithmetic=arithmetic)
+    yield F(0.5) * error, objective_bounds.proxy_loss_bound(*arguments, arithmetic=arithmetic)
     if case.W.any():
         relative = error / port.total(port.dot(W, H) * W)
-        yield relative, bounds_objective.relative_error_bound(*arguments, arithmetic=arithmetic)
+        yield relative, objective_bounds.relative_error_bound(*arguments, arithmetic=arithmetic)
 
 
 @operation
 def accumulate_hessian(port, case):
     flat = case.X.reshape(-1, case.k).astype(F)
     actual = port.dot(flat.T, flat) * (F(2) / F(len(case.X)))
-    yield actual, bounds_hessian.accumulate_hessian_bound(case.X, arithmetic=port.arithmetic)
+    yield actual, accumulate_hessian_bound(case.X, arithmetic=port.arithmetic)
 
 
 @operation
@@ -234,7 +263,7 @@ def damp(port, case):
     diagonal = np.where(np.diag(actual) == 0, F(1), np.diag(actual))
     mean = port.add(diagonal, 0) / F(case.k)
     np.fill_diagonal(actual, diagonal + F(0.01) * mean)
-    bound = bounds_hessian.damp_bound(H, 0.01, arithmetic=port.arithmetic)
+    bound = damp_bound(H, 0.01, arithmetic=port.arithmetic)
     assert compare.bound(actual, bound.value, bound.error) <= 1.0
     diagonal = np.arange(case.k)
     yield actual[diagonal, diagonal], bound[diagonal, diagonal]
@@ -255,35 +284,35 @@ def factors(H):
 def inverse_factor(port, case):
     for U in factors(case.H):
         assert U.dtype == F
-        yield U, bounds_hessian.inverse_factor_bound(case.H, arithmetic=port.arithmetic)
+        yield U, inverse_factor_bound(case.H, arithmetic=port.arithmetic)
 
 
 @operation
 def inverse_residual(port, case):
     for U in factors(case.H):
-        bound = bounds_hessian.inverse_factor_residual(case.H, U, arithmetic=port.arithmetic)
+        bound = inverse_factor_residual(case.H, U, arithmetic=port.arithmetic)
         yield np.zeros(bound.shape), bound
 
 
 @operation
 def saliency(port, case):
     W, U, arithmetic = case.W.astype(F), np.diag(case.U).astype(F), port.arithmetic
-    bound = bounds_hessian.trailing_saliency_bound(case.W, case.U, arithmetic=arithmetic)
+    bound = trailing_saliency_bound(case.W, case.U, arithmetic=arithmetic)
     yield W * W / (U * U), bound
     yield (W / U) ** 2, bound
     L = np.linalg.cholesky(case.H.astype(F))
     inverse = scipy.linalg.solve_triangular(L, np.eye(case.k, dtype=F), lower=True)
     solved = scipy.linalg.cho_solve((L, True), np.eye(case.k, dtype=F))
     for X in (port.add(inverse**2, 0), np.diag(solved)):
-        bound = bounds_hessian.inverse_hessian_saliency_bound(case.W, case.H, arithmetic=arithmetic)
+        bound = inverse_hessian_saliency_bound(case.W, case.H, arithmetic=arithmetic)
         yield W * W / (X * X), bound
-        yield W * W / X, bounds_hessian.obs_saliency_bound(case.W, case.H, arithmetic=arithmetic)
+        yield W * W / X, obs_saliency_bound(case.W, case.H, arithmetic=arithmetic)
 
 
 @operation
 def column_saliency(port, case):
     actual = port.add(np.abs(case.W.T.astype(F)), 0)
-    yield actual, bounds_search.column_saliency_bound(case.W.T, arithmetic=port.arithmetic)
+    yield actual, column_saliency_bound(case.W.T, arithmetic=port.arithmetic)
 
 
 @operation
@@ -296,13 +325,13 @@ def feedback(port, case):
             E = scipy.linalg.solve_triangular(U, E.T, trans="T").T
             unit = U / diagonal[:, None]
             other = scipy.linalg.solve_triangular(unit, D.astype(F).T, trans="T").T / diagonal
-            bound = bounds_compensate.feedback_residual(
+            bound = compensate_bounds.feedback_residual(
                 D, case.U, other, mode, arithmetic=port.arithmetic
             )
             yield np.zeros(bound.shape), bound
         else:
             E /= diagonal
-        bound = bounds_compensate.feedback_residual(D, case.U, E, mode, arithmetic=port.arithmetic)
+        bound = compensate_bounds.feedback_residual(D, case.U, E, mode, arithmetic=port.arithmetic)
         yield np.zeros(bound.shape), bound
 
 
@@ -313,7 +342,7 @@ def compensation(port, case):
     actual = case.W[:, k:].astype(F) - port.dot(E, case.U[:k, k:])
     for free in (None, case.W[:, k:] > 0):
         moved = actual if free is None else np.where(free, actual, case.W[:, k:].astype(F))
-        bound = bounds_compensate.compensation_bound(
+        bound = compensate_bounds.compensation_bound(
             case.W[:, k:], E, case.U[:k, k:], free=free, arithmetic=port.arithmetic
         )
         yield moved, bound
@@ -331,7 +360,7 @@ def salient_search(port, case):
             salient = port.group_error(case.W, mask, orders[0], center=center)
             actual.append(salient + port.group_error(case.W, rest, orders[1], center=center))
         switches = {"orders": orders, "center": center, "entries": case.mask}
-        bound = bounds_search.salient_search_bound(
+        bound = salient_search_bound(
             case.W, ranking, counts, **switches, arithmetic=port.arithmetic
         )
         yield np.array(actual), bound
@@ -347,7 +376,7 @@ def bell_split_search(port, case):
             below = np.abs(W) <= p
             inside = port.group_error(W, below, 1, center=center)
             actual.append(inside + port.group_error(W, ~below, 1, center=center))
-        bound = bounds_search.bell_split_search_bound(
+        bound = bell_split_search_bound(
             W, np.ones(case.k, bool), cuts, center=center, arithmetic=port.arithmetic
         )
         yield np.array(actual), bound
@@ -356,7 +385,7 @@ def bell_split_search(port, case):
 @operation
 def maximum_grid(port, case):
     key = np.abs(case.W)
-    bound = bounds_grid.maximum_grid_bound(key, arithmetic=port.arithmetic)
+    bound = maximum_grid_bound(key, arithmetic=port.arithmetic)
     yield np.arange(1, 10, dtype=F) * key.astype(F).max() / F(10), bound
     yield np.arange(1, 10, dtype=F) * F(0.1) * key.astype(F).max(), bound
 
@@ -370,7 +399,7 @@ def quantile_grid(port, case):
     low = np.floor(place).astype(int)
     high = np.minimum(low + 1, ordered.size - 1)
     part = place - low.astype(F)
-    bound = bounds_grid.quantile_grid_bound(key, 21, arithmetic=port.arithmetic)
+    bound = quantile_grid_bound(key, 21, arithmetic=port.arithmetic)
     yield ordered[low] + (ordered[high] - ordered[low]) * part, bound
     yield ordered[low] * (F(1) - part) + ordered[high] * part, bound
 
@@ -380,7 +409,7 @@ def minmax_grid(port, case):
     W = case.W.astype(F)
     low, high = np.minimum(W.min(1), F(0)), np.maximum(W.max(1), F(0))
     low, high = (np.where(high == low, F(s), x) for s, x in ((-1, low), (1, high)))
-    scale, _ = bounds_grid.minmax_grid_bound(case.W, 3, arithmetic=port.arithmetic)
+    scale, _ = minmax_grid_bound(case.W, 3, arithmetic=port.arithmetic)
     yield (high - low) / F(7), scale
 
 
@@ -495,79 +524,79 @@ def test_a_port_of_lower_precision_is_caught(name):
 REFERENCE = {
     "masked_mean": lambda c, a: (
         reference.masked_mean(c.W, c.mask),
-        bounds.masked_mean_bound(c.W, c.mask, arithmetic=a),
+        masked_mean_bound(c.W, c.mask, arithmetic=a),
     ),
     "masked_scale": lambda c, a: (
         reference.masked_scale(c.W, c.mask),
-        bounds.masked_scale_bound(c.W, c.mask, arithmetic=a),
+        masked_scale_bound(c.W, c.mask, arithmetic=a),
     ),
     "residual_binarize": lambda c, a: (
         reference.residual_binarize(c.W, c.mask, order=3, center=True).decode(),
-        bounds.residual_binarize_bound(c.W, c.mask, order=3, center=True, arithmetic=a).decoded,
+        residual_binarize_bound(c.W, c.mask, order=3, center=True, arithmetic=a).decoded,
     ),
     "weight_error": lambda c, a: (
         reference.weight_error(c.W, c.Q),
-        bounds_objective.weight_error_bound(c.W, c.Q, arithmetic=a),
+        objective_bounds.weight_error_bound(c.W, c.Q, arithmetic=a),
     ),
     "calibrated_error": lambda c, a: (
         reference.calibrated_error(c.W, c.Q, c.X[0]),
-        bounds_objective.calibrated_error_bound(c.W, c.Q, c.X[0], arithmetic=a),
+        objective_bounds.calibrated_error_bound(c.W, c.Q, c.X[0], arithmetic=a),
     ),
     "proxy_loss": lambda c, a: (
         reference.proxy_loss(c.W, c.Q, c.H),
-        bounds_objective.proxy_loss_bound(c.W, c.Q, c.H, arithmetic=a),
+        objective_bounds.proxy_loss_bound(c.W, c.Q, c.H, arithmetic=a),
     ),
     "relative_error": lambda c, a: (
         reference.relative_error(c.W, c.Q, c.H),
-        bounds_objective.relative_error_bound(c.W, c.Q, c.H, arithmetic=a),
+        objective_bounds.relative_error_bound(c.W, c.Q, c.H, arithmetic=a),
     ),
     "accumulate_hessian": lambda c, a: (
         reference.accumulate_hessian(c.X),
-        bounds_hessian.accumulate_hessian_bound(c.X, arithmetic=a),
+        accumulate_hessian_bound(c.X, arithmetic=a),
     ),
     "damp": lambda c, a: (
         reference.damp(c.H, 0.3),
-        bounds_hessian.damp_bound(c.H, 0.3, arithmetic=a),
+        damp_bound(c.H, 0.3, arithmetic=a),
     ),
     "inverse_factor": lambda c, a: (
         reference.inverse_factor(c.H),
-        bounds_hessian.inverse_factor_bound(c.H, arithmetic=a),
+        inverse_factor_bound(c.H, arithmetic=a),
     ),
     "inverse_hessian_saliency": lambda c, a: (
         reference.inverse_hessian_saliency(c.W, c.H),
-        bounds_hessian.inverse_hessian_saliency_bound(c.W, c.H, arithmetic=a),
+        inverse_hessian_saliency_bound(c.W, c.H, arithmetic=a),
     ),
     "obs_saliency": lambda c, a: (
         reference.obs_saliency(c.W, c.H),
-        bounds_hessian.obs_saliency_bound(c.W, c.H, arithmetic=a),
+        obs_saliency_bound(c.W, c.H, arithmetic=a),
     ),
     "trailing_saliency": lambda c, a: (
         reference.trailing_saliency(c.W, c.U),
-        bounds_hessian.trailing_saliency_bound(c.W, c.U, arithmetic=a),
+        trailing_saliency_bound(c.W, c.U, arithmetic=a),
     ),
     "salient_search": lambda c, a: (
         reference.salient_search(c.W, np.arange(c.k), [0, 3, 9], orders=(2, 1)).objectives,
-        bounds_search.salient_search_bound(
+        salient_search_bound(
             c.W, np.arange(c.k), [0, 3, 9], orders=(2, 1), running=True, arithmetic=a
         ),
     ),
     "bell_split_search": lambda c, a: (
         reference.bell_split_search(c.W, np.ones(c.k, bool), [0.3, 1.0], center=True).objectives,
-        bounds_search.bell_split_search_bound(
+        bell_split_search_bound(
             c.W, np.ones(c.k, bool), [0.3, 1.0], center=True, running=True, arithmetic=a
         ),
     ),
     "maximum_grid": lambda c, a: (
         reference.maximum_grid(c.W),
-        bounds_grid.maximum_grid_bound(c.W, arithmetic=a),
+        maximum_grid_bound(c.W, arithmetic=a),
     ),
     "quantile_grid": lambda c, a: (
         reference.quantile_grid(np.abs(c.W)),
-        bounds_grid.quantile_grid_bound(np.abs(c.W), arithmetic=a),
+        quantile_grid_bound(np.abs(c.W), arithmetic=a),
     ),
     "minmax_grid": lambda c, a: (
         reference.minmax_grid(c.W, 2)[0],
-        bounds_grid.minmax_grid_bound(c.W, 2, arithmetic=a)[0],
+        minmax_grid_bound(c.W, 2, arithmetic=a)[0],
     ),
 }
 
@@ -609,7 +638,7 @@ def test_signs_of_an_honest_port_stay_inside(center, family, seed):
                 left -= port.mean(left, case.mask)[:, None]
             signs.append(np.where(left >= 0, 1, -1) * case.mask)
             left -= port.mean(np.abs(left), case.mask)[:, None] * signs[-1]
-        bound = bounds.residual_binarize_bound(
+        bound = residual_binarize_bound(
             case.W, case.mask, order=2, center=center, signs=signs, arithmetic=port.arithmetic
         )
     for drawn, distance in zip(signs, bound.distances, strict=True):
@@ -624,7 +653,7 @@ def test_signs_of_an_honest_port_stay_inside(center, family, seed):
 
 def test_a_flipped_sign_is_caught():
     case = Case("gauss", 1)
-    (distance,) = bounds.residual_binarize_bound(
+    (distance,) = residual_binarize_bound(
         case.W, center=True, arithmetic=Arithmetic("float32")
     ).distances
     sign = np.where(distance.value >= 0, 1, -1)
@@ -637,21 +666,19 @@ def test_ranking_of_an_honest_port_stays_inside(seed, family):
     S = np.repeat(np.abs(Case(family, seed).W), 3, axis=1)
     S[:, ::3] *= 1 + 1e-9
     port = PORTS["lanes"]
-    scores = bounds_search.column_saliency_bound(S, arithmetic=port.arithmetic)
+    scores = column_saliency_bound(S, arithmetic=port.arithmetic)
     ranking = np.argsort(-port.add(S.T.astype(F), 1), kind="stable")
-    margin = bounds_search.rank_columns_margin(scores, ranking, arithmetic=port.arithmetic)
+    margin = rank_columns_margin(scores, ranking, arithmetic=port.arithmetic)
     assert compare.objective(margin.value, 0.0, margin.error) <= 1.0
     if margin.value.any():
-        twisted = bounds_search.rank_columns_margin(
-            scores, ranking[::-1], arithmetic=port.arithmetic
-        )
+        twisted = rank_columns_margin(scores, ranking[::-1], arithmetic=port.arithmetic)
         assert compare.objective(twisted.value, 0.0, twisted.error) > 1.0 or family == "all_equal"
 
 
 def test_ties_in_a_ranking_stand_in_order():
     arithmetic = Arithmetic("float32")
-    right = bounds_search.rank_columns_margin([1.0, 2.0, 2.0], [1, 2, 0], arithmetic=arithmetic)
-    wrong = bounds_search.rank_columns_margin([1.0, 2.0, 2.0], [2, 1, 0], arithmetic=arithmetic)
+    right = rank_columns_margin([1.0, 2.0, 2.0], [1, 2, 0], arithmetic=arithmetic)
+    wrong = rank_columns_margin([1.0, 2.0, 2.0], [2, 1, 0], arithmetic=arithmetic)
     assert compare.objective(right.value, 0.0, right.error) == 0.0
     assert compare.objective(wrong.value, 0.0, wrong.error) == np.inf
 
@@ -661,7 +688,7 @@ def test_ties_in_a_ranking_stand_in_order():
 def test_membership_of_an_honest_port_stays_inside(family, seed):
     key = np.abs(Case(family, seed).W)
     threshold = float(key.ravel()[seed % key.size]) * (1 + (seed % 3 - 1) * 1e-9)
-    margin = bounds_grid.bell_split_margin(key, threshold, arithmetic=Arithmetic("float32"))
+    margin = bell_split_margin(key, threshold, arithmetic=Arithmetic("float32"))
     actual = key.astype(F) <= F(threshold)
     assert compare.decision(actual, key <= threshold, margin.value, margin.error) <= 1.0
     inverted = compare.decision(~actual, key <= threshold, margin.value, margin.error)
@@ -680,7 +707,7 @@ def test_codes_of_an_honest_port_stay_inside(bits, family, seed):
         W.astype(F) * (F(1) / scale.astype(F))[:, None],
     ):
         codes = np.clip(np.round(position) + zero[:, None], 0, top)
-        margin = bounds_grid.grid_codes_margin(W, scale, zero, bits, arithmetic=arithmetic)
+        margin = grid_codes_margin(W, scale, zero, bits, arithmetic=arithmetic)
         expected = reference.grid_codes(W, scale, zero, bits)
         assert compare.decision(codes, expected, margin.value, margin.error) <= 1.0
     ties = np.arange(top) + 0.5 - zero[:, None]
@@ -688,7 +715,7 @@ def test_codes_of_an_honest_port_stay_inside(bits, family, seed):
     np.testing.assert_allclose(margin.value, distance, rtol=1e-12, atol=1e-12)
     shifted = np.where(expected > 0, expected - 1, expected + 1)
     assert compare.decision(shifted, expected, margin.value, margin.error) > 1.0
-    _, at_half = bounds_grid.minmax_grid_bound(W, bits, arithmetic=arithmetic)
+    _, at_half = minmax_grid_bound(W, bits, arithmetic=arithmetic)
     W32 = W.astype(F)
     low, high = np.minimum(W32.min(1), F(0)), np.maximum(W32.max(1), F(0))
     full = high > low
@@ -712,21 +739,19 @@ def test_a_choice_stays_inside(family, seed, center, sign_zero):
     counts = np.arange(0, case.k + 1, 3)
     cut = case.W.astype(F).astype(float)
     search = reference.salient_search_direct(cut, ranking, counts, orders=(2, 2), **switches)
-    bound = bounds_search.salient_search_bound(
+    bound = salient_search_bound(
         case.W, ranking, counts, orders=(2, 2), arithmetic=arithmetic, **switches
     )
     assert compare.bound(search.objectives, bound.value, bound.error) <= 1.0
-    margin = bounds_search.choice_margin(bound, search.best)
+    margin = choice_margin(bound, search.best)
     assert compare.objective(margin.value, 0.0, margin.error) <= 1.0
-    worst = bounds_search.choice_margin(bound, int(np.argmax(bound.value)))
+    worst = choice_margin(bound, int(np.argmax(bound.value)))
     if family in FAMILIES and not center:
         assert compare.objective(worst.value, 0.0, worst.error) > 1.0
     cuts = reference.quantile_grid(np.abs(case.W), 9)
     columns = np.ones(case.k, bool)
     search = reference.bell_split_search_direct(cut, columns, cuts.astype(F), **switches)
-    bound = bounds_search.bell_split_search_bound(
-        case.W, columns, cuts, arithmetic=arithmetic, **switches
-    )
+    bound = bell_split_search_bound(case.W, columns, cuts, arithmetic=arithmetic, **switches)
     assert compare.bound(search.objectives, bound.value, bound.error) <= 1.0
 
 
@@ -738,9 +763,7 @@ def test_signs_that_rounding_decides(center, sign_zero):
     switches = {"orders": (2, 1), "center": center, "sign_zero": sign_zero}
     # Where the mean is computed or the value converted, 1e-9 may be a little less, or 0.
     given = Rounded(W, np.where(W == 1e-9, 2e-9, 0.0), Arithmetic("float32"))
-    bound = bounds_search.salient_search_bound(
-        given, np.arange(5), [5], arithmetic=given.arithmetic, **switches
-    )
+    bound = salient_search_bound(given, np.arange(5), [5], arithmetic=given.arithmetic, **switches)
     for tie in (1e-9, 0.0, -1e-9):
         other = np.where(W == 1e-9, tie, W)
         search = reference.salient_search_direct(other, np.arange(5), [5], **switches)
@@ -753,9 +776,7 @@ def test_an_entry_that_conversion_carries_over_the_threshold(by_key):
     W = np.array([[2.0, -1.0, 1 + 1e-9, 3.0, -4.0]])
     key = np.abs(W)[:, ::-1] if by_key else None
     columns, arithmetic = np.ones(5, bool), Arithmetic("float32")
-    bound = bounds_search.bell_split_search_bound(
-        W, columns, [1.0, 2.5], key=key, arithmetic=arithmetic
-    )
+    bound = bell_split_search_bound(W, columns, [1.0, 2.5], key=key, arithmetic=arithmetic)
     cut = None if key is None else key.astype(F)
     search = reference.bell_split_search_direct(W.astype(F), columns, [1.0, 2.5], key=cut)
     assert search.objectives[0] != pytest.approx(bound.value[0], rel=1e-3)
@@ -788,8 +809,8 @@ def test_states_of_an_honest_layer_stay_inside(mode, family, seed):
         if columns.stop < case.k:
             current[:, columns.stop :] -= port.dot(E, U[columns, columns.stop :])
     layer = reference.QuantizedLayer(case.W.shape, tuple(blocks))
-    factor = bounds_hessian.inverse_factor_bound(case.H, arithmetic=port.arithmetic)
-    bound = bounds_compensate.layer_states_bound(
+    factor = inverse_factor_bound(case.H, arithmetic=port.arithmetic)
+    bound = compensate_bounds.layer_states_bound(
         case.W, factor, layer, mode=mode, arithmetic=port.arithmetic
     )
     for state, allowed in zip(states, bound, strict=True):
@@ -811,9 +832,7 @@ def test_running_sums_lose_more_and_are_allowed_it():
         each = parts[0] - F(c) * alpha[0] ** 2 + parts[1] - F(33 - c) * alpha[1] ** 2
         actual.append(np.sum(each, dtype=F))
     plain, wide = (
-        bounds_search.salient_search_bound(
-            W, ranking, counts, running=running, arithmetic=Arithmetic("float32")
-        )
+        salient_search_bound(W, ranking, counts, running=running, arithmetic=Arithmetic("float32"))
         for running in (False, True)
     )
     assert compare.bound(actual, wide.value, wide.error) <= 1.0
@@ -827,21 +846,21 @@ def test_errors_that_an_input_has_already_are_allowed():
     given = Rounded(U, 1e-2 * np.abs(U), arithmetic)
     for mode in ("exact", "released"):
         E = reference.feedback(D, 1.01 * U, mode)
-        residual = bounds_compensate.feedback_residual(D, given, E, mode, arithmetic=arithmetic)
+        residual = compensate_bounds.feedback_residual(D, given, E, mode, arithmetic=arithmetic)
         assert 0.5 < compare.objective(residual.value, 0.0, residual.error) <= 1.0
     arithmetic = Arithmetic()
     given = Rounded(H, 1e-5 * np.abs(H), arithmetic)
     moved = reference.inverse_factor(H * (1 + 1e-5))
-    bound = bounds_hessian.inverse_factor_bound(given, arithmetic=arithmetic)
+    bound = inverse_factor_bound(given, arithmetic=arithmetic)
     assert compare.bound(moved, bound.value, bound.error) <= 1.0
-    residual = bounds_hessian.inverse_factor_residual(given, moved, arithmetic=arithmetic)
+    residual = inverse_factor_residual(given, moved, arithmetic=arithmetic)
     assert compare.objective(residual.value, 0.0, residual.error) <= 1.0
 
 
 def test_a_layer_with_a_column_order_is_refused():
     layer = reference.QuantizedLayer((1, 1), (), np.array([0]))
     with pytest.raises(reference.ArgumentError, match="column order"):
-        bounds_compensate.layer_states_bound(
+        compensate_bounds.layer_states_bound(
             [[1.0]], [[1.0]], layer, mode="exact", arithmetic=Arithmetic()
         )
 
@@ -926,17 +945,17 @@ def test_depth_decides_the_bound():
 
 def test_bounds_know_their_arguments():
     with pytest.raises(reference.ArgumentError, match="Q: expected shape"):
-        bounds_objective.weight_error_bound([[1.0]], [[1.0, 2.0]], arithmetic=Arithmetic())
+        objective_bounds.weight_error_bound([[1.0]], [[1.0, 2.0]], arithmetic=Arithmetic())
     with pytest.raises(reference.ArgumentError, match="W: expected finite"):
-        bounds.masked_mean_bound([[np.nan]], arithmetic=Arithmetic())
+        masked_mean_bound([[np.nan]], arithmetic=Arithmetic())
 
 
 def test_rounded_arrays_compose():
     """A loss of what was decoded is wider than the loss of the values as given."""
     case, arithmetic = Case("gauss", 2), Arithmetic("float32")
     Q = Rounded(case.Q, np.full(case.Q.shape, 1e-3), arithmetic)
-    wide = bounds_objective.proxy_loss_bound(case.W, Q, case.H, arithmetic=arithmetic)
+    wide = objective_bounds.proxy_loss_bound(case.W, Q, case.H, arithmetic=arithmetic)
     moved = reference.proxy_loss(case.W, case.Q + 1e-3, case.H)
     assert compare.bound(moved, wide.value, wide.error) <= 1.0
-    narrow = bounds_objective.proxy_loss_bound(case.W, case.Q, case.H, arithmetic=arithmetic)
+    narrow = objective_bounds.proxy_loss_bound(case.W, case.Q, case.H, arithmetic=arithmetic)
     assert wide.error > 100 * narrow.error

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from subbit.reference import METHODS
-from subbit.reference.bounds_baselines import low_levels_bound, pruning_scores_bound
-from subbit.reference.rounding import Arithmetic
+from subbit.reference.bounds.baselines.pb_llm import low_levels_bound
+from subbit.reference.bounds.baselines.wanda import pruning_scores_bound
+from subbit.reference.bounds.rounding import Arithmetic
 
 PORT = Arithmetic("float32")
 W = np.random.default_rng(0).standard_normal((40, 60)) * 10.0 ** np.linspace(-3, 3, 60)

@@ -12,17 +12,24 @@ from test_bounds import FAMILIES, PORTS, Case, F
 from subbit import reference
 from subbit.conformance import compare
 from subbit.conformance.families import WEIGHTS
-from subbit.reference import (
-    Refinement,
-    bounds_refine,
-    bounds_refine_levels,
-    bounds_refine_runs,
-    bounds_refine_signs,
+from subbit.reference import Refinement
+from subbit.reference.bounds.groups import arb_rc as rc
+from subbit.reference.bounds.groups import arb_rc_fits as fit
+from subbit.reference.bounds.groups import arb_runs
+from subbit.reference.bounds.groups import arb_x as x
+from subbit.reference.bounds.groups import joint_signs as joint_signs_bounds
+from subbit.reference.bounds.groups.arb import (
+    arb_start_bound,
+    refine_mean_bound,
+    refine_scale_bound,
 )
-from subbit.reference import bounds_refine_fit as fit
-from subbit.reference import bounds_refine_rc as rc
-from subbit.reference import bounds_refine_x as x
-from subbit.reference.rounding import Arithmetic, Rounded
+from subbit.reference.bounds.groups.joint_levels import (
+    solve_levels_bound,
+    two_means_bound,
+    two_means_margin,
+)
+from subbit.reference.bounds.groups.refinement import RoundedLevels
+from subbit.reference.bounds.rounding import Arithmetic, Rounded
 
 EPS = {"eps": 1e-3, "eps_kind": "relative"}
 
@@ -161,7 +168,7 @@ def refine_mean(port, case):
     group = state_of(case, reference.arb_steps, 4)
     state = State.of(port, case.W, group)
     state.refine_mean()
-    bound = bounds_refine.refine_mean_bound(case.W, group, arithmetic=port.arithmetic)
+    bound = refine_mean_bound(case.W, group, arithmetic=port.arithmetic)
     yield state.mean, bound.mean
 
 
@@ -171,9 +178,7 @@ def refine_scale(port, case):
     for plane, eps in ((0, {}), (1, {}), (1, EPS)):
         state = State.of(port, case.W, group)
         state.refine_scale(plane, **eps)
-        bound = bounds_refine.refine_scale_bound(
-            case.W, group, plane, **eps, arithmetic=port.arithmetic
-        )
+        bound = refine_scale_bound(case.W, group, plane, **eps, arithmetic=port.arithmetic)
         yield state.scales[plane], bound.scales[plane]
 
 
@@ -181,9 +186,7 @@ def refine_scale(port, case):
 def printed_start(port, case):
     config = Refinement(divisor="width", initial_signs="plain")
     group = reference.arb_start(case.W, case.mask, config=config)
-    bound = bounds_refine.arb_start_bound(
-        case.W, case.mask, config=config, arithmetic=port.arithmetic
-    )
+    bound = arb_start_bound(case.W, case.mask, config=config, arithmetic=port.arithmetic)
     W = np.where(case.mask, case.W.astype(F), F(0))
     mean = port.add(W, 1) / F(case.k)
     distance = np.where(case.mask, np.abs(W - mean[:, None]), F(0))
@@ -198,7 +201,7 @@ def printed_start(port, case):
 def solve_levels(port, case):
     W, mask = case.W, case.mask
     group = reference.arb_start(W, mask)
-    bound = bounds_refine_levels.solve_levels_bound(W, group, arithmetic=port.arithmetic)
+    bound = solve_levels_bound(W, group, arithmetic=port.arithmetic)
     state = State.of(port, W, group)
     Z, B, c = state.W - state.mean[:, None], state.signs[0], np.sum(mask, 1).astype(F)
     g0, g1 = port.add(np.where(mask, Z, F(0)), 1), port.add(B * Z, 1)
@@ -216,7 +219,7 @@ def two_means(port, case):
     B, W = group.planes[0].sign, case.W.astype(F)
     low, high = port.mean(W, B == -1), port.mean(W, B == 1)
     half = np.where((B == 1).any(1), (high - low) / F(2), F(0))
-    bound = bounds_refine_levels.two_means_bound(case.W, case.mask, B, arithmetic=port.arithmetic)
+    bound = two_means_bound(case.W, case.mask, B, arithmetic=port.arithmetic)
     yield np.column_stack([low + half, half]), bound.levels
 
 
@@ -298,7 +301,7 @@ def arb(port, case):
     """Rows in which a float32 loop takes the decisions of the reference, as it must."""
     config = Refinement(iterations=3)
     for order in (1, 2):
-        end, decided = bounds_refine_runs.arb_bound(
+        end, decided = arb_runs.arb_bound(
             case.W, case.mask, order=order, config=config, arithmetic=port.arithmetic
         )
         start = reference.arb_start(case.W, case.mask, order=order)
@@ -319,7 +322,7 @@ def arb(port, case):
 def arb_rc(port, case):
     config = Refinement(iterations=3)
     start, _ = rc.rc_start_bound(case.W, case.mask, arithmetic=port.arithmetic)
-    end, decided = bounds_refine_runs.arb_rc_bound(
+    end, decided = arb_runs.arb_rc_bound(
         case.W, case.mask, config=config, arithmetic=port.arithmetic
     )
     state = Scaled.of(port, case.W, reference.rc_start(case.W, case.mask))
@@ -403,7 +406,7 @@ def test_all_is_decided_in_most_rows():
         for seed in range(10):
             case = Case(family, seed)
             for order in (1, 2):
-                _, rows = bounds_refine_runs.arb_bound(
+                _, rows = arb_runs.arb_bound(
                     case.W, case.mask, order=order, arithmetic=Arithmetic("float32")
                 )
                 decided += rows.tolist()
@@ -417,7 +420,7 @@ FEW = Refinement(iterations=3)
 LOOPS = {
     "arb": lambda c, order, a: (
         reference.arb(c.W, c.mask, order=order).mean,
-        bounds_refine_runs.arb_bound(c.W, c.mask, order=order, arithmetic=a)[0].mean,
+        arb_runs.arb_bound(c.W, c.mask, order=order, arithmetic=a)[0].mean,
     ),
     "calibrate_levels": lambda c, order, a: (
         reference.calibrate_levels(c.W, reference.arb_start(c.W, order=order), c.H).mean,
@@ -439,7 +442,7 @@ LOOPS = {
     ),
     "arb_rc": lambda c, order, a: (
         reference.arb_rc(c.W, order=order, config=FEW).decode(),
-        product_of(bounds_refine_runs.arb_rc_bound(c.W, order=order, config=FEW, arithmetic=a)),
+        product_of(arb_runs.arb_rc_bound(c.W, order=order, config=FEW, arithmetic=a)),
     ),
 }
 
@@ -468,7 +471,7 @@ def test_values_are_the_references(name, order, family, seed):
 def test_a_round_less_is_outside():
     case, less = Case("shifted", 3), Refinement(iterations=2)
     for order in (1, 2):
-        bound, decided = bounds_refine_runs.arb_bound(
+        bound, decided = arb_runs.arb_bound(
             case.W,
             case.mask,
             order=order,
@@ -486,13 +489,13 @@ def test_a_round_less_is_outside():
 def test_the_error_of_a_mean_that_is_replaced_is_forgotten():
     case, arithmetic = Case("gauss", 2), Arithmetic("float32")
     group = reference.arb_start(case.W)
-    plain = bounds_refine.RoundedLevels.of(group, arithmetic)
+    plain = RoundedLevels.of(group, arithmetic)
     wide = plain.levels.widen(np.array([1.0, 0.0]) * np.ones(plain.levels.shape))
-    state = bounds_refine.RoundedLevels.at(plain.basis, wide)
-    moved = bounds_refine.refine_mean_bound(case.W, state, arithmetic=arithmetic)
+    state = RoundedLevels.at(plain.basis, wide)
+    moved = refine_mean_bound(case.W, state, arithmetic=arithmetic)
     # Magnitudes count errors too; nothing else of them is left.
     assert np.all(moved.mean.error < 2e-6)
-    scale = bounds_refine.refine_scale_bound(case.W, state, arithmetic=arithmetic)
+    scale = refine_scale_bound(case.W, state, arithmetic=arithmetic)
     share = np.abs(np.mean(plain.basis[1], axis=1))
     np.testing.assert_allclose(scale.scales[0].error, share, atol=2e-6)
 
@@ -529,10 +532,10 @@ def test_joint_signs_of_honest_ports_stay_inside(wide, family, seed):
     first = np.where(z >= 0, F(1), F(-1))
     by_midpoint = first, np.where(z >= first * a, 1, -1)
     for signs in (by_distance, by_midpoint):
-        margin = bounds_refine_signs.joint_signs_margin(read(Z), read(u), read(v), *signs)
+        margin = joint_signs_bounds.joint_signs_margin(read(Z), read(u), read(v), *signs)
         assert compare.objective(margin.value, 0.0, margin.error) <= 1.0
     twisted = -first, by_distance[1]
-    far = bounds_refine_signs.joint_signs_margin(read(Z), read(u), read(v), *twisted)
+    far = joint_signs_bounds.joint_signs_margin(read(Z), read(u), read(v), *twisted)
     assert compare.objective(far.value, 0.0, far.error) > 1e3
 
 
@@ -541,19 +544,19 @@ def test_joint_signs_of_honest_ports_stay_inside(wide, family, seed):
 def test_clusters_of_an_honest_port_stay_inside(family, seed):
     case, arithmetic = Case(family, seed), Arithmetic("float32")
     signs = reference.two_means(case.W.astype(F), case.mask).planes[0].sign
-    margin = bounds_refine_levels.two_means_margin(case.W, case.mask, signs, arithmetic=arithmetic)
+    margin = two_means_margin(case.W, case.mask, signs, arithmetic=arithmetic)
     finite = np.isfinite(margin.error)
     assert compare.objective(margin.value[finite], 0.0, margin.error[finite]) <= 1.0
     if family in FAMILIES:
         other = np.where(signs > 0, -1, signs).astype(np.int8)
-        far = bounds_refine_levels.two_means_margin(case.W, case.mask, other, arithmetic=arithmetic)
+        far = two_means_margin(case.W, case.mask, other, arithmetic=arithmetic)
         assert np.all((far.value > 100 * far.error) | (np.sum(case.mask, axis=1) < 2))
 
 
 def test_rounding_that_decides_leaves_no_bound():
     """A weight that lies on the mean to the last bits."""
     W = np.array([[-1.0, 1.0, 1e-9], [3.0, 4.0, 8.0]])
-    _, decided = bounds_refine_runs.arb_bound(
+    _, decided = arb_runs.arb_bound(
         W, config=Refinement(iterations=1), arithmetic=Arithmetic("float32")
     )
     assert decided.tolist() == [False, True]

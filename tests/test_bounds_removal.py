@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from subbit import reference
-from subbit.reference import bounds_hessian, bounds_removal
-from subbit.reference.rounding import Arithmetic
+from subbit.reference.bounds.hessian import inverse_bound
+from subbit.reference.bounds.pruning import removal as removal_bounds
+from subbit.reference.bounds.rounding import Arithmetic
 
 F = np.float32
 SINGLE = Arithmetic("float32")
@@ -54,8 +55,8 @@ def ratio(found, bound):
 @pytest.mark.parametrize("port", [in_the_inverse, in_the_hessian])
 @given(problem=problems())
 def test_honest_ports_stay_inside(port, problem):
-    move = bounds_removal.removal_move_bound(*problem, arithmetic=SINGLE)
-    loss = bounds_removal.removal_loss_bound(*problem, arithmetic=SINGLE)
+    move = removal_bounds.removal_move_bound(*problem, arithmetic=SINGLE)
+    loss = removal_bounds.removal_loss_bound(*problem, arithmetic=SINGLE)
     moved, losses = port(*problem)
     assert moved.dtype == losses.dtype == F
     assert np.isfinite(move.error).all()
@@ -67,7 +68,7 @@ def test_honest_ports_stay_inside(port, problem):
 def test_the_bounds_are_no_wider_than_conditioning_asks_for(problem):
     """Below the size of what they bound, times a condition number without scale."""
     W, H, removed = problem
-    move = bounds_removal.removal_move_bound(W, H, removed, arithmetic=SINGLE)
+    move = removal_bounds.removal_move_bound(W, H, removed, arithmetic=SINGLE)
     d = np.sqrt(np.diag(H))
     condition = np.linalg.cond(H / np.outer(d, d))
     size = np.max(np.abs(move.value * d), axis=1) + np.max(np.abs(W * d), axis=1)
@@ -79,7 +80,7 @@ def test_the_bounds_are_no_wider_than_conditioning_asks_for(problem):
 def test_a_relative_error_of_a_thousandth_falls_outside_on_good_inputs(problem):
     W, H, removed = problem
     H = np.diag(np.diag(H))
-    loss = bounds_removal.removal_loss_bound(W, H, removed, arithmetic=SINGLE)
+    loss = removal_bounds.removal_loss_bound(W, H, removed, arithmetic=SINGLE)
     _, losses = in_the_inverse(W, H, removed)
     some = removed.any(axis=1)
     assert (np.abs(losses * 1.001 - loss.value) > loss.error)[some].all()
@@ -90,11 +91,11 @@ def test_a_choice_in_float32_is_within_its_margin(problem):
     W, H, _ = problem
     H = H.astype(np.float64)
     noisy = reference.removal_mask(W, H * (1 + 1e-8), 2, 4)
-    margin = bounds_removal.removal_mask_margin(W, H, noisy, 2, 4, arithmetic=SINGLE)
+    margin = removal_bounds.removal_mask_margin(W, H, noisy, 2, 4, arithmetic=SINGLE)
     assert (margin.value <= margin.error).all()
     worst = reference.removal_mask(W, H, 2, 4) ^ np.tile([True] * 4, W.shape[1] // 4)
-    margin = bounds_removal.removal_mask_margin(W, H, worst, 2, 4, arithmetic=SINGLE)
-    best = bounds_removal.removal_mask_margin(W, H, ~worst, 2, 4, arithmetic=SINGLE)
+    margin = removal_bounds.removal_mask_margin(W, H, worst, 2, 4, arithmetic=SINGLE)
+    best = removal_bounds.removal_mask_margin(W, H, ~worst, 2, 4, arithmetic=SINGLE)
     assert (best.value == 0).all()
     assert (margin.value >= 0).all()
 
@@ -102,9 +103,9 @@ def test_a_choice_in_float32_is_within_its_margin(problem):
 def test_the_inverse_of_an_ill_conditioned_hessian_has_no_bound():
     """Where rounding can make it singular, nothing is promised."""
     H = np.ones((3, 3)) + 1e-9 * np.eye(3)
-    assert not np.isfinite(bounds_hessian.inverse_bound(H, arithmetic=SINGLE).error).any()
+    assert not np.isfinite(inverse_bound(H, arithmetic=SINGLE).error).any()
     W, removed = np.ones((1, 3)), np.array([[True, False, False]])
-    move = bounds_removal.removal_move_bound(W, H, removed, arithmetic=SINGLE)
+    move = removal_bounds.removal_move_bound(W, H, removed, arithmetic=SINGLE)
     assert not np.isfinite(move.error[~removed]).any()
 
 
@@ -115,5 +116,5 @@ def test_rows_are_taken_in_parts_without_a_difference(function, monkeypatch):
     X, W = rng.standard_normal((40, 8)), rng.standard_normal((9, 8))
     last = (rng.random((9, 8)) < 0.5,) if function == "removal_move" else (4, 8)
     whole = getattr(reference, function)(W, X.T @ X, *last)
-    monkeypatch.setattr("subbit.reference.removal.HELD", 1)
+    monkeypatch.setattr("subbit.reference.pruning.removal.HELD", 1)
     assert np.array_equal(getattr(reference, function)(W, X.T @ X, *last), whole)

@@ -11,8 +11,10 @@ from test_bounds import FAMILIES, PORTS, Case, F
 from subbit import reference
 from subbit.conformance import compare
 from subbit.conformance.families import WEIGHTS
-from subbit.reference import bounds_search, bounds_search_x, sorted_rows
-from subbit.reference.rounding import Arithmetic, Rounded
+from subbit.reference.bounds.rounding import Arithmetic, Rounded
+from subbit.reference.bounds.zones import calibrated_split
+from subbit.reference.bounds.zones.split import bell_split_search_bound
+from subbit.reference.zones import sorted_rows
 
 SINGLE = Arithmetic("float32")
 ORDERS = [(1, 1), (2, 2), (2, 1)]
@@ -56,9 +58,9 @@ def test_an_honest_port_stays_inside(name, orders, center, family, seed, k):
         plain.append(sum(errors))
         calibrated.append(outputs(port, W, parts, orders, S, center=center))
     switches = {"orders": orders, "center": center, "arithmetic": port.arithmetic}
-    bound = bounds_search.bell_split_search_bound(W, mask, cuts, **switches)
+    bound = bell_split_search_bound(W, mask, cuts, **switches)
     assert compare.bound(plain, bound.value, bound.error) <= 1.0
-    bound = bounds_search_x.calibrated_split_search_bound(W, mask, cuts, S, **switches)
+    bound = calibrated_split.calibrated_split_search_bound(W, mask, cuts, S, **switches)
     assert compare.bound(calibrated, bound.value, bound.error) <= 1.0
 
 
@@ -72,8 +74,8 @@ def test_an_error_of_a_few_bounds_is_caught(orders, family):
     direct = reference.bell_split_search_direct(W, case.mask, cuts, orders=orders, center=True)
     outer = reference.calibrated_split_search(W, case.mask, cuts, S, orders=orders, center=True)
     bounds = (
-        bounds_search.bell_split_search_bound(W, case.mask, cuts, **switches),
-        bounds_search_x.calibrated_split_search_bound(W, case.mask, cuts, S, **switches),
+        bell_split_search_bound(W, case.mask, cuts, **switches),
+        calibrated_split.calibrated_split_search_bound(W, case.mask, cuts, S, **switches),
     )
     for search, bound in zip((direct, outer), bounds, strict=True):
         assert (bound.error < 1e-3 * bound.value.max()).all()
@@ -93,9 +95,7 @@ def test_what_conversion_decides_stays_inside(orders, center, sign_zero, family,
     search = reference.bell_split_search_direct(
         held(case.W), case.mask, held(cuts), key=held(key), **switches
     )
-    bound = bounds_search.bell_split_search_bound(
-        case.W, case.mask, cuts, key=key, **switches, arithmetic=SINGLE
-    )
+    bound = bell_split_search_bound(case.W, case.mask, cuts, key=key, **switches, arithmetic=SINGLE)
     assert compare.bound(search.objectives, bound.value, bound.error) <= 1.0
     given_ = {"key": key, "image": case.Q}
     search = reference.calibrated_split_search(
@@ -106,7 +106,7 @@ def test_what_conversion_decides_stays_inside(orders, center, sign_zero, family,
         **{name: held(x) for name, x in given_.items()},
         **switches,
     )
-    bound = bounds_search_x.calibrated_split_search_bound(
+    bound = calibrated_split.calibrated_split_search_bound(
         case.W, case.mask, cuts, case.H, **given_, **switches, arithmetic=SINGLE
     )
     assert compare.bound(search.objectives, bound.value, bound.error) <= 1.0
@@ -122,7 +122,7 @@ def test_running_sums_stay_inside(orders, center, sign_zero, family, seed, k):
     columns, cuts = np.ones(k, bool), reference.breakpoint_grid(np.abs(W))
     switches = {"orders": orders, "center": center, "sign_zero": sign_zero}
     search = reference.bell_split_search(W, columns, cuts, **switches)
-    bound = bounds_search.bell_split_search_bound(
+    bound = bell_split_search_bound(
         W, columns, cuts, **switches, running=True, arithmetic=Arithmetic()
     )
     assert compare.bound(search.objectives, bound.value, bound.error) <= 1.0
@@ -134,7 +134,7 @@ def test_a_tie_with_the_second_level_that_is_none(share, monkeypatch):
     W, columns, cuts = np.array([[4.0, 2.0, -2.0, -4.0, 3.0, -3.0]]), np.ones(6, bool), [5.0]
     switches = {"orders": (2, 2), "center": True, "sign_zero": 0}
     exactly = reference.bell_split_search(W, columns, cuts, **switches).objectives
-    bound = bounds_search.bell_split_search_bound(
+    bound = bell_split_search_bound(
         W, columns, cuts, **switches, running=True, arithmetic=Arithmetic()
     )
     ranks = sorted_rows.bisect_rows
@@ -149,10 +149,8 @@ def test_a_tie_with_the_second_level_that_is_none(share, monkeypatch):
 def test_entries_take_part_one_by_one():
     W = np.array([[1.0, 9.0, 3.0], [2.0, -4.0, 7.0]])
     part = np.array([[True, False, True], [False, True, True]])
-    bound = bounds_search.bell_split_search_bound(W, part, [3.5], arithmetic=SINGLE)
-    again = bounds_search.bell_split_search_bound(
-        np.where(part, W, 100.0), part, [3.5], arithmetic=SINGLE
-    )
+    bound = bell_split_search_bound(W, part, [3.5], arithmetic=SINGLE)
+    again = bell_split_search_bound(np.where(part, W, 100.0), part, [3.5], arithmetic=SINGLE)
     assert bound.value == again.value == 6.5
     assert bound.error == again.error
 
@@ -161,8 +159,8 @@ def test_thresholds_that_are_known_to_rounding_only():
     """An entry between what a threshold may be lies on either side."""
     W, columns = np.array([[1.0, -1.0, 2.0, 5.0]]), np.ones(4, bool)
     cut = Rounded(np.array([2.1]), np.array([0.2]), SINGLE)
-    bound = bounds_search.bell_split_search_bound(W, columns, cut, arithmetic=SINGLE)
-    calibrated = bounds_search_x.calibrated_split_search_bound(
+    bound = bell_split_search_bound(W, columns, cut, arithmetic=SINGLE)
+    calibrated = calibrated_split.calibrated_split_search_bound(
         W, columns, cut, np.eye(4), arithmetic=SINGLE
     )
     for p in (1.9, 2.1, 2.3):
@@ -178,8 +176,8 @@ def test_outputs_see_a_sign_that_rounding_decides():
     given_ = Rounded(W, np.where(W == 1e-9, 2e-9, 0.0), SINGLE)
     S = np.full((4, 4), 0.5) + np.eye(4)
     columns, found = np.ones(4, bool), []
-    plain = bounds_search.bell_split_search_bound(given_, columns, [5.0], arithmetic=SINGLE)
-    bound = bounds_search_x.calibrated_split_search_bound(
+    plain = bell_split_search_bound(given_, columns, [5.0], arithmetic=SINGLE)
+    bound = calibrated_split.calibrated_split_search_bound(
         given_, columns, [5.0], S, arithmetic=SINGLE
     )
     for tie in (1e-9, -1e-9):

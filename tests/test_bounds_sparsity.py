@@ -9,8 +9,8 @@ from test_bounds import PORTS, F
 from subbit import reference
 from subbit.conformance import compare
 from subbit.conformance.families import WEIGHTS
-from subbit.reference import bounds_sparsity
-from subbit.reference.rounding import Arithmetic, Rounded
+from subbit.reference.bounds.pruning import sparsity as sparsity_bounds
+from subbit.reference.bounds.rounding import Arithmetic, Rounded
 
 SINGLE = Arithmetic("float32")
 SWITCHES = [
@@ -69,7 +69,7 @@ def inside(found, bound):
 def test_honest_scores_stay_inside(name, switches, family, seed, k, moved):
     port, (W, norms) = PORTS[name], drawn(family, seed, k)
     # A straight sum of a whole matrix is in the order of the matrix.
-    bound = bounds_sparsity.standardized_importance_bound(
+    bound = sparsity_bounds.standardized_importance_bound(
         W, norms, **switches, arithmetic=SINGLE if switches["axis"] == "matrix" else port.arithmetic
     )
     assert inside(scores(port, W, norms, **switches, moved=moved), bound) <= 1.0
@@ -80,9 +80,9 @@ def test_honest_scores_stay_inside(name, switches, family, seed, k, moved):
 def test_honest_products_and_roots_stay_inside(family, seed, k):
     W, norms = drawn(family, seed, k)
     found = np.abs(W.astype(F)) * norms.astype(F)
-    assert inside(found, bounds_sparsity.wanda_importance_bound(W, norms, arithmetic=SINGLE)) <= 1
+    assert inside(found, sparsity_bounds.wanda_importance_bound(W, norms, arithmetic=SINGLE)) <= 1
     H = W.T @ W
-    bound = bounds_sparsity.input_norms_bound(H, arithmetic=SINGLE)
+    bound = sparsity_bounds.input_norms_bound(H, arithmetic=SINGLE)
     assert inside(np.sqrt(np.diag(H).astype(F) / F(2)), bound) <= 1
 
 
@@ -92,7 +92,7 @@ def test_an_error_of_a_few_bounds_is_caught(switches):
     W, norms = drawn("gauss", 3, 40)
     norms = np.maximum(norms, 0.1)
     exact = reference.standardized_importance(W, norms, **switches)
-    bound = bounds_sparsity.standardized_importance_bound(W, norms, **switches, arithmetic=SINGLE)
+    bound = sparsity_bounds.standardized_importance_bound(W, norms, **switches, arithmetic=SINGLE)
     assert np.allclose(bound.value, exact, rtol=1e-12)
     assert (bound.error < 1e-3 * np.abs(exact).max()).all()
     assert 2.0 <= inside(exact + 3 * bound.error, bound) <= 4.0
@@ -104,7 +104,7 @@ def test_powers_of_uncertain_numbers_stay_inside(exponent, seed):
     rng = np.random.default_rng(seed)
     value = rng.choice([0.0, 1e-20, 1.0, 1e20], 12) * rng.random(12)
     given_ = Rounded(value, value * rng.choice([0.0, 1e-6, 0.5, 2.0], 12), SINGLE)
-    bound = bounds_sparsity.power_bound(given_, exponent)
+    bound = sparsity_bounds.power_bound(given_, exponent)
     for side in (-1, 1):
         base = np.maximum(value + side * given_.error, 0.0)
         assert inside(base ** float(F(exponent)), bound) <= 1.0
@@ -121,19 +121,19 @@ def moved_masks(seed, decide):
 DECISIONS = {
     "2:4": (
         lambda s: reference.nm_mask(s, 2, 4),
-        lambda s: bounds_sparsity.nm_mask_margin(s, 2, 4, arithmetic=SINGLE),
+        lambda s: sparsity_bounds.nm_mask_margin(s, 2, 4, arithmetic=SINGLE),
     ),
     "3:5 and a rest": (
         lambda s: reference.nm_mask(s, 3, 5, tail="dense"),
-        lambda s: bounds_sparsity.nm_mask_margin(s, 3, 5, arithmetic=SINGLE),
+        lambda s: sparsity_bounds.nm_mask_margin(s, 3, 5, arithmetic=SINGLE),
     ),
     "rows": (
         lambda s: reference.row_mask(s, 0.4),
-        lambda s: bounds_sparsity.row_mask_margin(s, 0.4, arithmetic=SINGLE),
+        lambda s: sparsity_bounds.row_mask_margin(s, 0.4, arithmetic=SINGLE),
     ),
     "threshold": (
         lambda s: reference.threshold_mask(s, 0.4),
-        lambda s: bounds_sparsity.threshold_mask_margin(s, 0.4, arithmetic=SINGLE),
+        lambda s: sparsity_bounds.threshold_mask_margin(s, 0.4, arithmetic=SINGLE),
     ),
 }
 every_decision = pytest.mark.parametrize("decision", DECISIONS)
@@ -166,14 +166,14 @@ def test_margins_are_not_idle(decision):
 
 def test_ties_of_exact_scores_have_no_allowance():
     """The rule for ties decides, so nothing may change places."""
-    margin = bounds_sparsity.nm_mask_margin([[1.0, 1.0, 1.0, 1.0]], 2, 4, arithmetic=SINGLE)
+    margin = sparsity_bounds.nm_mask_margin([[1.0, 1.0, 1.0, 1.0]], 2, 4, arithmetic=SINGLE)
     assert not margin.error.any()
     assert np.isinf(margin.value).all()
 
 
 def test_ties_of_uncertain_scores_may_go_either_way():
     given_ = Rounded(np.array([[1.0, 1.0, 1.0, 5.0]]), np.array([[0.0, 1e-9, 0.0, 0.0]]), SINGLE)
-    margin = bounds_sparsity.nm_mask_margin(given_, 2, 4, arithmetic=SINGLE)
+    margin = sparsity_bounds.nm_mask_margin(given_, 2, 4, arithmetic=SINGLE)
     # Kept are 5 and the first 1; only the second may take its place.
     assert margin.value.tolist() == [[0.0, 0.0, np.inf, 4.0]]
     assert margin.error.tolist() == [[1e-9, 1e-9, 0.0, 1e-9]]
@@ -182,8 +182,8 @@ def test_ties_of_uncertain_scores_may_go_either_way():
 def test_what_rounding_decides_has_no_bound():
     """Equal shares that are not known exactly: a deviation of nothing, or of rounding."""
     W = np.full((2, 3), 0.1)
-    bound = bounds_sparsity.standardized_importance_bound(W, np.ones(3), arithmetic=SINGLE)
+    bound = sparsity_bounds.standardized_importance_bound(W, np.ones(3), arithmetic=SINGLE)
     assert np.isinf(bound.error).all()
-    zeros = bounds_sparsity.standardized_importance_bound(0 * W, np.ones(3), arithmetic=SINGLE)
+    zeros = sparsity_bounds.standardized_importance_bound(0 * W, np.ones(3), arithmetic=SINGLE)
     assert not zeros.error.any()
     assert not zeros.value.any()

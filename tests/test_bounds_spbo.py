@@ -10,8 +10,10 @@ from test_bounds_refine import State
 from subbit import reference
 from subbit.conformance import compare
 from subbit.conformance.families import WEIGHTS
-from subbit.reference import SPBO, bounds_cfs, bounds_spbo
-from subbit.reference.rounding import Arithmetic, Rounded
+from subbit.reference import SPBO
+from subbit.reference.bounds.pruning import cfs as cfs_bounds
+from subbit.reference.bounds.pruning import spbo as spbo_bounds
+from subbit.reference.bounds.rounding import Arithmetic, Rounded
 
 ROUNDS = 4
 OPERATIONS = {}
@@ -56,7 +58,7 @@ def spbo_step(port, case):
             pruned(state, keep, shared=mean == "shared")
             fitted(state, target, case.H)
             own = np.where(case.mask, case.W, 0.0)
-            bound = bounds_spbo.spbo_step_bound(
+            bound = spbo_bounds.spbo_step_bound(
                 own, group, keep, case.H, config=config, arithmetic=port.arithmetic
             )
             yield state.levels, bound.levels
@@ -68,7 +70,7 @@ def spbo(port, case):
     for signs in ("frozen", "resigned"):
         config = SPBO(calibrated_iterations=ROUNDS, signs=signs)
         masks = nested(case)
-        end, decided = bounds_spbo.spbo_bound(
+        end, decided = spbo_bounds.spbo_bound(
             case.W, case.mask, masks, case.H, config=config, arithmetic=port.arithmetic
         )
         start = reference.arb_start(case.W, case.mask)
@@ -91,7 +93,7 @@ def block_cosine(port, case):
     y = case.W + np.random.default_rng(case.seed).standard_normal(case.W.shape)
     u, v = (directions(port, x.astype(F)) for x in (case.W, y))
     cosine = port.add(port.add(u * v, 1)[None], 1)[0] / F(case.n)
-    yield cosine, bounds_cfs.block_cosine_bound(case.W, y, arithmetic=port.arithmetic)
+    yield cosine, cfs_bounds.block_cosine_bound(case.W, y, arithmetic=port.arithmetic)
 
 
 def directions(port, x):
@@ -112,9 +114,9 @@ def layer_importance(port, case):
         "reciprocal": F(1) / x,
     }
     for kind, amounts in formulas.items():
-        bound = bounds_cfs.layer_importance_bound(c, kind=kind, arithmetic=port.arithmetic)
+        bound = cfs_bounds.layer_importance_bound(c, kind=kind, arithmetic=port.arithmetic)
         yield amounts / (port.add(amounts[None], 1)[0] / count), bound
-    bound = bounds_cfs.layer_importance_bound(c, kind="redundancy", arithmetic=port.arithmetic)
+    bound = cfs_bounds.layer_importance_bound(c, kind="redundancy", arithmetic=port.arithmetic)
     yield F(2) - x / (port.add(x[None], 1)[0] / count), bound
 
 
@@ -122,15 +124,15 @@ def layer_importance(port, case):
 def coarse_wishes(port, case):
     amounts = np.random.default_rng(case.seed).gamma(2.0, size=case.k)
     x, ends = amounts.astype(F), {"low": 3, "high": 6, "arithmetic": port.arithmetic}
-    yield x * F(4), bounds_cfs.coarse_wishes_bound(amounts, 4, **ends)
+    yield x * F(4), cfs_bounds.coarse_wishes_bound(amounts, 4, **ends)
     line = F(3) + F(3) * ((x - x.min()) / (x.max() - x.min()))
-    yield line, bounds_cfs.coarse_wishes_bound(amounts, 4, rule="interpolated", **ends)
+    yield line, cfs_bounds.coarse_wishes_bound(amounts, 4, rule="interpolated", **ends)
 
 
 @operation
 def wanda_scores(port, case):
     norms = np.sqrt(np.diag(case.H).astype(F) / F(2))
-    bound = bounds_cfs.fine_scores_bound(case.W, case.H, score="wanda", arithmetic=port.arithmetic)
+    bound = cfs_bounds.fine_scores_bound(case.W, case.H, score="wanda", arithmetic=port.arithmetic)
     yield np.abs(case.W.astype(F)) * norms, bound
 
 
@@ -195,7 +197,7 @@ def test_most_rows_are_decided():
     for family in FAMILIES:
         for seed in range(4):
             case = Case(family, seed)
-            _, rows = bounds_spbo.spbo_bound(
+            _, rows = spbo_bounds.spbo_bound(
                 case.W,
                 case.mask,
                 nested(case),
@@ -218,7 +220,7 @@ def test_certain_rows_have_the_masks_of_the_reference(seed, noise, schedule):
     rng = np.random.default_rng(seed)
     value = np.round(rng.uniform(0, 4, (3, 11)), 1)
     error = np.full(value.shape, noise) * (rng.random(value.shape) < 0.7)
-    certain = bounds_spbo.schedule_certain(
+    certain = spbo_bounds.schedule_certain(
         Rounded(value, error, Arithmetic()), 4, whole=schedule == "parts"
     )
     moved = value + error * rng.uniform(-1, 1, value.shape)

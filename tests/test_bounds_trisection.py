@@ -9,8 +9,8 @@ from test_bounds import FAMILIES, PORTS, Case, F
 from subbit import reference
 from subbit.conformance import compare
 from subbit.conformance.families import WEIGHTS
-from subbit.reference import bounds_trisection
-from subbit.reference.rounding import Arithmetic, Rounded
+from subbit.reference.bounds.rounding import Arithmetic, Rounded
+from subbit.reference.bounds.zones import trisection as trisection_bounds
 
 SINGLE = Arithmetic("float32")
 MODES = [(center, zero) for center in (False, True) for zero in (0, 1)]
@@ -38,7 +38,7 @@ def test_an_honest_port_stays_inside(name, orders, family, seed, k):
             for group, order in zip(groups, orders, strict=True)
         )
         found.append(sum(errors))
-    bound = bounds_trisection.trisection_search_bound(
+    bound = trisection_bounds.trisection_search_bound(
         W, case.mask, cuts, orders=orders, center=True, arithmetic=port.arithmetic
     )
     assert compare.bound(found, bound.value, bound.error) <= 1.0
@@ -51,7 +51,7 @@ def test_an_error_of_a_few_bounds_is_caught(orders, family):
     W = held(case.W)
     cuts = held(reference.quantile_grid(np.abs(W), 7) * (1 + 2.0**-10))
     search = reference.trisection_search_direct(W, case.mask, cuts, orders=orders, center=True)
-    bound = bounds_trisection.trisection_search_bound(
+    bound = trisection_bounds.trisection_search_bound(
         W, case.mask, cuts, orders=orders, center=True, arithmetic=SINGLE
     )
     assert (bound.error < 1e-3 * bound.value.max()).all()
@@ -71,7 +71,7 @@ def test_what_conversion_decides_stays_inside(orders, center, sign_zero, family,
     search = reference.trisection_search_direct(
         held(case.W), case.mask, held(cuts), key=held(key), **switches
     )
-    bound = bounds_trisection.trisection_search_bound(
+    bound = trisection_bounds.trisection_search_bound(
         case.W, case.mask, cuts, key=key, **switches, arithmetic=SINGLE
     )
     assert compare.bound(search.objectives, bound.value, bound.error) <= 1.0
@@ -87,7 +87,7 @@ def test_running_sums_stay_inside(orders, center, sign_zero, family, seed, k):
     cuts = reference.breakpoint_grid(np.abs(case.W))
     switches = {"orders": orders, "center": center, "sign_zero": sign_zero}
     search = reference.trisection_search(case.W, case.mask, cuts, **switches)
-    bound = bounds_trisection.trisection_search_bound(
+    bound = trisection_bounds.trisection_search_bound(
         case.W, case.mask, cuts, **switches, running=True, arithmetic=Arithmetic()
     )
     assert compare.bound(search.objectives, bound.value, bound.error) <= 1.0
@@ -97,11 +97,11 @@ def test_thresholds_that_are_known_to_rounding_only():
     """An entry between what the upper magnitude may be lies in either group."""
     W, columns = np.array([[1.0, -1.0, 4.1, 5.0]]), np.ones(4, bool)
     cut = Rounded(np.array([2.0]), np.array([0.1]), SINGLE)
-    bound = bounds_trisection.trisection_search_bound(W, columns, cut, arithmetic=SINGLE)
+    bound = trisection_bounds.trisection_search_bound(W, columns, cut, arithmetic=SINGLE)
     for t in (1.9, 2.0, 2.1):
         found = reference.trisection_search_direct(W, columns, [t]).objectives
         assert compare.bound(found, bound.value, bound.error) <= 1.0
-    sure = bounds_trisection.trisection_search_bound(W, columns, [2.0], arithmetic=SINGLE)
+    sure = trisection_bounds.trisection_search_bound(W, columns, [2.0], arithmetic=SINGLE)
     assert bound.error > 1.0 > sure.error
 
 
@@ -109,7 +109,7 @@ def test_thresholds_that_are_known_to_rounding_only():
 def test_a_power_of_two_rounds_nothing(factor, exact):
     """So that an entry at twice the threshold is at it for every port."""
     t = held([0.3, 0.7])
-    bound = bounds_trisection.upper_magnitude_bound(t, factor, arithmetic=SINGLE)
+    bound = trisection_bounds.upper_magnitude_bound(t, factor, arithmetic=SINGLE)
     assert (bound.error == 0.0).all() == exact
     found = F(factor) * t.astype(F)
     assert (np.abs(found - bound.value) <= bound.error).all()
@@ -117,7 +117,7 @@ def test_a_power_of_two_rounds_nothing(factor, exact):
 
 def test_margins_lie_at_both_magnitudes():
     key = np.array([[1.0, 3.0, 4.5, 2.0, 4.0]])
-    lower, upper = bounds_trisection.trisection_margin(key, 2.0, arithmetic=SINGLE)
+    lower, upper = trisection_bounds.trisection_margin(key, 2.0, arithmetic=SINGLE)
     assert lower.value.tolist() == [[1.0, 1.0, 2.5, 0.0, 2.0]]
     assert upper.value.tolist() == [[3.0, 1.0, 0.5, 2.0, 0.0]]
     assert not lower.error.any()
@@ -126,7 +126,7 @@ def test_margins_lie_at_both_magnitudes():
 
 def test_a_candidate_may_leave_the_grid_by_rounding_only():
     cuts = [0.1, 0.2, 0.4 * (1 + 1e-9)]
-    margin = bounds_trisection.trisection_thresholds_margin(cuts, arithmetic=SINGLE)
+    margin = trisection_bounds.trisection_thresholds_margin(cuts, arithmetic=SINGLE)
     assert (margin.value <= margin.error).tolist() == [False, True, False]
-    exact = bounds_trisection.trisection_thresholds_margin(cuts, arithmetic=Arithmetic())
+    exact = trisection_bounds.trisection_thresholds_margin(cuts, arithmetic=Arithmetic())
     assert (exact.value > exact.error).all()

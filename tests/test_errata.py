@@ -9,8 +9,8 @@ import pytest
 
 from project import ROOT
 from subbit.reference.arb_llm import ARBLLM
+from subbit.reference.baselines.pb_llm import PBLLM
 from subbit.reference.billm import BiLLM
-from subbit.reference.pb_llm import PBLLM
 from subbit.reference.stbllm import STBLLM
 
 ERRATA = (ROOT / "ERRATA.md").read_text(encoding="utf-8")

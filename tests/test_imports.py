@@ -49,6 +49,72 @@ def test_reference_imports_numpy_and_scipy_linalg_only(path):
     assert {"scipy", "scipy.linalg"} & set(imports(path)) != {"scipy"}
 
 
+# From the ground up: a room imports itself and those before it.
+FLOORS = (
+    ("notation",),
+    ("errors",),
+    ("layer", "objective", "hessian", "compensate", "checks", "least_squares"),
+    ("storage",),
+    ("groups",),
+    ("zones",),
+    ("pruning",),
+    ("blocks",),
+    ("baselines",),
+    ("billm", "arb_llm", "stbllm", "pbs2p"),
+    ("methods",),
+    ("bounds",),
+)
+# Everything there holds the machine, and the machine holds everything, for types only.
+CIRCULAR = "subbit.fast.device.simulated."
+FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+
+
+def room_of(name):
+    """`subbit.reference.groups.arb` stands in `groups`, `subbit.reference.layer` in `layer`."""
+    return name.split(".")[2]
+
+
+def own_imports(path):
+    """Modules of the reference that a file imports, at run time or for types only."""
+    known = {import_name(p) for p in sources("reference")} - {"subbit.reference"}
+    return {name for name in imports(path) if name in known}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [p for p in sources("reference") if p.parent != ROOT / "reference" or p.name != "__init__.py"],
+    ids=relative,
+)
+def test_no_room_of_the_reference_imports_upward(path):
+    """So no algorithm imports a bound, and no method stands on another."""
+    here = import_name(path)
+    for name in own_imports(path):
+        same = room_of(name) == room_of(here)
+        assert (
+            same
+            or FLOOR[room_of(name)] < FLOOR[room_of(here)]
+            or (FLOOR[room_of(name)] == FLOOR[room_of(here)] == 2)
+        ), f"{here} imports {name}"
+
+
+@pytest.mark.parametrize("room", ["reference", "fast", "conformance"])
+def test_modules_form_no_circle(room):
+    """Type-only imports count as well."""
+    known = {import_name(p): p for p in sources(room)}
+    left = {
+        name: {
+            n for n in imports(path) if n in known and n != name and not name.startswith(n + ".")
+        }
+        for name, path in known.items()
+        if path.name != "__init__.py" and not name.startswith(CIRCULAR)
+    }
+    left = {name: {n for n in needs if n in left} for name, needs in left.items()}
+    while left:
+        free = {name for name, needs in left.items() if not needs & set(left)}
+        assert free, f"in a circle, or behind one: {sorted(left)}"
+        left = {name: needs for name, needs in left.items() if name not in free}
+
+
 @pytest.mark.parametrize("path", sources("fast"), ids=relative)
 def test_fast_imports_the_reference_and_itself(path):
     allowed = ["numpy", "scipy", "subbit.reference", "subbit.fast"]

@@ -10,7 +10,7 @@ from subbit.conformance.cases import OPERATIONS
 from subbit.conformance.cases.seeds import seeds_of
 from subbit.conformance.mutants import MUTANTS
 from subbit.conformance.protocol import CLASSES, PROTOCOL
-from subbit.reference.rounding import Arithmetic
+from subbit.reference.bounds.rounding import Arithmetic
 
 COMPUTED = [name for name, item in OPERATIONS.items() if item.level > 0]
 DECLARED = Arithmetic()

@@ -15,10 +15,21 @@ from subbit import reference
 
 MODULES = [import_name(p) for p in sources("reference") if p.name != "__init__.py"]
 
-# Checks of arguments and small arithmetic serve inside the reference; a port has its own.
+# Checks of arguments, small arithmetic and the file format serve inside; a port has its own.
 INTERNAL = {
     f"subbit.reference.{name}"
-    for name in ("blocks", "errors", "kept", "numeric", "partition", "sorted_rows")
+    for name in (
+        "blocks",
+        "checks",
+        "errors",
+        "groups.group_error",
+        "least_squares",
+        "storage.kept_entries",
+        "storage.record_layout",
+        "storage.record_tensors",
+        "zones.partition",
+        "zones.sorted_rows",
+    )
 }
 
 # They say how far a port may lie from the reference; no port has such functions.

@@ -39,16 +39,11 @@ from subbit.conformance.cases.refined import fitted_columns, judge_refined
 from subbit.conformance.cases.registry import operation
 from subbit.conformance.families import CONTINUOUS, Array, Mask
 from subbit.conformance.target import Port
-from subbit.reference import (
-    ARBLLM,
-    QuantizedBlock,
-    QuantizedLayer,
-    Zone,
-    bounds_compensate,
-    bounds_refine_runs,
-)
-from subbit.reference.refinement import Divisor
-from subbit.reference.rounding import Rounded
+from subbit.reference import ARBLLM, QuantizedBlock, QuantizedLayer, Zone
+from subbit.reference.bounds import compensate as compensate_bounds
+from subbit.reference.bounds.groups import arb_runs
+from subbit.reference.bounds.rounding import Rounded
+from subbit.reference.groups.refinement import Divisor
 
 COUNTS = (5, 7)
 """Salient columns of a small layer. Where a zone has few entries in a row, every threshold
@@ -115,7 +110,7 @@ def _salient_image(judge: Judge, state: GroupsState, salient: Mask) -> Rounded |
     used = fitted_columns(mask, replace(config, algorithm="arb"))
     value, error = np.zeros((2, *shape))
     if mask.any():
-        levels, _ = bounds_refine_runs.arb_bound(
+        levels, _ = arb_runs.arb_bound(
             target[:, used], mask[:, used], order=2, config=config, arithmetic=judge.arithmetic
         )
         reach = np.einsum("ip,pij->ij", levels.levels.reach, np.abs(levels.basis))
@@ -164,7 +159,7 @@ def _judge_layer(judge: Judge, W: Array, H: Array, config: ARBLLM, layer: Quanti
     given, gram = np.where(dead, 0.0, W), judge.arithmetic.read(H / 2)
     alive = ~dead if config.dead_inputs == "zero" else np.ones(len(dead), dtype=np.bool_)
     prepared = prepared_bound(judge, H, config.percdamp)
-    states = bounds_compensate.layer_states_bound(
+    states = compensate_bounds.layer_states_bound(
         given, prepared[1], layer, mode=config.compensation, arithmetic=judge.arithmetic
     )
     scores = scores_bound(states, prepared, config, layer)

@@ -37,12 +37,13 @@ from subbit.reference import (
     UniformGroup,
     ValueGroup,
     Wanda,
-    bounds_baselines,
-    bounds_compensate,
-    bounds_hessian,
-    bounds_sparsity,
 )
-from subbit.reference.rounding import Rounded
+from subbit.reference.bounds import compensate as compensate_bounds
+from subbit.reference.bounds.baselines.pb_llm import low_levels_bound
+from subbit.reference.bounds.baselines.wanda import pruning_scores_bound
+from subbit.reference.bounds.pruning import sparsity as sparsity_bounds
+from subbit.reference.bounds.rounding import Rounded
+from subbit.reference.bounds.zones.saliency import trailing_saliency_bound
 
 FAMILIES = (*CONTINUOUS, "tied", "zero_rows")
 PATTERNS = ((4, 8), (2, 4), (5, 8), (1, 3), (1, 1), None)
@@ -73,7 +74,7 @@ def _column_states(judge: Judge, W: Array, U: Rounded, layer: QuantizedLayer) ->
     """What each column up to some first one was made of, and last all columns from there on."""
 
     def states(first: int) -> tuple[Rounded, ...]:
-        return bounds_compensate.layer_states_bound(
+        return compensate_bounds.layer_states_bound(
             W, U, single_columns(layer, first), mode="exact", arithmetic=judge.arithmetic
         )
 
@@ -94,10 +95,10 @@ def _mask_of_scores(
 ) -> None:
     if keep is None:
         wanted = reference.threshold_mask(scores.value, share)
-        margin = bounds_sparsity.threshold_mask_margin(scores, share, arithmetic=judge.arithmetic)
+        margin = sparsity_bounds.threshold_mask_margin(scores, share, arithmetic=judge.arithmetic)
     else:
         wanted = reference.nm_mask(scores.value, *keep, tail="dense")
-        margin = bounds_sparsity.nm_mask_margin(scores, *keep, arithmetic=judge.arithmetic)
+        margin = sparsity_bounds.nm_mask_margin(scores, *keep, arithmetic=judge.arithmetic)
     judge.decision("kept entries", found, wanted, margin)
 
 
@@ -113,9 +114,7 @@ def _sparsegpt_block(
         part = slice(start, min(start + step, block.stop))
         inside = slice(part.start - block.start, part.stop - block.start)
         current = states(start)[-1][:, : part.stop - part.start]
-        scores = bounds_hessian.trailing_saliency_bound(
-            current, U[part, part], arithmetic=judge.arithmetic
-        )
+        scores = trailing_saliency_bound(current, U[part, part], arithmetic=judge.arithmetic)
         share = config.sparsity or 0.0
         _mask_of_scores(judge, group.mask[:, inside], scores, config.keep, share)
 
@@ -174,7 +173,7 @@ def _mask_of_wanda(judge: Judge, found: Mask, scores: Rounded, config: Wanda) ->
     if config.keep is not None or config.importance == "magnitude":
         _mask_of_scores(judge, found, scores, config.keep, share)
         return
-    margin = bounds_sparsity.row_mask_margin(scores, share, arithmetic=judge.arithmetic)
+    margin = sparsity_bounds.row_mask_margin(scores, share, arithmetic=judge.arithmetic)
     judge.decision("kept entries", found, reference.row_mask(scores.value, share), margin)
 
 
@@ -192,7 +191,7 @@ def _wanda_layer(port: Port, judge: Judge, draw: Draw) -> None:
         judge.exact("pattern is recorded", block.pattern or (), config.keep or ())
     kept = np.hstack([group.mask for group in groups if group is not None])
     values = np.hstack([group.values for group in groups if group is not None])
-    scores = bounds_baselines.pruning_scores_bound(W, H, config, arithmetic=judge.arithmetic)
+    scores = pruning_scores_bound(W, H, config, arithmetic=judge.arithmetic)
     _mask_of_wanda(judge, kept, scores, config)
     judge.bound("kept values", values, judge.arithmetic.read(W).keep(kept))
 
@@ -204,12 +203,10 @@ def _low_part(
     low, high = groups
     scores = W.absolute()
     if config.score == "trailing":
-        scores = bounds_hessian.trailing_saliency_bound(W, U, arithmetic=judge.arithmetic)
+        scores = trailing_saliency_bound(W, U, arithmetic=judge.arithmetic)
     _mask_of_scores(judge, ~low.mask, scores, None, config.low_share)
     judge.exact("mask of the high part", high.mask, ~low.mask)
-    mean, scale = bounds_baselines.low_levels_bound(
-        W, low.mask, config.statistics, arithmetic=judge.arithmetic
-    )
+    mean, scale = low_levels_bound(W, low.mask, config.statistics, arithmetic=judge.arithmetic)
     if low.mean is None or len(low.planes) != 1:
         judge.fail("the low part has not one mean and one plane")
         return

@@ -25,9 +25,15 @@ from subbit.conformance.cases.cuts import (
 from subbit.conformance.cases.groups import binary_group
 from subbit.conformance.cases.judge import Judge
 from subbit.conformance.families import Mask
-from subbit.reference import BinaryGroup, Partition, QuantizedBlock, bounds_search
+from subbit.reference import BinaryGroup, Partition, QuantizedBlock
+from subbit.reference.bounds.rounding import Rounded
+from subbit.reference.bounds.zones.salient import (
+    column_saliency_bound,
+    rank_columns_margin,
+    salient_search_bound,
+)
+from subbit.reference.bounds.zones.split import choice_margin
 from subbit.reference.notation import AnyArray
-from subbit.reference.rounding import Rounded
 
 ORDERS = {"concentrated": 1, "sparse": 1, "salient": 2}
 
@@ -96,7 +102,7 @@ def judge_salient(
     judge.true(f"from {low} to {high} columns are salient, {chosen} found", low <= chosen <= high)
     if not low <= chosen <= high or available == 0:
         return
-    score = bounds_search.column_saliency_bound(state.scores, arithmetic=judge.arithmetic)
+    score = column_saliency_bound(state.scores, arithmetic=judge.arithmetic)
     if not finite(score):
         judge.unbounded += salient.size
         return
@@ -106,7 +112,7 @@ def judge_salient(
     own = np.concatenate([by_score[salient[by_score]], by_score[~salient[by_score]]])
     judge.within(
         "ranking of columns",
-        bounds_search.rank_columns_margin(score, own, arithmetic=judge.arithmetic),
+        rank_columns_margin(score, own, arithmetic=judge.arithmetic),
     )
     if not _certain(score, by_score):
         judge.unbounded += 1
@@ -116,7 +122,7 @@ def judge_salient(
     switches["entries"] = entries
     plain = reference.salient_search_direct(state.searched.value, by_score, counts, **switches)
     rivals = better(plain.objectives, float(plain.objectives[chosen - low]))
-    bound = bounds_search.salient_search_bound(
+    bound = salient_search_bound(
         state.searched,
         by_score,
         np.append(counts[rivals], chosen),
@@ -124,9 +130,7 @@ def judge_salient(
         **switches,
         arithmetic=judge.arithmetic,
     )
-    judge.within(
-        "number of salient columns", bounds_search.choice_margin(bound, len(bound.value) - 1)
-    )
+    judge.within("number of salient columns", choice_margin(bound, len(bound.value) - 1))
 
 
 def _certain(score: Rounded, ranking: AnyArray) -> bool:

@@ -15,7 +15,7 @@ from subbit.conformance.cases.judge import Judge, host
 from subbit.conformance.cases.registry import operation
 from subbit.conformance.families import CONTINUOUS, Array
 from subbit.conformance.target import Port
-from subbit.reference.rounding import Rounded
+from subbit.reference.bounds.rounding import Rounded
 
 
 def _sizes(draw: Draw) -> tuple[int, int]:

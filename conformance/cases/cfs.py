@@ -16,9 +16,9 @@ from subbit.conformance.cases.judge import Judge, host
 from subbit.conformance.cases.registry import operation
 from subbit.conformance.families import CONTINUOUS, Array
 from subbit.conformance.target import Port
-from subbit.reference import bounds_cfs
-from subbit.reference.cfs import BudgetRule, FineScore, Importance
-from subbit.reference.rounding import Rounded
+from subbit.reference.bounds.pruning import cfs as cfs_bounds
+from subbit.reference.bounds.rounding import Rounded
+from subbit.reference.pruning.cfs import BudgetRule, FineScore, Importance
 
 KINDS: tuple[Importance, ...] = ("arccos", "one_minus", "reciprocal", "redundancy")
 RULES: tuple[BudgetRule, ...] = ("proportional", "proportional", "interpolated")
@@ -34,7 +34,7 @@ def _block_cosine(port: Port, judge: Judge, draw: Draw) -> None:
     )
     if draw.pick("axes", (2, 3)) == 3:
         x, y = x[None], y[None]
-    expected = bounds_cfs.block_cosine_bound(
+    expected = cfs_bounds.block_cosine_bound(
         x.reshape(-1, x.shape[-1]), y.reshape(-1, x.shape[-1]), arithmetic=judge.arithmetic
     )
     found = np.asarray(host(port.block_cosine(x, y)))
@@ -49,7 +49,7 @@ def _layer_importance(port: Port, judge: Judge, draw: Draw) -> None:
     low = 0.05 if kind in {"reciprocal", "redundancy"} else draw.pick("least", (0.9, 0.0, -1.0))
     cosines = draw.rng.uniform(low, 1.0, count)
     cosines[: draw.pick("ones", (0, 0, 1, count))] = 1.0
-    expected = bounds_cfs.layer_importance_bound(cosines, kind=kind, arithmetic=judge.arithmetic)
+    expected = cfs_bounds.layer_importance_bound(cosines, kind=kind, arithmetic=judge.arithmetic)
     judge.bound("importance", port.layer_importance(cosines, kind=kind), expected)
 
 
@@ -70,7 +70,7 @@ def _coarse_budget(port: Port, judge: Judge, draw: Draw) -> None:
     judge.true(f"from {low} to {high}", bool(np.all((low <= found) & (found <= high))))
     if judge.ratio == np.inf:
         return
-    wishes = bounds_cfs.coarse_wishes_bound(
+    wishes = cfs_bounds.coarse_wishes_bound(
         importance, keep, low=low, high=high, rule=rule, arithmetic=judge.arithmetic
     )
     if repair:
@@ -103,5 +103,5 @@ def _fine_scores(port: Port, judge: Judge, draw: Draw) -> None:
     W = draw.weights(MODERATE, columns=(1, 32))
     H, score = draw.hessian(W.shape[1]), draw.pick("score", SCORES)
     H = reference.damp(H, 0.01) if score != "wanda" else H
-    expected = bounds_cfs.fine_scores_bound(W, H, score=score, arithmetic=judge.arithmetic)
+    expected = cfs_bounds.fine_scores_bound(W, H, score=score, arithmetic=judge.arithmetic)
     judge.bound("scores", port.fine_scores(W, H, score=score), expected)

@@ -29,9 +29,11 @@ from subbit.conformance.cases.judge import Judge, host
 from subbit.conformance.cases.registry import operation
 from subbit.conformance.families import CONTINUOUS, Array, Mask
 from subbit.conformance.target import Port
-from subbit.reference import ARBLLM, ColumnGroups, bounds_search, bounds_search_x
-from subbit.reference.bounds_refine_rc import rc_start_bound
-from subbit.reference.rounding import Input, Rounded
+from subbit.reference import ARBLLM, ColumnGroups
+from subbit.reference.bounds.groups.arb_rc import rc_start_bound
+from subbit.reference.bounds.rounding import Input, Rounded
+from subbit.reference.bounds.zones import calibrated_split
+from subbit.reference.bounds.zones.split import bell_split_search_bound
 
 METHODS = ("arb", "arb-x", "arb-rc")
 
@@ -182,7 +184,7 @@ class _OutputErrors:
 
     def bound(self, thresholds: Input, key: Input, *, closed: bool) -> Rounded:
         state, target = self.state, self.state.searched
-        return bounds_search_x.calibrated_split_search_bound(
+        return calibrated_split.calibrated_split_search_bound(
             target,
             self.part,
             thresholds,
@@ -267,7 +269,7 @@ class _Spent:
                     return Rounded(np.asarray(0.0), np.asarray(np.inf), arithmetic)
                 own -= scales.product(number).flip(scales.signs[number])
             return (own * own).total()
-        found = bounds_search.bell_split_search_bound(
+        found = bell_split_search_bound(
             state.searched,
             mask,
             [0.5],

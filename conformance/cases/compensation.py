@@ -16,9 +16,11 @@ from subbit.conformance.cases.judge import Judge, host
 from subbit.conformance.cases.registry import operation
 from subbit.conformance.families import CONTINUOUS, Array, Mask
 from subbit.conformance.target import Port
-from subbit.reference import BinaryGroup, QuantizedBlock, bounds, bounds_compensate
-from subbit.reference.compensate import Compensation
-from subbit.reference.rounding import Rounded
+from subbit.reference import BinaryGroup, QuantizedBlock
+from subbit.reference.bounds import compensate as compensate_bounds
+from subbit.reference.bounds.layer import decode_bound
+from subbit.reference.bounds.rounding import Rounded
+from subbit.reference.notation import Compensation
 
 MODES: tuple[Compensation, ...] = ("none", "released", "exact")
 FAMILIES = (*CONTINUOUS, "tied", "integer", "zero_rows")
@@ -44,7 +46,7 @@ def _judge_feedback(
     judge: Judge, D: Rounded, U: Array, E: Array, mode: Compensation, *, what: str = "E U - D"
 ) -> None:
     judge.within(
-        what, bounds_compensate.feedback_residual(D, U, E, mode, arithmetic=judge.arithmetic)
+        what, compensate_bounds.feedback_residual(D, U, E, mode, arithmetic=judge.arithmetic)
     )
 
 
@@ -69,7 +71,7 @@ def _compensate_step(port: Port, judge: Judge, draw: Draw) -> None:
     block, moved, E = port.compensate_step(W, U, columns, _quantize, mode=mode, free=free)
     moved, E, arithmetic = host(moved), host(E).astype(np.float64), judge.arithmetic
     given, left, right = arithmetic.read(W), slice(0, start), slice(columns.stop, None)
-    image = bounds.decode_bound(block, arithmetic=arithmetic)
+    image = decode_bound(block, arithmetic=arithmetic)
     judge.exact("columns of the record", (block.start, block.stop), (start, columns.stop))
     judge.bound("columns left of the block", moved[:, left], given[:, left])
     judge.bound("the block's image", moved[:, columns], image)
@@ -77,7 +79,7 @@ def _compensate_step(port: Port, judge: Judge, draw: Draw) -> None:
     rest = given[:, right]
     if mode != "none" and columns.stop < m:
         movable = None if free is None else free[:, right]
-        rest = bounds_compensate.compensation_bound(
+        rest = compensate_bounds.compensation_bound(
             rest, E, U[columns, right], free=movable, arithmetic=arithmetic
         )
     judge.bound("columns right of the block", moved[:, right], rest)
@@ -94,7 +96,7 @@ def _compensate(port: Port, judge: Judge, draw: Draw) -> None:
     wanted = [(s.start, s.stop) for s in reference.block_slices(W.shape[1], size)]
     judge.exact("blocks", [(b.start, b.stop) for b in layer.blocks], wanted)
     judge.exact("shape of the errors", E.shape, W.shape)
-    states = bounds_compensate.layer_states_bound(
+    states = compensate_bounds.layer_states_bound(
         W, U, layer, mode=mode, free=free, arithmetic=judge.arithmetic
     )
     for state, block in zip(states, layer.blocks, strict=True):
@@ -105,7 +107,7 @@ def _compensate(port: Port, judge: Judge, draw: Draw) -> None:
         everything = np.ones(state.shape, dtype=np.bool_)
         # The quantizer computes in float64, from the port's own state.
         binary_group(judge, state, everything, group, order=1, mode=ONE_GROUP)
-        D = state - bounds.decode_bound(block, arithmetic=judge.arithmetic)
+        D = state - decode_bound(block, arithmetic=judge.arithmetic)
         part = block.columns
         _judge_feedback(
             judge, D, U[part, part], E[:, part], mode, what=f"E U - D of block {block.start}"

@@ -16,8 +16,18 @@ import numpy as np
 from subbit import reference
 from subbit.conformance.cases.judge import Judge
 from subbit.conformance.families import Array, Mask
-from subbit.reference import Partition, bounds_grid, bounds_search, bounds_trisection
-from subbit.reference.rounding import Input, Rounded
+from subbit.reference import Partition
+from subbit.reference.bounds.rounding import Input, Rounded
+from subbit.reference.bounds.zones import trisection as trisection_bounds
+from subbit.reference.bounds.zones.grids import (
+    maximum_grid_bound,
+    quantile_grid_bound,
+)
+from subbit.reference.bounds.zones.split import (
+    bell_split_search_bound,
+    candidate_sides,
+    choice_margin,
+)
 
 NEARLY = 1e-9
 """Share of the objectives within which two of them may be told apart by their bounds only."""
@@ -112,7 +122,7 @@ def errors_of_regions(target: Rounded, part: Mask, factor: float, config: Partit
 
     Examples
     --------
-    >>> from subbit.reference.rounding import Arithmetic
+    >>> from subbit.reference.bounds.rounding import Arithmetic
     >>> W = Arithmetic().read([[1.0, -3.0, 8.0]])
     >>> errors = errors_of_regions(W, W.value != 0.0, 2.0, Partition())
     >>> errors.plain(np.array([2.0, 9.0]), np.abs(W.value), closed=True)
@@ -120,7 +130,7 @@ def errors_of_regions(target: Rounded, part: Mask, factor: float, config: Partit
     """
     return _SearchErrors(
         reference.trisection_search_direct,
-        bounds_trisection.trisection_search_bound,
+        trisection_bounds.trisection_search_bound,
         target,
         part,
         {"factor": factor, **mode_of(config)},
@@ -148,7 +158,7 @@ def errors_of_weights(target: Rounded, part: Mask, order: int, config: Partition
 
     Examples
     --------
-    >>> from subbit.reference.rounding import Arithmetic
+    >>> from subbit.reference.bounds.rounding import Arithmetic
     >>> W = Arithmetic().read([[1.0, -1.0, 5.0]])
     >>> errors = errors_of_weights(W, W.value != 0.0, 1, Partition())
     >>> errors.plain(np.array([2.0, 6.0]), np.abs(W.value), closed=True).round(3)
@@ -156,7 +166,7 @@ def errors_of_weights(target: Rounded, part: Mask, order: int, config: Partition
     """
     return _SearchErrors(
         reference.bell_split_search_direct,
-        bounds_search.bell_split_search_bound,
+        bell_split_search_bound,
         target,
         part,
         {"orders": (order, order), **mode_of(config)},
@@ -199,7 +209,7 @@ def finite(x: Rounded) -> bool:
 
     Examples
     --------
-    >>> from subbit.reference.rounding import Arithmetic
+    >>> from subbit.reference.bounds.rounding import Arithmetic
     >>> finite(Arithmetic().read([1.0]))
     True
     """
@@ -240,9 +250,9 @@ def grid_bound(key: Rounded, part: Mask, grid: str, levels: int | None = None) -
     part : ndarray of bool, shape (n, k)
         The entries that take part.
     grid : str
-        Which candidates, see :class:`~subbit.reference.partition.Partition`.
+        Which candidates, see :class:`~subbit.reference.zones.partition.Partition`.
     levels : int, optional
-        How many, as in :func:`~subbit.reference.partition.candidate_thresholds`.
+        How many, as in :func:`~subbit.reference.zones.partition.candidate_thresholds`.
 
     Returns
     -------
@@ -251,7 +261,7 @@ def grid_bound(key: Rounded, part: Mask, grid: str, levels: int | None = None) -
 
     Examples
     --------
-    >>> from subbit.reference.rounding import Arithmetic
+    >>> from subbit.reference.bounds.rounding import Arithmetic
     >>> key = Arithmetic().read([[1.0, 3.0]])
     >>> grid_bound(key, key.value > 1.0, "breakpoints").value
     array([3.])
@@ -259,12 +269,12 @@ def grid_bound(key: Rounded, part: Mask, grid: str, levels: int | None = None) -
     arithmetic = key.arithmetic
     chosen = Rounded(key.value[part], key.error[part], arithmetic)
     if grid == "maximum":
-        return bounds_grid.maximum_grid_bound(chosen, levels or 9, arithmetic=arithmetic)
+        return maximum_grid_bound(chosen, levels or 9, arithmetic=arithmetic)
     if grid == "quantiles":
-        return bounds_grid.quantile_grid_bound(chosen, levels or 81, arithmetic=arithmetic)
+        return quantile_grid_bound(chosen, levels or 81, arithmetic=arithmetic)
     if grid == "quantiles_with_zeros":
         zeros = key.keep(part)
-        return bounds_grid.quantile_grid_bound(zeros, levels or 81, arithmetic=arithmetic)
+        return quantile_grid_bound(zeros, levels or 81, arithmetic=arithmetic)
     values, first = np.unique(chosen.value, return_index=True)
     return Rounded(values, chosen.error[first], arithmetic)
 
@@ -304,7 +314,7 @@ class Cut:
         """Where candidates cut, one or two arrays of shape (c,)."""
         if self.factor is None:
             return (self.thresholds,)
-        upper = bounds_trisection.upper_magnitude_bound(
+        upper = trisection_bounds.upper_magnitude_bound(
             self.thresholds, self.factor, arithmetic=self.key.arithmetic
         )
         return self.thresholds, upper
@@ -319,7 +329,7 @@ class Cut:
         """
         found: dict[tuple[bytes, ...], int] = {}
         sides = [
-            bounds_search.candidate_sides(self.key, self.part, cuts, self.key, closed=self.closed)
+            candidate_sides(self.key, self.part, cuts, self.key, closed=self.closed)
             for cuts in self.magnitudes
         ]
         for place, pairs in enumerate(zip(*sides, strict=True)):
@@ -372,7 +382,7 @@ def judge_cut(judge: Judge, cut: Cut, *below: Mask) -> None:
         others = cut.errors.bound(rivals, cut.key, closed=cut.closed)
         value, error = np.append(value, others.value), np.append(error, others.error)
     both = Rounded(value, error, judge.arithmetic)
-    judge.within("threshold", bounds_search.choice_margin(both, 0))
+    judge.within("threshold", choice_margin(both, 0))
 
 
 def judge_sides(judge: Judge, cut: Cut, *below: Mask) -> None:

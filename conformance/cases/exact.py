@@ -16,9 +16,11 @@ from subbit.conformance.cases.judge import Judge, host
 from subbit.conformance.cases.registry import operation
 from subbit.conformance.families import CONTINUOUS, SUMMABLE
 from subbit.conformance.target import Port
-from subbit.reference import bounds_grid, bounds_search
+from subbit.reference.bounds.baselines.rtn import grid_codes_margin
+from subbit.reference.bounds.rounding import Rounded
+from subbit.reference.bounds.zones.grids import bell_split_margin
+from subbit.reference.bounds.zones.salient import rank_columns_margin
 from subbit.reference.notation import SignOfZero
-from subbit.reference.rounding import Rounded
 
 ZEROS: tuple[SignOfZero, ...] = (0, 1)
 TIED = ("tied", "integer", "constant_magnitude", "all_equal", "zeros")
@@ -44,7 +46,7 @@ def _bell_split(port: Port, judge: Judge, draw: Draw) -> None:
     threshold = float(draw.rng.choice(key.ravel())) * draw.pick("times", (1.0, 1.0, 0.5, 1.1))
     found = port.bell_split(key, columns, threshold, closed=closed)
     wanted = reference.bell_split(key, columns, threshold, closed=closed)
-    margin = bounds_grid.bell_split_margin(key, threshold, arithmetic=judge.arithmetic)
+    margin = bell_split_margin(key, threshold, arithmetic=judge.arithmetic)
     # Outside of the columns nothing is cut, and masks are exactly empty.
     margin = Rounded(
         np.where(columns, margin.value, 1.0),
@@ -63,9 +65,7 @@ def _rank_columns(port: Port, judge: Judge, draw: Draw) -> None:
     scores = draw.weights(rows=(1, 1))[0]
     ranking = host(port.rank_columns(scores))
     judge.exact("the columns, sorted", np.sort(ranking), np.arange(len(scores)))
-    judge.within(
-        "order", bounds_search.rank_columns_margin(scores, ranking, arithmetic=judge.arithmetic)
-    )
+    judge.within("order", rank_columns_margin(scores, ranking, arithmetic=judge.arithmetic))
 
 
 @operation(1)
@@ -118,7 +118,7 @@ def _grid_codes(port: Port, judge: Judge, draw: Draw) -> None:
         W = np.round(2 * W[:, :20].clip(-9, 9)) / 2
     codes = host(port.grid_codes(W, scale, zero, bits))
     wanted = reference.grid_codes(W, scale, zero, bits)
-    margin = bounds_grid.grid_codes_margin(W, scale, zero, bits, arithmetic=judge.arithmetic)
+    margin = grid_codes_margin(W, scale, zero, bits, arithmetic=judge.arithmetic)
     # Quotients by a power of two are exact, and halves go to the even side.
     exactly = np.frexp(scale)[0][:, None] == 0.5
     held = judge.arithmetic.read(W).error == 0.0

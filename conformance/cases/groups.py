@@ -13,10 +13,14 @@ import numpy as np
 from subbit import reference
 from subbit.conformance.cases.judge import Judge, host
 from subbit.conformance.families import Array, Mask
-from subbit.reference import BinaryGroup, UniformGroup, bounds_grid
-from subbit.reference.bounds import residual_binarize_bound
+from subbit.reference import BinaryGroup, UniformGroup
+from subbit.reference.bounds.baselines.rtn import (
+    grid_codes_margin,
+    minmax_grid_bound,
+)
+from subbit.reference.bounds.groups.binarize import residual_binarize_bound
+from subbit.reference.bounds.rounding import Input, Rounded
 from subbit.reference.notation import AnyArray, SignOfZero, sign
-from subbit.reference.rounding import Input, Rounded
 
 
 def signs_of(
@@ -152,11 +156,11 @@ def uniform_group(
     """
     judge.exact("bits", group.bits, bits)
     if grid_of is not None:
-        bound, margin = bounds_grid.minmax_grid_bound(grid_of, bits, arithmetic=judge.arithmetic)
+        bound, margin = minmax_grid_bound(grid_of, bits, arithmetic=judge.arithmetic)
         judge.bound("scales", group.scale, bound)
         wanted = reference.minmax_grid(grid_of.value, bits)[1]
         judge.decision("zero points", group.zero, wanted, margin)
-    margin = bounds_grid.grid_codes_margin(
+    margin = grid_codes_margin(
         state, group.scale, group.zero, bits, arithmetic=judge.arithmetic
     ).keep(group.mask)
     codes = reference.grid_codes(state.value, group.scale, group.zero, bits)

@@ -2,7 +2,7 @@
 ===============================================
 
 A factor is judged by its residual, which needs no condition number; scores by the bounds
-of ``bounds_hessian``.
+of ``bounds.zones.saliency``.
 """
 
 import numpy as np
@@ -13,8 +13,13 @@ from subbit.conformance.cases.judge import Judge, host
 from subbit.conformance.cases.registry import operation
 from subbit.conformance.families import ACTIVATIONS, CONTINUOUS, Array
 from subbit.conformance.target import Port
-from subbit.reference import bounds_hessian
-from subbit.reference.rounding import Input
+from subbit.reference.bounds.hessian import (
+    accumulate_hessian_bound,
+    damp_bound,
+    inverse_factor_residual,
+)
+from subbit.reference.bounds.rounding import Input
+from subbit.reference.bounds.zones import saliency
 
 SCORED = (*CONTINUOUS, "tied", "integer", "zero_columns", "zeros")
 
@@ -23,7 +28,7 @@ SCORED = (*CONTINUOUS, "tied", "integer", "zero_columns", "zeros")
 def _accumulate_hessian(port: Port, judge: Judge, draw: Draw) -> None:
     """The proxy Hessian of a whole calibration set."""
     X = draw.inputs(draw.number("width", 1, 40), tuple(ACTIVATIONS))
-    bound = bounds_hessian.accumulate_hessian_bound(X, arithmetic=judge.arithmetic)
+    bound = accumulate_hessian_bound(X, arithmetic=judge.arithmetic)
     judge.bound("H", port.accumulate_hessian(X), bound)
 
 
@@ -38,7 +43,7 @@ def _hessian_in_batches(port: Port, judge: Judge, draw: Draw) -> None:
         accumulator.add(X[start] if single else X[start : start + size])
         start += size
     judge.exact("count", accumulator.count, len(X))
-    bound = bounds_hessian.accumulate_hessian_bound(X, arithmetic=judge.arithmetic)
+    bound = accumulate_hessian_bound(X, arithmetic=judge.arithmetic)
     # Batches are added, and each entry may be rounded once more for it.
     more = judge.arithmetic.gamma(len(X)) * bound.reach
     judge.bound("H", accumulator.hessian(), bound.widen(more))
@@ -49,14 +54,14 @@ def _damp(port: Port, judge: Judge, draw: Draw) -> None:
     """Ones on dead diagonals, then a share of the mean diagonal."""
     H = draw.hessian(draw.number("width", 1, 40), tuple(ACTIVATIONS))
     percdamp = draw.pick("percdamp", (0.0, 0.01, 0.1, 1.0))
-    bound = bounds_hessian.damp_bound(H, percdamp, arithmetic=judge.arithmetic)
+    bound = damp_bound(H, percdamp, arithmetic=judge.arithmetic)
     judge.bound("damped H", port.damp(H, percdamp), bound)
 
 
 def _factor(judge: Judge, H: Input, U: Array) -> None:
     judge.exact("below the diagonal", np.tril(U, -1), np.zeros(U.shape))
     judge.true("the diagonal is positive", np.all(np.diag(U) > 0))
-    residual = bounds_hessian.inverse_factor_residual(H, U, arithmetic=judge.arithmetic)
+    residual = inverse_factor_residual(H, U, arithmetic=judge.arithmetic)
     judge.within("U H Uᵀ - I", residual)
 
 
@@ -77,7 +82,7 @@ def _prepare_hessian(port: Port, judge: Judge, draw: Draw) -> None:
     H = draw.hessian(draw.number("width", 1, 32), tuple(ACTIVATIONS))
     percdamp = draw.pick("percdamp", (0.01, 0.1))
     prepared = port.prepare_hessian(H, percdamp)
-    bound = bounds_hessian.damp_bound(H, percdamp, arithmetic=judge.arithmetic)
+    bound = damp_bound(H, percdamp, arithmetic=judge.arithmetic)
     judge.exact("dead inputs", prepared.dead, np.diag(H) == 0)
     judge.bound("damped H", prepared.damped, bound)
     _factor(judge, bound, host(prepared.factor).astype(np.float64))
@@ -87,7 +92,7 @@ def _scores(port: Port, judge: Judge, draw: Draw, name: str) -> None:
     W = draw.weights(SCORED, columns=(1, 32))
     H = _damped(draw, W.shape[1])
     second = reference.inverse_factor(H) if name == "trailing_saliency" else H
-    bound = getattr(bounds_hessian, f"{name}_bound")(W, second, arithmetic=judge.arithmetic)
+    bound = getattr(saliency, f"{name}_bound")(W, second, arithmetic=judge.arithmetic)
     judge.bound("scores", getattr(port, name)(W, second), bound)
 
 

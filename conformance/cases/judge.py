@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from subbit.conformance import compare
+from subbit.reference.bounds.rounding import Arithmetic, Rounded
 from subbit.reference.notation import AnyArray
-from subbit.reference.rounding import Arithmetic, Rounded
 
 
 def host(x: Any) -> AnyArray:  # noqa: ANN401  (whatever a port returns)

@@ -27,16 +27,11 @@ from subbit.conformance.cases.layers import (
 from subbit.conformance.cases.registry import operation
 from subbit.conformance.families import CONTINUOUS, Array
 from subbit.conformance.target import Port
-from subbit.reference import (
-    BiLLM,
-    BinaryGroup,
-    QuantizedLayer,
-    UniformGroup,
-    bounds_compensate,
-    bounds_search,
-)
+from subbit.reference import BiLLM, BinaryGroup, QuantizedLayer, UniformGroup
+from subbit.reference.bounds import compensate as compensate_bounds
+from subbit.reference.bounds.rounding import Rounded
+from subbit.reference.bounds.zones.salient import rank_columns_margin
 from subbit.reference.notation import AnyArray
-from subbit.reference.rounding import Rounded
 
 FAMILIES = (*CONTINUOUS, "tied", "zero_rows")
 
@@ -76,7 +71,7 @@ def _order(judge: Judge, H: Array, layer: QuantizedLayer, *, ordered: bool) -> A
     diagonal = np.where(np.diag(H) == 0, 1.0, np.diag(H))
     judge.within(
         "column order",
-        bounds_search.rank_columns_margin(diagonal, order, arithmetic=judge.arithmetic),
+        rank_columns_margin(diagonal, order, arithmetic=judge.arithmetic),
     )
     return order
 
@@ -111,7 +106,7 @@ def _gptq_columns(
     judge: Judge, W: Array, U: Rounded, layer: QuantizedLayer, config: reference.GPTQ
 ) -> None:
     def states(first: int) -> tuple[Rounded, ...]:
-        return bounds_compensate.layer_states_bound(
+        return compensate_bounds.layer_states_bound(
             W, U, single_columns(layer, first), mode="exact", arithmetic=judge.arithmetic
         )
 
@@ -190,7 +185,7 @@ def _judge_billm(judge: Judge, W: Array, H: Array, config: BiLLM, layer: Quantiz
     given = np.where(dead, 0.0, W)
     alive = ~dead if config.dead_inputs == "zero" else np.ones(len(dead), dtype=np.bool_)
     damped, U = prepared_bound(judge, H, config.percdamp)
-    states = bounds_compensate.layer_states_bound(
+    states = compensate_bounds.layer_states_bound(
         given, U, layer, mode=config.compensation, arithmetic=judge.arithmetic
     )
     scores = scores_bound(states, (damped, U), config, layer)

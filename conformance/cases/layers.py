@@ -15,16 +15,14 @@ from subbit import reference
 from subbit.conformance.cases.judge import Judge
 from subbit.conformance.families import Array
 from subbit.conformance.moved import TRIES, moved
-from subbit.reference import (
-    Partition,
-    QuantizedBlock,
-    QuantizedLayer,
-    UniformGroup,
-    ValueGroup,
-    bounds_hessian,
+from subbit.reference import Partition, QuantizedBlock, QuantizedLayer, UniformGroup, ValueGroup
+from subbit.reference.bounds.hessian import damp_bound, inverse_factor_bound
+from subbit.reference.bounds.rounding import Rounded
+from subbit.reference.bounds.zones.saliency import (
+    inverse_hessian_saliency_bound,
+    trailing_saliency_bound,
 )
 from subbit.reference.layer import Group
-from subbit.reference.rounding import Rounded
 
 Quantize = Callable[[Array, Array], QuantizedLayer]
 
@@ -88,8 +86,8 @@ def prepared_bound(judge: Judge, H: Array, percdamp: float) -> tuple[Rounded, Ro
     damped, factor : Rounded
         Shape (m, m).
     """
-    damped = bounds_hessian.damp_bound(H, percdamp, arithmetic=judge.arithmetic)
-    return damped, bounds_hessian.inverse_factor_bound(damped, arithmetic=judge.arithmetic)
+    damped = damp_bound(H, percdamp, arithmetic=judge.arithmetic)
+    return damped, inverse_factor_bound(damped, arithmetic=judge.arithmetic)
 
 
 def scores_bound(
@@ -123,16 +121,12 @@ def scores_bound(
         if config.score == "magnitude":
             found.append(state)
         elif config.score == "trailing":
-            found.append(
-                bounds_hessian.trailing_saliency_bound(
-                    state, factor[part, part], arithmetic=arithmetic
-                )
-            )
+            found.append(trailing_saliency_bound(state, factor[part, part], arithmetic=arithmetic))
         else:
             # Each column's score has its own divisor; the other columns stand for nothing.
             value, error = np.zeros((2, *layer.shape))
             value[:, part], error[:, part] = state.value, state.error
-            everything = bounds_hessian.inverse_hessian_saliency_bound(
+            everything = inverse_hessian_saliency_bound(
                 Rounded(value, error, arithmetic), damped, arithmetic=arithmetic
             )
             found.append(everything[:, part])

@@ -1,8 +1,8 @@
 """Level 2: binarization, objectives and grids
 ===========================================
 
-Single equations on weights, with the bounds of ``bounds``, ``bounds_objective`` and
-``bounds_grid``.
+Single equations on weights, with the bounds of ``bounds``, ``bounds.objective`` and
+``bounds.zones.grids``.
 """
 
 import numpy as np
@@ -14,8 +14,18 @@ from subbit.conformance.cases.judge import Judge, host
 from subbit.conformance.cases.registry import operation
 from subbit.conformance.families import ACTIVATIONS, Array
 from subbit.conformance.target import Port
-from subbit.reference import bounds, bounds_grid, bounds_objective, bounds_search
-from subbit.reference.rounding import Rounded
+from subbit.reference.bounds import objective as objective_bounds
+from subbit.reference.bounds.baselines.rtn import minmax_grid_bound
+from subbit.reference.bounds.groups.binarize import (
+    masked_mean_bound,
+    masked_scale_bound,
+)
+from subbit.reference.bounds.rounding import Rounded
+from subbit.reference.bounds.zones.grids import (
+    maximum_grid_bound,
+    quantile_grid_bound,
+)
+from subbit.reference.bounds.zones.salient import column_saliency_bound
 
 
 @operation(2)
@@ -26,7 +36,7 @@ def _masked_mean(port: Port, judge: Judge, draw: Draw) -> None:
     judge.bound(
         "means",
         port.masked_mean(W, mask),
-        bounds.masked_mean_bound(W, mask, arithmetic=judge.arithmetic),
+        masked_mean_bound(W, mask, arithmetic=judge.arithmetic),
     )
 
 
@@ -39,7 +49,7 @@ def _masked_scale(port: Port, judge: Judge, draw: Draw) -> None:
     judge.bound(
         "scales",
         port.masked_scale(W, mask, mean),
-        bounds.masked_scale_bound(W, mask, mean, arithmetic=judge.arithmetic),
+        masked_scale_bound(W, mask, mean, arithmetic=judge.arithmetic),
     )
 
 
@@ -76,7 +86,7 @@ def _weight_error(port: Port, judge: Judge, draw: Draw) -> None:
     judge.bound(
         "error",
         port.weight_error(W, Q),
-        bounds_objective.weight_error_bound(W, Q, arithmetic=judge.arithmetic),
+        objective_bounds.weight_error_bound(W, Q, arithmetic=judge.arithmetic),
     )
 
 
@@ -88,7 +98,7 @@ def _calibrated_error(port: Port, judge: Judge, draw: Draw) -> None:
     judge.bound(
         "error",
         port.calibrated_error(W, Q, X),
-        bounds_objective.calibrated_error_bound(W, Q, X, arithmetic=judge.arithmetic),
+        objective_bounds.calibrated_error_bound(W, Q, X, arithmetic=judge.arithmetic),
     )
 
 
@@ -98,7 +108,7 @@ def _quadratic(port: Port, judge: Judge, draw: Draw, name: str) -> None:
     if name == "relative_error" and np.sum((W @ S) * W) <= 0.0:
         W = W + 1.0
         S = S + np.eye(len(S))
-    bound = getattr(bounds_objective, f"{name}_bound")(W, Q, S, arithmetic=judge.arithmetic)
+    bound = getattr(objective_bounds, f"{name}_bound")(W, Q, S, arithmetic=judge.arithmetic)
     judge.bound("error", getattr(port, name)(W, Q, S), bound)
 
 
@@ -139,7 +149,7 @@ def _column_saliency(port: Port, judge: Judge, draw: Draw) -> None:
     judge.bound(
         "scores",
         port.column_saliency(S),
-        bounds_search.column_saliency_bound(S, arithmetic=judge.arithmetic),
+        column_saliency_bound(S, arithmetic=judge.arithmetic),
     )
 
 
@@ -150,7 +160,7 @@ def _maximum_grid(port: Port, judge: Judge, draw: Draw) -> None:
     judge.bound(
         "thresholds",
         port.maximum_grid(key, levels),
-        bounds_grid.maximum_grid_bound(key, levels, arithmetic=judge.arithmetic),
+        maximum_grid_bound(key, levels, arithmetic=judge.arithmetic),
     )
 
 
@@ -161,7 +171,7 @@ def _quantile_grid(port: Port, judge: Judge, draw: Draw) -> None:
     judge.bound(
         "thresholds",
         port.quantile_grid(key, levels),
-        bounds_grid.quantile_grid_bound(key, levels, arithmetic=judge.arithmetic),
+        quantile_grid_bound(key, levels, arithmetic=judge.arithmetic),
     )
 
 
@@ -170,7 +180,7 @@ def _minmax_grid(port: Port, judge: Judge, draw: Draw) -> None:
     """Scale and zero point of each row."""
     W, bits = draw.weights(), draw.pick("bits", (1, 2, 3, 4, 8))
     scale, zero = (host(x) for x in port.minmax_grid(W, bits))
-    bound, margin = bounds_grid.minmax_grid_bound(W, bits, arithmetic=judge.arithmetic)
+    bound, margin = minmax_grid_bound(W, bits, arithmetic=judge.arithmetic)
     judge.bound("scales", scale, bound)
     judge.exact("zero points, rounded", zero, np.round(zero))
     judge.decision("zero points", zero, reference.minmax_grid(W, bits)[1], margin)

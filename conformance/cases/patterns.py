@@ -18,8 +18,8 @@ from subbit.conformance.cases.judge import Judge
 from subbit.conformance.cases.registry import operation
 from subbit.conformance.families import Array, Mask
 from subbit.conformance.target import Port
+from subbit.reference.bounds.rounding import Rounded
 from subbit.reference.layer import Group
-from subbit.reference.rounding import Rounded
 
 MOST = 32
 

@@ -37,14 +37,14 @@ from subbit.conformance.cases.spbo import Run, drawn_pattern, judge_run, masks_o
 from subbit.conformance.families import CONTINUOUS, Array, Mask
 from subbit.conformance.target import Port
 from subbit.reference import PBS2P, BinaryGroup, QuantizedBlock, QuantizedLayer
-from subbit.reference.bounds import masked_mean_bound
-from subbit.reference.bounds_cfs import fine_scores_bound
-from subbit.reference.bounds_compensate import layer_states_bound
-from subbit.reference.bounds_refine_runs import decided_together
-from subbit.reference.bounds_removal import removal_move_bound
-from subbit.reference.bounds_spbo import schedule_certain
+from subbit.reference.bounds.compensate import layer_states_bound
+from subbit.reference.bounds.groups.arb_runs import decided_together
+from subbit.reference.bounds.groups.binarize import masked_mean_bound
+from subbit.reference.bounds.pruning.cfs import fine_scores_bound
+from subbit.reference.bounds.pruning.removal import removal_move_bound
+from subbit.reference.bounds.pruning.spbo import schedule_certain
+from subbit.reference.bounds.rounding import Rounded
 from subbit.reference.pbs2p import PRUNED, REMOVED
-from subbit.reference.rounding import Rounded
 
 RIVALS = 4
 """Candidate thresholds that are compared with their bounds, the best ones."""
@@ -104,7 +104,7 @@ def masks_bound(
     masks : ndarray of bool, shape (t, n, k)
         The reference's.
     certain : ndarray of bool, shape (n,)
-        Rows in which a right port has the same.
+        Rows in which a correct port has the same.
     """
     group, whole = config.keep[1], config.schedule == "parts"
     scores = _scored(weights, alive, config, unit)

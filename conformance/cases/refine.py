@@ -18,14 +18,19 @@ from subbit.conformance.cases.judge import Judge, host
 from subbit.conformance.cases.registry import operation
 from subbit.conformance.families import CONTINUOUS, Array
 from subbit.conformance.target import Port
-from subbit.reference import (
-    BinaryGroup,
-    Refinement,
-    bounds_refine,
-    bounds_refine_levels,
+from subbit.reference import BinaryGroup, Refinement
+from subbit.reference.bounds.groups.arb import (
+    arb_start_bound,
+    refine_mean_bound,
+    refine_scale_bound,
 )
+from subbit.reference.bounds.groups.joint_levels import (
+    solve_levels_bound,
+    two_means_bound,
+    two_means_margin,
+)
+from subbit.reference.bounds.rounding import Rounded
 from subbit.reference.notation import AnyArray, SignOfZero
-from subbit.reference.rounding import Rounded
 
 ZEROS: tuple[SignOfZero, ...] = (1, 0)
 EPS = (0.0, 1e-8, 1e-3)
@@ -200,7 +205,7 @@ def judge_start(
     if judge.ratio == np.inf:
         return
     signs = signs_in(group)
-    bound = bounds_refine.arb_start_bound(
+    bound = arb_start_bound(
         W, mask, order=order, config=config, signs=signs, arithmetic=judge.arithmetic
     )
     for number, found in enumerate(signs):
@@ -266,7 +271,7 @@ def _arb_start(port: Port, judge: Judge, draw: Draw) -> None:
 def _refine_mean(port: Port, judge: Judge, draw: Draw) -> None:
     """The mean for given scales and signs."""
     W, state = arb_state(draw)
-    bound = bounds_refine.refine_mean_bound(W, state, arithmetic=judge.arithmetic)
+    bound = refine_mean_bound(W, state, arithmetic=judge.arithmetic)
     judge_levels(judge, port.refine_mean(W, state), bound.levels, 0, state)
 
 
@@ -277,7 +282,7 @@ def _refine_scale(port: Port, judge: Judge, draw: Draw) -> None:
     plane = draw.pick("plane", tuple(range(len(state.planes))))
     eps: dict[str, Any] = {"eps": draw.pick("step's eps", EPS)}
     eps["eps_kind"] = draw.pick("step's kind", ("absolute", "relative"))
-    bound = bounds_refine.refine_scale_bound(W, state, plane, **eps, arithmetic=judge.arithmetic)
+    bound = refine_scale_bound(W, state, plane, **eps, arithmetic=judge.arithmetic)
     judge_levels(judge, port.refine_scale(W, state, plane, **eps), bound.levels, plane + 1, state)
 
 
@@ -285,7 +290,7 @@ def _refine_scale(port: Port, judge: Judge, draw: Draw) -> None:
 def _solve_levels(port: Port, judge: Judge, draw: Draw) -> None:
     """Mean and scales at once."""
     W, state = arb_state(draw)
-    bound = bounds_refine_levels.solve_levels_bound(W, state, arithmetic=judge.arithmetic)
+    bound = solve_levels_bound(W, state, arithmetic=judge.arithmetic)
     group = port.solve_levels(W, state)
     if same_form(judge, group, state):
         same_signs(judge, group, state)
@@ -303,8 +308,8 @@ def _two_means(port: Port, judge: Judge, draw: Draw) -> None:
         return
     (signs,) = signs_in(group)
     judge.exact("entries with a sign", np.abs(signs), mask)
-    bound = bounds_refine_levels.two_means_bound(W, mask, signs, arithmetic=arithmetic)
+    bound = two_means_bound(W, mask, signs, arithmetic=arithmetic)
     judge.bound("levels", levels_of(group), bound.levels)
-    margin = bounds_refine_levels.two_means_margin(W, mask, signs, arithmetic=arithmetic)
+    margin = two_means_margin(W, mask, signs, arithmetic=arithmetic)
     judge.within("the error of the clusters", margin)
     judge.true("the upper cluster has the sign +1", np.all(levels_of(group)[:, 1] >= 0.0))

@@ -25,7 +25,8 @@ from subbit.conformance.cases.refine import (
 from subbit.conformance.cases.registry import operation
 from subbit.conformance.families import ACTIVATIONS, Array
 from subbit.conformance.target import Port
-from subbit.reference import BinaryGroup, Refinement, bounds_refine_x
+from subbit.reference import BinaryGroup, Refinement
+from subbit.reference.bounds.groups import arb_x as arb_x_bounds
 
 
 def drawn_gram(draw: Draw, width: int) -> Array:
@@ -94,7 +95,7 @@ def _calibrated_sums(port: Port, judge: Judge, draw: Draw) -> None:
     W, state, S = _state(draw)
     target = _target(draw, W, state)
     found = port.calibrated_sums(target, state, S)
-    bounds = bounds_refine_x.calibrated_sums_bound(target, state, S, arithmetic=judge.arithmetic)
+    bounds = arb_x_bounds.calibrated_sums_bound(target, state, S, arithmetic=judge.arithmetic)
     for name, own, bound in zip(("G", "g"), found, bounds, strict=True):
         judge.bound(name, own, bound)
 
@@ -104,9 +105,7 @@ def _calibrated_mean(port: Port, judge: Judge, draw: Draw) -> None:
     """The mean for given scales and signs."""
     W, state, S = _state(draw)
     switches = _eps(draw) | {"precision": draw.pick("precision", ("float64", "float32"))}
-    bound = bounds_refine_x.calibrated_mean_bound(
-        W, state, S, **switches, arithmetic=judge.arithmetic
-    )
+    bound = arb_x_bounds.calibrated_mean_bound(W, state, S, **switches, arithmetic=judge.arithmetic)
     judge_levels(judge, port.calibrated_mean(W, state, S, **switches), bound.levels, 0, state)
 
 
@@ -115,7 +114,7 @@ def _calibrated_scale(port: Port, judge: Judge, draw: Draw) -> None:
     """A scale for a given mean, signs and other scale."""
     W, state, S = _state(draw)
     plane, switches = draw.pick("plane", tuple(range(len(state.planes)))), _eps(draw)
-    bound = bounds_refine_x.calibrated_scale_bound(
+    bound = arb_x_bounds.calibrated_scale_bound(
         W, state, S, plane, **switches, arithmetic=judge.arithmetic
     )
     group = port.calibrated_scale(W, state, S, plane, **switches)
@@ -128,7 +127,7 @@ def _calibrate_levels(port: Port, judge: Judge, draw: Draw) -> None:
     W, state, S = _state(draw)
     target, config = _target(draw, W, state), drawn_calibration(draw)
     group = port.calibrate_levels(target, state, S, config=config)
-    bound = bounds_refine_x.calibrate_levels_bound(
+    bound = arb_x_bounds.calibrate_levels_bound(
         target, state, S, config=config, arithmetic=judge.arithmetic
     )
     if same_form(judge, group, state):

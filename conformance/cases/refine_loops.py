@@ -37,29 +37,22 @@ from subbit.conformance.cases.refine_signs import judge_signs
 from subbit.conformance.cases.registry import operation
 from subbit.conformance.families import Array, Mask
 from subbit.conformance.target import Port
-from subbit.reference import (
-    BinaryGroup,
-    Plane,
-    Refinement,
-    bounds_objective,
-    bounds_refine_runs,
-)
-from subbit.reference.bounds import decode_bound
-from subbit.reference.bounds_refine import (
-    refine_mean_bound,
-    refine_scale_bound,
-)
-from subbit.reference.bounds_refine_fit import (
+from subbit.reference import BinaryGroup, Plane, Refinement
+from subbit.reference.bounds import objective as objective_bounds
+from subbit.reference.bounds.groups import arb_runs
+from subbit.reference.bounds.groups.arb import refine_mean_bound, refine_scale_bound
+from subbit.reference.bounds.groups.arb_rc_fits import (
     refine_column_scale_bound,
     refine_row_scale_bound,
 )
-from subbit.reference.bounds_refine_levels import solve_levels_bound
-from subbit.reference.bounds_refine_x import (
+from subbit.reference.bounds.groups.arb_x import (
     calibrate_levels_bound,
     calibrated_mean_bound,
     calibrated_scale_bound,
 )
-from subbit.reference.rounding import Rounded
+from subbit.reference.bounds.groups.joint_levels import solve_levels_bound
+from subbit.reference.bounds.layer import decode_bound
+from subbit.reference.bounds.rounding import Rounded
 
 RISE = 1e-3
 """Share by which an error may exceed that of the start where rounding decided signs."""
@@ -266,7 +259,7 @@ def judge_end(
         judge_start(judge, W, mask, group, form)
         return
     judge_signs(judge, W, group, group, zero=config.sign_zero)
-    state, decided = bounds_refine_runs.arb_bound(
+    state, decided = arb_runs.arb_bound(
         W, mask, order=order, config=config, arithmetic=judge.arithmetic
     )
     _signs_where(judge, group, state.basis[1:], decided)
@@ -298,18 +291,18 @@ def _arb_x(port: Port, judge: Judge, draw: Draw) -> None:
     if not same_form(judge, group, start):
         return
     if config.calibrated_start == "refined":
-        state, decided = bounds_refine_runs.arb_bound(
+        state, decided = arb_runs.arb_bound(
             W, mask, order=order, config=config, arithmetic=arithmetic
         )
     else:
-        state, decided = bounds_refine_runs.arb_start_levels(
+        state, decided = arb_runs.arb_start_levels(
             arithmetic.read(W), mask, order=order, config=config
         )
     _signs_where(judge, group, state.basis[1:], decided)
     made = calibrate_levels_bound(
         arithmetic.read(W).keep(mask), state, S, config=config, arithmetic=arithmetic
     )
-    known = bounds_refine_runs.decided_together(decided, config, config.calibrated_eps)
+    known = arb_runs.decided_together(decided, config, config.calibrated_eps)
     unsure = np.where(known, 0.0, np.inf)[:, None] + np.zeros(made.levels.shape)
     judge.bound("levels", levels_of(group), made.levels.widen(unsure))
 
@@ -331,7 +324,7 @@ def _arb_rc(port: Port, judge: Judge, draw: Draw) -> None:
         return
     if order == 2 or config.column_signs == "refreshed":
         judge_rc_signs(judge, W, group, group, zero=config.sign_zero)
-    state, decided = bounds_refine_runs.arb_rc_bound(
+    state, decided = arb_runs.arb_rc_bound(
         W, mask, order=order, config=config, arithmetic=judge.arithmetic
     )
     judge.true("all scales are numbers", np.isfinite(scales_of(group)).all())
@@ -394,8 +387,8 @@ def _objective_bound(own: Rounded, group: BinaryGroup, S: Array | None) -> Round
     block = reference.QuantizedBlock(0, W.shape[1], (group,))
     image = decode_bound(block, arithmetic=arithmetic)
     if S is None:
-        return bounds_objective.weight_error_bound(own, image, arithmetic=arithmetic)
-    return bounds_objective.calibrated_error_trace_bound(own, image, S, arithmetic=arithmetic)
+        return objective_bounds.weight_error_bound(own, image, arithmetic=arithmetic)
+    return objective_bounds.calibrated_error_trace_bound(own, image, S, arithmetic=arithmetic)
 
 
 @operation(2)

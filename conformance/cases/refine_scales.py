@@ -27,8 +27,10 @@ from subbit.conformance.cases.refine_signs import judge_joint
 from subbit.conformance.cases.registry import operation
 from subbit.conformance.families import Array
 from subbit.conformance.target import Port
-from subbit.reference import BinaryGroup, bounds_refine_fit, bounds_refine_rc
-from subbit.reference.bounds_refine_rc import RoundedScales
+from subbit.reference import BinaryGroup
+from subbit.reference.bounds.groups import arb_rc as arb_rc_bounds
+from subbit.reference.bounds.groups import arb_rc_fits
+from subbit.reference.bounds.groups.arb_rc import RoundedScales
 from subbit.reference.notation import AnyArray, SignOfZero
 
 
@@ -104,7 +106,7 @@ def judge_rc_start(
     if judge.ratio == np.inf:
         return
     signs = signs_in(group)
-    bound, distances = bounds_refine_rc.rc_start_bound(
+    bound, distances = arb_rc_bounds.rc_start_bound(
         W, mask, order=order, sign_zero=zero, signs=signs, arithmetic=judge.arithmetic
     )
     for number, found in enumerate(signs):
@@ -163,7 +165,7 @@ def _fit(port: Port, judge: Judge, draw: Draw, side: str) -> None:
     switches: dict[str, Any] = {"eps": draw.pick("step's eps", EPS)}
     switches["eps_kind"] = draw.pick("step's kind", ("absolute", "relative"))
     name = f"refine_{side}_scale"
-    bound = getattr(bounds_refine_fit, f"{name}_bound")(
+    bound = getattr(arb_rc_fits, f"{name}_bound")(
         W, state, plane, **switches, arithmetic=judge.arithmetic
     )
     place = bound.place(plane, columns=side == "column")

@@ -22,9 +22,11 @@ from subbit.conformance.cases.refine import (
 from subbit.conformance.cases.registry import operation
 from subbit.conformance.families import SUMMABLE, Array
 from subbit.conformance.target import Port
-from subbit.reference import BinaryGroup, bounds_refine, bounds_refine_signs
+from subbit.reference import BinaryGroup
+from subbit.reference.bounds.groups import joint_signs as joint_signs_bounds
+from subbit.reference.bounds.groups.refinement import RoundedLevels
+from subbit.reference.bounds.rounding import Input, Rounded
 from subbit.reference.notation import AnyArray, SignOfZero
-from subbit.reference.rounding import Input, Rounded
 
 
 def judge_signs(
@@ -46,7 +48,7 @@ def judge_signs(
     if not same_form(judge, group, state):
         return
     arithmetic = judge.arithmetic
-    levels = bounds_refine.RoundedLevels.of(state, arithmetic)
+    levels = RoundedLevels.of(state, arithmetic)
     judge.bound("levels that stay", levels_of(group), levels.levels)
     Z = arithmetic.checked("W", W).keep(levels.mask) - levels.mean[:, None]
     if len(state.planes) == 1:
@@ -81,7 +83,7 @@ def judge_joint(
     for number, found in enumerate(signs):
         judge.exact(f"entries with a sign of order {number + 1}", np.abs(found), mask)
     if judge.ratio < np.inf:
-        margin = bounds_refine_signs.joint_signs_margin(Z, *scales, *signs)
+        margin = joint_signs_bounds.joint_signs_margin(Z, *scales, *signs)
         judge.within("the nearest level", margin.keep(mask))
 
 

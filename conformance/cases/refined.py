@@ -24,12 +24,14 @@ from subbit.conformance.cases.refine import levels_of, signs_in
 from subbit.conformance.cases.refine_scales import scales_of
 from subbit.conformance.cases.refine_signs import judge_joint, judge_signs
 from subbit.conformance.families import Array, Mask
-from subbit.reference import ARBLLM, PBS2P, BinaryGroup, Plane, Zone, bounds_refine_runs
-from subbit.reference.bounds_refine import RoundedLevels, arb_start_bound
-from subbit.reference.bounds_refine_rc import RoundedScales
-from subbit.reference.bounds_refine_x import calibrate_levels_bound
+from subbit.reference import ARBLLM, PBS2P, BinaryGroup, Plane, Zone
+from subbit.reference.bounds.groups import arb_runs
+from subbit.reference.bounds.groups.arb import arb_start_bound
+from subbit.reference.bounds.groups.arb_rc import RoundedScales
+from subbit.reference.bounds.groups.arb_x import calibrate_levels_bound
+from subbit.reference.bounds.groups.refinement import RoundedLevels
+from subbit.reference.bounds.rounding import Rounded
 from subbit.reference.notation import AnyArray
-from subbit.reference.rounding import Rounded
 
 Fitted: TypeAlias = ARBLLM | PBS2P
 
@@ -161,14 +163,14 @@ def _signs_where(judge: Judge, signs: Iterable[AnyArray], basis: Array, decided:
 def _judge_levels(judge: Judge, part: _Part) -> None:
     """ARB: means, scales and signs."""
     V, config = part.weights, part.config
-    state, decided = bounds_refine_runs.arb_bound(
+    state, decided = arb_runs.arb_bound(
         V, part.mask, order=part.order, config=config, arithmetic=judge.arithmetic
     )
     _signs_where(judge, part.signs, state.basis[1:], decided)
     judge.bound("levels", levels_of(part.group), state.levels)
     judge_signs(judge, V, part.group, part.group, zero=config.sign_zero)
     start = reference.arb_start(V.value, part.mask, order=part.order, config=config)
-    _, sure = bounds_refine_runs.arb_start_levels(V, part.mask, order=part.order, config=config)
+    _, sure = arb_runs.arb_start_levels(V, part.mask, order=part.order, config=config)
     _judge_risen(judge, part, start, sure)
 
 
@@ -199,7 +201,7 @@ def _judge_products(judge: Judge, part: _Part) -> None:
         judge_joint(judge, V, (scales.product(0), scales.product(1)), part.signs, mask)
     else:
         signs_of(judge, part.signs[0], V, mask, config.sign_zero)
-    state, decided = bounds_refine_runs.arb_rc_bound(
+    state, decided = arb_runs.arb_rc_bound(
         V, mask, order=part.order, config=config, arithmetic=arithmetic
     )
     if not decided:
@@ -229,7 +231,7 @@ def _judge_calibrated(
         basis = np.zeros((len(made.basis), *zone.mask.shape))
         basis[:, :, columns] = made.basis
         fitted.append(RoundedLevels(basis, made.levels, made.spread))
-        sure.append(bounds_refine_runs.decided_together(decided, config, config.calibrated_eps))
+        sure.append(arb_runs.decided_together(decided, config, config.calibrated_eps))
     if config.sweeps and config.levels == "exact":
         # Where entries are fewer than levels, these are not determined: see judge_joint_fit.
         return
@@ -368,7 +370,7 @@ def _calibrated_start(judge: Judge, part: _Part) -> tuple[RoundedLevels, Mask]:
     V, mask, config, order = part.weights, part.mask, part.config, part.order
     everywhere = np.ones(len(mask), dtype=np.bool_)
     if config.calibrated_start == "refined":
-        state, decided = bounds_refine_runs.arb_bound(
+        state, decided = arb_runs.arb_bound(
             V, mask, order=order, config=config, arithmetic=judge.arithmetic
         )
         _signs_where(judge, part.signs, state.basis[1:], decided)

@@ -15,7 +15,7 @@ from subbit.conformance import protocol
 from subbit.conformance.cases.draw import Draw
 from subbit.conformance.cases.judge import Judge, Outcome
 from subbit.conformance.target import Port
-from subbit.reference.rounding import Arithmetic
+from subbit.reference.bounds.rounding import Arithmetic
 
 Check = Callable[[Port, Judge, Draw], None]
 

@@ -1,7 +1,7 @@
 """Level 2: removing several weights at once
 ==========================================
 
-Moves and losses are judged by the bounds of ``bounds_removal``, the choice in a group by
+Moves and losses are judged by the bounds of ``bounds.pruning.removal``, the choice in a group by
 what it loses more than the best. On a diagonal Hessian of powers of four nothing is rounded,
 and the rule for ties holds.
 """
@@ -14,7 +14,7 @@ from subbit.conformance.cases.judge import Judge, host
 from subbit.conformance.cases.registry import operation
 from subbit.conformance.families import CONTINUOUS, SUMMABLE, Array, Mask
 from subbit.conformance.target import Port
-from subbit.reference import bounds_removal
+from subbit.reference.bounds.pruning import removal as removal_bounds
 
 SIZES = ((1, 2), (2, 4), (1, 4), (3, 4), (4, 8), (3, 6), (4, 4))
 
@@ -29,7 +29,7 @@ def _drawn(draw: Draw) -> tuple[Array, Array, Mask]:
 def _removal_move(port: Port, judge: Judge, draw: Draw) -> None:
     """Eq. (11): kept weights moved, removed ones exactly zero."""
     W, H, removed = _drawn(draw)
-    bound = bounds_removal.removal_move_bound(W, H, removed, arithmetic=judge.arithmetic)
+    bound = removal_bounds.removal_move_bound(W, H, removed, arithmetic=judge.arithmetic)
     found = port.removal_move(W, H, removed)
     judge.bound("weights", found, bound)
     judge.exact("removed weights", host(found)[removed], np.zeros(np.count_nonzero(removed)))
@@ -39,7 +39,7 @@ def _removal_move(port: Port, judge: Judge, draw: Draw) -> None:
 def _removal_loss(port: Port, judge: Judge, draw: Draw) -> None:
     """Eq. (12): the rise of the loss."""
     W, H, removed = _drawn(draw)
-    bound = bounds_removal.removal_loss_bound(W, H, removed, arithmetic=judge.arithmetic)
+    bound = removal_bounds.removal_loss_bound(W, H, removed, arithmetic=judge.arithmetic)
     judge.bound("losses", port.removal_loss(W, H, removed), bound)
 
 
@@ -64,7 +64,7 @@ def _removal_mask(port: Port, judge: Judge, draw: Draw) -> None:
     counts = np.count_nonzero(mask.reshape(len(W), -1, group), axis=2)
     judge.exact("kept weights of each group", counts, np.full(counts.shape, keep))
     if np.all(counts == keep):
-        margin = bounds_removal.removal_mask_margin(
+        margin = removal_bounds.removal_mask_margin(
             W, H, mask, keep, group, arithmetic=judge.arithmetic
         )
         judge.within("loss above the least", margin)

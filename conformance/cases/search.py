@@ -14,9 +14,14 @@ from subbit.conformance.cases.judge import Judge, host
 from subbit.conformance.cases.registry import operation
 from subbit.conformance.families import Array, Mask
 from subbit.conformance.target import Port
-from subbit.reference import bounds_search, bounds_search_x
+from subbit.reference.bounds.rounding import Rounded
+from subbit.reference.bounds.zones import calibrated_split
+from subbit.reference.bounds.zones.salient import salient_search_bound
+from subbit.reference.bounds.zones.split import (
+    bell_split_search_bound,
+    choice_margin,
+)
 from subbit.reference.notation import AnyArray
-from subbit.reference.rounding import Rounded
 
 ORDERS = ((1, 1), (2, 2), (2, 1), (1, 2))
 TAME = (*CONTINUOUS, "tied", "zero_rows", "constant_magnitude")
@@ -42,7 +47,7 @@ def judge_search(judge: Judge, found: Any, candidates: AnyArray, bound: Rounded)
     judge.exact("the first least objective", int(found.best), least)
     judge.bound("choice", found.choice, judge.arithmetic.read(candidates[least]))
     if least < len(candidates):
-        judge.within("the chosen objective", bounds_search.choice_margin(bound, least))
+        judge.within("the chosen objective", choice_margin(bound, least))
 
 
 def _salient(port: Port, judge: Judge, draw: Draw, name: str) -> None:
@@ -55,7 +60,7 @@ def _salient(port: Port, judge: Judge, draw: Draw, name: str) -> None:
         switches["entries"] = draw.mask(T.shape)
     found = getattr(port, name)(T, ranking, counts, **switches)
     running = name == "salient_search"
-    bound = bounds_search.salient_search_bound(
+    bound = salient_search_bound(
         T, ranking, counts, **switches, running=running, arithmetic=judge.arithmetic
     )
     judge_search(judge, found, counts, bound)
@@ -125,7 +130,7 @@ def _split(port: Port, judge: Judge, draw: Draw, *, direct: bool) -> None:
     switches |= {"orders": draw.pick("orders", ORDERS), **draw.mode()}
     search = port.bell_split_search_direct if direct else port.bell_split_search
     found = search(T, part, cuts, **switches)
-    bound = bounds_search.bell_split_search_bound(
+    bound = bell_split_search_bound(
         T, part, cuts, **switches, running=not direct, arithmetic=judge.arithmetic
     )
     judge_search(judge, found, cuts, bound)
@@ -159,7 +164,7 @@ def _calibrated_split_search(port: Port, judge: Judge, draw: Draw) -> None:
     cuts = draw_cuts(draw, key)
     switches |= {"orders": draw.pick("orders", ORDERS), **draw.mode()}
     found = port.calibrated_split_search(T, part, cuts, S, **switches)
-    bound = bounds_search_x.calibrated_split_search_bound(
+    bound = calibrated_split.calibrated_split_search_bound(
         T, part, cuts, S, **switches, arithmetic=judge.arithmetic
     )
     judge_search(judge, found, cuts, bound)
@@ -173,7 +178,7 @@ def _interval_errors(port: Port, judge: Judge, draw: Draw) -> None:
     switches = {"closed": draw.pick("closed", (True, False)), **draw.mode()}
     switches["orders"] = draw.pick("orders", ORDERS)
     part = draw_part(draw, T.shape)
-    bound = bounds_search.bell_split_search_bound(
+    bound = bell_split_search_bound(
         T, part, cuts, **switches, running=True, arithmetic=judge.arithmetic
     )
     judge.bound("errors", port.interval_errors(T, cuts, **switches, part=part), bound)
@@ -190,7 +195,7 @@ def _prefix_errors(port: Port, judge: Judge, draw: Draw) -> None:
     judge.exact("number of errors", found.shape, counts.shape)
     for place, count in enumerate(counts):
         # The first columns and no others: both groups of a search, the second of them empty.
-        bound = bounds_search.salient_search_bound(
+        bound = salient_search_bound(
             T,
             np.arange(count),
             [count],

@@ -17,8 +17,8 @@ from subbit.conformance.cases.judge import Judge, host
 from subbit.conformance.cases.registry import operation
 from subbit.conformance.families import ALL, SUMMABLE, Array, Mask
 from subbit.conformance.target import Port
-from subbit.reference import bounds_sparsity
-from subbit.reference.rounding import Rounded
+from subbit.reference.bounds.pruning import sparsity as sparsity_bounds
+from subbit.reference.bounds.rounding import Rounded
 
 GROUPS = (1, 2, 3, 4, 4, 5, 8, 8, 16, 16, 32)
 SPARSITIES = (0.0, 0.25, 0.29, 0.5, 0.75, 0.99)
@@ -58,7 +58,7 @@ def _judge_pattern(judge: Judge, mask: Mask, keep: int, group: int) -> None:
 
 def _judge_mask(judge: Judge, mask: Any, scores: Rounded, pattern: dict[str, Any]) -> None:  # noqa: ANN401
     found, keep, group = host(mask), pattern["keep"], pattern["group"]
-    margin = bounds_sparsity.nm_mask_margin(scores, keep, group, arithmetic=judge.arithmetic)
+    margin = sparsity_bounds.nm_mask_margin(scores, keep, group, arithmetic=judge.arithmetic)
     judge.decision("mask", found, reference.nm_mask(scores.value, **pattern), margin)
     if found.shape == scores.shape:
         _judge_pattern(judge, found, keep, group)
@@ -83,7 +83,7 @@ def _row_mask(port: Port, judge: Judge, draw: Draw) -> None:
     scores, sparsity = draw.weights(), draw.pick("sparsity", SPARSITIES)
     found = host(port.row_mask(scores, sparsity))
     wanted = reference.row_mask(scores, sparsity)
-    margin = bounds_sparsity.row_mask_margin(scores, sparsity, arithmetic=judge.arithmetic)
+    margin = sparsity_bounds.row_mask_margin(scores, sparsity, arithmetic=judge.arithmetic)
     judge.decision("mask", found, wanted, margin)
     judge.exact("kept of each row", np.sum(found, axis=-1), np.sum(wanted, axis=-1))
 
@@ -92,7 +92,7 @@ def _row_mask(port: Port, judge: Judge, draw: Draw) -> None:
 def _threshold_mask(port: Port, judge: Judge, draw: Draw) -> None:
     """A share of all scores."""
     scores, sparsity = draw.weights(), draw.pick("sparsity", SPARSITIES)
-    margin = bounds_sparsity.threshold_mask_margin(scores, sparsity, arithmetic=judge.arithmetic)
+    margin = sparsity_bounds.threshold_mask_margin(scores, sparsity, arithmetic=judge.arithmetic)
     wanted = reference.threshold_mask(scores, sparsity)
     judge.decision("mask", port.threshold_mask(scores, sparsity), wanted, margin)
 
@@ -108,7 +108,7 @@ def _magnitude_importance(port: Port, judge: Judge, draw: Draw) -> None:
 def _input_norms(port: Port, judge: Judge, draw: Draw) -> None:
     """Roots of half of the Hessian's diagonal."""
     H = draw.hessian(draw.number("width", 1, 40), ("iid", "dead", "integer"))
-    bound = bounds_sparsity.input_norms_bound(H, arithmetic=judge.arithmetic)
+    bound = sparsity_bounds.input_norms_bound(H, arithmetic=judge.arithmetic)
     judge.bound("norms", port.input_norms(H), bound)
 
 
@@ -116,7 +116,7 @@ def _input_norms(port: Port, judge: Judge, draw: Draw) -> None:
 def _wanda_importance(port: Port, judge: Judge, draw: Draw) -> None:
     """Magnitudes times norms."""
     W, norms = _weights(draw)
-    bound = bounds_sparsity.wanda_importance_bound(W, norms, arithmetic=judge.arithmetic)
+    bound = sparsity_bounds.wanda_importance_bound(W, norms, arithmetic=judge.arithmetic)
     judge.bound("scores", port.wanda_importance(W, norms), bound)
 
 
@@ -125,7 +125,7 @@ def _ria_importance(port: Port, judge: Judge, draw: Draw) -> None:
     """Shares of column and row times powers of norms."""
     W, norms = _weights(draw)
     power = draw.pick("exponent", EXPONENTS)
-    bound = bounds_sparsity.ria_importance_bound(
+    bound = sparsity_bounds.ria_importance_bound(
         W, norms, exponent=power, arithmetic=judge.arithmetic
     )
     judge.bound("scores", port.ria_importance(W, norms, exponent=power), bound)
@@ -136,7 +136,7 @@ def _standardized_importance(port: Port, judge: Judge, draw: Draw) -> None:
     """STBLLM's Eq. (2), with either order and either axis."""
     W, norms = _weights(draw)
     switches = _switches(draw)
-    bound = bounds_sparsity.standardized_importance_bound(
+    bound = sparsity_bounds.standardized_importance_bound(
         W, norms, **switches, arithmetic=judge.arithmetic
     )
     judge.bound("scores", port.standardized_importance(W, norms, **switches), bound)
@@ -161,7 +161,7 @@ def _nm_mask_of_importance(port: Port, judge: Judge, draw: Draw) -> None:
     switches = {key: value for key, value in _switches(draw).items() if key in taken}
     bound = judge.arithmetic.read(W).absolute()
     if "norms" in given:
-        bounded = getattr(bounds_sparsity, f"{name}_bound")
+        bounded = getattr(sparsity_bounds, f"{name}_bound")
         bound = bounded(**given, **switches, arithmetic=judge.arithmetic)
     mask = port.nm_mask(getattr(port, name)(**given, **switches), **pattern)
     _judge_mask(judge, mask, bound, pattern)

@@ -29,7 +29,8 @@ from subbit.conformance.cases.refine_signs import judge_signs
 from subbit.conformance.cases.registry import operation
 from subbit.conformance.families import CONTINUOUS, Array, Mask
 from subbit.conformance.target import Port
-from subbit.reference import SPBO, BinaryGroup, bounds_spbo
+from subbit.reference import SPBO, BinaryGroup
+from subbit.reference.bounds.pruning import spbo as spbo_bounds
 
 SHAPES = ((1, 2), (2, 4), (4, 8), (5, 8), (6, 8), (3, 3))
 """N:M, the last of which prunes nothing."""
@@ -225,7 +226,7 @@ def _spbo_step(port: Port, judge: Judge, draw: Draw) -> None:
 
 def _judge_step(judge: Judge, run: Run, state: BinaryGroup, keep: Mask, group: BinaryGroup) -> None:
     pruned, config = run.pruned(state, keep), run.config
-    made = bounds_spbo.spbo_step_bound(
+    made = spbo_bounds.spbo_step_bound(
         run.weights, state, keep, run.gram, config=config, arithmetic=judge.arithmetic
     )
     if not same_form(judge, group, pruned):
@@ -317,7 +318,7 @@ def judge_run(judge: Judge, run: Run, group: BinaryGroup, *, swept: bool = False
         return np.zeros(len(mask), dtype=np.bool_)
     judge.true("signs are -1, 0 or 1", all(np.isin(s, (-1, 0, 1)).all() for s in signs))
     judge.true("no signs of pruned entries", not any(np.any(s[~run.kept]) for s in signs))
-    state, decided = bounds_spbo.spbo_bound(
+    state, decided = spbo_bounds.spbo_bound(
         run.weights,
         run.cell,
         run.masks,

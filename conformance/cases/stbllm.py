@@ -37,19 +37,16 @@ from subbit.conformance.cases.layers import (
 from subbit.conformance.cases.registry import operation
 from subbit.conformance.families import CONTINUOUS, Array, Mask
 from subbit.conformance.target import Port
-from subbit.reference import (
-    STBLLM,
-    BinaryGroup,
-    QuantizedBlock,
-    QuantizedLayer,
-    SparseGPT,
-    bounds_compensate,
-    bounds_hessian,
-    bounds_sparsity,
-    bounds_trisection,
+from subbit.reference import STBLLM, BinaryGroup, QuantizedBlock, QuantizedLayer, SparseGPT
+from subbit.reference.bounds import compensate as compensate_bounds
+from subbit.reference.bounds.pruning import sparsity as sparsity_bounds
+from subbit.reference.bounds.rounding import Rounded
+from subbit.reference.bounds.zones import trisection as trisection_bounds
+from subbit.reference.bounds.zones.saliency import (
+    obs_saliency_bound,
+    trailing_saliency_bound,
 )
-from subbit.reference.rounding import Rounded
-from subbit.reference.sparsity import Tail
+from subbit.reference.pruning.sparsity import Tail
 from subbit.reference.stbllm import Importance
 
 METHODS = ("stbllm", "billm-nm")
@@ -131,7 +128,7 @@ def _tried(judge: Judge, thresholds: Rounded, config: STBLLM) -> tuple[Mask, Mas
     everything = np.ones(thresholds.shape, dtype=np.bool_)
     if not config.bounded:
         return everything, everything
-    margin = bounds_trisection.trisection_thresholds_margin(
+    margin = trisection_bounds.trisection_thresholds_margin(
         thresholds, factor=config.factor, arithmetic=judge.arithmetic
     )
     fits = config.factor * thresholds.value <= thresholds.value[-1]
@@ -181,10 +178,10 @@ def _importance_bound(
     judge: Judge, W: Array, H: Array, prepared: tuple[Rounded, Rounded], config: STBLLM
 ) -> Rounded:
     arithmetic = judge.arithmetic
-    norms = bounds_sparsity.input_norms_bound(H, arithmetic=arithmetic)
+    norms = sparsity_bounds.input_norms_bound(H, arithmetic=arithmetic)
     match config.importance:
         case "standardized":
-            return bounds_sparsity.standardized_importance_bound(
+            return sparsity_bounds.standardized_importance_bound(
                 W,
                 norms,
                 exponent=config.exponent,
@@ -193,15 +190,15 @@ def _importance_bound(
                 arithmetic=arithmetic,
             )
         case "ria":
-            return bounds_sparsity.ria_importance_bound(
+            return sparsity_bounds.ria_importance_bound(
                 W, norms, exponent=config.exponent, arithmetic=arithmetic
             )
         case "wanda":
-            return bounds_sparsity.wanda_importance_bound(W, norms, arithmetic=arithmetic)
+            return sparsity_bounds.wanda_importance_bound(W, norms, arithmetic=arithmetic)
         case "obs":
-            return bounds_hessian.obs_saliency_bound(W, prepared[0], arithmetic=arithmetic)
+            return obs_saliency_bound(W, prepared[0], arithmetic=arithmetic)
         case "trailing":
-            return bounds_hessian.trailing_saliency_bound(W, prepared[1], arithmetic=arithmetic)
+            return trailing_saliency_bound(W, prepared[1], arithmetic=arithmetic)
     return arithmetic.read(W).absolute()
 
 
@@ -213,7 +210,7 @@ def _judge_kept(port: Port, judge: Judge, W: Array, H: Array, config: STBLLM) ->
     if config.importance != "sparsegpt":
         prepared = prepared_bound(judge, H, config.percdamp)
         scores = _importance_bound(judge, W, H, prepared, config)
-        margin = bounds_sparsity.nm_mask_margin(scores, *config.keep, arithmetic=judge.arithmetic)
+        margin = sparsity_bounds.nm_mask_margin(scores, *config.keep, arithmetic=judge.arithmetic)
         wanted = reference.nm_mask(scores.value, *config.keep, tail="dense")
         judge.decision("mask", kept, wanted, margin)
         start = start if config.start == "dense" else np.where(kept, start, 0.0)
@@ -364,7 +361,7 @@ def _judge_blocks(
     dead = np.diag(H) == 0
     alive = ~dead if config.dead_inputs == "zero" else np.ones(len(dead), dtype=np.bool_)
     prepared = prepared_bound(judge, H, config.percdamp)
-    states = bounds_compensate.layer_states_bound(
+    states = compensate_bounds.layer_states_bound(
         weights,
         prepared[1],
         layer,

@@ -14,9 +14,9 @@ from subbit.conformance.cases.judge import Judge, host
 from subbit.conformance.cases.registry import operation
 from subbit.conformance.cases.search import draw_cuts, draw_part, judge_search
 from subbit.conformance.target import Port
-from subbit.reference import bounds_trisection
+from subbit.reference.bounds.rounding import Rounded
+from subbit.reference.bounds.zones import trisection as trisection_bounds
 from subbit.reference.notation import AnyArray
-from subbit.reference.rounding import Rounded
 
 ORDERS = ((1, 1, 1), (2, 1, 1), (1, 1, 2), (2, 2, 1), (1, 2, 2), (1, 2, 1))
 FACTORS = (2.0, 2.0, 1.0, 1.5, 4.0, 1e6)
@@ -32,7 +32,7 @@ def _trisection(port: Port, judge: Judge, draw: Draw) -> None:
     # Entries lie on the lower or on the upper magnitude, or on neither.
     share = draw.pick("times", (1.0, 1.0 / switches["factor"], 0.7))
     threshold = float(draw.rng.choice(key.ravel())) * share
-    margins = bounds_trisection.trisection_margin(
+    margins = trisection_bounds.trisection_margin(
         key, threshold, **switches, arithmetic=judge.arithmetic
     )
     switches["closed"] = draw.pick("closed", (True, False))
@@ -58,7 +58,7 @@ def _trisection_thresholds(port: Port, judge: Judge, draw: Draw) -> None:
     factor = draw.pick("factor", (2.0, 1.0, 1.5, 4.0))
     found = host(port.trisection_thresholds(cuts, factor=factor))
     wanted = reference.trisection_thresholds(cuts, factor=factor)
-    margin = bounds_trisection.trisection_thresholds_margin(
+    margin = trisection_bounds.trisection_thresholds_margin(
         cuts, factor=factor, arithmetic=judge.arithmetic
     )
     judge.true("there are candidates", 1 <= len(found) <= len(cuts))
@@ -85,7 +85,7 @@ def _search(port: Port, judge: Judge, draw: Draw, *, direct: bool) -> None:
     switches |= {"orders": draw.pick("orders", ORDERS), **draw.mode()}
     search = port.trisection_search_direct if direct else port.trisection_search
     found = search(T, part, cuts, **switches)
-    bound = bounds_trisection.trisection_search_bound(
+    bound = trisection_bounds.trisection_search_bound(
         T, part, cuts, **switches, running=not direct, arithmetic=judge.arithmetic
     )
     judge_search(judge, found, cuts, bound)

@@ -21,9 +21,8 @@ from safetensors.numpy import load, save
 from subbit.reference.errors import ArgumentError
 from subbit.reference.layer import QuantizedLayer
 from subbit.reference.notation import AnyArray
-
-from .record_layout import Layout, put_layer, take_layer
-from .record_tensors import RecordError
+from subbit.reference.storage.record_layout import Layout, put_layer, take_layer
+from subbit.reference.storage.record_tensors import RecordError
 
 FORMAT = "subbit layer records"
 FORMAT_VERSION = 2

@@ -24,7 +24,8 @@ from subbit.conformance.mutants.layers import (
     lost_sign,
     single_scales,
 )
-from subbit.reference import arb_llm, column_groups
+from subbit.reference import arb_llm
+from subbit.reference.zones import column_groups
 
 Named = dict[str, Function]
 _METHODS = ("arb", "arb-x", "arb-rc")

@@ -27,6 +27,7 @@ from subbit.conformance.mutants.groups import (
     without_mean,
 )
 from subbit.reference import BinaryGroup, Refinement
+from subbit.reference.groups.refinement import REFINEMENT
 
 
 def _stale_scales() -> Function:
@@ -76,7 +77,7 @@ def _arb_loop(**halves: Function) -> Function:
         mask: Any = None,  # noqa: ANN401
         *,
         order: int = 1,
-        config: Refinement = reference.refinement.REFINEMENT,
+        config: Refinement = REFINEMENT,
         name: str = "all",
     ) -> Iterator[tuple[str, BinaryGroup]]:
         group = reference.arb_start(W, mask, order=order, config=config, name=name)
@@ -111,7 +112,7 @@ def _rc_loop(**halves: Function) -> Function:
         mask: Any = None,  # noqa: ANN401
         *,
         order: int = 1,
-        config: Refinement = reference.refinement.REFINEMENT,
+        config: Refinement = REFINEMENT,
         name: str = "all",
     ) -> Iterator[tuple[str, BinaryGroup]]:
         group = reference.rc_start(W, mask, order=order, config=config, name=name)

@@ -8,7 +8,7 @@ import numpy as np
 from subbit import reference
 from subbit.conformance.mutants.changes import Function, Mutant, answers, epsilon, given, single
 from subbit.reference.notation import Array, Mask
-from subbit.reference.sparsity import Tail
+from subbit.reference.pruning.sparsity import Tail
 
 Named = dict[str, Function]
 

@@ -16,7 +16,7 @@ from subbit.conformance.mutants.changes import (
     single,
     tail,
 )
-from subbit.reference.numeric import group_error
+from subbit.reference.groups.group_error import group_error
 
 
 def _other(closed: Any) -> Any:  # noqa: ANN401

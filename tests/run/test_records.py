@@ -9,10 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from subbit.conformance.models import records as record_files
-from subbit.conformance.models.record_layout import put_layer, take_layer, tensor_bits
-from subbit.conformance.models.record_tensors import RecordError
 from subbit.conformance.models.records import load_records, save_records, write_atomically
-from subbit.reference.bits import payload_bits
 from subbit.reference.errors import ArgumentError
 from subbit.reference.layer import (
     BinaryGroup,
@@ -22,6 +19,9 @@ from subbit.reference.layer import (
     UniformGroup,
     ValueGroup,
 )
+from subbit.reference.storage.bits import payload_bits
+from subbit.reference.storage.record_layout import put_layer, take_layer, tensor_bits
+from subbit.reference.storage.record_tensors import RecordError
 
 
 def _scale(rng, count):

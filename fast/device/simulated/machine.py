@@ -17,10 +17,11 @@ import numpy.typing as npt
 from subbit.fast.device.errors import Fault, Place, SimulationError
 
 if TYPE_CHECKING:
+    from subbit.fast.device.simulated.semantics.asynchronous import Copy
+
     from .counters import Counters
     from .memory import Memory
     from .program import Block, Program
-    from .semantics.asynchronous import Copy
     from .syntax import Instruction
 
 Bits = npt.NDArray[Any]

@@ -1,0 +1,5 @@
+"""Baselines
+=========
+
+Round-to-nearest, GPTQ, Wanda, SparseGPT and PB-LLM, which answer with the same record.
+"""

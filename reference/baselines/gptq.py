@@ -1,0 +1,193 @@
+"""GPTQ
+====
+
+GPTQ, arXiv 2210.17323v2, section 3; the multi-bit baseline.
+
+Columns are rounded one after the other to a uniform grid, and each column's error moves
+the columns right of it: the loop of ``compensate`` with blocks of one column, inside the
+same loop with blocks of 128. The outer blocks are an access pattern only; they change
+nothing unless scales are refitted, which happens at the first column of a group from
+the weights as the outer loop has left them.
+
+========== ========= ==============================================
+symbol     shape     meaning
+========== ========= ==============================================
+``s, z``   (n,)      grid of a group of columns
+``U``      (m, m)    inverse factor, in the order of quantization
+========== ========= ==============================================
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from subbit.reference.compensate import compensate
+from subbit.reference.errors import check_choice, check_config, check_count, check_matrix
+from subbit.reference.hessian import dead_inputs, prepare_hessian
+from subbit.reference.layer import QuantizedBlock, QuantizedLayer, UniformGroup, block_slices
+from subbit.reference.notation import Array, Codes, Indices
+
+from .rtn import grid_codes, minmax_grid
+
+
+@dataclass(frozen=True)
+class GPTQ:
+    """Configuration of GPTQ.
+
+    Parameters
+    ----------
+    bits : int, default 2
+        Bits of a code, 1 to 8.
+    group_size : int or None, default None
+        Columns that share a scale in a row; None for the whole row.
+    activation_order : bool, default False
+        Quantize columns in decreasing order of the Hessian's diagonal.
+    block_size : int, default 128
+        Columns of an outer block.
+    percdamp : float, default 0.01
+        Damping relative to the mean diagonal.
+
+    Examples
+    --------
+    >>> GPTQ(bits=3, group_size=64).group_size
+    64
+    """
+
+    bits: int = 2
+    group_size: int | None = None
+    activation_order: bool = False
+    block_size: int = 128
+    percdamp: float = 0.01
+
+    def __post_init__(self) -> None:
+        check_count("bits", self.bits, 1, 8)
+        check_choice("activation_order", self.activation_order, (False, True))
+        check_count("block_size", self.block_size)
+        if self.group_size is not None:
+            check_count("group_size", self.group_size)
+
+
+PRESETS: Mapping[str, GPTQ] = MappingProxyType(
+    {
+        "2bit": GPTQ(bits=2, group_size=128),
+        "3bit": GPTQ(bits=3, group_size=128),
+        "4bit": GPTQ(bits=4, group_size=128),
+    }
+)
+
+
+class _GridCodes:
+    """Codes and grids of a layer while it is being quantized."""
+
+    def __init__(self, shape: tuple[int, int], config: GPTQ) -> None:
+        self.bits = config.bits
+        self.groups = block_slices(shape[1], config.group_size or shape[1])
+        self.codes: Codes = np.zeros(shape, dtype=np.uint8)
+        self.grids: list[tuple[Array, Array]] = []
+
+    def fit(self, W: Array, stop: int) -> None:
+        """Fit the grids of the groups that start left of column `stop`."""
+        for group in self.groups[len(self.grids) :]:
+            if group.start < stop:
+                self.grids.append(minmax_grid(W[:, group], self.bits))
+
+    def round(self, values: Array, column: int) -> QuantizedBlock:
+        """Round one column of the layer to its grid."""
+        scale, zero = self.grids[column // self.groups[0].stop]
+        self.codes[:, [column]] = grid_codes(values, scale, zero, self.bits)
+        return self.block(slice(column, column + 1))
+
+    def block(self, columns: slice) -> QuantizedBlock:
+        """Return the record of a range of columns, one group for each grid in it."""
+        numbers = np.arange(columns.start, columns.stop) // self.groups[0].stop
+        codes = self.codes[:, columns]
+        groups = []
+        for number in np.unique(numbers):
+            scale, zero = self.grids[number]
+            mask = np.broadcast_to(numbers == number, codes.shape)
+            part = np.where(mask, codes, np.uint8(0))
+            groups.append(UniformGroup("all", mask, part, scale, zero, self.bits))
+        return QuantizedBlock(columns.start, columns.stop, tuple(groups))
+
+
+def _quantize_columns(W: Array, U: Array, config: GPTQ) -> _GridCodes:
+    grid = _GridCodes((W.shape[0], W.shape[1]), config)
+    if config.group_size is None:
+        grid.fit(W, 1)
+
+    def quantize_block(current: Array, columns: slice) -> QuantizedBlock:
+        grid.fit(current, columns.stop)
+        compensate(
+            current[:, columns],
+            U[columns, columns],
+            lambda block, c: grid.round(block[:, c], columns.start + c.start),
+            block_size=1,
+            mode="exact",
+        )
+        return grid.block(columns)
+
+    # Eq. (2), GPTQ:  δ_F = −(w_q − quant(w_q)) / [H⁻¹]_qq · [H⁻¹]_qF = −E U_qF
+    compensate(W, U, quantize_block, block_size=config.block_size, mode="exact")
+    return grid
+
+
+def gptq_layer(W: npt.ArrayLike, H: npt.ArrayLike, config: GPTQ = GPTQ()) -> QuantizedLayer:
+    """Quantize a layer column by column with error compensation.
+
+    Parameters
+    ----------
+    W : array_like of float64, shape (n, m)
+        Weights.
+    H : array_like of float64, shape (m, m)
+        Proxy Hessian, not damped.
+    config : GPTQ, default GPTQ()
+        The configuration.
+
+    Returns
+    -------
+    QuantizedLayer
+        One block for each group of columns that share a grid.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs or a number is not finite.
+    HessianError
+        If `H` is not positive definite after damping.
+
+    Notes
+    -----
+    With ``E`` the scaled column errors, ``W - Q = E U`` and the proxy loss of the damped
+    Hessian is ``½ Σ E²``.
+
+    References
+    ----------
+    GPTQ, arXiv 2210.17323v2, Eqs. (1) and (2), Algorithm 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> W = np.array([[0.0, 1.0, 2.0, 3.0]])
+    >>> gptq_layer(W, np.eye(4)).decode()
+    array([[0., 1., 2., 3.]])
+    """
+    weights = check_matrix("W", W)
+    hessian = check_matrix("H", H, shape=(weights.shape[1],) * 2)
+    check_config(config, GPTQ)
+    order = _activation_order(hessian) if config.activation_order else None
+    if order is not None:
+        weights, hessian = weights[:, order], hessian[np.ix_(order, order)]
+    prepared = prepare_hessian(hessian, config.percdamp)
+    # Alg. 1, GPTQ:  columns from left to right, Q_:i = quant(W_:i), E = (W_:i − Q_:i) / U_ii
+    grid = _quantize_columns(np.where(prepared.dead, 0.0, weights), prepared.factor, config)
+    blocks = tuple(grid.block(group) for group in grid.groups)
+    return QuantizedLayer((weights.shape[0], weights.shape[1]), blocks, order)
+
+
+def _activation_order(H: Array) -> Indices:
+    # Eq. (14), subbit:  columns by decreasing H_jj, a dead input counting as 1
+    diagonal = np.where(dead_inputs(H), 1.0, np.diag(H))
+    return np.argsort(-diagonal, kind="stable")

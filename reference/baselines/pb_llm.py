@@ -1,0 +1,230 @@
+"""PB-LLM
+======
+
+PB-LLM, arXiv 2310.00034, section 3; the part that quantizes after training.
+
+Most weights are binarized, the few that matter get eight bits. Masks and levels of the
+low part are chosen first, block by block on the weights as they come; the grid of the
+high part is fitted once to each whole row. Then GPTQ's column loop runs, and rounds each
+entry to its part.
+
+========== ========= ===============================================================
+symbol     shape     meaning
+========== ========= ===============================================================
+``L``      (n, k)    entries of the low part, the block's smallest scores
+``μ, α``   (n,)      levels of the low part, of one block
+``s, z``   (n,)      grid of the high part, of the layer
+========== ========= ===============================================================
+
+* ``statistics="row"``: as released. Mean and scale are taken over all columns of the
+  block, with zeros in the places of the high part. So α is not the mean distance of the
+  low weights from their level, and μ is pulled to zero.
+* ``statistics="group"``: corrected, over the low weights only.
+
+The low part takes one weight more than its share asks for, see ``threshold_mask``. The
+record has the grid of the high part in every block, and its count of bits counts it
+there: 24 bits a row and block, where one grid a row would do.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from subbit.reference.compensate import compensate
+from subbit.reference.errors import (
+    check_config,
+    check_count,
+    check_literals,
+    check_matrix,
+    check_share,
+)
+from subbit.reference.groups.binarize import masked_mean, masked_scale
+from subbit.reference.hessian import prepare_hessian
+from subbit.reference.layer import (
+    BinaryGroup,
+    Plane,
+    QuantizedBlock,
+    QuantizedLayer,
+    UniformGroup,
+    block_slices,
+)
+from subbit.reference.notation import Array, Mask, SignOfZero, sign
+from subbit.reference.pruning.sparsity import magnitude_importance, threshold_mask
+from subbit.reference.zones.saliency import trailing_saliency
+
+from .rtn import grid_codes, minmax_grid
+
+
+@dataclass(frozen=True)
+class PBLLM:
+    """Configuration of PB-LLM.
+
+    Parameters
+    ----------
+    low_share : float, default 0.9
+        Share of weights to binarize, from 0 to below 1.
+    high_bits : int, default 8
+        Bits of a code of the others, 1 to 8.
+    score : {"trailing", "magnitude"}, default "trailing"
+        What decides: ``w² / U_jj²`` or ``|w|``.
+    statistics : {"row", "group"}, default "row"
+        What the low levels are means of: all of a block's columns with zeros for the high
+        part (released), or the low weights (corrected).
+    sign_zero : {0, 1}, default 0
+        Sign of a weight that equals its mean; 0 keeps it there (released).
+    block_size : int, default 128
+        Columns of a block.
+    percdamp : float, default 0.01
+        Damping relative to the mean diagonal.
+
+    Examples
+    --------
+    >>> PBLLM(low_share=0.8).high_bits
+    8
+    """
+
+    low_share: float = 0.9
+    high_bits: int = 8
+    score: Literal["trailing", "magnitude"] = "trailing"
+    statistics: Literal["row", "group"] = "row"
+    sign_zero: SignOfZero = 0
+    block_size: int = 128
+    percdamp: float = 0.01
+
+    def __post_init__(self) -> None:
+        check_literals(self)
+        check_count("high_bits", self.high_bits, 1, 8)
+        check_count("block_size", self.block_size)
+        check_share("low_share", self.low_share, below=True)
+
+
+PRESETS: Mapping[str, PBLLM] = MappingProxyType(
+    {
+        "released": PBLLM(),
+        "corrected": PBLLM(statistics="group", sign_zero=1),
+    }
+)
+
+
+@dataclass(frozen=True, eq=False)
+class _Low:
+    """The low part of a block: entries, means and scales."""
+
+    mask: Mask
+    mean: Array
+    scale: Array
+
+
+def _low_part(W: Array, U: Array, config: PBLLM) -> _Low:
+    scores = trailing_saliency(W, U) if config.score == "trailing" else magnitude_importance(W)
+    # Eq. (45), subbit:  L = [score ≤ the quantile of all rows of the block], by trailing or |w|
+    mask = ~threshold_mask(scores, config.low_share)
+    if config.statistics == "group":
+        mean = masked_mean(W, mask)
+        return _Low(mask, mean, masked_scale(W, mask, mean))
+    # Eq. (46), subbit:  μ_i = Σ_j L_ij W_ij / k,  α_i = Σ_j |L_ij W_ij − μ_i| / k
+    low = np.where(mask, W, 0.0)
+    mean = masked_mean(low)
+    return _Low(mask, mean, masked_scale(low, None, mean))
+
+
+class _Parts:
+    """Signs and codes of a block while its columns are being quantized."""
+
+    def __init__(self, low: _Low, grid: tuple[Array, Array], config: PBLLM) -> None:
+        self.low, self.grid, self.config = low, grid, config
+        self.signs = np.zeros(low.mask.shape, dtype=np.int8)
+        self.codes = np.zeros(low.mask.shape, dtype=np.uint8)
+
+    def round(self, values: Array, column: slice) -> QuantizedBlock:
+        """Round one column of the block, each entry to its part."""
+        low, config = self.low, self.config
+        signs = sign(values - low.mean[:, None], config.sign_zero)
+        codes = grid_codes(values, *self.grid, config.high_bits)
+        self.signs[:, column] = np.where(low.mask[:, column], signs, 0)
+        self.codes[:, column] = np.where(low.mask[:, column], 0, codes)
+        return self.block(column)
+
+    def block(self, columns: slice, start: int = 0) -> QuantizedBlock:
+        """Return the record of a range of columns."""
+        mask = self.low.mask[:, columns]
+        plane = Plane(self.signs[:, columns], self.low.scale)
+        codes, bits = self.codes[:, columns], self.config.high_bits
+        # Eq. (47), subbit:  Q_ij = μ_i + α_i sign(W_ij − μ_i) under L, s_i (C_ij − z_i) elsewhere
+        groups = (
+            BinaryGroup("low", mask, (plane,), self.low.mean),
+            UniformGroup("high", ~mask, codes, *self.grid, bits),
+        )
+        return QuantizedBlock(start + columns.start, start + columns.stop, groups)
+
+
+def pb_llm_layer(W: npt.ArrayLike, H: npt.ArrayLike, config: PBLLM = PBLLM()) -> QuantizedLayer:
+    """Binarize most weights of a layer and round the others to a fine grid.
+
+    Parameters
+    ----------
+    W : array_like of float64, shape (n, m)
+        Weights.
+    H : array_like of float64, shape (m, m)
+        Proxy Hessian, not damped.
+    config : PBLLM, default PBLLM()
+        The configuration.
+
+    Returns
+    -------
+    QuantizedLayer
+        Blocks of `block_size` columns with the groups ``"low"`` and ``"high"``.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs or a number is not finite.
+    HessianError
+        If `H` is not positive definite after damping.
+
+    Notes
+    -----
+    Levels and grid are fitted before compensation moves any weight, so the errors are
+    those of a fixed rounding: ``W - Q = E U``, and the proxy loss of the damped Hessian
+    is ``½ Σ E²``.
+
+    References
+    ----------
+    PB-LLM, arXiv 2310.00034, section 3, and its released code.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> config = PBLLM(low_share=0.5, high_bits=2, statistics="group")
+    >>> pb_llm_layer([[1.0, -6.0, 3.0, -1.0, 0.0]], np.eye(5), config).decode()
+    array([[ 0.66666667, -6.        ,  3.        , -0.66666667,  0.        ]])
+    """
+    weights = check_matrix("W", W)
+    m = weights.shape[1]
+    hessian = check_matrix("H", H, shape=(m, m))
+    check_config(config, PBLLM)
+    prepared = prepare_hessian(hessian, config.percdamp)
+    # Row sums must not depend on how the caller's array lies in memory.
+    weights = np.ascontiguousarray(np.where(prepared.dead, 0.0, weights))
+    U = prepared.factor
+    grid = minmax_grid(weights, config.high_bits)
+    parts = {
+        b.start: _Parts(_low_part(weights[:, b], U[b, b], config), grid, config)
+        for b in block_slices(m, config.block_size)
+    }
+
+    def quantize_block(current: Array, columns: slice) -> QuantizedBlock:
+        part, inside = parts[columns.start], current[:, columns]
+
+        def round_column(block: Array, column: slice) -> QuantizedBlock:
+            return part.round(block[:, column], column)
+
+        compensate(inside, U[columns, columns], round_column, block_size=1, mode="exact")
+        return part.block(slice(0, columns.stop - columns.start), columns.start)
+
+    # Alg. 1, GPTQ:  columns from left to right, Q_:i = quant(W_:i), E = (W_:i − Q_:i) / U_ii
+    return compensate(weights, U, quantize_block, block_size=config.block_size, mode="exact").layer

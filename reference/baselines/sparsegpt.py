@@ -1,0 +1,229 @@
+"""SparseGPT
+=========
+
+SparseGPT, arXiv 2301.00774; pruning with compensation, a baseline and a substrate.
+
+Columns are pruned one after the other, and what a column loses moves the columns right
+of it: GPTQ's loop with "zero or as it is" in the place of the grid. Which weights go is
+decided by what zeroing them costs once the columns left of them are fixed,
+``w² / U_jj²``, and on the weights as the columns before have left them: for N:M sparsity
+at the first column of each group of M, for a share of all weights at the first column of
+each block, with one threshold for its rows.
+
+========== ========= ==============================================
+symbol     shape     meaning
+========== ========= ==============================================
+``M``      (n, m)    mask of the kept weights
+``U``      (m, m)    inverse factor
+========== ========= ==============================================
+
+``N:M`` is *kept : group*; the code counts pruned weights instead. Its threshold prunes
+one weight more than the share asks for, see ``sparsity.threshold_mask``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from subbit.reference.compensate import compensate
+from subbit.reference.errors import (
+    ArgumentError,
+    check_blocks_hold_groups,
+    check_config,
+    check_literals,
+    check_matrix,
+    check_sparsity,
+)
+from subbit.reference.hessian import prepare_hessian
+from subbit.reference.layer import QuantizedBlock, QuantizedLayer, ValueGroup
+from subbit.reference.notation import Array, Mask
+from subbit.reference.pruning.sparsity import Tail, nm_mask, threshold_mask
+from subbit.reference.zones.saliency import trailing_saliency
+
+
+@dataclass(frozen=True)
+class SparseGPT:
+    """Configuration of SparseGPT.
+
+    Parameters
+    ----------
+    keep : tuple of int or None, default (4, 8)
+        ``(N, M)``: N weights of each M consecutive ones are kept; None for a share.
+    sparsity : float or None, default None
+        Share of weights to prune, from 0 to below 1, where `keep` is None.
+    block_size : int, default 128
+        Columns of a block; M divides it.
+    percdamp : float, default 0.01
+        Damping relative to the mean diagonal.
+    tail : {"error", "dense"}, default "error"
+        What becomes of the ``m % M`` last columns: they are refused, or all kept.
+
+    Examples
+    --------
+    >>> SparseGPT(keep=None, sparsity=0.5).block_size
+    128
+    """
+
+    keep: tuple[int, int] | None = (4, 8)
+    sparsity: float | None = None
+    block_size: int = 128
+    percdamp: float = 0.01
+    tail: Tail = "error"
+
+    def __post_init__(self) -> None:
+        check_sparsity(self.keep, self.sparsity)
+        check_blocks_hold_groups(self.block_size, self.keep)
+        check_literals(self)
+
+
+PRESETS: Mapping[str, SparseGPT] = MappingProxyType(
+    {
+        "nm": SparseGPT(),
+        "unstructured": SparseGPT(keep=None, sparsity=0.5),
+    }
+)
+
+
+def _kept_of_block(W: Array, U: Array, config: SparseGPT) -> Mask:
+    """Mask of a block before its first column: final with a share, else still empty."""
+    if config.sparsity is None:
+        return np.zeros(W.shape, dtype=np.bool_)
+    # Eq. (43), subbit:  M_B = [w_ij² / U_jj² > their quantile over all rows of the block]
+    return threshold_mask(trailing_saliency(W, U), config.sparsity)
+
+
+def _prune_block(W: Array, U: Array, config: SparseGPT, start: int) -> QuantizedBlock:
+    kept = _kept_of_block(W, U, config)
+
+    def prune_column(current: Array, column: slice) -> QuantizedBlock:
+        if config.keep is not None and column.start % config.keep[1] == 0:
+            group = slice(column.start, column.start + config.keep[1])
+            scores = trailing_saliency(current[:, group], U[group, group])
+            # Eq. (44), subbit:  M_ij = [w_ij² / U_jj² among the N largest of its group of M]
+            kept[:, group] = nm_mask(scores, *config.keep, tail=config.tail)
+        mask = kept[:, column]
+        values = np.where(mask, current[:, column], 0.0)
+        return QuantizedBlock(column.start, column.stop, (ValueGroup("kept", mask, values),))
+
+    # Alg. 1, SparseGPT:  E_:j = (1 − M_:j) ∘ W_:j / U_jj,  W_:,j: ← W_:,j: − E_:j U_j,j:
+    made = compensate(W, U, prune_column, block_size=1, mode="exact").layer
+    group = ValueGroup("kept", kept, made.decode())
+    return QuantizedBlock(start, start + W.shape[1], (group,), pattern=config.keep)
+
+
+def _pruned(W: npt.ArrayLike, H: npt.ArrayLike, config: SparseGPT) -> QuantizedLayer:
+    weights = check_matrix("W", W)
+    m = weights.shape[1]
+    hessian = check_matrix("H", H, shape=(m, m))
+    check_config(config, SparseGPT)
+    if config.keep is not None and config.tail == "error" and m % config.keep[1]:
+        raise ArgumentError("W", f"a width that the group {config.keep[1]} divides", m)
+    prepared = prepare_hessian(hessian, config.percdamp)
+    U = prepared.factor
+
+    def prune_block(current: Array, columns: slice) -> QuantizedBlock:
+        return _prune_block(current[:, columns], U[columns, columns], config, columns.start)
+
+    weights = np.where(prepared.dead, 0.0, weights)
+    # Alg. 1, SparseGPT:  W_R ← W_R − E U_BR after each block
+    size = config.block_size
+    return compensate(weights, U, prune_block, block_size=size, mode="exact").layer
+
+
+def sparsegpt_prune(
+    W: npt.ArrayLike, H: npt.ArrayLike, config: SparseGPT = SparseGPT()
+) -> tuple[Array, Mask]:
+    """Prune a layer and move the weights that stay.
+
+    Parameters
+    ----------
+    W : array_like of float64, shape (n, m)
+        Weights.
+    H : array_like of float64, shape (m, m)
+        Proxy Hessian, not damped.
+    config : SparseGPT, default SparseGPT()
+        The configuration.
+
+    Returns
+    -------
+    weights : ndarray of float64, shape (n, m)
+        The moved weights; 0 where pruned.
+    mask : ndarray of bool, shape (n, m)
+        What is kept.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs, a number is not finite or M does not divide the width.
+    HessianError
+        If `H` is not positive definite after damping.
+
+    Notes
+    -----
+    As in :func:`sparsegpt_layer`. A method that quantizes what is left starts from this.
+
+    References
+    ----------
+    SparseGPT, arXiv 2301.00774, Algorithm 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> config = SparseGPT(keep=(1, 2), percdamp=0.0)
+    >>> sparsegpt_prune([[2.0, 1.0, 1.0, 3.0]], np.eye(4), config)
+    (array([[2., 0., 0., 3.]]), array([[ True, False, False,  True]]))
+    """
+    # Alg. 1, SparseGPT:  the mask M, and W as the loop has left it, M ∘ W
+    layer = _pruned(W, H, config)
+    mask = np.hstack([block.groups[0].mask for block in layer.blocks])
+    return layer.decode(), mask
+
+
+def sparsegpt_layer(
+    W: npt.ArrayLike, H: npt.ArrayLike, config: SparseGPT = SparseGPT()
+) -> QuantizedLayer:
+    """Prune a layer and record what is kept.
+
+    Parameters
+    ----------
+    W : array_like of float64, shape (n, m)
+        Weights.
+    H : array_like of float64, shape (m, m)
+        Proxy Hessian, not damped.
+    config : SparseGPT, default SparseGPT()
+        The configuration.
+
+    Returns
+    -------
+    QuantizedLayer
+        Blocks of `block_size` columns with one group of plain values, ``"kept"``.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs, a number is not finite or M does not divide the width.
+    HessianError
+        If `H` is not positive definite after damping.
+
+    Notes
+    -----
+    With ``E`` the scaled column errors, ``W - Q = E U``, and the proxy loss of the damped
+    Hessian is ``½ Σ E²``. On its own mask it is not the least loss: a pruned weight moves
+    only the columns right of it. Dead inputs have weights of zero, kept or not.
+
+    References
+    ----------
+    SparseGPT, arXiv 2301.00774, Algorithm 1 and section 3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> H = np.array([[2.0, 1.0], [1.0, 2.0]])
+    >>> sparsegpt_layer([[1.0, 2.0]], H, SparseGPT(keep=(1, 2), percdamp=0.0)).decode()
+    array([[0. , 2.5]])
+    """
+    # Alg. 1, SparseGPT:  M ∘ W, recorded
+    return _pruned(W, H, config)

@@ -1,0 +1,166 @@
+"""Wanda
+=====
+
+Wanda, arXiv 2306.11695; RIA, ICLR 2024; magnitude pruning. Baselines that only zero.
+
+A score says how much each weight matters, the smallest go, and no other weight moves.
+Scores and masks are those of ``sparsity``.
+
+=============== ================================ =======================================
+importance      score                            what a share of `sparsity` is taken of
+=============== ================================ =======================================
+``"wanda"``     ``|w| ‖X_j‖^a``                  each row
+``"ria"``       relative ``|w|``, ``‖X_j‖^a``    each row
+``"magnitude"`` ``|w|``                          the whole layer
+=============== ================================ =======================================
+
+``N:M`` is *kept : group*; the codes count pruned weights instead.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from subbit.reference.errors import (
+    ArgumentError,
+    check_blocks_hold_groups,
+    check_config,
+    check_literals,
+    check_matrix,
+    check_share,
+    check_sparsity,
+)
+from subbit.reference.layer import QuantizedBlock, QuantizedLayer, ValueGroup, block_slices
+from subbit.reference.notation import Array, Mask
+from subbit.reference.pruning.sparsity import (
+    Tail,
+    input_norms,
+    magnitude_importance,
+    nm_mask,
+    ria_importance,
+    row_mask,
+    threshold_mask,
+    wanda_importance,
+)
+
+
+@dataclass(frozen=True)
+class Wanda:
+    """Configuration of pruning without compensation.
+
+    Parameters
+    ----------
+    keep : tuple of int or None, default (4, 8)
+        ``(N, M)``: N weights of each M consecutive ones are kept; None for a share.
+    sparsity : float or None, default None
+        Share of weights to prune, from 0 to below 1, where `keep` is None.
+    importance : {"wanda", "ria", "magnitude"}, default "wanda"
+        The score.
+    exponent : float, default 1.0
+        Power of the inputs' lengths, from 0 to 1; ``"magnitude"`` has none of them.
+    block_size : int, default 128
+        Columns of a block of the record; M divides it.
+    tail : {"error", "dense"}, default "error"
+        What becomes of the ``m % M`` last columns: they are refused, or all kept.
+
+    Examples
+    --------
+    >>> Wanda(keep=(2, 4), importance="ria", exponent=0.5).keep
+    (2, 4)
+    """
+
+    keep: tuple[int, int] | None = (4, 8)
+    sparsity: float | None = None
+    importance: Literal["wanda", "ria", "magnitude"] = "wanda"
+    exponent: float = 1.0
+    block_size: int = 128
+    tail: Tail = "error"
+
+    def __post_init__(self) -> None:
+        check_sparsity(self.keep, self.sparsity)
+        check_blocks_hold_groups(self.block_size, self.keep)
+        check_literals(self)
+        check_share("exponent", self.exponent)
+
+
+PRESETS: Mapping[str, Wanda] = MappingProxyType(
+    {
+        "wanda": Wanda(),
+        "ria": Wanda(importance="ria", exponent=0.5),
+        "magnitude": Wanda(importance="magnitude"),
+    }
+)
+
+
+def _scores(W: Array, H: Array, config: Wanda) -> Array:
+    if config.importance == "magnitude":
+        return magnitude_importance(W)
+    if config.importance == "ria":
+        return ria_importance(W, input_norms(H), exponent=config.exponent)
+    return wanda_importance(W, input_norms(H) ** config.exponent)
+
+
+def _kept(scores: Array, config: Wanda) -> Mask:
+    if config.keep is not None:
+        return nm_mask(scores, *config.keep, tail=config.tail)
+    of_what = threshold_mask if config.importance == "magnitude" else row_mask
+    return of_what(scores, 0.0 if config.sparsity is None else config.sparsity)
+
+
+def wanda_layer(W: npt.ArrayLike, H: npt.ArrayLike, config: Wanda = Wanda()) -> QuantizedLayer:
+    """Zero the least important weights of a layer.
+
+    Parameters
+    ----------
+    W : array_like of float64, shape (n, m)
+        Weights.
+    H : array_like of float64, shape (m, m)
+        Proxy Hessian, not damped; the inputs' lengths are read from its diagonal.
+    config : Wanda, default Wanda()
+        The configuration.
+
+    Returns
+    -------
+    QuantizedLayer
+        Blocks of `block_size` columns with one group of plain values, ``"kept"``.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs, a number is not finite or M does not divide the width.
+
+    Notes
+    -----
+    ``Q = M ∘ W``: kept weights have the bits that they had.
+
+    References
+    ----------
+    Wanda, arXiv 2306.11695, Eq. (1) and Algorithm 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> H = np.diag([2.0, 2.0, 50.0, 2.0])
+    >>> wanda_layer([[3.0, 1.0, 1.0, 4.0]], H, Wanda(keep=(2, 4))).decode()
+    array([[0., 0., 1., 4.]])
+    """
+    weights = check_matrix("W", W)
+    n, m = weights.shape
+    hessian = check_matrix("H", H, shape=(m, m))
+    check_config(config, Wanda)
+    if config.keep is not None and config.tail == "error" and m % config.keep[1]:
+        raise ArgumentError("W", f"a width that the group {config.keep[1]} divides", m)
+    # Alg. 1, Wanda:  M from the metric |W| · ‖X‖₂,  Q = M ∘ W
+    kept = _kept(_scores(weights, hessian, config), config)
+    pruned = np.where(kept, weights, 0.0)
+    blocks = tuple(
+        QuantizedBlock(
+            b.start, b.stop, (ValueGroup("kept", kept[:, b], pruned[:, b]),), pattern=config.keep
+        )
+        for b in block_slices(m, config.block_size)
+    )
+    return QuantizedLayer((n, m), blocks)

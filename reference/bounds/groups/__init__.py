@@ -1,0 +1,5 @@
+"""Bounds of groups
+================
+
+How far a correct port's signs and levels may deviate.
+"""

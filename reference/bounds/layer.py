@@ -1,0 +1,71 @@
+"""Bounds of decoding
+==================
+
+How far a correct port's decoded values may deviate. What is returned is as in
+:mod:`~subbit.reference.bounds.groups.binarize`.
+"""
+
+import numpy as np
+
+from subbit.reference.bounds.groups.binarize import _spread, _sum_of
+from subbit.reference.layer import BinaryGroup, QuantizedBlock, ValueGroup
+
+from .rounding import Arithmetic, Rounded
+
+
+def decode_bound(block: QuantizedBlock, *, arithmetic: Arithmetic) -> Rounded:
+    """Bound of decoding a block from its record.
+
+    Parameters
+    ----------
+    block : QuantizedBlock
+        The record.
+    arithmetic : Arithmetic
+        How the port computes.
+
+    Returns
+    -------
+    Rounded
+        The block's values, shape (n, k).
+
+    Notes
+    -----
+    1. Scales and means are converted: ``e_α``, ``e_μ``. Products with signs are exact.
+    2. A binary group adds its mean and planes: ``γ_o (|μ| + Σ|α|)`` for o additions.
+       Column scales, and codes on a grid, take one product more; plain values are converted.
+    3. Groups are disjoint, so adding them is exact.
+
+    Examples
+    --------
+    >>> from subbit.reference import residual_binarize
+    >>> from subbit.reference.bounds.rounding import Arithmetic
+    >>> block = QuantizedBlock(0, 2, (residual_binarize([[0.1, -0.3]]),))
+    >>> decode_bound(block, arithmetic=Arithmetic("float32")).error < 1e-7
+    array([[ True,  True]])
+    """
+    parts = []
+    for group in block.groups:
+        if isinstance(group, BinaryGroup):
+            values = _binary_values(group, arithmetic)
+        elif isinstance(group, ValueGroup):
+            values = arithmetic.read(group.values)
+        else:
+            steps = arithmetic.exactly(group.codes - group.zero[:, None])
+            values = arithmetic.read(group.scale)[:, None] * steps
+        parts.append(values.keep(group.mask))
+    value, error = (
+        np.sum([getattr(p, name) for p in parts], axis=0) for name in ("value", "error")
+    )
+    # Eq. (B11), subbit:  |Q̂ − Q| ≤ e_μ + Σ e_α + γ_o (|μ| + Σ|α|),  or e_s |C − z| + γ_1 |Q|
+    return Rounded(value, error, arithmetic)
+
+
+def _binary_values(group: BinaryGroup, arithmetic: Arithmetic) -> Rounded:
+    shape = group.mask.shape
+    terms = [] if group.mean is None else [_spread(arithmetic.read(group.mean), shape)]
+    for plane in group.planes:
+        values = arithmetic.read(plane.row_scale)[:, None].flip(plane.sign)
+        if plane.column_scale is not None:
+            values *= arithmetic.read(plane.column_scale)[None]
+        terms.append(values)
+    return _sum_of(terms)

@@ -1,0 +1,204 @@
+"""Bounds of objectives
+====================
+
+How far a correct port's objectives may lie from the reference's: sums of squares and
+quadratic forms. What is returned is as in ``bounds``.
+
+========== ========= ===============================================================
+symbol     shape     meaning
+========== ========= ===============================================================
+``d``      (n, m)    entries of ``D = W - Q``, off by ``e_d = e_w + e_q + γ_1 |d|``
+``y``      (n, T)    outputs ``D Xᵀ``
+``g``      (n, m)    ``D S``
+========== ========= ===============================================================
+"""
+
+from .rounding import Arithmetic, Input, Rounded
+
+
+def _difference(W: Input, Q: Input, arithmetic: Arithmetic) -> Rounded:
+    weights = arithmetic.checked("W", W)
+    return weights - arithmetic.checked("Q", Q, shape=weights.shape)
+
+
+def _quadratic(D: Rounded, S: Rounded) -> Rounded:
+    return ((D @ S) * D).total()
+
+
+def weight_error_bound(W: Input, Q: Input, *, arithmetic: Arithmetic) -> Rounded:
+    """Bound of :func:`~subbit.reference.objective.weight_error`.
+
+    Parameters
+    ----------
+    W, Q : array_like of float64 or Rounded, shape (n, m)
+        Weights and their quantized image.
+    arithmetic : Arithmetic
+        How the port computes.
+
+    Returns
+    -------
+    Rounded
+        The error, without an axis.
+
+    Notes
+    -----
+    1. ``d = w - q`` is off by ``e_d = e_w + e_q + γ_1 |d|``.
+    2. Its square by ``2 |d| e_d + e_d² + γ_1 d²``, and the sum by ``γ_p Σ d²`` more.
+
+    Examples
+    --------
+    >>> from subbit.reference.bounds.rounding import Arithmetic
+    >>> bound = weight_error_bound([[1.0, 2.0]], [[1.5, 1.5]], arithmetic=Arithmetic("float32"))
+    >>> float(bound.value), bool(bound.error < 3e-7)
+    (0.5, True)
+    """
+    D = _difference(W, Q, arithmetic)
+    # Eq. (B12), subbit:  |L̂1 − L1| ≤ Σ (2 |d| e_d + e_d²) + γ_{p+1} Σ (|d| + e_d)²
+    return (D * D).total()
+
+
+def calibrated_error_bound(W: Input, Q: Input, X: Input, *, arithmetic: Arithmetic) -> Rounded:
+    """Bound of :func:`~subbit.reference.objective.calibrated_error`.
+
+    Parameters
+    ----------
+    W, Q : array_like of float64 or Rounded, shape (n, m)
+        Weights and their quantized image.
+    X : array_like of float64 or Rounded, shape (T, m)
+        Inputs, one token a row.
+    arithmetic : Arithmetic
+        How the port computes.
+
+    Returns
+    -------
+    Rounded
+        The error, without an axis.
+
+    Notes
+    -----
+    1. An output ``y = Σ_j d_j x_j`` of m terms is off by
+       ``e_y = Σ (|d| e_x + e_d |x|) + γ_m Σ|d||x|``.
+    2. Its square by ``2 |y| e_y + e_y² + γ_1 y²``, and the sum by ``γ_p Σ y²`` more.
+
+    Examples
+    --------
+    >>> from subbit.reference.bounds.rounding import Arithmetic
+    >>> W, Q, X = [[1.0, 2.0]], [[1.5, 1.5]], [[1.0, 1.0], [1.0, -1.0]]
+    >>> bound = calibrated_error_bound(W, Q, X, arithmetic=Arithmetic("float32"))
+    >>> float(bound.value), bool(bound.error < 2e-6)
+    (1.0, True)
+    """
+    D = _difference(W, Q, arithmetic)
+    outputs = D @ arithmetic.checked("X", X, shape=(None, D.shape[1])).T
+    # Eq. (B13), subbit:  e_y ≤ Σ (|d| e_x + e_d |x|) + γ_m Σ|d||x|,  then as a sum of squares
+    return (outputs * outputs).total()
+
+
+def calibrated_error_trace_bound(
+    W: Input, Q: Input, S: Input, *, arithmetic: Arithmetic
+) -> Rounded:
+    """Bound of :func:`~subbit.reference.objective.calibrated_error_trace`.
+
+    Parameters
+    ----------
+    W, Q : array_like of float64 or Rounded, shape (n, m)
+        Weights and their quantized image.
+    S : array_like of float64 or Rounded, shape (m, m)
+        ``XᵀX``.
+    arithmetic : Arithmetic
+        How the port computes.
+
+    Returns
+    -------
+    Rounded
+        The error, without an axis.
+
+    Notes
+    -----
+    1. ``g = D S`` is off by ``e_g = |D| e_S + e_D |S| + γ_m |D||S|``, products of matrices.
+    2. ``g d`` by ``|g| e_d + e_g |d| + γ_1 |g d|``, and the sum by ``γ_p Σ|g d|`` more.
+
+    The terms of the sum have both signs, so the bound may exceed the error itself.
+
+    Examples
+    --------
+    >>> from subbit.reference.bounds.rounding import Arithmetic
+    >>> W, Q, S = [[1.0, 2.0]], [[1.5, 1.5]], [[2.0, 0.0], [0.0, 2.0]]
+    >>> bound = calibrated_error_trace_bound(W, Q, S, arithmetic=Arithmetic("float32"))
+    >>> float(bound.value), bool(bound.error < 2e-6)
+    (1.0, True)
+    """
+    D = _difference(W, Q, arithmetic)
+    gram = arithmetic.checked("S", S, shape=(D.shape[1],) * 2)
+    # Eq. (B14), subbit:  |L̂2 − L2| ≤ Σ (|g| e_d + e_g |d|) + γ_{p+1} Σ|g d|,  g = D S
+    return _quadratic(D, gram)
+
+
+def relative_error_bound(W: Input, Q: Input, S: Input, *, arithmetic: Arithmetic) -> Rounded:
+    """Bound of :func:`~subbit.reference.objective.relative_error`.
+
+    Parameters
+    ----------
+    W, Q : array_like of float64 or Rounded, shape (n, m)
+        Weights and their quantized image.
+    S : array_like of float64 or Rounded, shape (m, m)
+        ``XᵀX`` or any positive multiple of it.
+    arithmetic : Arithmetic
+        How the port computes.
+
+    Returns
+    -------
+    Rounded
+        The relative error, without an axis.
+
+    Notes
+    -----
+    With numerator a and denominator b as in :func:`calibrated_error_trace_bound`, the
+    quotient is off by ``(e_a + ε e_b) / (b - e_b)`` and its own rounding.
+
+    Examples
+    --------
+    >>> from subbit.reference.bounds.rounding import Arithmetic
+    >>> W, Q, S = [[2.0, 0.0]], [[1.0, 0.0]], [[3.0, 0.0], [0.0, 1.0]]
+    >>> bound = relative_error_bound(W, Q, S, arithmetic=Arithmetic("float32"))
+    >>> float(bound.value), bool(bound.error < 1e-6)
+    (0.25, True)
+    """
+    error = calibrated_error_trace_bound(W, Q, S, arithmetic=arithmetic)
+    # Eq. (B15), subbit:  |ε̂ − ε| ≤ (e_a + ε e_b) / (b − e_b) + γ_2 ε
+    return error / _quadratic(arithmetic.checked("W", W), arithmetic.checked("S", S))
+
+
+def proxy_loss_bound(W: Input, Q: Input, H: Input, *, arithmetic: Arithmetic) -> Rounded:
+    """Bound of :func:`~subbit.reference.objective.proxy_loss`.
+
+    Parameters
+    ----------
+    W, Q : array_like of float64 or Rounded, shape (n, m)
+        Weights and their quantized image.
+    H : array_like of float64 or Rounded, shape (m, m)
+        Proxy Hessian.
+    arithmetic : Arithmetic
+        How the port computes.
+
+    Returns
+    -------
+    Rounded
+        The loss, without an axis.
+
+    Notes
+    -----
+    Half of :func:`calibrated_error_trace_bound`; halving is exact. With `Q` Rounded, such
+    as by :func:`decode_bound`, it is the slack of a layer's loss whose decisions are the
+    reference's: to first order ``Σ |D H| e_Q`` more.
+
+    Examples
+    --------
+    >>> from subbit.reference.bounds.rounding import Arithmetic
+    >>> W, Q, H = [[1.0, 2.0]], [[1.5, 1.5]], [[2.0, 0.0], [0.0, 2.0]]
+    >>> bound = proxy_loss_bound(W, Q, H, arithmetic=Arithmetic("float32"))
+    >>> float(bound.value), bool(bound.error < 1e-6)
+    (0.5, True)
+    """
+    # Eq. (B16), subbit:  |ℒ̂ − ℒ| ≤ ½ (Σ (|g| e_d + e_g |d|) + γ_{p+1} Σ|g d|),  g = D H
+    return calibrated_error_trace_bound(W, Q, H, arithmetic=arithmetic).flip(0.5)

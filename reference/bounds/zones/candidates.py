@@ -1,0 +1,313 @@
+"""Bounds of groups
+================
+
+What a search's candidate is made of: groups that are binarized, what that leaves, and the
+sum of its squares. What is returned is as in ``bounds``.
+
+========== ========= ===============================================================
+symbol     shape     meaning
+========== ========= ===============================================================
+``r``      (n, k)    what no order of binarization has represented
+``d``      (n, k)    distance of what is binarized from its mean, off by ``e_d``
+``J``      (n,)      what decisions of rounding may change in the rows that have some
+========== ========= ===============================================================
+
+An objective is a sum of squares ``Σ r²``, and it depends on decisions. Where rounding may
+take one of them otherwise, either
+
+* the objective does not notice: whatever the sign of d, what is left has the magnitude
+  ``||d| - α|``, and magnitudes are all that later orders and squares see; or
+* it jumps: a sign 0 that becomes ±1, a sign whose change moves the next order's mean, an
+  entry at the threshold that changes its group. Both values then lie between 0 and the
+  row's energy before that decision, because no order raises the error; so that energy is
+  the bound. A sign 0 of the last order costs ``α²`` and no more.
+"""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+
+from subbit.reference.bounds.groups.binarize import (
+    BinarizeBound,
+    residual_binarize_bound,
+)
+from subbit.reference.bounds.rounding import Arithmetic, Rounded
+from subbit.reference.notation import Array, Mask, SignOfZero
+
+GroupBound: TypeAlias = tuple[Rounded, Array]
+"""What is left of a group, and how far the objective of each row may jump."""
+
+
+def group_remainder(
+    values: Rounded,
+    mask: Mask,
+    order: int,
+    *,
+    center: bool,
+    sign_zero: SignOfZero,
+    slack: Array | None = None,
+) -> GroupBound:
+    """Return what is left of a group.
+
+    Parameters
+    ----------
+    values : Rounded
+        What is searched, shape (n, k).
+    mask : ndarray of bool, shape (n, k)
+        The group's entries.
+    order : int
+        Orders of binarization.
+    center, sign_zero
+        As in :func:`~subbit.reference.groups.binarize.residual_binarize`.
+    slack : ndarray of float64, shape (n,), optional
+        What running sums lose of a level times the group's entries.
+
+    Returns
+    -------
+    remainder : Rounded
+        What no order has represented, zero outside the mask, shape (n, k).
+    jump : ndarray of float64, shape (n,)
+        How far the objective of each row may jump.
+
+    Examples
+    --------
+    >>> from subbit.reference.bounds.rounding import Arithmetic
+    >>> values = Arithmetic("float32").read([[1.0, 3.0]])
+    >>> group_remainder(values, values.value > 0.0, 1, center=False, sign_zero=1)[0].value
+    array([[-1.,  1.]])
+    """
+    bound = residual_binarize_bound(
+        values,
+        mask,
+        order=order,
+        center=center,
+        sign_zero=sign_zero,
+        arithmetic=values.arithmetic,
+    )
+    more = np.zeros(len(mask))
+    if slack is not None:
+        more = slack / np.maximum(np.count_nonzero(mask, axis=1), 1)
+    jump = np.zeros(len(mask))
+    for number in range(order):
+        if sign_zero == 0 or (center and number < order - 1):
+            jump = np.where(jump == 0.0, _jump(bound, number, mask, more), jump)
+    return bound.remainder.keep(mask), jump
+
+
+def group_remainders(
+    values: Rounded,
+    masks: Sequence[Mask],
+    order: int,
+    *,
+    center: bool,
+    sign_zero: SignOfZero,
+    slack: Array | None = None,
+) -> list[GroupBound]:
+    """Return what is left of each of several groups, all at once.
+
+    Parameters
+    ----------
+    values : Rounded
+        What is searched, shape (n, k).
+    masks : sequence of ndarray of bool, shape (n, k)
+        The entries of each group.
+    order, center, sign_zero, slack
+        As in :func:`group_remainder`.
+
+    Returns
+    -------
+    list of tuple
+        For each mask what :func:`group_remainder` returns.
+
+    Examples
+    --------
+    >>> from subbit.reference.bounds.rounding import Arithmetic
+    >>> values = Arithmetic("float32").read([[1.0, 3.0]])
+    >>> masks = [values.value > 0.0, values.value > 2.0]
+    >>> groups = group_remainders(values, masks, 1, center=False, sign_zero=1)
+    >>> [remainder.value.tolist() for remainder, _ in groups]
+    [[[-1.0, 1.0]], [[0.0, 0.0]]]
+    """
+    if not masks:
+        return []
+    tall = tiled(values, len(masks))
+    more = None if slack is None else np.tile(slack, len(masks))
+    remainder, jump = group_remainder(
+        tall, np.concatenate(masks), order, center=center, sign_zero=sign_zero, slack=more
+    )
+    n = len(masks[0])
+    rows = [slice(start, start + n) for start in range(0, len(jump), n)]
+    return [(remainder[own], jump[own]) for own in rows]
+
+
+def tiled(values: Rounded, times: int) -> Rounded:
+    """Return a matrix several times, below itself: rows are binarized one by one.
+
+    Parameters
+    ----------
+    values : Rounded
+        The matrix, shape (n, k).
+    times : int
+        How often.
+
+    Returns
+    -------
+    Rounded
+        Shape (times n, k).
+
+    Examples
+    --------
+    >>> from subbit.reference.bounds.rounding import Arithmetic
+    >>> tiled(Arithmetic().read([[1.0, 3.0]]), 2).value
+    array([[1., 3.],
+           [1., 3.]])
+    """
+    value, error = (np.tile(x, (times, 1)) for x in (values.value, values.error))
+    return Rounded(value, error, values.arithmetic)
+
+
+def _jump(bound: BinarizeBound, number: int, mask: Mask, slack: Array) -> Array:
+    distance, scale = bound.distances[number], bound.scales[number]
+    near = mask & (np.abs(distance.value) <= distance.error + slack[:, None])
+    near &= distance.error > 0.0
+    energy = np.sum(np.where(mask, distance.reach**2, 0.0), axis=1)
+    count = np.count_nonzero(near, axis=1)
+    if number < len(bound.distances) - 1:
+        return np.where(count > 0, energy, 0.0)
+    return np.minimum(energy, count * (scale.reach + slack) ** 2)
+
+
+def undecided_rows(values: Rounded, used: Mask, undecided: Mask) -> GroupBound:
+    """Return a group without entries for the rows where rounding says what lies where.
+
+    Parameters
+    ----------
+    values : Rounded
+        What is searched, shape (n, k).
+    used : ndarray of bool, shape (n, k)
+        The entries that take part.
+    undecided : ndarray of bool, shape (n,)
+        Rows in which an entry may belong to another group.
+
+    Returns
+    -------
+    remainder : Rounded
+        Zeros, shape (n, k).
+    jump : ndarray of float64, shape (n,)
+        The energy of those rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from subbit.reference.bounds.rounding import Arithmetic
+    >>> values = Arithmetic().read([[1.0, 3.0]])
+    >>> undecided_rows(values, values.value > 0.0, np.array([True]))[1]
+    array([10.])
+    """
+    energy = np.sum(np.where(used, values.reach**2, 0.0), axis=1)
+    nothing = values.arithmetic.exactly(np.zeros(values.shape))
+    return nothing, np.where(undecided, energy, 0.0)
+
+
+def candidate_objective(groups: Sequence[GroupBound]) -> Rounded:
+    """Bound the objective of disjoint groups.
+
+    Parameters
+    ----------
+    groups : sequence of tuple
+        What is left of each, and how far it may jump.
+
+    Returns
+    -------
+    Rounded
+        The sum of the squares, without an axis.
+
+    Examples
+    --------
+    >>> from subbit.reference.bounds.rounding import Arithmetic
+    >>> values = Arithmetic().read([[1.0, 3.0]])
+    >>> group = group_remainder(values, values.value > 0.0, 1, center=False, sign_zero=1)
+    >>> float(candidate_objective([group]).value)
+    2.0
+    """
+    remainder, jump = groups[0]
+    arithmetic = remainder.arithmetic
+    for other, more in groups[1:]:
+        remainder = Rounded(
+            remainder.value + other.value, remainder.error + other.error, arithmetic
+        )
+        jump = jump + more
+    squares = (remainder * remainder).total("objective")
+    extra = np.sum(jump) * (1.0 + arithmetic.gamma(remainder.value.size + 8))
+    return squares.widen(extra + arithmetic.gamma(1) * squares.reach)
+
+
+def running_allowance(values: Rounded, mask: Mask, order: int) -> tuple[Array, Array]:
+    """Return what running sums lose.
+
+    Parameters
+    ----------
+    values : Rounded
+        What is searched, shape (n, k).
+    mask : ndarray of bool, shape (n, k)
+        The entries that take part.
+    order : int
+        Largest order of binarization.
+
+    Returns
+    -------
+    allowed : ndarray of float64, no axis
+        What they lose of the objective of two groups.
+    slack : ndarray of float64, shape (n,)
+        What they lose of a level times its group's entries.
+
+    Examples
+    --------
+    >>> from subbit.reference.bounds.rounding import Arithmetic
+    >>> values = Arithmetic("float32").read([[1.0, 3.0]])
+    >>> allowed, slack = running_allowance(values, values.value > 0.0, 1)
+    >>> bool(allowed < 1e-3), bool(slack[0] < 1e-3)
+    (True, True)
+    """
+    arithmetic = values.arithmetic
+    used = np.where(mask, values.reach, 0.0)
+    k, energy = used.shape[1], np.sum(used**2)
+    sizes = np.sum(used, axis=1)
+    products = np.sum(np.max(used, axis=1) * sizes)
+    # Eq. (B22), subbit:  |Δθ²| ≤ 2 γ_{k+8} 4^{o−1} Σ_i (8 Σ_j x² + 32 max_j |x| Σ_j |x|)
+    gamma = arithmetic.gamma(k + len(used) + 8)
+    allowed = 2.0 * gamma * 4.0 ** (order - 1) * (8.0 * energy + 32.0 * products)
+    slack = 96.0 * gamma * sizes
+    return np.asarray(allowed + 64 * used.size * arithmetic.tiny), slack
+
+
+def stacked(objectives: Sequence[Rounded], extra: Array | float, arithmetic: Arithmetic) -> Rounded:
+    """Return the objectives of all candidates as one array.
+
+    Parameters
+    ----------
+    objectives : sequence of Rounded
+        Objectives, each without an axis.
+    extra : float or ndarray of float64, no axis
+        What is added to each one's error.
+    arithmetic : Arithmetic
+        How the port computes.
+
+    Returns
+    -------
+    Rounded
+        Objectives, shape (c,).
+
+    Examples
+    --------
+    >>> from subbit.reference.bounds.rounding import Arithmetic
+    >>> one = Arithmetic().read(2.0)
+    >>> stacked([one, one], 0.5, one.arithmetic).error
+    array([0.5, 0.5])
+    """
+    return Rounded(
+        np.array([o.value for o in objectives], dtype=np.float64),
+        np.array([o.error + extra for o in objectives], dtype=np.float64),
+        arithmetic,
+    )

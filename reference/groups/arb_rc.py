@@ -1,0 +1,415 @@
+"""ARB with row and column scales
+==============================
+
+ARB-LLM, arXiv 2410.03129, section 3.3 (ARB-RC).
+
+No mean, but a scale for every column beside the one for every row: ``Ŵ = α_r α_cᵀ ∘ B``.
+Both are fitted in turn, each by least squares given the other; a second order adds a
+second such term, and there the signs are chosen anew in every round.
+
+========== ========= =======================================================
+symbol     shape     meaning
+========== ========= =======================================================
+``M``      (n, k)    the group's entries
+``r``      (n,)      row scales ``α_r`` of an order
+``c``      (k,)      column scales ``α_c`` of an order
+``B``      (n, k)    signs of an order, 0 outside the mask
+========== ========= =======================================================
+
+At order 1 all scales stay positive, so ``B = sign(W)`` stays the best choice, and with a
+full mask the loop is alternating least squares for the best rank-one fit of ``|W|``: its
+error tends to ``‖W‖² - σ₁(|W|)²``. Scales are fixed up to a factor that moves from rows to
+columns; compare products. ERRATA D-3, D-5, D-17.
+"""
+
+from dataclasses import replace
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from subbit.reference.checks import checked_group, checked_order, checked_plane
+from subbit.reference.errors import ArgumentError, check_mask, check_matrix
+from subbit.reference.layer import BinaryGroup, Plane
+from subbit.reference.least_squares import EpsKind, ratio
+from subbit.reference.notation import Array, Mask, SignOfZero, sign
+
+from .arb import joint_signs
+from .binarize import masked_mean
+from .refinement import REFINEMENT, Refinement, Steps
+
+
+def _plane(Z: Array, M: Mask, sign_zero: SignOfZero) -> Plane:
+    magnitudes = np.abs(Z)
+    rows = masked_mean(magnitudes, M)
+    used = M & (rows > 0.0)[:, None]
+    shares = np.where(used, magnitudes / np.where(rows > 0.0, rows, 1.0)[:, None], 0.0)
+    # Eq. (12), ARB-LLM:  α_r = mean_j |W_ij|,  α_c = mean_i |W_ij| / α_r,i,  B = sign(W)
+    columns = masked_mean(shares.T, used.T)
+    return Plane(np.where(M, sign(Z, sign_zero), np.int8(0)), rows, columns)
+
+
+def rc_start(
+    W: npt.ArrayLike,
+    mask: npt.ArrayLike | None = None,
+    *,
+    order: int = 1,
+    config: Refinement = REFINEMENT,
+    name: str = "all",
+) -> BinaryGroup:
+    """Initial row scales, column scales and signs.
+
+    Parameters
+    ----------
+    W : array_like of float64, shape (n, k)
+        Weights.
+    mask : array_like of bool, shape (n, k), optional
+        The group's entries; all by default.
+    order : {1, 2}, default 1
+        Number of sign planes.
+    config : Refinement
+        `sign_zero` is used.
+    name : str, default "all"
+        Name of the group in the record.
+
+    Returns
+    -------
+    BinaryGroup
+        `order` planes with column scales, no mean. Rows and columns without entries have
+        the scale 0; rows of zeros don't count in the columns' means.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs, a number is not finite or the order is unknown.
+
+    References
+    ----------
+    ARB-LLM, arXiv 2410.03129, Eq. (12).
+
+    Examples
+    --------
+    >>> rc_start([[2.0, -4.0], [1.0, 2.0]]).decode()
+    array([[ 2., -4.],
+           [ 1.,  2.]])
+    """
+    weights = check_matrix("W", W)
+    M = check_mask("mask", mask, weights.shape)
+    # Eq. (12), ARB-LLM:  for W, and at order 2 for what is left of it
+    rest, planes = np.where(M, weights, 0.0), []
+    for _ in range(checked_order(order)):
+        planes.append(_plane(rest, M, config.sign_zero))
+        rest = rest - planes[-1].decode()
+    return BinaryGroup(name, M, tuple(planes))
+
+
+_Products: TypeAlias = tuple[Array, Array]
+"""``B∘W`` for what the other plane leaves, and ``B²``, both of shape (n, k)."""
+
+
+def _products(W: npt.ArrayLike, group: BinaryGroup, plane: int) -> _Products:
+    weights, _ = checked_group(W, group)
+    checked_plane(group, plane)
+    for number, other in enumerate(group.planes):
+        if other.column_scale is None:
+            raise ArgumentError("group", "planes with column scales", "a plane without")
+        if number != plane:
+            weights = weights - other.decode()
+    B = group.planes[plane].sign.astype(np.float64)
+    return B * weights, B * B
+
+
+def _with_plane(group: BinaryGroup, plane: int, new: Plane) -> BinaryGroup:
+    return replace(group, planes=(*group.planes[:plane], new, *group.planes[plane + 1 :]))
+
+
+def _columns(group: BinaryGroup, plane: int) -> Array:
+    scales = group.planes[plane].column_scale
+    return np.ones(group.mask.shape[1]) if scales is None else scales
+
+
+def _fit_rows(
+    group: BinaryGroup, plane: int, products: _Products, eps: float, kind: EpsKind
+) -> BinaryGroup:
+    (signed, squared), c = products, _columns(group, plane)
+    # Eq. (13), ARB-LLM:  α_r = Σ_j α_c B∘W / Σ_j α_c² B²
+    r = ratio(signed @ c, squared @ (c * c), group.planes[plane].row_scale, eps, kind)
+    return _with_plane(group, plane, replace(group.planes[plane], row_scale=r))
+
+
+def _fit_columns(
+    group: BinaryGroup, plane: int, products: _Products, eps: float, kind: EpsKind
+) -> BinaryGroup:
+    (signed, squared), r = products, group.planes[plane].row_scale
+    # Eq. (13), ARB-LLM:  α_c = Σ_i α_r B∘W / Σ_i α_r² B²
+    c = ratio(r @ signed, (r * r) @ squared, _columns(group, plane), eps, kind)
+    return _with_plane(group, plane, replace(group.planes[plane], column_scale=c))
+
+
+def refine_row_scale(
+    W: npt.ArrayLike,
+    group: BinaryGroup,
+    plane: int = 0,
+    *,
+    eps: float = 0.0,
+    eps_kind: EpsKind = "absolute",
+) -> BinaryGroup:
+    """Fit the row scales of one sign plane to what the other leaves.
+
+    Parameters
+    ----------
+    W : array_like of float64, shape (n, k)
+        Weights.
+    group : BinaryGroup
+        The state.
+    plane : int, default 0
+        Which sign plane.
+    eps, eps_kind
+        As in :class:`~subbit.reference.groups.refinement.Refinement`.
+
+    Returns
+    -------
+    BinaryGroup
+        The state with the best row scales for its column scales and signs.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs, a number is not finite, or the group has no column scales or
+        no such plane.
+
+    Notes
+    -----
+    ``α_r,i = Σ_j P_ij W_ij / (Σ_j P_ij² + eps)`` with ``P = α_c ∘ B``.
+
+    References
+    ----------
+    ARB-LLM, arXiv 2410.03129, Eq. (13).
+
+    Examples
+    --------
+    >>> W = [[2.0, -4.0], [1.0, 2.0]]
+    >>> refine_row_scale(W, rc_start(W)).decode()
+    array([[ 2., -4.],
+           [ 1.,  2.]])
+    """
+    # Eq. (13), ARB-LLM:  α_r = Σ_j P∘W / Σ_j P²,  P = α_c ∘ B
+    return _fit_rows(group, plane, _products(W, group, plane), eps, eps_kind)
+
+
+def refine_column_scale(
+    W: npt.ArrayLike,
+    group: BinaryGroup,
+    plane: int = 0,
+    *,
+    eps: float = 0.0,
+    eps_kind: EpsKind = "absolute",
+) -> BinaryGroup:
+    """Fit the column scales of one sign plane to what the other leaves.
+
+    Parameters
+    ----------
+    W : array_like of float64, shape (n, k)
+        Weights.
+    group : BinaryGroup
+        The state.
+    plane : int, default 0
+        Which sign plane.
+    eps, eps_kind
+        As in :class:`~subbit.reference.groups.refinement.Refinement`.
+
+    Returns
+    -------
+    BinaryGroup
+        The state with the best column scales for its row scales and signs.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs, a number is not finite, or the group has no column scales or
+        no such plane.
+
+    Notes
+    -----
+    ``α_c,j = Σ_i P_ij W_ij / (Σ_i P_ij² + eps)`` with ``P = α_r ∘ B``.
+
+    References
+    ----------
+    ARB-LLM, arXiv 2410.03129, Eq. (13).
+
+    Examples
+    --------
+    >>> W = [[2.0, -4.0], [1.0, 2.0]]
+    >>> refine_column_scale(W, rc_start(W)).decode()
+    array([[ 2., -4.],
+           [ 1.,  2.]])
+    """
+    # Eq. (13), ARB-LLM:  α_c = Σ_i P∘W / Σ_i P²,  P = α_r ∘ B
+    return _fit_columns(group, plane, _products(W, group, plane), eps, eps_kind)
+
+
+def refine_rc_signs(
+    W: npt.ArrayLike, group: BinaryGroup, *, sign_zero: SignOfZero = 1
+) -> BinaryGroup:
+    """Give every entry the signs of the level nearest to it, for row and column scales.
+
+    Parameters
+    ----------
+    W : array_like of float64, shape (n, k)
+        Weights.
+    group : BinaryGroup
+        The state; at order 1 its scales must not be negative.
+    sign_zero : {1, 0}, default 1
+        Sign of zero at order 1. At order 2 no sign is ever zero.
+
+    Returns
+    -------
+    BinaryGroup
+        The state with the best signs for its scales.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs, a number is not finite or the group has no column scales.
+
+    References
+    ----------
+    ARB-LLM, arXiv 2410.03129, Eq. (8) with ``u = r₁ c₁``, ``v = r₂ c₂``.
+
+    Examples
+    --------
+    >>> W = [[2.0, -4.0], [1.0, 2.0]]
+    >>> refine_rc_signs(W, rc_start(W, order=2)).planes[0].sign.tolist()
+    [[1, -1], [1, 1]]
+    """
+    weights, _ = checked_group(W, group)
+    if any(plane.column_scale is None for plane in group.planes):
+        raise ArgumentError("group", "planes with column scales", "a plane without")
+    if len(group.planes) == 1:
+        # Eq. (12), ARB-LLM:  B = sign(W), the best signs for scales that are not negative
+        signs: tuple[npt.NDArray[np.int8], ...] = (sign(weights, sign_zero),)
+    else:
+        # With all signs +1 a plane decodes to the products of its scales.
+        plus = np.ones(group.mask.shape, dtype=np.int8)
+        u, v = (replace(plane, sign=plus).decode() for plane in group.planes)
+        signs = joint_signs(weights, u, v)
+    planes = tuple(
+        replace(plane, sign=np.where(group.mask, B, np.int8(0)))
+        for plane, B in zip(group.planes, signs, strict=True)
+    )
+    return replace(group, planes=planes)
+
+
+def arb_rc_steps(
+    W: npt.ArrayLike,
+    mask: npt.ArrayLike | None = None,
+    *,
+    order: int = 1,
+    config: Refinement = REFINEMENT,
+    name: str = "all",
+) -> Steps:
+    """Yield every half step of ARB-RC.
+
+    Parameters
+    ----------
+    W : array_like of float64, shape (n, k)
+        Weights.
+    mask : array_like of bool, shape (n, k), optional
+        The group's entries; all by default.
+    order : {1, 2}, default 1
+        Number of sign planes.
+    config : Refinement
+        The switches.
+    name : str, default "all"
+        Name of the group in the record.
+
+    Yields
+    ------
+    name : str
+        ``"start"``, then in turn ``"rows"`` and ``"columns"`` for each plane, and at order
+        2, or with ``column_signs="refreshed"``, ``"signs"``.
+    group : BinaryGroup
+        The state after the step.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs, a number is not finite or the order is unknown.
+
+    References
+    ----------
+    ARB-LLM, arXiv 2410.03129, Eqs. (8), (12) and (13).
+
+    Examples
+    --------
+    >>> W = [[2.0, -4.0], [1.0, 2.0]]
+    >>> [name for name, _ in arb_rc_steps(W, config=Refinement(iterations=1))]
+    ['start', 'rows', 'columns']
+    """
+    group = rc_start(W, mask, order=order, config=config, name=name)
+    yield "start", group
+    eps, kind = config.eps, config.eps_kind
+    products = _products(W, group, 0)
+    # Eq. (13), ARB-LLM:  for t = 1 … T:  α_r, then α_c
+    for _ in range(config.iterations):
+        for plane in range(order):
+            if order == 2:
+                products = _products(W, group, plane)
+            group = _fit_rows(group, plane, products, eps, kind)
+            yield "rows", group
+            group = _fit_columns(group, plane, products, eps, kind)
+            yield "columns", group
+        if order == 2 or config.column_signs == "refreshed":
+            group = refine_rc_signs(W, group, sign_zero=config.sign_zero)
+            if order == 1:
+                products = _products(W, group, 0)
+            yield "signs", group
+
+
+def arb_rc(
+    W: npt.ArrayLike,
+    mask: npt.ArrayLike | None = None,
+    *,
+    order: int = 1,
+    config: Refinement = REFINEMENT,
+    name: str = "all",
+) -> BinaryGroup:
+    """Binarize a group with row and column scales and refine them.
+
+    Parameters
+    ----------
+    W : array_like of float64, shape (n, k)
+        Weights.
+    mask : array_like of bool, shape (n, k), optional
+        The group's entries; all by default. A row without entries decodes to zero.
+    order : {1, 2}, default 1
+        Number of sign planes.
+    config : Refinement
+        The switches.
+    name : str, default "all"
+        Name of the group in the record.
+
+    Returns
+    -------
+    BinaryGroup
+        `order` planes with column scales, no mean.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs, a number is not finite or the order is unknown.
+
+    References
+    ----------
+    ARB-LLM, arXiv 2410.03129, Eqs. (12) and (13).
+
+    Examples
+    --------
+    >>> arb_rc([[2.0, -4.0], [1.0, 2.0]]).decode().round(6)
+    array([[ 2., -4.],
+           [ 1.,  2.]])
+    """
+    # Eq. (13), ARB-LLM:  the state after T rounds
+    for _, group in arb_rc_steps(W, mask, order=order, config=config, name=name):
+        result = group
+    return result

@@ -1,0 +1,457 @@
+"""ARB with calibration
+====================
+
+ARB-LLM, arXiv 2410.03129, section 3.3 (ARB-X).
+
+The error that counts is that of the layer's outputs, ``L2 = Tr(R S Rᵀ)``, and it needs
+the inputs only through their Gram matrix ``S = XᵀX`` (Theorem 2). With the signs held,
+``L2`` is a convex quadratic of mean and scales in each row; they are refined in turn.
+The signs stay as ARB left them.
+
+========== =========== =============================================================
+symbol     shape       meaning
+========== =========== =============================================================
+``S``      (k, k)      Gram matrix of the block's inputs, up to a positive factor
+``m``      (n, k)      the group's mask as numbers, a row vector for each row
+``b``      (n, k)      signs of an order, 0 outside the mask
+``w``      (n, k)      what the group has to match, ``M ∘ W``
+``G``      (n, p, p)   Gram matrices of ``m, b₁, b₂`` under ``S``
+``g``      (n, p)      their products with ``w`` under ``S``
+========== =========== =============================================================
+
+All that a row needs are ``G`` and ``g``, a handful of numbers: two or three matrix
+products make them, and each round then costs scalars only. The half steps of
+:func:`arb_x_steps` do the same as the equations read. ERRATA D-6, D-7, D-13, D-18.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from subbit.reference.checks import checked_group, checked_plane
+from subbit.reference.errors import check_matrix
+from subbit.reference.layer import BinaryGroup
+from subbit.reference.least_squares import EpsKind, ratio, solve_normal
+from subbit.reference.notation import Array
+
+from .arb import arb, arb_start
+from .refinement import REFINEMENT, Precision, Refinement, Steps
+
+VANISHING = 2.0**-46
+"""Share of ``c tr(S)`` below which a denominator without eps counts as zero."""
+
+
+def _checked_gram(S: npt.ArrayLike, width: int) -> Array:
+    return check_matrix("S", S, shape=(width, width))
+
+
+def _basis(group: BinaryGroup) -> Array:
+    signs = (plane.sign.astype(np.float64) for plane in group.planes)
+    return np.stack([group.mask.astype(np.float64), *signs])
+
+
+def calibrated_sums(
+    target: npt.ArrayLike, group: BinaryGroup, S: npt.ArrayLike
+) -> tuple[Array, Array]:
+    """Everything that the calibrated error of a group's rows depends on.
+
+    Parameters
+    ----------
+    target : array_like of float64, shape (n, k)
+        What the group has to match, ``M ∘ W`` or with what other groups leave.
+    group : BinaryGroup
+        Mask and signs.
+    S : array_like of float64, shape (k, k)
+        Gram matrix of the inputs.
+
+    Returns
+    -------
+    G : ndarray of float64, shape (n, p, p)
+        Gram matrices of mask and signs, ``p`` one more than the order.
+    g : ndarray of float64, shape (n, p)
+        Their products with the target.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs or a number is not finite.
+
+    References
+    ----------
+    ARB-LLM, arXiv 2410.03129, Eqs. (9) and (11).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from subbit.reference import arb_start
+    >>> W = [[1.0, -1.0]]
+    >>> calibrated_sums(W, arb_start(W), np.eye(2))[1]
+    array([[0., 2.]])
+    """
+    values = check_matrix("target", target, shape=group.mask.shape)
+    gram = _checked_gram(S, values.shape[1])
+    basis = _basis(group)
+    # Eq. (25), subbit:  G_pq = e_p S e_qᵀ,  g_p = e_p S wᵀ,  e = (m, b₁, b₂)
+    products = basis @ gram  # (p, n, k)
+    return (
+        np.einsum("pij,qij->ipq", products, basis),
+        np.einsum("pij,ij->ip", products, values),
+    )
+
+
+def calibrated_mean(
+    W: npt.ArrayLike,
+    group: BinaryGroup,
+    S: npt.ArrayLike,
+    *,
+    eps: float = 0.0,
+    eps_kind: EpsKind = "absolute",
+    precision: Precision = "float64",
+) -> BinaryGroup:
+    """Fit the mean on the calibrated error.
+
+    Parameters
+    ----------
+    W : array_like of float64, shape (n, k)
+        Weights.
+    group : BinaryGroup
+        The state.
+    S : array_like of float64, shape (k, k)
+        Gram matrix of the inputs.
+    eps, eps_kind
+        As in :class:`~subbit.reference.groups.refinement.Refinement`.
+    precision : {"float64", "float32"}, default "float64"
+        How the denominator is summed.
+
+    Returns
+    -------
+    BinaryGroup
+        The state with the best mean for its scales and signs.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs or a number is not finite.
+
+    Notes
+    -----
+    ``μ = m S (w - Σ α b)ᵀ / (m S mᵀ + eps)`` in each row.
+
+    References
+    ----------
+    ARB-LLM, arXiv 2410.03129, Eq. (11).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> W = [[4.0, 1.0, 1.0, 0.0]]
+    >>> calibrated_mean(W, arb_start(W), np.eye(4)).mean
+    array([2.125])
+    """
+    weights, mean = checked_group(W, group)
+    gram = _checked_gram(S, weights.shape[1])
+    m = group.mask.astype(np.float64)
+    rest = weights - sum(plane.decode() for plane in group.planes)
+    # Eq. (11), ARB-LLM:  μ = 1ᵀS(W − αB)ᵀ / 1ᵀS1
+    numerator = np.sum((m @ gram) * rest, axis=1)
+    new = _quotient(numerator, m, gram, mean, eps=eps, kind=eps_kind, precision=precision)
+    return replace(group, mean=new)
+
+
+def calibrated_scale(
+    W: npt.ArrayLike,
+    group: BinaryGroup,
+    S: npt.ArrayLike,
+    plane: int = 0,
+    *,
+    eps: float = 0.0,
+    eps_kind: EpsKind = "absolute",
+) -> BinaryGroup:
+    """Fit the scale of one sign plane on the calibrated error.
+
+    Parameters
+    ----------
+    W : array_like of float64, shape (n, k)
+        Weights.
+    group : BinaryGroup
+        The state.
+    S : array_like of float64, shape (k, k)
+        Gram matrix of the inputs.
+    plane : int, default 0
+        Which sign plane.
+    eps, eps_kind
+        As in :class:`~subbit.reference.groups.refinement.Refinement`.
+
+    Returns
+    -------
+    BinaryGroup
+        The state with the best scale for its mean, signs and other scale.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs, a number is not finite or there is no such plane.
+
+    Notes
+    -----
+    ``α = b S (w - μ m)ᵀ / (b S bᵀ + eps)`` in each row, with the other plane's term
+    subtracted as well at order 2.
+
+    References
+    ----------
+    ARB-LLM, arXiv 2410.03129, Eq. (11).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> W = [[4.0, 1.0, 1.0, 0.0]]
+    >>> group = calibrated_mean(W, arb_start(W), np.eye(4))
+    >>> calibrated_scale(W, group, np.eye(4)).planes[0].row_scale
+    array([1.5625])
+    """
+    weights, mean = checked_group(W, group)
+    gram = _checked_gram(S, weights.shape[1])
+    own = group.planes[checked_plane(group, plane)]
+    b = own.sign.astype(np.float64)
+    rest = weights - mean[:, None] * group.mask
+    for number, other in enumerate(group.planes):
+        if number != plane:
+            rest -= other.decode()
+    # Eq. (11), ARB-LLM:  α = diag(B S (W − μ)ᵀ) / diag(B S Bᵀ)
+    numerator = np.sum((b @ gram) * rest, axis=1)
+    scale = _quotient(numerator, b, gram, own.row_scale, eps=eps, kind=eps_kind)
+    planes = (*group.planes[:plane], replace(own, row_scale=scale), *group.planes[plane + 1 :])
+    return replace(group, planes=planes)
+
+
+def _quotient(
+    numerator: Array,
+    e: Array,
+    S: Array,
+    current: Array,
+    *,
+    eps: float,
+    kind: EpsKind,
+    precision: Precision = "float64",
+) -> Array:
+    products = (e @ S) * e
+    denominator = np.sum(products, axis=1)
+    if precision == "float32":
+        denominator = np.sum(products.astype(np.float32), axis=1).astype(np.float64)
+    return _divide(numerator, denominator, _floor(e, S), current, eps=eps, kind=kind)
+
+
+def _floor(e: Array, S: Array) -> Array:
+    # S is positive semi-definite up to rounding only: what lies below this is rounding.
+    return VANISHING * np.sum(e * e, axis=1) * np.trace(S)
+
+
+def _divide(
+    numerator: Array, denominator: Array, floor: Array, current: Array, *, eps: float, kind: EpsKind
+) -> Array:
+    if eps == 0.0:
+        denominator = np.where(denominator > floor, denominator, 0.0)
+    return ratio(numerator, denominator, current, eps, kind)
+
+
+def calibrate_levels(
+    target: npt.ArrayLike,
+    group: BinaryGroup,
+    S: npt.ArrayLike,
+    *,
+    config: Refinement = REFINEMENT,
+) -> BinaryGroup:
+    """Refine mean and scales on the calibrated error, by scalars.
+
+    Parameters
+    ----------
+    target : array_like of float64, shape (n, k)
+        What the group has to match: its own weights ``M ∘ W``, or for groups that are
+        coupled the weights that other groups leave, in all columns.
+    group : BinaryGroup
+        The state, with the signs that stay.
+    S : array_like of float64, shape (k, k)
+        Gram matrix of the inputs.
+    config : Refinement
+        `calibrated_iterations`, `calibrated_eps`, `eps_kind`, `mean_denominator` and
+        `levels` are used; ``levels="exact"`` is the limit of infinitely many rounds.
+
+    Returns
+    -------
+    BinaryGroup
+        The state with refined mean and scales.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs or a number is not finite.
+
+    Notes
+    -----
+    ``μ = (g₀ - Σ α_p G_0p) / G₀₀`` and ``α_p = (g_p - μ G_p0 - α_q G_pq) / G_pp``. At order
+    1 the distance from the limit shrinks by ``G₀₁² / (G₀₀ G₁₁)`` a round.
+
+    References
+    ----------
+    ARB-LLM, arXiv 2410.03129, Eq. (11).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> W = np.array([[4.0, 1.0, 1.0, 0.0]])
+    >>> calibrate_levels(W, arb_start(W), np.eye(4)).decode().round(3)
+    array([[4.   , 0.667, 0.667, 0.667]])
+    """
+    gram = _checked_gram(S, group.mask.shape[1])
+    G, g = calibrated_sums(target, group, gram)
+    if config.levels == "exact":
+        # Eq. (26), subbit:  (μ, α) = G⁻¹ g
+        levels = solve_normal(G, g)
+    else:
+        levels = _alternate(G, g, group, gram, config)
+    planes = tuple(
+        replace(plane, row_scale=levels[:, p + 1].copy()) for p, plane in enumerate(group.planes)
+    )
+    return replace(group, planes=planes, mean=levels[:, 0].copy())
+
+
+def _alternate(G: Array, g: Array, group: BinaryGroup, S: Array, config: Refinement) -> Array:
+    mean = np.zeros(len(g)) if group.mean is None else group.mean
+    x = np.column_stack([mean, *(plane.row_scale for plane in group.planes)])
+    denominators = G.diagonal(axis1=1, axis2=2).copy()
+    if config.mean_denominator == "float32" and len(group.planes) == 1:
+        m = group.mask.astype(np.float64)
+        denominators[:, 0] = np.sum(((m @ S) * m).astype(np.float32), axis=1)
+    floors = np.column_stack([_floor(e, S) for e in _basis(group)])
+    for _ in range(config.calibrated_iterations):
+        for p in range(x.shape[1]):
+            # Eq. (27), subbit:  x_p ← (g_p − Σ_{q≠p} G_pq x_q) / (G_pp + ε),  x = (μ, α₁, α₂)
+            others = np.sum(G[:, p] * x, axis=1) - G[:, p, p] * x[:, p]
+            x[:, p] = _divide(
+                g[:, p] - others,
+                denominators[:, p],
+                floors[:, p],
+                x[:, p],
+                eps=config.calibrated_eps,
+                kind=config.eps_kind,
+            )
+    return x
+
+
+def arb_x_steps(
+    W: npt.ArrayLike,
+    mask: npt.ArrayLike | None,
+    S: npt.ArrayLike,
+    *,
+    order: int = 1,
+    config: Refinement = REFINEMENT,
+    name: str = "all",
+) -> Steps:
+    """Yield every half step of ARB-X on the calibrated error, as the equations read.
+
+    Parameters
+    ----------
+    W : array_like of float64, shape (n, k)
+        Weights.
+    mask : array_like of bool, shape (n, k), or None
+        The group's entries; None for all.
+    S : array_like of float64, shape (k, k)
+        Gram matrix of the inputs.
+    order : {1, 2}, default 1
+        Number of sign planes.
+    config : Refinement
+        The switches.
+    name : str, default "all"
+        Name of the group in the record.
+
+    Yields
+    ------
+    name : str
+        ``"start"``, then in turn ``"mean"`` and ``"scale"`` for each plane.
+    group : BinaryGroup
+        The state after the step.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs, a number is not finite or the order is unknown.
+
+    References
+    ----------
+    ARB-LLM, arXiv 2410.03129, Eq. (11).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> W, config = [[4.0, 1.0, 1.0, 0.0]], Refinement(calibrated_iterations=1)
+    >>> [name for name, _ in arb_x_steps(W, None, np.eye(4), config=config)]
+    ['start', 'mean', 'scale']
+    """
+    begin = arb if config.calibrated_start == "refined" else arb_start
+    group = begin(W, mask, order=order, config=config, name=name)
+    yield "start", group
+    eps, kind = config.calibrated_eps, config.eps_kind
+    precision = config.mean_denominator if order == 1 else "float64"
+    if config.levels == "exact":
+        yield "levels", calibrate_levels(checked_group(W, group)[0], group, S, config=config)
+        return
+    # Eq. (11), ARB-LLM:  in every round μ, then α
+    for _ in range(config.calibrated_iterations):
+        group = calibrated_mean(W, group, S, eps=eps, eps_kind=kind, precision=precision)
+        yield "mean", group
+        for plane in range(order):
+            group = calibrated_scale(W, group, S, plane, eps=eps, eps_kind=kind)
+            yield "scale", group
+
+
+def arb_x(
+    W: npt.ArrayLike,
+    mask: npt.ArrayLike | None,
+    S: npt.ArrayLike,
+    *,
+    order: int = 1,
+    config: Refinement = REFINEMENT,
+    name: str = "all",
+) -> BinaryGroup:
+    """Binarize a group and refine its levels on the calibrated error.
+
+    Parameters
+    ----------
+    W : array_like of float64, shape (n, k)
+        Weights.
+    mask : array_like of bool, shape (n, k), or None
+        The group's entries; None for all.
+    S : array_like of float64, shape (k, k)
+        Gram matrix of the inputs.
+    order : {1, 2}, default 1
+        Number of sign planes.
+    config : Refinement
+        The switches.
+    name : str, default "all"
+        Name of the group in the record.
+
+    Returns
+    -------
+    BinaryGroup
+        `order` planes and a mean; the last state of :func:`arb_x_steps`, by scalars.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs, a number is not finite or the order is unknown.
+
+    References
+    ----------
+    ARB-LLM, arXiv 2410.03129, Eq. (11).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> arb_x([[4.0, 1.0, 1.0, 0.0]], None, np.eye(4)).decode().round(3)
+    array([[4.   , 0.667, 0.667, 0.667]])
+    """
+    # Eq. (11), ARB-LLM:  from the start's signs, by the scalar form
+    begin = arb if config.calibrated_start == "refined" else arb_start
+    group = begin(W, mask, order=order, config=config, name=name)
+    return calibrate_levels(checked_group(W, group)[0], group, S, config=config)

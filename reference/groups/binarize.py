@@ -1,0 +1,234 @@
+"""Binarization
+============
+
+BiLLM, arXiv 2402.04291v2, sections 3.1 and 3.2.
+
+Each row of a group becomes ``μ + α · sign(w - μ)``; with ``order`` 2 the remainder is
+binarized once more and added. The paper writes the mean-free form, ``μ = 0``; the
+released code subtracts the masked row mean at every order. Means of several orders add
+up to one, so a group of any order stores one mean and one scale an order.
+
+========== ========= ==============================================================
+symbol     shape     meaning
+========== ========= ==============================================================
+``M``      (n, k)    the group's entries
+``c``      (n,)      number of entries in each row
+``mu``     (n,)      mean of each row over its entries, 0 when mean-free
+``alpha``  (n,)      mean of ``|w - μ|`` over the same entries
+``B``      (n, k)    signs
+========== ========= ==============================================================
+
+Differences between paper and code: ERRATA B-1 (mean), B-2 (sign of zero).
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from subbit.reference.errors import check_choice, check_count, check_mask, check_matrix
+from subbit.reference.layer import BinaryGroup, Plane
+from subbit.reference.notation import Array, Mask, SignOfZero, Signs, sign
+
+
+def _mean_over(values: Array, mask: Mask) -> Array:
+    counts = np.maximum(np.count_nonzero(mask, axis=1), 1)
+    return np.asarray(np.sum(np.where(mask, values, 0.0), axis=1) / counts)
+
+
+def masked_mean(W: npt.ArrayLike, mask: npt.ArrayLike | None = None) -> Array:
+    """Mean of each row over the entries of a group.
+
+    Parameters
+    ----------
+    W : array_like of float64, shape (n, k)
+        Weights.
+    mask : array_like of bool, shape (n, k), optional
+        The group's entries; all by default.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        Row means, 0 where a row has no entry.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs or a number is not finite.
+
+    Notes
+    -----
+    ``μ_i = Σ_j M_ij W_ij / c_i``.
+
+    Examples
+    --------
+    >>> masked_mean([[1.0, 2.0, 9.0]], [[True, True, False]])
+    array([1.5])
+    """
+    weights = check_matrix("W", W)
+    # Eq. (6), subbit:  μ_i = Σ_j M_ij W_ij / c_i
+    return _mean_over(weights, check_mask("mask", mask, weights.shape))
+
+
+def masked_scale(
+    W: npt.ArrayLike, mask: npt.ArrayLike | None = None, mean: npt.ArrayLike | None = None
+) -> Array:
+    """Mean distance of each row's entries from their mean.
+
+    Parameters
+    ----------
+    W : array_like of float64, shape (n, k)
+        Weights.
+    mask : array_like of bool, shape (n, k), optional
+        The group's entries; all by default.
+    mean : array_like of float64, shape (n,), optional
+        Row means; zero by default, the mean-free form.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        Row scales, 0 where a row has no entry.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs or a number is not finite.
+
+    Notes
+    -----
+    ``α_i = Σ_j M_ij |W_ij - μ_i| / c_i``, the best scale for the signs of ``W - μ``. The
+    paper's Algorithm 2 divides by the width of the matrix even for a part of it; its
+    Eq. (12) divides by the number of entries, and so does this.
+
+    References
+    ----------
+    BiLLM, arXiv 2402.04291v2, Eq. (12).
+
+    Examples
+    --------
+    >>> masked_scale([[1.0, -3.0, 9.0]], [[True, True, False]])
+    array([2.])
+    """
+    weights = check_matrix("W", W)
+    entries = check_mask("mask", mask, weights.shape)
+    if mean is not None:
+        weights = weights - check_matrix("mean", mean, shape=(len(weights),))[:, None]
+    # Eq. (12), BiLLM:  α_i = ‖W_i‖₁ / c_i over the group's entries
+    return _mean_over(np.abs(weights), entries)
+
+
+def binarize_once(
+    R: Array, mask: Mask, *, center: bool, sign_zero: SignOfZero
+) -> tuple[Array, Array, Signs]:
+    """One order of binarization: mean, scale and signs of a remainder.
+
+    Parameters
+    ----------
+    R : ndarray of float64, shape (n, k)
+        What is left to be represented.
+    mask : ndarray of bool, shape (n, k)
+        The group's entries.
+    center : bool
+        Whether the row mean is subtracted.
+    sign_zero : {1, 0}
+        The sign of zero.
+
+    Returns
+    -------
+    mean : ndarray of float64, shape (n,)
+        Row means, zero when `center` is false.
+    scale : ndarray of float64, shape (n,)
+        Row scales.
+    signs : ndarray of int8, shape (n, k)
+        Signs, 0 outside the mask.
+
+    Notes
+    -----
+    For a fixed mean, this scale and these signs minimise the squared error.
+
+    References
+    ----------
+    BiLLM, arXiv 2402.04291v2, Eqs. (1), (2) and (4).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> row = np.array([[1.0, -3.0]])
+    >>> binarize_once(row, row != 0, center=False, sign_zero=1)
+    (array([0.]), array([2.]), array([[ 1, -1]], dtype=int8))
+    """
+    mean = _mean_over(R, mask) if center else np.zeros(len(R))
+    deviation = R - mean[:, None]
+    # Eq. (1), BiLLM:  Ŵ = α B,  B = sign(W),  α = ‖W‖₁ / c
+    scale = _mean_over(np.abs(deviation), mask)
+    signs = np.where(mask, sign(deviation, sign_zero), np.int8(0))
+    return mean, scale, signs
+
+
+def residual_binarize(
+    W: npt.ArrayLike,
+    mask: npt.ArrayLike | None = None,
+    *,
+    order: int = 1,
+    center: bool = False,
+    sign_zero: SignOfZero = 1,
+    name: str = "all",
+) -> BinaryGroup:
+    """Binarize a group of weights, then what remains, `order` times in all.
+
+    Parameters
+    ----------
+    W : array_like of float64, shape (n, k)
+        Weights.
+    mask : array_like of bool, shape (n, k), optional
+        The group's entries; all by default. A row without entries decodes to zero.
+    order : int, default 1
+        Number of sign planes.
+    center : bool, default False
+        Subtract the masked row mean at every order (released code) or not (paper).
+    sign_zero : {1, 0}, default 1
+        The sign of zero: 1 in the paper, 0 in the released code.
+    name : str, default "all"
+        Name of the group in the record.
+
+    Returns
+    -------
+    BinaryGroup
+        `order` planes, and a mean if `center` is true.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs, a number is not finite or a switch is unknown.
+
+    Notes
+    -----
+    ``W ≈ α_o B_o + α_r B_r`` for order 2. A further order never raises the error: it
+    lowers it by ``c (μ² + α²)`` in every row.
+
+    References
+    ----------
+    BiLLM, arXiv 2402.04291v2, Eqs. (6), (7) and (8).
+
+    Examples
+    --------
+    >>> residual_binarize([[4.0, 2.0, -1.0, -1.0]]).decode()
+    array([[ 2.,  2., -2., -2.]])
+    >>> residual_binarize([[4.0, 2.0, -1.0, -1.0]], order=2).decode()
+    array([[ 3.,  3., -1., -1.]])
+    """
+    weights = check_matrix("W", W)
+    entries = check_mask("mask", mask, weights.shape)
+    check_count("order", order)
+    check_choice("sign_zero", sign_zero, (0, 1))
+    planes = []
+    total_mean = np.zeros(len(weights))
+    approximation = np.zeros(weights.shape)
+    for _ in range(order):
+        # Eq. (6), BiLLM:  α_o, B_o from W;  α_r, B_r from W − α_o B_o
+        mean, scale, signs = binarize_once(
+            weights - approximation, entries, center=center, sign_zero=sign_zero
+        )
+        planes.append(Plane(signs, scale))
+        total_mean += mean
+        # Eq. (7), BiLLM:  W ≈ α_o B_o + α_r B_r
+        approximation += mean[:, None] + scale[:, None] * signs
+    return BinaryGroup(name, entries, tuple(planes), total_mean if center else None)

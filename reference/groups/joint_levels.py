@@ -1,0 +1,141 @@
+"""Levels beyond the alternation
+=============================
+
+What ARB's alternating steps approach, in closed form. With the signs held, mean and
+scales of a row solve a little least-squares problem: :func:`solve_levels`. With signs
+free as well, a first-order group with a mean has two levels in a row, so its best signs
+are a two-means clustering on a line, which sorting solves: :func:`two_means`, the exact
+lower bound of every first-order refinement.
+
+Neither is in the paper, which alternates, nor in its code.
+
+========== ========= =======================================================
+symbol     shape     meaning
+========== ========= =======================================================
+``m``      (n, k)    the group's mask as numbers
+``b``      (n, k)    signs of an order, 0 outside the mask
+``C``      (n, k)    running sums of a sorted row about its mean
+========== ========= =======================================================
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from subbit.reference.checks import checked_group
+from subbit.reference.errors import check_mask, check_matrix
+from subbit.reference.layer import BinaryGroup, Plane
+from subbit.reference.least_squares import solve_normal
+from subbit.reference.notation import Array, Mask
+
+from .binarize import masked_mean
+
+
+def solve_levels(W: npt.ArrayLike, group: BinaryGroup) -> BinaryGroup:
+    """Fit mean and scales at once, for fixed signs.
+
+    Parameters
+    ----------
+    W : array_like of float64, shape (n, k)
+        Weights.
+    group : BinaryGroup
+        The state.
+
+    Returns
+    -------
+    BinaryGroup
+        The state with the best mean and scales: what the alternation of
+        :func:`refine_mean` and :func:`refine_scale` converges to.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs or a number is not finite.
+
+    Notes
+    -----
+    At order 1, ``α = cov(B, W) / (mean(B²) - mean(B)²)`` and ``μ = mean(W) - α mean(B)``.
+    Where signs depend on each other, as in a row with one sign only, the scale that adds
+    nothing becomes zero. A scale may come out negative at order 2 only.
+
+    Examples
+    --------
+    >>> W = [[4.0, 1.0, 1.0, 0.0]]
+    >>> from subbit.reference import arb_start
+    >>> solve_levels(W, arb_start(W)).decode().round(3)
+    array([[4.   , 0.667, 0.667, 0.667]])
+    """
+    weights, mean = checked_group(W, group)
+    M = group.mask.astype(np.float64)
+    basis = np.stack([M, *(plane.sign.astype(np.float64) for plane in group.planes)])
+    Z = np.where(group.mask, weights - mean[:, None], 0.0)
+    # Eq. (21), subbit:  (μ, α) = argmin ‖Z − μ m − Σ α_p b_p‖²,  a system of 2 or 3 for a row
+    gram = np.einsum("pij,qij->ipq", basis, basis)
+    change, *scales = solve_normal(gram, np.einsum("pij,ij->ip", basis, Z)).T
+    planes = tuple(
+        replace(plane, row_scale=scale) for plane, scale in zip(group.planes, scales, strict=True)
+    )
+    return replace(group, planes=planes, mean=mean + change)
+
+
+def two_means(
+    W: npt.ArrayLike, mask: npt.ArrayLike | None = None, *, name: str = "all"
+) -> BinaryGroup:
+    """Best first-order binarization of each row, exactly.
+
+    Parameters
+    ----------
+    W : array_like of float64, shape (n, k)
+        Weights.
+    mask : array_like of bool, shape (n, k), optional
+        The group's entries; all by default.
+    name : str, default "all"
+        Name of the group in the record.
+
+    Returns
+    -------
+    BinaryGroup
+        One plane and a mean; no first-order group with a mean has a smaller error.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs or a number is not finite.
+
+    Notes
+    -----
+    ``αB + μ`` has two levels in a row, so the problem is two-means on a line: the clusters
+    are runs of the sorted row, and running sums give the error of every cut.
+
+    Examples
+    --------
+    >>> two_means([[4.0, 1.0, 1.0, 0.0]]).decode().round(3)
+    array([[4.   , 0.667, 0.667, 0.667]])
+    """
+    weights = check_matrix("W", W)
+    M = check_mask("mask", mask, weights.shape)
+    B = np.where(M, np.where(weights > _best_cuts(weights, M)[:, None], 1, -1), 0).astype(np.int8)
+    low, high = masked_mean(weights, B == -1), masked_mean(weights, B == 1)
+    one = ~np.any(B == 1, axis=1)
+    # Eq. (24), subbit:  μ = (m₋ + m₊) / 2,  α = (m₊ − m₋) / 2
+    mean = np.where(one, low, low + (high - low) / 2)
+    scale = np.where(one, 0.0, (high - low) / 2)
+    return BinaryGroup(name, M, (Plane(B, scale),), mean)
+
+
+def _best_cuts(W: Array, M: Mask) -> Array:
+    # The largest entry of the lower cluster in each row; the row's largest if it has one value.
+    mean = masked_mean(W, M)
+    ordered = np.sort(np.where(M, W, np.inf), axis=1)
+    c = np.count_nonzero(M, axis=1)[:, None]
+    j = np.arange(1, W.shape[1])
+    between = (j < c) & (ordered[:, :-1] < ordered[:, 1:])
+    sums = np.cumsum(np.where(np.isinf(ordered), 0.0, ordered - mean[:, None]), axis=1)[:, :-1]
+    # Eq. (23), subbit:  ‖W − μ‖² − error_j = C_j² c / (j (c − j)),  C_j = Σ_{i≤j} (w_i − μ)
+    gain = np.where(between, sums**2 * c / np.where(between, j * (c - j), 1), -1.0)
+    if not j.size:
+        return np.where(M, W, np.inf)[:, 0]
+    best = np.argmax(gain, axis=1)
+    cut = np.take_along_axis(ordered, best[:, None], axis=1)[:, 0]
+    return np.where(np.any(between, axis=1), cut, np.inf)

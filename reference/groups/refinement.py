@@ -1,0 +1,188 @@
+"""Refinement
+==========
+
+ARB-LLM, arXiv 2410.03129, sections 3.2 and 3.3: what the loops of ``arb``, ``arb_x`` and
+``arb_rc`` need to be told, and the record of what they did.
+
+A loop goes through *half steps*. Each minimises the objective over one block of
+variables while the others are held, so the objective never rises. The loops are
+generators of half steps, ``(name, group)``; the function that returns the answer takes
+the last of them, and :func:`trace_objective` evaluates them all.
+
+Differences between paper and code: ERRATA D-1 to D-7, D-13 and D-17.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from subbit.reference.errors import ArgumentError, check_count, check_literals, check_mask
+from subbit.reference.layer import BinaryGroup
+from subbit.reference.least_squares import EpsKind
+from subbit.reference.notation import Array, SignOfZero
+from subbit.reference.objective import calibrated_error_trace, weight_error
+
+Divisor: TypeAlias = Literal["entries", "width"]
+InitialSigns: TypeAlias = Literal["centered", "plain"]
+CalibratedStart: TypeAlias = Literal["standard", "refined"]
+Precision: TypeAlias = Literal["float64", "float32"]
+ColumnSigns: TypeAlias = Literal["fixed", "refreshed"]
+Levels: TypeAlias = Literal["alternate", "exact"]
+
+Steps: TypeAlias = Iterator[tuple[str, BinaryGroup]]
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """How groups are refined; the defaults are the paper's.
+
+    Parameters
+    ----------
+    iterations : int, default 15
+        Rounds on the weight error, ``T``.
+    calibrated_iterations : int, default 15
+        Rounds on the calibrated error; ARB-X only.
+    divisor : {"entries", "width"}, default "entries"
+        D-1. What initial sums are divided by: the group's entries in the row (code), or
+        the width of the block (Algorithm 1 as printed).
+    initial_signs : {"centered", "plain"}, default "centered"
+        D-2. Initial signs of ``W - μ`` (Eq. (1), code) or of ``W`` (Algorithm 1).
+    sign_zero : {1, 0}, default 1
+        D-3. Sign of zero; 0 in the code.
+    eps : float, default 0.0
+        D-5. What is added to denominators on the weight error; 1e-8 in the code. With 0,
+        a variable whose denominator vanishes stays as it is.
+    calibrated_eps : float, default 0.0
+        D-7. The same on the calibrated error; 1e-10 in the code.
+    eps_kind : {"absolute", "relative"}, default "absolute"
+        Whether the two are numbers, or shares of the mean denominator of all rows. Beyond
+        paper and code: a share keeps the result equivariant to the scale of the weights.
+    calibrated_start : {"standard", "refined"}, default "standard"
+        D-6. Whether ARB-X starts from the initial values (paper) or from the refined ones
+        (code).
+    mean_denominator : {"float64", "float32"}, default "float64"
+        D-13. Precision of the denominator of first-order calibrated means.
+    column_signs : {"fixed", "refreshed"}, default "fixed"
+        D-17. Whether first-order ARB-RC takes its signs anew in every round.
+    levels : {"alternate", "exact"}, default "alternate"
+        Beyond paper and code: means and scales by alternation, or jointly by least squares.
+
+    Examples
+    --------
+    >>> Refinement().iterations, Refinement(eps=1e-8).eps
+    (15, 1e-08)
+    """
+
+    iterations: int = 15
+    calibrated_iterations: int = 15
+    divisor: Divisor = "entries"
+    initial_signs: InitialSigns = "centered"
+    sign_zero: SignOfZero = 1
+    eps: float = 0.0
+    calibrated_eps: float = 0.0
+    eps_kind: EpsKind = "absolute"
+    calibrated_start: CalibratedStart = "standard"
+    mean_denominator: Precision = "float64"
+    column_signs: ColumnSigns = "fixed"
+    levels: Levels = "alternate"
+
+    def __post_init__(self) -> None:
+        check_literals(self)
+        check_count("iterations", self.iterations, 0)
+        check_count("calibrated_iterations", self.calibrated_iterations, 0)
+        for name in ("eps", "calibrated_eps"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
+                raise ArgumentError(name, "a number from 0 to 1", value)
+
+
+REFINEMENT = Refinement()
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """The objective along a refinement.
+
+    Parameters
+    ----------
+    names : tuple of str
+        What each half step did; the first is ``"start"``.
+    objectives : ndarray of float64, shape (steps,)
+        The objective after each.
+    group : BinaryGroup
+        The last state.
+
+    Examples
+    --------
+    >>> from subbit.reference import arb_steps
+    >>> W = [[3.0, 1.0, -1.0, -2.0]]
+    >>> made = trace_objective(W, arb_steps(W))
+    >>> made.names[:4]
+    ('start', 'mean', 'scale', 'signs')
+    """
+
+    names: tuple[str, ...]
+    objectives: Array
+    group: BinaryGroup
+
+
+def trace_objective(
+    W: npt.ArrayLike,
+    steps: Iterable[tuple[str, BinaryGroup]],
+    S: npt.ArrayLike | None = None,
+    *,
+    entries: npt.ArrayLike | None = None,
+) -> Trace:
+    """Evaluate the objective after every half step of a refinement.
+
+    Parameters
+    ----------
+    W : array_like of float64, shape (n, k)
+        Weights.
+    steps : iterable of (str, BinaryGroup)
+        Half steps, such as :func:`~subbit.reference.groups.arb.arb_steps` yields.
+    S : array_like of float64, shape (k, k), optional
+        Gram matrix of the inputs; then the objective is the calibrated error, else the
+        weight error.
+    entries : array_like of bool, shape (n, k), optional
+        Whose weights count; those that the group has at each step by default. Steps that
+        prune take entries from it, whose weight is then part of the error.
+
+    Returns
+    -------
+    Trace
+        Names, objectives, and the last state.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no step or the entries are no mask.
+
+    References
+    ----------
+    ARB-LLM, arXiv 2410.03129, Eqs. (1) and (9).
+
+    Examples
+    --------
+    >>> from subbit.reference import arb_steps
+    >>> W = [[4.0, 1.0, 1.0, 0.0]]
+    >>> trace_objective(W, arb_steps(W)).objectives[[0, -1]].round(2).tolist()
+    [2.75, 0.67]
+    """
+    names, objectives, group = [], [], None
+    counted = check_mask("entries", entries, np.shape(W))
+    for name, group in steps:
+        own = np.where(group.mask if entries is None else counted, W, 0.0)
+        # Eq. (1), ARB-LLM:  L1 = ‖W − (αB + μ)‖²
+        # Eq. (9), ARB-LLM:  L2 = ⟨S, RᵀR⟩ = Tr(R S Rᵀ)
+        image = group.decode()
+        names.append(name)
+        objectives.append(
+            weight_error(own, image) if S is None else calibrated_error_trace(own, image, S)
+        )
+    if group is None:
+        raise ArgumentError("steps", "at least one step", "none")
+    return Trace(tuple(names), np.array(objectives), group)

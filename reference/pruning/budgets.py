@@ -1,0 +1,279 @@
+"""How many weights each layer keeps
+==================================
+
+STBLLM, arXiv 2408.01803, section 3.3, and its released code, which has OWL's rule, arXiv
+2310.05175, instead.
+
+With M fixed each decoder layer gets its own N. Both rules give important layers more; neither
+keeps the mean that was asked for. ``repair=True`` mends that: wishes are centred, then
+rounded so that their sum is exact.
+
+=================== ============================ ==================================
+rule                a layer is important by      mean of ``N_l``
+=================== ============================ ==================================
+``norm_budget``     a norm of its weights        N or more, always
+``outlier_budget``  its share of large scores    near N
+``repair_budget``   the wish that it is given    exactly N
+=================== ============================ ==================================
+
+========== ====== ===============================================================
+symbol     shape  meaning
+========== ====== ===============================================================
+``N, M``          kept weights of each group that are asked for, and the group
+``w_l``    (L,)   norms of the layers
+``o_l``    (L,)   outliers, per cent
+``x_l``    (L,)   wishes, real numbers
+``N_l``    (L,)   kept weights of each group of layer l
+========== ====== ===============================================================
+
+``N:M`` means *kept : group*; the released code counts what it prunes. Where it divides by
+zero, all outlier shares being equal, no layer is preferred here. ERRATA.
+"""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from subbit.reference.errors import ArgumentError, check_choice, check_count, check_matrix
+from subbit.reference.notation import Array
+
+Counts: TypeAlias = npt.NDArray[np.int64]
+
+MOST_SPREAD = 1e6
+
+
+def _not_negative(argument: str, values: npt.ArrayLike) -> Array:
+    numbers = check_matrix(argument, values, shape=(None,))
+    if np.min(numbers) < 0.0:
+        raise ArgumentError(argument, "numbers that are not negative", f"{numbers.min():g}")
+    return numbers
+
+
+def norm_budget(norms: npt.ArrayLike, keep: int, group: int, *, repair: bool = False) -> Counts:
+    """Kept weights of each layer by a norm of its weights, as the paper says.
+
+    Parameters
+    ----------
+    norms : array_like of float64, shape (L,)
+        A norm of each layer, not negative; zeros alone count as equal norms.
+    keep, group : int
+        N and M.
+    repair : bool, default False
+        Whether the mean has to be N.
+
+    Returns
+    -------
+    ndarray of int64, shape (L,)
+        ``N_l``, from N to M; with `repair` from 1 to M and of mean N.
+
+    Raises
+    ------
+    ArgumentError
+        If a norm is negative or not finite, or N is not from 1 to M.
+
+    Notes
+    -----
+    Every ratio is at least ``N / M``, so the mean is N or more: above it as soon as one layer
+    is rounded up. Halves are rounded to the even number.
+
+    References
+    ----------
+    STBLLM, arXiv 2408.01803, section 3.3, by its reviews: the text was not at hand.
+
+    Examples
+    --------
+    >>> norm_budget([3.0, 1.0], 4, 8)
+    array([7, 5])
+    >>> norm_budget([3.0, 1.0], 4, 8, repair=True)
+    array([5, 3])
+    """
+    lengths = _not_negative("norms", norms)
+    check_count("keep", keep, 1, check_count("group", group))
+    check_choice("repair", repair, (False, True))
+    largest = float(np.max(lengths))
+    weights = lengths / largest if largest > 0.0 else np.ones(len(lengths))
+    share = weights / np.sum(weights)
+    # Eq. (ratio), STBLLM:  N_l / M = α_l + (1 − α_l) N / M,  α_l = w_l / Σ w
+    wishes = group * share + (1.0 - share) * keep
+    if repair:
+        return _centred(wishes, keep, group)
+    return np.rint(wishes).astype(np.int64)
+
+
+def outlier_share(scores: Sequence[npt.ArrayLike], threshold: float) -> float:
+    """Share of the scores that are far above their mean.
+
+    Parameters
+    ----------
+    scores : sequence of array_like of float64
+        Scores of all weights of a decoder layer, one array a linear, of any shapes.
+    threshold : float
+        How many times the mean of all of them.
+
+    Returns
+    -------
+    float
+        Per cent, 0 to 100.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no score, one is not finite, or `threshold` is negative or not finite.
+
+    References
+    ----------
+    OWL, arXiv 2310.05175, section 3.2: the layerwise outlier distribution.
+
+    Examples
+    --------
+    >>> outlier_share([[[1.0, 1.0], [1.0, 1.0]], [[6.0]]], 2.0)
+    20.0
+    """
+    if isinstance(scores, np.ndarray | str) or not len(scores):
+        raise ArgumentError("scores", "a sequence of at least one array", type(scores).__name__)
+    flat = np.concatenate(
+        [check_matrix("scores", np.ravel(np.asarray(part)), shape=(None,)) for part in scores]
+    )
+    if not 0.0 <= threshold < np.inf:
+        raise ArgumentError("threshold", "a finite number that is not negative", threshold)
+    # Eq. (outliers), OWL:  o_l = 100 · #{s > T mean(s)} / #s
+    return 100.0 * float(np.count_nonzero(flat > threshold * np.mean(flat))) / flat.size
+
+
+def outlier_budget(
+    outliers: npt.ArrayLike,
+    keep: int,
+    group: int,
+    *,
+    spread: float = 2.0,
+    promote: bool = True,
+    repair: bool = False,
+) -> Counts:
+    """Kept weights of each layer by its outliers, as the released code does.
+
+    Parameters
+    ----------
+    outliers : array_like of float64, shape (L,)
+        Outlier shares of the layers, not negative.
+    keep, group : int
+        N and M.
+    spread : float, default 2.0
+        How far the wishes of the layers lie apart, in weights of a group.
+    promote : bool, default True
+        Whether a layer that gets one weight more gets two; this breaks the mean. With
+        `repair` it is not asked for.
+    repair : bool, default False
+        Whether the mean has to be N.
+
+    Returns
+    -------
+    ndarray of int64, shape (L,)
+        ``N_l``, from 1 to M.
+
+    Raises
+    ------
+    ArgumentError
+        If a share is negative or not finite, `spread` is not from 0 to a million, or N is
+        not from 1 to M.
+
+    Notes
+    -----
+    The code's list of *pruned* weights is ``M - N_l``. Halves are rounded to the even
+    number. Numbers below 1 or above M, which the code would go on with or fail at, are
+    clipped.
+
+    References
+    ----------
+    STBLLM's code; OWL, arXiv 2310.05175, section 3.3.
+
+    Examples
+    --------
+    >>> outlier_budget([8.0, 5.0, 1.0, 2.0], 4, 8)
+    array([6, 4, 3, 3])
+    >>> outlier_budget([8.0, 5.0, 1.0, 2.0], 4, 8, repair=True)
+    array([5, 4, 3, 4])
+    """
+    shares = _not_negative("outliers", outliers)
+    check_count("keep", keep, 1, check_count("group", group))
+    check_choice("promote", promote, (False, True))
+    check_choice("repair", repair, (False, True))
+    if not 0.0 <= spread <= MOST_SPREAD:
+        raise ArgumentError("spread", f"a number from 0 to {MOST_SPREAD:g}", spread)
+    # Eq. (ratio), OWL:  z_l = λ (o_l − min o) / (max o − min o),  z_l ← z_l − mean z
+    wishes = keep + _spread(shares, float(spread))
+    if repair:
+        return _centred(wishes, keep, group)
+    steps = np.rint(wishes - keep).astype(np.int64)
+    if promote:
+        steps[steps == 1] = 2
+    return np.clip(keep + steps, 1, group)
+
+
+def _spread(shares: Array, spread: float) -> Array:
+    """Stretch the shares over an interval around zero."""
+    span = float(np.max(shares) - np.min(shares))
+    if span == 0.0:
+        return np.zeros(len(shares))
+    z = spread * ((shares - np.min(shares)) / span)
+    return np.asarray(z - np.mean(z))
+
+
+def _centred(wishes: Array, keep: int, group: int) -> Counts:
+    return repair_budget(wishes - np.mean(wishes) + keep, keep, 1, group)
+
+
+def repair_budget(wishes: npt.ArrayLike, keep: int, low: int, high: int) -> Counts:
+    """Round wishes to whole numbers of an exact mean, at the least loss.
+
+    Parameters
+    ----------
+    wishes : array_like of float64, shape (L,)
+        What each layer would keep of a group.
+    keep : int
+        The mean that has to come out.
+    low, high : int
+        Least and most that a layer may keep; `keep` lies between them.
+
+    Returns
+    -------
+    ndarray of int64, shape (L,)
+        ``N_l`` from `low` to `high` with ``Σ N_l = L · keep``.
+
+    Raises
+    ------
+    ArgumentError
+        If a wish is not finite, or `low`, `keep`, `high` are no ascending whole numbers
+        that are not negative.
+
+    Notes
+    -----
+    No other such numbers have a smaller ``Σ (N_l - x_l)²``. Going from v to v + 1 costs
+    layer l ``2 (v - x_l) + 1``, more with every step; so the ``L (keep - low)`` cheapest of
+    all the steps are, in every layer, its first ones, and cheaper steps there are none. Of
+    steps that cost the same the one of the earlier layer is taken.
+
+    Layers with a larger wish never get less. Where plain rounding already has the right
+    sum, this is rounding.
+
+    References
+    ----------
+    O. Gross, "A class of discrete-type minimization problems", RAND RM-1644, 1956.
+
+    Examples
+    --------
+    >>> repair_budget([4.4, 4.3, 4.2, 3.9], 4, 3, 5)
+    array([4, 4, 4, 4])
+    >>> repair_budget([9.0, 5.0, 5.0, 3.0], 4, 3, 5)
+    array([5, 4, 4, 3])
+    """
+    x = check_matrix("wishes", wishes, shape=(None,))
+    check_count("low", low, 0)
+    check_count("high", high, low)
+    check_count("keep", keep, low, high)
+    # Eq. (38), subbit:  min Σ (N_l − x_l)²,  Σ N_l = L N:  the cheapest steps v → v + 1
+    cost = np.arange(low, high) - x[:, None] + 0.5  # (L, high − low)
+    taken = np.zeros(cost.size, dtype=np.bool_)
+    taken[np.argsort(cost, axis=None, kind="stable")[: len(x) * (keep - low)]] = True
+    return low + np.count_nonzero(taken.reshape(cost.shape), axis=1).astype(np.int64)

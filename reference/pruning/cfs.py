@@ -1,0 +1,290 @@
+"""Coarse-to-fine search
+=====================
+
+Progressive Binarization with Semi-Structured Pruning for LLMs (PBS2P), arXiv 2502.01705,
+CFS.
+
+Which weights go. The *coarse* stage gives each decoder layer its N of N:M: a layer that
+turns its input little is thought to matter little. The *fine* stage ranks the weights
+inside every M columns by a score with the inputs' Hessian.
+
+========== =========== =============================================================
+symbol     shape       meaning
+========== =========== =============================================================
+``x, y``   (T, d)      inputs and outputs of a decoder layer, one token a row
+``c``      (L,)        mean cosine of input and output of each layer
+``LI``     (L,)        importance of each layer, of mean 1
+``N_l``    (L,)        how many of M each layer keeps
+========== =========== =============================================================
+
+The text of the paper was not at hand. Known from its drawing are that importance comes
+from the cosine of a layer's input and output, that it is divided by its mean over the
+layers, that average importance meets the target, and that ratios lie on discrete levels
+between two ends. That the angle is importance, not its cosine, is inferred: with the
+cosines that models have, the drawn bars follow from no other formula. The ends are not
+published.
+"""
+
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from subbit.reference.errors import ArgumentError, check_choice, check_count, check_matrix
+from subbit.reference.hessian import inverse_factor
+from subbit.reference.notation import Array, Indices
+from subbit.reference.zones.saliency import (
+    inverse_hessian_saliency,
+    obs_saliency,
+    trailing_saliency,
+)
+
+from .budgets import repair_budget
+from .sparsity import input_norms, magnitude_importance, wanda_importance
+
+Importance: TypeAlias = Literal["arccos", "one_minus", "reciprocal", "redundancy"]
+BudgetRule: TypeAlias = Literal["proportional", "interpolated"]
+FineScore: TypeAlias = Literal["obs", "squared", "trailing", "magnitude", "wanda"]
+
+
+def _tokens(argument: str, value: npt.ArrayLike) -> Array:
+    raw = np.asarray(value)
+    if raw.ndim == 3:
+        raw = raw.reshape(-1, raw.shape[-1])
+    return check_matrix(argument, raw)
+
+
+def block_cosine(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
+    """How much a decoder layer leaves its input as it is.
+
+    Parameters
+    ----------
+    x, y : array_like of float64, shape (T, d) or (N, L, d)
+        Inputs and outputs of the layer, a token a row.
+
+    Returns
+    -------
+    float
+        Mean cosine over the tokens, from -1 to 1; a vector of zeros has the cosine 0.
+
+    Raises
+    ------
+    ArgumentError
+        If the shapes differ or a number is not finite.
+
+    Notes
+    -----
+    ``c = mean_t x_t · y_t / (‖x_t‖ ‖y_t‖)``. The scale of `x` or of `y` does not matter.
+
+    References
+    ----------
+    PBS2P, arXiv 2502.01705, CFS, coarse stage.
+
+    Examples
+    --------
+    >>> block_cosine([[1.0, 0.0], [0.0, 2.0]], [[3.0, 0.0], [4.0, 0.0]])
+    0.5
+    """
+    inputs, outputs = _tokens("x", x), _tokens("y", y)
+    if outputs.shape != inputs.shape:
+        raise ArgumentError("y", f"shape {inputs.shape}", f"shape {outputs.shape}")
+    # Eq. (58), subbit:  c_l = mean_t cos(x_t, y_t)
+    cosine = np.mean(np.sum(_directions(inputs) * _directions(outputs), axis=1))
+    # Rounding may carry a mean of ones beyond 1, where no angle is.
+    return float(np.clip(cosine, -1.0, 1.0))
+
+
+def _directions(values: Array) -> Array:
+    # Scaled first, so that no square of a small number is lost.
+    largest = np.max(np.abs(values), axis=1, keepdims=True)
+    scaled = np.divide(values, largest, out=np.zeros_like(values), where=largest > 0.0)
+    norms = np.sqrt(np.sum(scaled**2, axis=1, keepdims=True))
+    return scaled / np.where(norms > 0.0, norms, 1.0)
+
+
+def layer_importance(cosines: npt.ArrayLike, *, kind: Importance = "arccos") -> Array:
+    """Importance of each decoder layer.
+
+    Parameters
+    ----------
+    cosines : array_like of float64, shape (L,)
+        Mean cosines, see :func:`block_cosine`, from -1 to 1.
+    kind : {"arccos", "one_minus", "reciprocal", "redundancy"}, default "arccos"
+        The angle between input and output; one minus its cosine; one over its cosine; or
+        two minus the cosine over the mean cosine, so that what exceeds the mean
+        redundancy is taken off. The last two take cosines above 0 only.
+
+    Returns
+    -------
+    ndarray of float64, shape (L,)
+        Importance, its mean 1; ones where no layer does anything.
+
+    Raises
+    ------
+    ArgumentError
+        If a cosine is not finite or outside its range, or the kind is unknown.
+
+    Notes
+    -----
+    ``LI_l = i_l / mean_l(i_l)`` with ``i = arccos(c) / π``, ``1 - c`` or ``1 / c``.
+
+    References
+    ----------
+    PBS2P, arXiv 2502.01705, CFS, coarse stage.
+
+    Examples
+    --------
+    >>> layer_importance([0.0, 0.5, 0.5**0.5]).round(3)
+    array([1.385, 0.923, 0.692])
+    """
+    check_choice("kind", kind, get_args(Importance))
+    c = check_matrix("cosines", cosines, shape=(None,))
+    least = 0.0 if kind in {"reciprocal", "redundancy"} else -1.0
+    if np.max(c) > 1.0 or np.min(c) < least or (least == 0.0 and np.min(c) <= 0.0):
+        span = "above 0 and up to 1" if least == 0.0 else "from -1 to 1"
+        raise ArgumentError("cosines", f"numbers {span}", f"{c.min():g} to {c.max():g}")
+    if kind == "redundancy":
+        # Eq. (59), subbit:  LI_l = 2 − c_l / mean(c)
+        return np.asarray(2.0 - c / np.mean(c))
+    amounts = _amounts(c, kind)
+    mean = np.mean(amounts)
+    # Eq. (60), subbit:  LI_l = i_l / mean(i),  i = arccos(c) / π, 1 − c or 1 / c
+    return np.asarray(amounts / mean) if mean > 0.0 else np.ones(len(c))
+
+
+def _amounts(c: Array, kind: Importance) -> Array:
+    if kind == "arccos":
+        return np.asarray(np.arccos(c) / np.pi)
+    return 1.0 - c if kind == "one_minus" else 1.0 / c
+
+
+def coarse_budget(
+    importance: npt.ArrayLike,
+    keep: int,
+    group: int,
+    *,
+    low: int | None = None,
+    high: int | None = None,
+    rule: BudgetRule = "proportional",
+    repair: bool = True,
+) -> Indices:
+    """How many of every M weights each decoder layer keeps.
+
+    Parameters
+    ----------
+    importance : array_like of float64, shape (L,)
+        Importance of each layer, not negative; see :func:`layer_importance`.
+    keep : int
+        How many to keep on the average, N, from 1 to M.
+    group : int
+        M.
+    low, high : int, optional
+        The ends, ``1 <= low <= keep <= high <= M``; by default one less and one more than
+        `keep`, where that is in the range.
+    rule : {"proportional", "interpolated"}, default "proportional"
+        In proportion to importance, or on a straight line from the least important layer
+        at `low` to the most important one at `high`.
+    repair : bool, default True
+        Whether the average is met exactly. Rounding and the two ends break it otherwise.
+
+    Returns
+    -------
+    ndarray of intp, shape (L,)
+        ``N_l``.
+
+    Raises
+    ------
+    ArgumentError
+        If an importance is negative or not finite, a number lies outside its range, or a
+        switch is unknown.
+
+    Notes
+    -----
+    ``N_l = min(N_high, max(N_low, ⌊N LI_l + ½⌋))``, for importance of mean 1. Layers that
+    are all alike keep N each.
+
+    References
+    ----------
+    PBS2P, arXiv 2502.01705, Eq. (7), as its reviews describe it.
+
+    Examples
+    --------
+    >>> coarse_budget([1.75, 0.75, 0.75, 0.75], 4, 8)
+    array([5, 4, 4, 3])
+    >>> coarse_budget([1.75, 0.75, 0.75, 0.75], 4, 8, repair=False)
+    array([5, 3, 3, 3])
+    """
+    amounts = check_matrix("importance", importance, shape=(None,))
+    if np.min(amounts) < 0.0:
+        raise ArgumentError("importance", "numbers that are not negative", f"{amounts.min():g}")
+    check_count("keep", keep, 1, check_count("group", group))
+    check_choice("rule", rule, get_args(BudgetRule))
+    check_choice("repair", repair, (True, False))
+    least = check_count("low", max(keep - 1, 1) if low is None else low, 1, keep)
+    most = check_count("high", min(keep + 1, group) if high is None else high, keep, group)
+    wishes = keep * amounts if rule == "proportional" else _line(amounts, keep, least, most)
+    if repair:
+        return repair_budget(wishes, keep, least, most)
+    # Eq. (7), PBS2P:  N_l = min(N_high, max(N_low, ⌊N LI_l + ½⌋))
+    return np.asarray(np.clip(np.floor(wishes + 0.5), least, most), dtype=np.intp)
+
+
+def _line(amounts: Array, keep: int, low: int, high: int) -> Array:
+    span = np.max(amounts) - np.min(amounts)
+    if span == 0.0:
+        return np.full(len(amounts), float(keep))
+    # Eq. (61), subbit:  N_low + (N_high − N_low)(LI_l − min LI) / (max LI − min LI)
+    return np.asarray(low + (high - low) * ((amounts - np.min(amounts)) / span))
+
+
+def fine_scores(W: npt.ArrayLike, H: npt.ArrayLike, *, score: FineScore = "obs") -> Array:
+    """Score the weights among which every M columns choose theirs.
+
+    Parameters
+    ----------
+    W : array_like of float64, shape (n, k)
+        Weights.
+    H : array_like of float64, shape (k, k)
+        Hessian of the columns; damped, for the scores that invert it.
+    score : {"obs", "squared", "trailing", "magnitude", "wanda"}, default "obs"
+        ``w² / [H⁻¹]_jj``; ``w² / [H⁻¹]_jj²``, the saliency of BiLLM and ARB-LLM;
+        ``w² / U_jj²``, what their codes compute; ``|w|``; ``|w| ‖X_j‖``.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, k)
+        Scores, not negative.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs, a number is not finite or the score is unknown.
+    HessianError
+        If the score inverts `H` and it is not positive definite.
+
+    Notes
+    -----
+    ``w² / (2 [H⁻¹]_jj)`` is the exact rise of ``½ r H rᵀ`` when weight j is removed and
+    all others may move. Weights that share one magnitude may not, so no score is the best
+    for all data.
+
+    References
+    ----------
+    PBS2P, arXiv 2502.01705, Eq. (8) and Theorem 3.1, as its reviews describe them.
+
+    Examples
+    --------
+    >>> fine_scores([[1.0, 2.0]], [[2.0, 0.0], [0.0, 1.0]])
+    array([[2., 4.]])
+    >>> fine_scores([[1.0, 2.0]], [[2.0, 0.0], [0.0, 1.0]], score="squared")
+    array([[4., 4.]])
+    """
+    check_choice("score", score, get_args(FineScore))
+    if score == "magnitude":
+        return magnitude_importance(W)
+    if score == "wanda":
+        return wanda_importance(W, input_norms(H))
+    if score == "squared":
+        return inverse_hessian_saliency(W, H)
+    # Eq. (8), PBS2P:  s_ij = W_ij² / [H⁻¹]_jj
+    return obs_saliency(W, H) if score == "obs" else trailing_saliency(W, inverse_factor(H))

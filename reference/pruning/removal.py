@@ -1,0 +1,245 @@
+"""Removing several weights at once
+=================================
+
+P. Zhao et al., "Pruning Foundation Models for High Accuracy without Retraining", arXiv
+2410.15567, Eqs. (11)-(14) and Solution M: the multiple-removal problem, MRP.
+
+Optimal brain surgery removes one weight and moves the others so that the loss rises least.
+Here a set p of weights of a row goes at once, and the kept ones move together: what results
+is the least-squares solution for the mask. For N:M sparsity all ``C(M, N)`` choices of a
+group are tried, where a score of single weights ignores how they act together.
+
+========== ============== ========================================================
+symbol     shape          meaning
+========== ============== ========================================================
+``W``      (n, m)         weights; ``w`` is one row
+``H``      (m, m)         damped Hessian
+``G``      (m, m)         its inverse
+``p``      (n, m)         removed weights, a set in each row
+``y``      (n, m)         ``[G_pp]⁻¹ w_p`` on p, zero elsewhere: the loss's gradient
+========== ============== ========================================================
+
+The paper's text was not at hand, only its equations as others quote them. One weight alone
+gives optimal brain surgery, whose score is in ``saliency``.
+"""
+
+from math import comb
+
+import numpy as np
+import numpy.typing as npt
+
+from subbit.reference.errors import (
+    ArgumentError,
+    HessianError,
+    check_count,
+    check_mask,
+    check_matrix,
+)
+from subbit.reference.hessian import inverse_factor
+from subbit.reference.notation import Array, Mask
+from subbit.reference.storage.patterns import unrank_patterns
+
+HELD = 2**22
+"""Numbers that one step holds at most; rows are taken in as many as fit."""
+
+MOST_PATTERNS = 2**16
+"""Choices of a group that are tried at most."""
+
+
+def _inverse(H: npt.ArrayLike, width: int) -> Array:
+    U = inverse_factor(check_matrix("H", H, shape=(width, width)))
+    return np.asarray(U.T @ U)
+
+
+def _solve(systems: Array, right: Array) -> Array:
+    try:
+        return np.asarray(np.linalg.solve(systems, right), dtype=np.float64)
+    except np.linalg.LinAlgError as error:
+        message = "one that is singular to rounding"
+        raise HessianError("H", "a positive definite matrix", message) from error
+
+
+def _gradients(weights: Array, G: Array, removed: Mask) -> Array:
+    """Solve ``G_pp y_p = w_p`` in each row."""
+    rows, most = len(weights), int(np.max(np.count_nonzero(removed, axis=1)))
+    # The removed columns of each row, filled up with others that equations of 1 y = 0 hold.
+    columns = np.argsort(~removed, axis=1, kind="stable")[:, :most]  # (n, most)
+    valid = np.take_along_axis(removed, columns, axis=1)
+    right = np.where(valid, np.take_along_axis(weights, columns, axis=1), 0.0)
+    solved = np.zeros((rows, most))
+    step = max(1, HELD // max(1, most * most))
+    for start in range(0, rows, step):
+        part = slice(start, start + step)
+        inside = valid[part, :, None] & valid[part, None, :]
+        square = G[columns[part, :, None], columns[part, None, :]]
+        # Eq. (12), MRP:  y_p = [G_pp]⁻¹ w_p
+        system = np.where(inside, square, np.eye(most))
+        solved[part] = _solve(system, right[part, :, None])[:, :, 0]
+    y = np.zeros(weights.shape)
+    np.put_along_axis(y, columns, solved, axis=1)
+    return y
+
+
+def removal_move(W: npt.ArrayLike, H: npt.ArrayLike, removed: npt.ArrayLike) -> Array:
+    """Remove weights and move the kept ones of their rows optimally.
+
+    Parameters
+    ----------
+    W : array_like of float64, shape (n, m)
+        Weights.
+    H : array_like of float64, shape (m, m)
+        Damped Hessian, positive definite.
+    removed : array_like of bool, shape (n, m)
+        Weights that become zero.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, m)
+        The weights of least loss with these zeros; exactly zero there.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape or dtype differs or a number is not finite.
+    HessianError
+        If `H` is not positive definite.
+
+    Notes
+    -----
+    ``w - w_p [G_pp]⁻¹ G_p:``, which minimizes ``½ d H dᵀ`` over all d with ``d_p = -w_p``.
+
+    References
+    ----------
+    MRP, arXiv 2410.15567, Eqs. (11) and (13).
+
+    Examples
+    --------
+    >>> removal_move([[1.0, 1.0]], [[1.0, 0.5], [0.5, 1.0]], [[True, False]])
+    array([[0. , 1.5]])
+    """
+    weights = check_matrix("W", W)
+    gone = check_mask("removed", removed, weights.shape)
+    G = _inverse(H, weights.shape[1])
+    y = _gradients(weights, G, gone)
+    # Eq. (11), MRP:  δ = −w_p [G_pp]⁻¹ G_p:
+    return np.where(gone, 0.0, weights - y @ G)
+
+
+def removal_loss(W: npt.ArrayLike, H: npt.ArrayLike, removed: npt.ArrayLike) -> Array:
+    """Rise of each row's loss when weights are removed and the kept ones move optimally.
+
+    Parameters
+    ----------
+    W : array_like of float64, shape (n, m)
+        Weights.
+    H : array_like of float64, shape (m, m)
+        Damped Hessian, positive definite.
+    removed : array_like of bool, shape (n, m)
+        Weights that become zero.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        ``½ d H dᵀ`` of the move of :func:`removal_move`, not negative.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape or dtype differs or a number is not finite.
+    HessianError
+        If `H` is not positive definite.
+
+    Notes
+    -----
+    ``½ w_p [G_pp]⁻¹ w_pᵀ``; one weight alone gives half of its score in
+    :func:`~subbit.reference.zones.saliency.obs_saliency`.
+
+    References
+    ----------
+    MRP, arXiv 2410.15567, Eq. (12).
+
+    Examples
+    --------
+    >>> removal_loss([[1.0, 1.0]], [[1.0, 0.5], [0.5, 1.0]], [[True, False]])
+    array([0.375])
+    """
+    weights = check_matrix("W", W)
+    gone = check_mask("removed", removed, weights.shape)
+    y = _gradients(weights, _inverse(H, weights.shape[1]), gone)
+    # Eq. (12), MRP:  L = ½ w_p [G_pp]⁻¹ w_pᵀ
+    return np.maximum(0.5 * np.sum(weights * y, axis=1), 0.0)
+
+
+def _choices(keep: int, group: int) -> Mask:
+    """List the ways to keep N of M weights, in the order of their numbers: (C(M, N), M)."""
+    check_count("keep", keep, 1, check_count("group", group))
+    count = comb(group, keep)
+    if count > MOST_PATTERNS:
+        raise ArgumentError("group", f"one of at most {MOST_PATTERNS} patterns", f"{count}")
+    return unrank_patterns(np.arange(count)[None], keep, group).reshape(count, group)
+
+
+def _choice_losses(weights: Array, G: Array, removed: Mask) -> Array:
+    """Losses of all choices of one group: (n, M) weights, (M, M) inverse, (C, M) choices."""
+    sets = np.nonzero(removed)[1].reshape(len(removed), -1)  # (C, M − N)
+    w = weights[:, sets].transpose(1, 2, 0)  # (C, M − N, n)
+    y = _solve(G[sets[:, :, None], sets[:, None, :]], w)
+    return 0.5 * np.sum(w * y, axis=1).T
+
+
+def removal_mask(W: npt.ArrayLike, H: npt.ArrayLike, keep: int, group: int) -> Mask:
+    """Keep N of M weights, the ones that are best to keep together.
+
+    Parameters
+    ----------
+    W : array_like of float64, shape (n, m)
+        Weights.
+    H : array_like of float64, shape (m, m)
+        Damped Hessian, positive definite.
+    keep, group : int
+        N and M.
+
+    Returns
+    -------
+    ndarray of bool, shape (n, m)
+        Kept weights, exactly N of each M consecutive columns.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs, a number is not finite, M does not divide the width, or a group
+        has more than 65536 patterns.
+    HessianError
+        If `H` is not positive definite.
+
+    Notes
+    -----
+    Every group is judged alone, at the given weights, all other weights of the row being
+    free to move. So no choice is better for one group, while the choices of several groups
+    together need not be best. Of equal losses the pattern of the lowest number is
+    taken, which keeps the lower columns.
+
+    References
+    ----------
+    MRP, arXiv 2410.15567, Eq. (12) and "Solution M".
+
+    Examples
+    --------
+    >>> removal_mask([[1.0, 1.0, 0.9]], [[1.0, 0.9, 0.0], [0.9, 1.0, 0.0], [0.0, 0.0, 1.0]], 1, 3)
+    array([[ True, False, False]])
+    """
+    weights = check_matrix("W", W)
+    n, m = weights.shape
+    kept = _choices(keep, group)
+    if m % group:
+        raise ArgumentError("group", f"a divisor of the width {m}", group)
+    G = _inverse(H, m)
+    mask = np.zeros(weights.shape, dtype=np.bool_)
+    step = max(1, HELD // (len(kept) * max(1, group - keep)))
+    for start in range(0, n, step):
+        for first in range(0, m, group):
+            place = slice(start, start + step), slice(first, first + group)
+            # Eq. (12), MRP:  L = ½ w_p [G_pp]⁻¹ w_pᵀ, for every set p of the group
+            losses = _choice_losses(weights[place], G[place[1], place[1]], ~kept)
+            mask[place] = kept[np.argmin(losses, axis=1)]
+    return mask

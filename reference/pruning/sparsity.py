@@ -1,0 +1,448 @@
+"""Importance scores and sparsity masks
+====================================
+
+STBLLM, arXiv 2408.01803, section 3.2; Wanda, arXiv 2306.11695; RIA, "Plug-and-Play: An
+Efficient Post-training Pruning Method for Large Language Models", ICLR 2024; SparseGPT,
+arXiv 2301.00774.
+
+Which weights stay. A *score* says how much each weight matters, a *mask* keeps the
+largest scores of each comparison group:
+
+=========================== ============================================= ===============
+function                    score                                         where
+=========================== ============================================= ===============
+``magnitude_importance``    ``|w|``                                       everywhere
+``wanda_importance``        ``|w| ‖X_j‖``                                 Wanda
+``ria_importance``          ``(|w| / Σ_col + |w| / Σ_row) ‖X_j‖^a``       RIA, STBLLM's code
+``standardized_importance`` ``σ(|w| / Σ_col + |w| / Σ_row) ‖X_j‖``        STBLLM's text
+=========================== ============================================= ===============
+
+===================== ===================================== ===========================
+function              comparison group                      weights that it prunes
+===================== ===================================== ===========================
+``nm_mask``           M consecutive columns of a row        all but the N largest
+``row_mask``          a row                                 a share, rounded down
+``threshold_mask``    the whole matrix                      a share, and one more
+===================== ===================================== ===========================
+
+``N:M`` means *kept : group*, as STBLLM's text has it. All the codes count what they
+prune instead, so that their 3:8 is 5:8 here. The scores of optimal brain surgeon stand
+in ``saliency``. Differences between paper and code: ERRATA.
+"""
+
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from subbit.reference.errors import (
+    ArgumentError,
+    check_choice,
+    check_count,
+    check_matrix,
+    check_share,
+)
+from subbit.reference.notation import Array, Mask
+
+Standardize: TypeAlias = Literal["before", "after", "none"]
+Axis: TypeAlias = Literal["row", "matrix"]
+Tail: TypeAlias = Literal["error", "dense"]
+
+
+def _check_norms(norms: npt.ArrayLike, width: int) -> Array:
+    lengths = check_matrix("norms", norms, shape=(width,))
+    if np.min(lengths) < 0.0:
+        raise ArgumentError("norms", "numbers that are not negative", f"{lengths.min():g}")
+    return lengths
+
+
+def input_norms(H: npt.ArrayLike) -> Array:
+    """Length of each input over the calibration set, from the proxy Hessian.
+
+    Parameters
+    ----------
+    H : array_like of float64, shape (m, m)
+        Proxy Hessian, not damped.
+
+    Returns
+    -------
+    ndarray of float64, shape (m,)
+        Norms: the root of the mean over sequences of an input's squared length.
+
+    Raises
+    ------
+    ArgumentError
+        If `H` is not a finite square matrix or has a negative diagonal entry.
+
+    Notes
+    -----
+    ``‖X_j‖² = H_jj / 2 = 1/N Σ_s ‖X_s,j‖²``. Wanda's text has no ``1/N``; a factor that is
+    common to all columns changes no mask.
+
+    References
+    ----------
+    Wanda, arXiv 2306.11695, section 3 and released code, ``scaler_row``.
+
+    Examples
+    --------
+    >>> input_norms([[8.0, 1.0], [1.0, 18.0]])
+    array([2., 3.])
+    """
+    matrix = check_matrix("H", H)
+    diagonal = np.diag(check_matrix("H", H, shape=(len(matrix),) * 2))
+    if np.min(diagonal) < 0.0:
+        raise ArgumentError("H", "a diagonal that is not negative", f"{diagonal.min():g}")
+    # Eq. (31), subbit:  ‖X_j‖ = √(H_jj / 2)
+    return np.sqrt(diagonal / 2)
+
+
+def magnitude_importance(W: npt.ArrayLike) -> Array:
+    """Score weights by their magnitude.
+
+    Parameters
+    ----------
+    W : array_like of float64, shape (n, m)
+        Weights.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, m)
+        ``|W|``.
+
+    Raises
+    ------
+    ArgumentError
+        If `W` is not a finite matrix.
+
+    References
+    ----------
+    Wanda, arXiv 2306.11695, section 2.
+
+    Examples
+    --------
+    >>> magnitude_importance([[1.0, -2.0]])
+    array([[1., 2.]])
+    """
+    # Eq. (1), Wanda:  S_ij = |W_ij|, where all norms are one
+    return np.abs(check_matrix("W", W))
+
+
+def wanda_importance(W: npt.ArrayLike, norms: npt.ArrayLike) -> Array:
+    """Score weights by magnitude times the length of their input.
+
+    Parameters
+    ----------
+    W : array_like of float64, shape (n, m)
+        Weights.
+    norms : array_like of float64, shape (m,)
+        Lengths of the inputs, see :func:`input_norms`.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, m)
+        Scores, not negative.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs, a number is not finite or a norm is negative.
+
+    Notes
+    -----
+    ``S_ij = |W_ij| ‖X_j‖``. Masks within rows change neither when a row is scaled nor
+    under the gauge ``W diag(c)``, ``diag(1/c) X`` that leaves the layer as it is.
+
+    References
+    ----------
+    Wanda, arXiv 2306.11695, Eq. (1).
+
+    Examples
+    --------
+    >>> wanda_importance([[1.0, -2.0]], [3.0, 1.0])
+    array([[3., 2.]])
+    """
+    weights = check_matrix("W", W)
+    # Eq. (1), Wanda:  S_ij = |W_ij| · ‖X_j‖₂
+    return np.abs(weights) * _check_norms(norms, weights.shape[1])
+
+
+def _share(magnitudes: Array, axis: int) -> Array:
+    total = np.sum(magnitudes, axis=axis, keepdims=True)
+    return np.divide(magnitudes, total, out=np.zeros_like(magnitudes), where=total > 0.0)
+
+
+def _relative(weights: Array) -> Array:
+    magnitudes = np.abs(weights)
+    return _share(magnitudes, 0) + _share(magnitudes, 1)
+
+
+def ria_importance(W: npt.ArrayLike, norms: npt.ArrayLike, *, exponent: float = 0.5) -> Array:
+    """Score weights by their share of column and row, times a power of the input's length.
+
+    Parameters
+    ----------
+    W : array_like of float64, shape (n, m)
+        Weights.
+    norms : array_like of float64, shape (m,)
+        Lengths of the inputs, see :func:`input_norms`.
+    exponent : float, default 0.5
+        Power of the norms, from 0 to 1.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, m)
+        Scores, not negative; a weight in a column or row of zeros has no share of it.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs, a number is not finite, a norm is negative or `exponent` lies
+        outside its range.
+
+    Notes
+    -----
+    ``R_ij = (|W_ij| / Σ_i |W_ij| + |W_ij| / Σ_j |W_ij|) ‖X_j‖^a`` with a = 1/2. It is what
+    STBLLM's released code computes in place of its Eq. (2). The two sums make it sensitive
+    to scales of rows and of columns to which :func:`wanda_importance` is blind.
+
+    References
+    ----------
+    RIA, ICLR 2024, and its released code; STBLLM's released code.
+
+    Examples
+    --------
+    >>> ria_importance([[1.0, -3.0], [1.0, 0.0]], [4.0, 1.0])
+    array([[1.5 , 1.75],
+           [3.  , 0.  ]])
+    """
+    weights = check_matrix("W", W)
+    lengths = _check_norms(norms, weights.shape[1])
+    power = check_share("exponent", exponent)
+    # Eq. (32), subbit:  R_ij = (|W_ij| / Σ_i |W_ij| + |W_ij| / Σ_j |W_ij|) ‖X_j‖^a
+    return np.asarray(_relative(weights) * lengths**power)
+
+
+def _standardized(values: Array, axis: Axis) -> Array:
+    over = 1 if axis == "row" else None
+    # Measured from one of them, equal values deviate by nothing at all.
+    values = values - (values[:, :1] if axis == "row" else values[0, 0])
+    centred = values - np.mean(values, axis=over, keepdims=True)
+    deviation = np.sqrt(np.mean(centred**2, axis=over, keepdims=True))
+    return np.divide(centred, deviation, out=np.zeros_like(centred), where=deviation > 0.0)
+
+
+def standardized_importance(
+    W: npt.ArrayLike,
+    norms: npt.ArrayLike,
+    *,
+    exponent: float = 1.0,
+    standardize: Standardize = "before",
+    axis: Axis = "row",
+) -> Array:
+    """Score weights by their standardised share, times the input's length.
+
+    Parameters
+    ----------
+    W : array_like of float64, shape (n, m)
+        Weights.
+    norms : array_like of float64, shape (m,)
+        Lengths of the inputs, see :func:`input_norms`.
+    exponent : float, default 1.0
+        Power of the norms, from 0 to 1.
+    standardize : {"before", "after", "none"}, default "before"
+        Whether the shares are standardised (text), or their products with the norms (the
+        code's unused function), or nothing (what the code runs, with exponent 1/2).
+    axis : {"row", "matrix"}, default "row"
+        What mean and standard deviation are taken of.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, m)
+        Scores, which may be negative unless nothing is standardised; zero where all that
+        is standardised together is equal.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs, a number is not finite, a norm is negative, `exponent` lies
+        outside its range or a switch has no such setting.
+
+    Notes
+    -----
+    ``SI_ij = σ(μ(|W_ij|)) ‖X_j‖`` with ``μ(|w|) = |w| / Σ_j |w| + |w| / Σ_i |w|`` and
+    ``σ(x) = (x - mean x) / std x``. The text does not say over what σ is taken. The
+    deviation is that of the whole, not of a sample; the two differ by a common factor,
+    which no mask within a row can see.
+
+    Standardising *after* is an increasing map of each row and changes no mask within it.
+    *Before*, the scores below the mean are negative, and a longer input lowers them.
+
+    References
+    ----------
+    STBLLM, arXiv 2408.01803, Eq. (2).
+
+    Examples
+    --------
+    >>> W = [[1.0, -3.0], [1.0, 3.0]]
+    >>> standardized_importance(W, [4.0, 1.0])
+    array([[-4.,  1.],
+           [-4.,  1.]])
+    >>> standardized_importance(W, [4.0, 1.0], standardize="after")
+    array([[ 1., -1.],
+           [ 1., -1.]])
+    """
+    weights = check_matrix("W", W)
+    # An exponent of at most 1 keeps the squares of all admitted numbers finite.
+    factor = _check_norms(norms, weights.shape[1]) ** check_share("exponent", exponent)
+    check_choice("standardize", standardize, get_args(Standardize))
+    check_choice("axis", axis, get_args(Axis))
+    importance = _relative(weights)
+    if standardize == "before":
+        importance = _standardized(importance, axis)
+    # Eq. (2), STBLLM:  SI_ij = σ(μ(|W_ij|)) · ‖X_:,j‖₂
+    scores = importance * factor
+    return _standardized(scores, axis) if standardize == "after" else scores
+
+
+def nm_mask(scores: npt.ArrayLike, keep: int, group: int, *, tail: Tail = "error") -> Mask:
+    """Keep the N largest of every M consecutive scores of a row.
+
+    Parameters
+    ----------
+    scores : array_like of float64, shape (n, m)
+        Scores of any sign.
+    keep : int
+        How many to keep in a group, N, from 1 to M.
+    group : int
+        Consecutive columns in a group, M, counted from the first.
+    tail : {"error", "dense"}, default "error"
+        What becomes of ``m % M`` last columns: they are refused, or all kept.
+
+    Returns
+    -------
+    ndarray of bool, shape (n, m)
+        What is kept; of equal scores the one in the lower column.
+
+    Raises
+    ------
+    ArgumentError
+        If `scores` is not a finite matrix, a number lies outside its range, or M does not
+        divide the width and `tail` is "error".
+
+    Notes
+    -----
+    ``M_ij = [fewer than N entries of its group come before it]``, where an entry comes
+    before another if its score is larger, or equal and in a lower column. No text says
+    what happens to equal scores; the codes leave it to a library's partial sort.
+
+    References
+    ----------
+    STBLLM, arXiv 2408.01803, section 3.3; Wanda, arXiv 2306.11695, section 4.
+
+    Examples
+    --------
+    >>> nm_mask([[1.0, 3.0, 2.0, 2.0, 0.0]], 2, 4, tail="dense")
+    array([[False,  True,  True, False,  True]])
+    """
+    values = check_matrix("scores", scores)
+    check_count("keep", keep, 1, check_count("group", group))
+    check_choice("tail", tail, get_args(Tail))
+    rows, width = values.shape
+    if (rest := width % group) and tail == "error":
+        raise ArgumentError("group", f"a divisor of the width {width}", group)
+    mask = np.ones(values.shape, dtype=np.bool_)
+    # Shape (n, m // M, M): one group along the last axis.
+    groups = values[:, : width - rest].reshape(rows, -1, group)
+    order = np.argsort(-groups, axis=-1, kind="stable")
+    kept = np.zeros(groups.shape, dtype=np.bool_)
+    # Eq. (33), subbit:  M_ij = [#{l in group : S_il > S_ij, or = with l < j} < N]
+    np.put_along_axis(kept, order[..., :keep], values=True, axis=-1)
+    mask[:, : width - rest] = kept.reshape(rows, -1)
+    return mask
+
+
+def row_mask(scores: npt.ArrayLike, sparsity: float) -> Mask:
+    """Prune a share of the smallest scores of each row.
+
+    Parameters
+    ----------
+    scores : array_like of float64, shape (n, m)
+        Scores of any sign.
+    sparsity : float
+        Share to prune, from 0 to below 1.
+
+    Returns
+    -------
+    ndarray of bool, shape (n, m)
+        What is kept: all but ``int(m * sparsity)`` of each row; of equal scores the one in
+        the lower column is kept.
+
+    Raises
+    ------
+    ArgumentError
+        If `scores` is not a finite matrix or `sparsity` lies outside its range.
+
+    Notes
+    -----
+    The number of pruned entries is the product in floating point, rounded down, as the
+    code has it. Which of two equal scores goes, no text says.
+
+    References
+    ----------
+    Wanda, arXiv 2306.11695, Algorithm 1.
+
+    Examples
+    --------
+    >>> row_mask([[1.0, 3.0, 2.0, 1.0]], 0.5)
+    array([[False,  True,  True, False]])
+    """
+    values = check_matrix("scores", scores)
+    width = values.shape[1]
+    pruned = int(width * check_share("sparsity", sparsity, below=True))
+    order = np.argsort(-values, axis=1, kind="stable")
+    mask = np.zeros(values.shape, dtype=np.bool_)
+    # Alg. 1, Wanda:  prune the int(C_in · s) smallest metrics of each row
+    np.put_along_axis(mask, order[:, : width - pruned], values=True, axis=1)
+    return mask
+
+
+def threshold_mask(scores: npt.ArrayLike, sparsity: float) -> Mask:
+    """Prune the scores up to a quantile of all of them.
+
+    Parameters
+    ----------
+    scores : array_like of float64, shape (n, k)
+        Scores of any sign.
+    sparsity : float
+        Share to prune, from 0 to below 1.
+
+    Returns
+    -------
+    ndarray of bool, shape (n, k)
+        What is kept: the scores above the threshold.
+
+    Raises
+    ------
+    ArgumentError
+        If `scores` is not a finite matrix or `sparsity` lies outside its range.
+
+    Notes
+    -----
+    The threshold is the entry number ``int(n k · s)`` of the sorted scores, counted from 0,
+    and it is pruned as well: one more than asked for, and all that equal it. With s = 0 a
+    weight still goes.
+
+    References
+    ----------
+    SparseGPT's and PB-LLM's released codes.
+
+    Examples
+    --------
+    >>> threshold_mask([[1.0, 3.0], [4.0, 2.0]], 0.25)
+    array([[False,  True],
+           [ True, False]])
+    """
+    values = check_matrix("scores", scores)
+    place = int(values.size * check_share("sparsity", sparsity, below=True))
+    # Eq. (34), subbit:  M_ij = [S_ij > sorted(S)[int(n k s)]]
+    return np.asarray(values > np.partition(values, place, axis=None)[place])

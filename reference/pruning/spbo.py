@@ -1,0 +1,434 @@
+"""Stepwise pruning with binarization optimization
+===============================================
+
+Progressive Binarization with Semi-Structured Pruning for LLMs (PBS2P), arXiv 2502.01705,
+SPBO.
+
+A group is binarized, then loses its entries a few at a time; after each step mean and
+scales are fitted anew, on the error of the layer's outputs. An entry that is gone decodes
+to zero, and all of its weight is error: ``R = W - P ∘ (αB + μ)``, ``L2 = Tr(R S Rᵀ)``.
+
+The text of the paper was not at hand and no code of its authors exists. What is known of
+it, from its drawings, its abstracts and its public reviews, are the nested masks, one
+scale and one mean a row, their fit after each step on the original inputs, and that
+drawings change no sign. The rest is this project's reading, and each choice is a switch.
+
+========== =========== =============================================================
+symbol     shape       meaning
+========== =========== =============================================================
+``W``      (n, k)      what the group has to match, zero in other groups' entries
+``P_t``    (n, k)      entries kept after step t, ``P_0 ⊇ P_1 ⊇ … ⊇ P_τ``
+``S``      (k, k)      Gram matrix of the block's inputs
+``e``      (n, k)      ``P_t`` and ``P_t ∘ B``, with a shared mean 1 and ``P_t ∘ B``
+========== =========== =============================================================
+
+For a fixed mask ``L2`` is the quadratic that ``arb_x`` minimises, with the mask ``P_t``
+and the *whole* ``W`` as its target: ``e S Wᵀ`` holds what pruned entries leave to the kept
+ones. So the fit is :func:`~subbit.reference.groups.arb_x.calibrate_levels`, and the masked
+residual is the same fit to ``P_t ∘ W``.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from subbit.reference.errors import (
+    ArgumentError,
+    check_choice,
+    check_count,
+    check_mask,
+    check_matrix,
+    check_pair,
+)
+from subbit.reference.groups.arb import arb, arb_start, refine_signs
+from subbit.reference.groups.arb_x import calibrate_levels
+from subbit.reference.groups.refinement import Refinement, Steps
+from subbit.reference.layer import BinaryGroup
+from subbit.reference.notation import Array, Mask
+
+from .sparsity import Tail, nm_mask
+
+Schedule: TypeAlias = Literal["element", "parts", "one"]
+StepSigns: TypeAlias = Literal["frozen", "resigned"]
+StepMean: TypeAlias = Literal["masked", "shared"]
+Residual: TypeAlias = Literal["full", "masked"]
+
+
+@dataclass(frozen=True)
+class SPBO(Refinement):
+    """How a group is pruned and refined, beside the fields of a refinement.
+
+    Parameters
+    ----------
+    iterations : int, default 15
+        Rounds of ARB before the first step, with ``calibrated_start="refined"``.
+    calibrated_iterations : int, default 15
+        Rounds of each fit of mean and scales.
+    divisor, initial_signs, sign_zero, eps, calibrated_eps, eps_kind
+        As in :class:`~subbit.reference.groups.refinement.Refinement`.
+    calibrated_start : {"standard", "refined"}, default "standard"
+        Whether the start is a plain binarization or a refined one.
+    mean_denominator : {"float64", "float32"}, default "float64"
+        Precision of the denominator of first-order means.
+    column_signs : {"fixed", "refreshed"}, default "fixed"
+        Not used.
+    levels : {"alternate", "exact"}, default "alternate"
+        Mean and scales by alternation, or jointly by least squares.
+    keep : tuple of int, default (4, 8)
+        (N, M): how many of M consecutive entries of a row stay.
+    tail : {"error", "dense"}, default "error"
+        What becomes of last columns that make no group of M.
+    schedule : {"element", "parts", "one"}, default "element"
+        Whether a step takes one entry of every M, or an equal part of all that go, the
+        smallest scores of the block first, or everything.
+    parts : int, default 4
+        Steps of the schedule "parts", as many as the paper's drawing has.
+    signs : {"frozen", "resigned"}, default "frozen"
+        Whether signs stay, or are taken anew after each fit.
+    mean : {"masked", "shared"}, default "masked"
+        Whether pruned entries decode to zero or to the mean.
+    objective : {"full", "masked"}, default "full"
+        Whether pruned entries leave their weight in the residual, or nothing.
+
+    Examples
+    --------
+    >>> SPBO().keep, SPBO().schedule, SPBO().signs
+    ((4, 8), 'element', 'frozen')
+    """
+
+    keep: tuple[int, int] = (4, 8)
+    tail: Tail = "error"
+    schedule: Schedule = "element"
+    parts: int = 4
+    signs: StepSigns = "frozen"
+    mean: StepMean = "masked"
+    objective: Residual = "full"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("parts", self.parts)
+        keep, group = check_pair("keep", self.keep)
+        check_count("keep", keep, 1, check_count("keep", group))
+
+
+STEPWISE = SPBO()
+
+
+def spbo_schedule(
+    scores: npt.ArrayLike,
+    keep: int,
+    group: int,
+    *,
+    schedule: Schedule = "element",
+    parts: int = 4,
+    tail: Tail = "error",
+) -> Mask:
+    """Entries kept after each step.
+
+    Parameters
+    ----------
+    scores : array_like of float64, shape (n, k)
+        How much entries matter.
+    keep : int
+        How many stay of each group of columns, N.
+    group : int
+        Consecutive columns in a group, M.
+    schedule : {"element", "parts", "one"}, default "element"
+        What goes in a step: of every group the entry with the smallest score; an equal
+        part of all that go, smallest scores of the block first; everything.
+    parts : int, default 4
+        Number of steps of the schedule "parts".
+    tail : {"error", "dense"}, default "error"
+        As in :func:`~subbit.reference.pruning.sparsity.nm_mask`.
+
+    Returns
+    -------
+    ndarray of bool, shape (t, n, k)
+        Nested masks. With "element" there are M - N of them; the last is always N:M, and
+        the same for all schedules.
+
+    Raises
+    ------
+    ArgumentError
+        If `scores` is not a finite matrix, a number lies outside its range, a switch is
+        unknown, or M does not divide the width and `tail` is "error".
+
+    Notes
+    -----
+    ``P_t = [N + τ - t : M]`` with τ = M - N steps. Of equal scores the lower column stays
+    longer, and in "parts" the earlier row.
+
+    References
+    ----------
+    PBS2P, arXiv 2502.01705, SPBO; the drawing of its mask group.
+
+    Examples
+    --------
+    >>> spbo_schedule([[3.0, 1.0, 4.0, 2.0]], 2, 4).astype(int)
+    array([[[1, 0, 1, 1]],
+    <BLANKLINE>
+           [[1, 0, 1, 0]]])
+    """
+    check_choice("schedule", schedule, ("element", "parts", "one"))
+    check_count("parts", parts)
+    last = nm_mask(scores, keep, group, tail=tail)
+    if schedule == "one":
+        return last[None]
+    if schedule == "parts":
+        return _in_parts(check_matrix("scores", scores), last, parts)
+    # Eq. (53), subbit:  P_t = nm_mask(s, M − t, M),  t = 1, …, M − N
+    steps = [nm_mask(scores, left, group, tail=tail) for left in range(group - 1, keep - 1, -1)]
+    return np.array(steps, dtype=np.bool_).reshape(-1, *last.shape)
+
+
+def _in_parts(scores: Array, last: Mask, parts: int) -> Mask:
+    places = np.flatnonzero(~last)[::-1]
+    ordered = places[np.argsort(scores.ravel()[places], kind="stable")]
+    step = np.zeros(scores.size, dtype=np.intp)
+    # Eq. (54), subbit:  of p entries in ascending order, step t takes ⌊(t − 1) p / τ⌋ … ⌊t p / τ⌋
+    counts = np.arange(1, parts + 1) * len(ordered) // parts
+    step[ordered] = 1 + np.searchsorted(counts, np.arange(len(ordered)), side="right")
+    gone = step.reshape(scores.shape)
+    return (gone == 0) | (gone > np.arange(1, parts + 1)[:, None, None])
+
+
+def spbo_step(
+    W: npt.ArrayLike,
+    group: BinaryGroup,
+    keep: npt.ArrayLike,
+    S: npt.ArrayLike,
+    *,
+    config: SPBO = STEPWISE,
+) -> BinaryGroup:
+    """Prune a group and fit its mean and scales anew.
+
+    Parameters
+    ----------
+    W : array_like of float64, shape (n, k)
+        What the group has to match in all columns: its own weights before any was
+        pruned, zero elsewhere.
+    group : BinaryGroup
+        The state.
+    keep : array_like of bool, shape (n, k)
+        What is kept.
+    S : array_like of float64, shape (k, k)
+        Gram matrix of the inputs.
+    config : SPBO
+        The switches.
+
+    Returns
+    -------
+    BinaryGroup
+        The next state. With a shared mean its mask stays, and pruned entries have the
+        sign 0, so that they decode to the mean.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs or a number is not finite.
+
+    Notes
+    -----
+    ``μ = e₀ S (W - α P∘B)ᵀ / (e₀ S e₀ᵀ)`` and ``α = (P∘B) S (W - μ e₀)ᵀ / ((P∘B) S
+    (P∘B)ᵀ)`` in each row in turn, or jointly. ``W`` is not masked: pruned entries are part
+    of the residual.
+
+    References
+    ----------
+    PBS2P, arXiv 2502.01705, Eqs. (2) and (4), as its reviews describe them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from subbit.reference import arb_start
+    >>> W = [[3.0, -1.0, 0.5, -2.0]]
+    >>> keep = np.array([[True, False, False, True]])
+    >>> exact = SPBO(levels="exact")
+    >>> spbo_step(W, arb_start(W), keep, np.eye(4), config=exact).decode()
+    array([[ 3.,  0.,  0., -2.]])
+    """
+    weights, entries, gram = _checked(W, group.mask.shape, keep, S)
+    # Eq. (57), subbit:  (α, B, μ)_t from P_t and (α, B, μ)_{t−1},  t = 1, …, τ
+    *_, (_, last) = _step(weights, group, entries, gram, config)
+    return last
+
+
+def _checked(
+    W: npt.ArrayLike, shape: tuple[int, ...], keep: npt.ArrayLike | None, S: npt.ArrayLike
+) -> tuple[Array, Mask, Array]:
+    gram = check_matrix("S", S, shape=(shape[1],) * 2)
+    return check_matrix("W", W, shape=shape), check_mask("keep", keep, shape), gram
+
+
+def _step(W: Array, group: BinaryGroup, keep: Mask, S: Array, config: SPBO) -> Steps:
+    kept = group.mask & keep
+    # Eq. (55), subbit:  Ŵ = P ∘ (αB + μ), or with a shared mean α P∘B + μ
+    planes = tuple(
+        replace(plane, sign=np.where(kept, plane.sign, np.int8(0))) for plane in group.planes
+    )
+    pruned = replace(group, mask=kept if config.mean == "masked" else group.mask, planes=planes)
+    yield "prune", pruned
+    yield from _refit(W, pruned, kept, S, config)
+
+
+def _refit(W: Array, group: BinaryGroup, keep: Mask, S: Array, config: SPBO) -> Steps:
+    # Eq. (2), PBS2P:  L2 = ‖WX − ŴX‖², with W as it was before any entry went
+    target = W if config.objective == "full" else np.where(keep, W, 0.0)
+    # Eq. (4), PBS2P:  μ = 1ᵀS(W − αB)ᵀ / 1ᵀS1,  1 over the entries that have the mean
+    fitted = calibrate_levels(target, group, S, config=config)
+    yield "levels", fitted
+    if config.signs == "resigned":
+        # Eq. (56), subbit:  B ← P ∘ sign(W − μ)
+        signed = refine_signs(W, replace(fitted, mask=keep), sign_zero=config.sign_zero)
+        yield "signs", replace(signed, mask=fitted.mask)
+
+
+def spbo_steps(
+    W: npt.ArrayLike,
+    mask: npt.ArrayLike | None,
+    masks: npt.ArrayLike,
+    S: npt.ArrayLike,
+    *,
+    order: int = 1,
+    config: SPBO = STEPWISE,
+    name: str = "all",
+) -> Steps:
+    """Yield every state of stepwise pruning.
+
+    Parameters
+    ----------
+    W : array_like of float64, shape (n, k)
+        Weights.
+    mask : array_like of bool, shape (n, k), or None
+        The group's entries before any is pruned; None for all.
+    masks : array_like of bool, shape (t, n, k)
+        Entries of the block that are kept after each step, nested.
+    S : array_like of float64, shape (k, k)
+        Gram matrix of the inputs.
+    order : {1, 2}, default 1
+        Number of sign planes.
+    config : SPBO
+        The switches.
+    name : str, default "all"
+        Name of the group in the record.
+
+    Yields
+    ------
+    name : str
+        ``"start"``, ``"levels"``, then for each step ``"prune"`` and ``"levels"``; each
+        ``"levels"`` is followed by ``"signs"`` where signs are taken anew.
+    group : BinaryGroup
+        The state.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs, a number is not finite, the order is unknown or the masks are
+        not nested.
+
+    References
+    ----------
+    PBS2P, arXiv 2502.01705, SPBO.
+
+    Examples
+    --------
+    :func:`~subbit.reference.groups.refinement.trace_objective` evaluates the steps; over all of
+    the group's entries, a pruned one counts with its whole weight:
+
+    >>> import numpy as np
+    >>> from subbit.reference import trace_objective
+    >>> W = np.array([[3.0, 0.5, -0.4, -3.0]])
+    >>> steps = spbo_steps(W, None, spbo_schedule(W**2, 2, 4), np.eye(4))
+    >>> made = trace_objective(W, steps, entries=np.ones((1, 4), dtype=bool))
+    >>> made.names
+    ('start', 'levels', 'prune', 'levels', 'prune', 'levels')
+    >>> made.objectives.round(1)
+    array([6.5, 6.5, 5. , 3.3, 2. , 0.4])
+    """
+    weights = check_matrix("W", W)
+    cell = check_mask("mask", mask, weights.shape)
+    nested = _checked_masks(masks, weights.shape)
+    own, _, gram = _checked(np.where(cell, weights, 0.0), weights.shape, None, S)
+    begin = arb if config.calibrated_start == "refined" else arb_start
+    group = begin(own, cell, order=order, config=config, name=name)
+    yield "start", group
+    for state in _refit(own, group, cell, gram, config):
+        group = state[1]
+        yield state
+    # Eq. (57), subbit:  (α, B, μ)_t from P_t and (α, B, μ)_{t−1},  t = 1, …, τ
+    for keep in nested:
+        for state in _step(own, group, keep, gram, config):
+            group = state[1]
+            yield state
+
+
+def _checked_masks(masks: npt.ArrayLike, shape: tuple[int, ...]) -> Mask:
+    values = np.asarray(masks)
+    nested = check_mask("masks", values, (values.shape[0] if values.ndim else 0, *shape))
+    if np.any(nested[1:] & ~nested[:-1]):
+        raise ArgumentError("masks", "each mask within the one before", "an entry that comes back")
+    return nested
+
+
+def spbo(
+    W: npt.ArrayLike,
+    mask: npt.ArrayLike | None,
+    masks: npt.ArrayLike,
+    S: npt.ArrayLike,
+    *,
+    order: int = 1,
+    config: SPBO = STEPWISE,
+    name: str = "all",
+) -> BinaryGroup:
+    """Binarize a group, prune it step by step and fit its levels after each step.
+
+    Parameters
+    ----------
+    W : array_like of float64, shape (n, k)
+        Weights.
+    mask : array_like of bool, shape (n, k), or None
+        The group's entries before any is pruned; None for all.
+    masks : array_like of bool, shape (t, n, k)
+        Entries of the block that are kept after each step, nested.
+    S : array_like of float64, shape (k, k)
+        Gram matrix of the inputs.
+    order : {1, 2}, default 1
+        Number of sign planes.
+    config : SPBO
+        The switches.
+    name : str, default "all"
+        Name of the group in the record.
+
+    Returns
+    -------
+    BinaryGroup
+        The last state of :func:`spbo_steps`.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs, a number is not finite, the order is unknown or the masks are
+        not nested.
+
+    Notes
+    -----
+    With frozen signs and exact levels the last mask alone decides the result: many steps
+    then give what one step gives. Only alternation that has not converged, new signs or
+    masks that depend on the steps make them differ.
+
+    References
+    ----------
+    PBS2P, arXiv 2502.01705, SPBO.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> W = np.array([[3.0, 0.5, -0.4, -3.0]])
+    >>> spbo(W, None, spbo_schedule(W**2, 2, 4), np.eye(4)).decode()
+    array([[ 3.,  0.,  0., -3.]])
+    """
+    # Eq. (57), subbit:  (α, B, μ)_t from P_t and (α, B, μ)_{t−1},  t = 1, …, τ
+    *_, (_, group) = spbo_steps(W, mask, masks, S, order=order, config=config, name=name)
+    return group

@@ -1,0 +1,308 @@
+"""Bits
+====
+
+Two counts, never to be mixed, both taken from the record itself. What the papers' formulas
+say of the same layers stands in ``storage``.
+
+* **Nominal** bits are what the papers print: signs of kept weights, with a second sign
+  for salient ones.
+* **Payload** bits are everything a decoder needs. The layout counted is the tightest of
+  the plain ones: signs and codes of a group's own entries; a column map for the salient
+  columns; the number of the group for every other entry; a map of kept entries where
+  some are pruned, by the numbers of their patterns where N of each M are; 16 bits for
+  each scale and mean of every row, and for a weight that is stored as it is.
+
+The third word, *artifact* bits, is the size of a file and is measured where one is
+written.
+
+========== =====================================================
+symbol     meaning
+========== =====================================================
+``n, m``   rows and columns of the layer
+``k``      columns of a block
+``c``      salient columns of the whole layer
+``r``      ``c / m``, the salient share
+``N, M``   kept weights of each group of consecutive columns
+========== =====================================================
+"""
+
+from dataclasses import dataclass, fields
+from math import ceil, log2
+
+import numpy as np
+
+from subbit.reference.errors import check_count
+from subbit.reference.layer import (
+    BinaryGroup,
+    Group,
+    Plane,
+    QuantizedBlock,
+    QuantizedLayer,
+    ValueGroup,
+)
+from subbit.reference.notation import Mask
+
+from .kept_entries import flags_of, meant_entries
+from .patterns import pattern_bits, pattern_entropy
+
+NOMINAL_FLOAT = 16
+"""Bits of a weight that is stored as it is, as papers on pruning count them."""
+
+
+@dataclass(frozen=True)
+class PayloadBits:
+    """Bits of a record, by what they say.
+
+    Parameters
+    ----------
+    signs : int
+        Sign planes.
+    zero_signs : int
+        Marks of entries whose sign is 0, in planes that have one with a scale that is
+        not 0. One sign bit cannot say it; only the released presets need it.
+    codes : int
+        Codes on uniform grids.
+    values : int
+        Weights that are stored as they are.
+    group_map : int
+        Numbers of the entries' groups, among those of the salient columns or among those
+        of the others.
+    column_map : int
+        Salient columns.
+    kept_map : int
+        Entries that are not pruned, or columns that are not dead: numbers of patterns where
+        a block has N:M sparsity, and flags where these do not tell all.
+    scales, means, zero_points : int
+        Row and column scales, row means, grid zero points.
+    order : int
+        Column permutation.
+    weights : int
+        Number of weights of the layer.
+
+    Examples
+    --------
+    >>> from subbit.reference import payload_bits, rtn_layer
+    >>> bits = payload_bits(rtn_layer([[1.0, -1.0]]))
+    >>> bits.signs, bits.scales, bits.means, bits.total
+    (2, 16, 16, 34)
+    """
+
+    signs: int = 0
+    zero_signs: int = 0
+    codes: int = 0
+    values: int = 0
+    group_map: int = 0
+    column_map: int = 0
+    kept_map: int = 0
+    scales: int = 0
+    means: int = 0
+    zero_points: int = 0
+    order: int = 0
+    weights: int = 0
+
+    @property
+    def total(self) -> int:
+        """All bits together."""
+        return sum(getattr(self, f.name) for f in fields(self) if f.name != "weights")
+
+    @property
+    def per_weight(self) -> float:
+        """All bits divided by the number of weights."""
+        return self.total / self.weights
+
+    def __add__(self, other: "PayloadBits") -> "PayloadBits":
+        """Return the bits of both, part by part."""
+        return PayloadBits(
+            **{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)}
+        )
+
+
+def nominal_bits(layer: QuantizedLayer) -> float:
+    """Signs, codes and plain values of a layer, per weight.
+
+    Parameters
+    ----------
+    layer : QuantizedLayer
+        The record.
+
+    Returns
+    -------
+    float
+        Bits per weight, as the papers count them; 16 for a weight that is stored as it is.
+
+    References
+    ----------
+    BiLLM, arXiv 2402.04291v2, Eq. (14).
+
+    Examples
+    --------
+    >>> from subbit.reference import rtn_layer
+    >>> nominal_bits(rtn_layer([[1.0, -1.0]]))
+    1.0
+    """
+    # Eq. (14), BiLLM:  N_param = 2 r_salient + (1 − r_salient), counted entry by entry
+    total = sum(
+        np.count_nonzero(group.mask) * _depth(group)
+        for block in layer.blocks
+        for group in block.groups
+    )
+    return float(total / (layer.shape[0] * layer.shape[1]))
+
+
+def payload_bits(layer: QuantizedLayer, *, float_bits: int = 16) -> PayloadBits:
+    """Everything a decoder of the layer needs, part by part.
+
+    Parameters
+    ----------
+    layer : QuantizedLayer
+        The record.
+    float_bits : int, default 16
+        Bits of a stored scale or mean.
+
+    Returns
+    -------
+    PayloadBits
+        The parts, in bits of the whole layer.
+
+    Raises
+    ------
+    ArgumentError
+        If `float_bits` is not a whole number of at least one, or a block covers more
+        entries than its N:M pattern has.
+
+    Notes
+    -----
+    With N:M sparsity a block of k columns has ``n ⌊k/M⌋ ⌈log2 C(M, N)⌉`` bits of patterns. Where
+    fewer than N entries of a group are covered, k flags more say which columns are dead; if
+    that does not explain it, a flag for every entry of the patterns does.
+
+    For BiLLM's three groups this is ``n (2m + (p + g) · 16 m/k) + m`` with p planes and g
+    means in all: the second sign of a salient entry takes the place of the group number
+    that it does not need.
+
+    Examples
+    --------
+    >>> from subbit.reference import rtn_layer
+    >>> payload_bits(rtn_layer([[1.0, -1.0]])).per_weight
+    17.0
+    """
+    check_count("float_bits", float_bits)
+    n, m = layer.shape
+    # Eq. (19), subbit:  payload = Σ_blocks signs + maps + 16 · (scales + means)
+    total = PayloadBits(weights=n * m, order=0 if layer.order is None else m * _index_bits(m))
+    for block in layer.blocks:
+        total += _map_bits(block)
+        for group in block.groups:
+            if group.mask.any():
+                total += _group_bits(group, float_bits)
+    return total
+
+
+def index_floor(layer: QuantizedLayer) -> float:
+    """Bits of a layer's map of kept entries, with the entropy of patterns in place of numbers.
+
+    Parameters
+    ----------
+    layer : QuantizedLayer
+        The record.
+
+    Returns
+    -------
+    float
+        Bits of the whole layer: ``kept_map`` of :func:`payload_bits` with ``log2 C(M, N)`` that
+        is not rounded up. No code for all patterns has fewer on average.
+
+    Raises
+    ------
+    ArgumentError
+        If a block covers more entries than its N:M pattern has.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from subbit.reference import QuantizedBlock, ValueGroup
+    >>> mask = np.array([[True, True, False, False]])
+    >>> block = QuantizedBlock(0, 4, (ValueGroup("kept", mask, 1.0 * mask),), pattern=(2, 4))
+    >>> layer = QuantizedLayer((1, 4), (block,))
+    >>> payload_bits(layer).kept_map, round(index_floor(layer), 3)
+    (3, 2.585)
+    """
+    # Eq. (39), subbit:  floor = Σ_blocks n ⌊k/M⌋ log2 C(M, N) + flags
+    return float(
+        sum(
+            _patterns(block) * (0.0 if block.pattern is None else pattern_entropy(*block.pattern))
+            + _flags(block)
+            for block in layer.blocks
+        )
+    )
+
+
+def _index_bits(choices: int) -> int:
+    return ceil(log2(choices)) if choices > 1 else 0
+
+
+def _depth(group: Group) -> int:
+    if isinstance(group, ValueGroup):
+        return NOMINAL_FLOAT
+    return len(group.planes) if isinstance(group, BinaryGroup) else group.bits
+
+
+def _map_bits(block: QuantizedBlock) -> PayloadBits:
+    k = block.stop - block.start
+    salient = np.zeros(k, dtype=np.bool_) if block.salient is None else block.salient
+    return PayloadBits(
+        group_map=_group_map(block, salient) + _group_map(block, ~salient),
+        column_map=0 if block.salient is None else k,
+        kept_map=_patterns(block) * _pattern_width(block) + _flags(block),
+    )
+
+
+def _patterns(block: QuantizedBlock) -> int:
+    """Count the patterns of a block."""
+    if block.pattern is None:
+        return 0
+    n, k = block.groups[0].mask.shape
+    return n * (k // block.pattern[1])
+
+
+def _pattern_width(block: QuantizedBlock) -> int:
+    return 0 if block.pattern is None else pattern_bits(*block.pattern)
+
+
+def _flags(block: QuantizedBlock) -> int:
+    """Count the flags that say which of the entries of the patterns, or of all, are covered."""
+    kept = np.any([group.mask for group in block.groups], axis=0)
+    meant = meant_entries(kept, block.pattern, argument="layer")
+    flags = {"all": 0, "columns": kept.shape[1], "entries": int(np.count_nonzero(meant))}
+    return flags[flags_of(kept, meant)]
+
+
+def _group_map(block: QuantizedBlock, columns: Mask) -> int:
+    # An entry names its group among those that its zone has; one group needs no name.
+    entries = [int(np.count_nonzero(group.mask[:, columns])) for group in block.groups]
+    return sum(entries) * _index_bits(sum(count > 0 for count in entries))
+
+
+def _group_bits(group: Group, float_bits: int) -> PayloadBits:
+    n = len(group.mask)
+    entries = int(np.count_nonzero(group.mask))
+    if isinstance(group, ValueGroup):
+        return PayloadBits(values=entries * float_bits)
+    if not isinstance(group, BinaryGroup):
+        return PayloadBits(
+            codes=entries * group.bits, scales=n * float_bits, zero_points=n * group.bits
+        )
+    # A column that the group has no entry in needs no scale.
+    used = int(np.count_nonzero(group.mask.any(axis=0)))
+    columns = used * sum(plane.column_scale is not None for plane in group.planes)
+    return PayloadBits(
+        signs=entries * len(group.planes),
+        zero_signs=entries * sum(_has_zero_sign(group, plane) for plane in group.planes),
+        scales=(n * len(group.planes) + columns) * float_bits,
+        means=0 if group.mean is None else n * float_bits,
+    )
+
+
+def _has_zero_sign(group: BinaryGroup, plane: Plane) -> bool:
+    zero = group.mask & (plane.sign == 0) & (plane.row_scale[:, None] != 0.0)
+    return bool(zero.any())

@@ -1,0 +1,223 @@
+"""Patterns of N:M sparsity as numbers
+====================================
+
+STBLLM, arXiv 2408.01803, section 3.3; NanoQuant, arXiv 2602.06694v3, appendix.
+
+Of M consecutive weights of a row N are kept: ``C(M, N)`` patterns, hence ``⌈log2 C(M, N)⌉``
+bits to name one. The number of a pattern is its place in *lexicographic* order of the
+lists of kept columns: of 2:4 the patterns are
+
+====== ===== ===== ===== ===== ===== =====
+number 0     1     2     3     4     5
+kept   0, 1  0, 2  0, 3  1, 2  1, 3  2, 3
+====== ===== ===== ===== ===== ===== =====
+
+It is found by counting what comes before (the combinatorial number system): a column j that
+is not kept, with r kept ones from there on, has passed over the patterns that keep it,
+``C(M − 1 − j, r − 1)`` of them.
+
+========== =================== ====================================================
+symbol     shape               meaning
+========== =================== ====================================================
+``N``      ``keep``            kept weights of a group
+``M``      ``group``           consecutive columns that form a group
+``r``      (n, m / M, M)       kept weights of a group from column j on
+``t``      (n, m / M)          number of the group's pattern
+========== =================== ====================================================
+
+``N:M`` means *kept : group*; all the codes count what they prune instead.
+"""
+
+from math import comb, log2
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from subbit.reference.errors import ArgumentError, check_count, check_mask
+from subbit.reference.notation import Mask
+
+Numbers: TypeAlias = npt.NDArray[np.int64]
+
+LARGEST_COUNT = 2**63 - 1
+
+
+def _count(keep: int, group: int) -> int:
+    """Return how many patterns there are, once N and M are checked."""
+    check_count("keep", keep, 1, check_count("group", group))
+    return comb(group, keep)
+
+
+def pattern_bits(keep: int, group: int) -> int:
+    """Bits of a pattern's number.
+
+    Parameters
+    ----------
+    keep, group : int
+        N and M.
+
+    Returns
+    -------
+    int
+        ``⌈log2 C(M, N)⌉``.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is not a whole number, or N is not from 1 to M.
+
+    References
+    ----------
+    NanoQuant, arXiv 2602.06694v3, Eq. (46).
+
+    Examples
+    --------
+    >>> pattern_bits(4, 8), pattern_bits(2, 4), pattern_bits(8, 8)
+    (7, 3, 0)
+    """
+    # Eq. (46), NanoQuant:  ⌈log2 C(M, N)⌉ bits name the kept weights of a group
+    return (_count(keep, group) - 1).bit_length()
+
+
+def pattern_entropy(keep: int, group: int) -> float:
+    """Information in a pattern, if all are equally likely.
+
+    Parameters
+    ----------
+    keep, group : int
+        N and M.
+
+    Returns
+    -------
+    float
+        ``log2 C(M, N)``, which no code for all patterns can undercut on average.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is not a whole number, or N is not from 1 to M.
+
+    Examples
+    --------
+    >>> round(pattern_entropy(4, 8) / 8, 3)
+    0.766
+    """
+    # Eq. (35), subbit:  h = log2 C(M, N)
+    return log2(_count(keep, group))
+
+
+def _steps(keep: int, group: int) -> Numbers:
+    """Tabulate ``C(M − 1 − j, r − 1)`` by column j and kept weights r from there on.
+
+    Where no pattern has r kept weights left, the entry may be larger than all counts that
+    are looked up; it is cut off.
+    """
+    total = _count(keep, group)
+    if total > LARGEST_COUNT:
+        raise ArgumentError("group", "one with fewer than 2**63 patterns", f"{keep}:{group}")
+    rows = (
+        [0, *(min(comb(group - 1 - j, r - 1), total) for r in range(1, keep + 1))]
+        for j in range(group)
+    )
+    return np.array(list(rows), dtype=np.int64)
+
+
+def _groups(argument: str, values: npt.ArrayLike, group: int) -> npt.NDArray[np.generic]:
+    """Return a matrix as (n, m / M, M)."""
+    matrix = np.asarray(values)
+    if matrix.ndim != 2 or matrix.shape[1] % group:
+        raise ArgumentError(argument, f"shape (any, a multiple of {group})", f"{matrix.shape}")
+    return matrix.reshape(len(matrix), -1, group)
+
+
+def rank_patterns(mask: npt.ArrayLike, keep: int, group: int) -> Numbers:
+    """Number the patterns of kept weights.
+
+    Parameters
+    ----------
+    mask : array_like of bool, shape (n, m)
+        Kept weights, exactly N of each M consecutive columns.
+    keep, group : int
+        N and M.
+
+    Returns
+    -------
+    ndarray of int64, shape (n, m // group)
+        Numbers from 0 to ``C(M, N) − 1``, in lexicographic order of the kept columns.
+
+    Raises
+    ------
+    ArgumentError
+        If M does not divide the width, some group keeps more or fewer than N, or there are
+        2⁶³ patterns or more.
+
+    Notes
+    -----
+    ``t = Σ_{j not kept} C(M − 1 − j, r_j − 1)`` with r_j the kept columns from j on, and
+    ``C(·, −1) = 0``.
+
+    Examples
+    --------
+    >>> rank_patterns([[True, True, False, False, False, True, False, True]], 2, 4)
+    array([[0, 4]])
+    """
+    steps = _steps(keep, group)
+    given = _groups("mask", mask, group)
+    kept = check_mask("mask", given, given.shape)
+    counts = np.count_nonzero(kept, axis=2)
+    if np.any(counts != keep):
+        wrong = int(counts[counts != keep][0])
+        raise ArgumentError("mask", f"{keep} of each {group} columns", f"a group with {wrong}")
+    # Eq. (36), subbit:  t = Σ_j (1 − m_j) C(M − 1 − j, r_j − 1),  r_j = Σ_{i ≥ j} m_i
+    left = np.cumsum(kept[:, :, ::-1], axis=2)[:, :, ::-1]  # (n, m/M, M)
+    passed = steps[np.arange(group), left]
+    return np.asarray(np.sum(np.where(kept, 0, passed), axis=2), dtype=np.int64)
+
+
+def unrank_patterns(ranks: npt.ArrayLike, keep: int, group: int) -> Mask:
+    """Find the patterns that numbers name.
+
+    Parameters
+    ----------
+    ranks : array_like of int, shape (n, g)
+        Numbers from 0 to ``C(M, N) − 1``.
+    keep, group : int
+        N and M.
+
+    Returns
+    -------
+    ndarray of bool, shape (n, g * group)
+        Kept weights; :func:`rank_patterns` gives the numbers back.
+
+    Raises
+    ------
+    ArgumentError
+        If a number is out of range, or there are 2⁶³ patterns or more.
+
+    Notes
+    -----
+    From left to right: column j is kept if ``t < C(M − 1 − j, r − 1)``; otherwise that many
+    patterns are passed over and taken off t.
+
+    Examples
+    --------
+    >>> unrank_patterns([[0, 4]], 2, 4).astype(int)
+    array([[1, 1, 0, 0, 0, 1, 0, 1]])
+    """
+    steps = _steps(keep, group)
+    numbers = np.asarray(ranks)
+    if numbers.ndim != 2 or numbers.dtype.kind not in "iu":
+        raise ArgumentError("ranks", "a matrix of whole numbers", f"{numbers.dtype} {numbers.ndim}")
+    count = comb(group, keep)
+    if numbers.size and not 0 <= int(numbers.min()) <= int(numbers.max()) < count:
+        raise ArgumentError("ranks", f"numbers from 0 to {count - 1}", "others")
+    rest = numbers.astype(np.int64)
+    left = np.full(rest.shape, keep)
+    mask = np.zeros((*rest.shape, group), dtype=np.bool_)
+    # Eq. (36), subbit:  t = Σ_j (1 − m_j) C(M − 1 − j, r_j − 1),  r_j = Σ_{i ≥ j} m_i
+    for j in range(group):
+        step = steps[j, left]
+        mask[:, :, j] = rest < step
+        rest -= np.where(mask[:, :, j], 0, step)
+        left -= mask[:, :, j]
+    return mask.reshape(len(numbers), -1)

@@ -1,0 +1,369 @@
+"""Layer records as tensors
+========================
+
+What the payload bits count is what is stored, in the same tight layout, one tensor for
+each part of a layer:
+
+=============== ===========================================================
+tensor          holds
+=============== ===========================================================
+``signs``       one bit an entry and plane, only for the entries of each group
+``zero_signs``  which signs are 0, only for planes where that changes a value
+``codes``       grid positions, ``bits`` bits each
+``group_map``   the group of each entry, among those of the salient columns or the others
+``column_map``  the salient columns of each block
+``pattern_map`` the number of the pattern of each M columns of a block with N:M sparsity
+``kept_map``    the columns or entries that some group covers, where not all are
+``values``      entries that are stored as they are
+``scales``      row scales, and column scales of the columns that a group has entries in
+``means``       row means
+``zero_points`` the code of zero of each row of a uniform group
+``order``       the column permutation
+=============== ===========================================================
+
+Bits follow one another without gaps: block by block, group by group, plane by plane,
+entries by rows; only the end of a tensor is padded to a byte. Shapes, names and what is
+there at all stand in the layout, a JSON object. Of a block with N:M sparsity ``kept_map`` has
+flags for entries of its patterns only, and of the columns that no pattern has: where a group
+covers fewer than N, its pattern is filled up (see ``fill_patterns``).
+
+What no decoder needs is not stored. A group without entries comes back with zeros for
+its scales, and so does a column without; a sign of 0 in a row whose scale is 0 comes back as +1.
+"""
+
+from collections.abc import Mapping
+from math import comb
+from typing import Any
+
+import numpy as np
+
+from subbit.reference.errors import ArgumentError
+from subbit.reference.layer import (
+    BinaryGroup,
+    Group,
+    Plane,
+    QuantizedBlock,
+    QuantizedLayer,
+    UniformGroup,
+    ValueGroup,
+)
+from subbit.reference.notation import AnyArray, Mask
+from subbit.reference.storage.kept_entries import flags_of, meant_entries
+from subbit.reference.storage.patterns import (
+    pattern_bits,
+    rank_patterns,
+    unrank_patterns,
+)
+
+from .record_tensors import NullReader, Reader, RecordError, Writer, code_width
+
+Layout = dict[str, Any]
+Pattern = tuple[int, int]
+
+
+def _zones(block_salient: Mask | None, width: int) -> tuple[Mask, Mask]:
+    """Return the salient columns and the others."""
+    salient = np.zeros(width, dtype=np.bool_) if block_salient is None else block_salient
+    return salient, ~salient
+
+
+def _put_kept(writer: Writer, kept: Mask, pattern: Pattern | None) -> str:
+    meant = meant_entries(kept, pattern, argument="layer")
+    if pattern is not None:
+        whole = meant[:, : kept.shape[1] - kept.shape[1] % pattern[1]]
+        writer.put_codes("pattern_map", rank_patterns(whole, *pattern), pattern_bits(*pattern))
+    how = flags_of(kept, meant)
+    if how == "columns":
+        writer.put("kept_map", np.any(kept, axis=0))
+    if how == "entries":
+        writer.put("kept_map", kept[meant])
+    return how
+
+
+def _take_patterns(reader: Reader, pattern: Pattern, shape: tuple[int, int]) -> Mask:
+    keep, group = pattern
+    width = pattern_bits(keep, group)
+    rows, columns = shape
+    count = columns // group
+    ranks = reader.take_codes("pattern_map", rows * count, width)
+    if ranks.size and ranks.max() >= comb(group, keep):
+        message = "tensor pattern_map names a pattern that is not there"
+        raise RecordError(message)
+    meant = np.ones(shape, dtype=np.bool_)
+    meant[:, : count * group] = unrank_patterns(ranks.reshape(rows, count), keep, group)
+    return meant
+
+
+def _take_kept(reader: Reader, how: str, pattern: Pattern | None, shape: tuple[int, int]) -> Mask:
+    if pattern is None:
+        meant = np.ones(shape, dtype=np.bool_)
+    else:
+        meant = _take_patterns(reader, pattern, shape)
+    if how == "columns":
+        return meant & reader.take("kept_map", shape[1]).astype(np.bool_)
+    if how == "entries":
+        meant[meant] = reader.take("kept_map", int(meant.sum()))
+    return meant
+
+
+def _put_masks(writer: Writer, block: QuantizedBlock) -> Layout:
+    """Write who owns which entry: in each zone a number among the groups that it has."""
+    masks = [group.mask for group in block.groups]
+    if (np.sum(masks, axis=0) > 1).any():
+        raise ArgumentError("layer", "groups with disjoint masks", "overlapping ones")
+    if block.salient is not None:
+        writer.put("column_map", block.salient)
+    kept = np.any(masks, axis=0)
+    how = _put_kept(writer, kept, block.pattern)
+    zones = []
+    for columns in _zones(block.salient, kept.shape[1]):
+        present = [index for index, mask in enumerate(masks) if mask[:, columns].any()]
+        owner = np.zeros(kept.shape, dtype=np.int64)
+        for place, index in enumerate(present):
+            owner[masks[index]] = place
+        writer.put_codes("group_map", owner[kept & columns], code_width(len(present)))
+        zones.append(present)
+    said = {"salient": block.salient is not None, "kept": how, "zones": zones}
+    return said if block.pattern is None else said | {"pattern": list(block.pattern)}
+
+
+def _pattern(layout: Layout) -> Pattern | None:
+    """Return N and M of a block; files of version 1 have none."""
+    if "pattern" not in layout:
+        return None
+    keep, group = layout["pattern"]
+    return int(keep), int(group)
+
+
+def _take_masks(
+    reader: Reader, layout: Layout, salient: Mask | None, shape: tuple[int, int]
+) -> list[Mask]:
+    kept = _take_kept(reader, layout["kept"], _pattern(layout), shape)
+    masks = [np.zeros(shape, dtype=np.bool_) for _ in layout["groups"]]
+    for columns, present in zip(_zones(salient, shape[1]), layout["zones"], strict=True):
+        here = kept & columns
+        codes = reader.take_codes("group_map", int(here.sum()), code_width(len(present)))
+        if codes.size and codes.max() >= len(present):
+            message = "tensor group_map names a group that is not there"
+            raise RecordError(message)
+        for place, index in enumerate(present):
+            masks[index][here] = codes == place
+    return masks
+
+
+def _put_plane(writer: Writer, plane: Plane, mask: Mask, dtype: str) -> Layout:
+    inside = plane.sign[mask]
+    if plane.sign.astype(np.bool_)[~mask].any():
+        raise ArgumentError("layer", "signs that are 0 outside their mask", "others")
+    meant = np.broadcast_to(plane.row_scale[:, None] != 0.0, mask.shape)[mask]
+    zeros = bool(((inside == 0) & meant).any())
+    writer.put("signs", inside >= 0)
+    if zeros:
+        writer.put("zero_signs", inside == 0)
+    writer.put_values("scales", plane.row_scale, dtype)
+    if plane.column_scale is not None:
+        writer.put_values("scales", plane.column_scale[mask.any(axis=0)], dtype)
+    return {"zeros": zeros, "column_scale": plane.column_scale is not None}
+
+
+def _take_plane(reader: Reader, layout: Layout, mask: Mask) -> Plane:
+    count = int(mask.sum())
+    inside = np.where(reader.take("signs", count), 1, -1).astype(np.int8)
+    if layout["zeros"]:
+        inside[reader.take("zero_signs", count).astype(np.bool_)] = 0
+    sign = np.zeros(mask.shape, dtype=np.int8)
+    sign[mask] = inside
+    row_scale = reader.take_values("scales", mask.shape[0])
+    if not layout["column_scale"]:
+        return Plane(sign, row_scale)
+    column_scale = np.zeros(mask.shape[1])
+    used = mask.any(axis=0)
+    column_scale[used] = reader.take_values("scales", int(used.sum()))
+    return Plane(sign, row_scale, column_scale)
+
+
+def _put_group(writer: Writer, group: Group, dtype: str) -> Layout:
+    if not group.mask.any():
+        writer = Writer()  # what it is given goes nowhere
+    if isinstance(group, UniformGroup):
+        return _put_uniform(writer, group, dtype)
+    if isinstance(group, ValueGroup):
+        return _put_entries(writer, group, dtype)
+    planes = [_put_plane(writer, plane, group.mask, dtype) for plane in group.planes]
+    if group.mean is not None:
+        writer.put_values("means", group.mean, dtype)
+    return {"name": group.name, "planes": planes, "mean": group.mean is not None}
+
+
+def _put_uniform(writer: Writer, group: UniformGroup, dtype: str) -> Layout:
+    levels = 2**group.bits
+    whole = group.zero.astype(np.int64)
+    if not np.array_equal(whole, group.zero) or (whole < 0).any() or (whole >= levels).any():
+        raise ArgumentError("layer", f"zero points from 0 to {levels - 1}", "others")
+    if (group.codes >= levels).any() or group.codes[~group.mask].any():
+        raise ArgumentError("layer", f"codes below {levels}, 0 outside the mask", "others")
+    writer.put_codes("codes", group.codes[group.mask], group.bits)
+    writer.put_codes("zero_points", whole, group.bits)
+    writer.put_values("scales", group.scale, dtype)
+    return {"name": group.name, "bits": group.bits}
+
+
+def _put_entries(writer: Writer, group: ValueGroup, dtype: str) -> Layout:
+    if group.values[~group.mask].any():
+        raise ArgumentError("layer", "values that are 0 outside their mask", "others")
+    writer.put_values("values", group.values[group.mask], dtype)
+    return {"name": group.name, "plain": True}
+
+
+def _take_group(reader: Reader, layout: Layout, mask: Mask) -> Group:
+    name = str(layout["name"])
+    rows = mask.shape[0]
+    if not mask.any():
+        reader = NullReader()
+    if "bits" in layout:
+        bits = int(layout["bits"])
+        codes = np.zeros(mask.shape, dtype=np.uint8)
+        codes[mask] = reader.take_codes("codes", int(mask.sum()), bits)
+        zero = reader.take_codes("zero_points", rows, bits).astype(np.float64)
+        return UniformGroup(name, mask, codes, reader.take_values("scales", rows), zero, bits)
+    if "plain" in layout:
+        values = np.zeros(mask.shape)
+        values[mask] = reader.take_values("values", int(mask.sum()))
+        return ValueGroup(name, mask, values)
+    planes = tuple(_take_plane(reader, plane, mask) for plane in layout["planes"])
+    mean = reader.take_values("means", rows) if layout["mean"] else None
+    return BinaryGroup(name, mask, planes, mean)
+
+
+def put_layer(layer: QuantizedLayer, dtype: str) -> tuple[Layout, dict[str, AnyArray]]:
+    """Turn a layer into tensors.
+
+    Parameters
+    ----------
+    layer : QuantizedLayer
+        The layer.
+    dtype : str
+        Type of stored scales and means, which must hold the layer's exactly.
+
+    Returns
+    -------
+    tuple of dict and dict
+        The layout, and the tensors by name.
+
+    Raises
+    ------
+    ArgumentError
+        If a scale does not fit the type, or the record is no valid one.
+
+    Examples
+    --------
+    >>> from subbit.reference import rtn_layer
+    >>> layer = rtn_layer([[1.0, -3.0, 2.0]]).with_scales("float16")
+    >>> layout, tensors = put_layer(layer, "float16")
+    >>> layout["shape"], sorted(tensors)
+    ((1, 3), ['means', 'scales', 'signs'])
+    """
+    writer = Writer()
+    patterns: list[Layout] = []
+    blocks: list[tuple[int, int]] = []
+    for block in layer.blocks:
+        pattern = _put_masks(writer, block)
+        pattern["groups"] = [_put_group(writer, group, dtype) for group in block.groups]
+        if pattern not in patterns:
+            patterns.append(pattern)
+        blocks.append((block.stop, patterns.index(pattern)))
+    if layer.order is not None:
+        writer.put_codes("order", layer.order, code_width(layer.shape[1]))
+    layout = {
+        "shape": layer.shape,
+        "blocks": blocks,
+        "patterns": patterns,
+        "ordered": layer.order is not None,
+    }
+    return layout, writer.tensors()
+
+
+def _take_block(reader: Reader, layout: Layout, rows: int, span: tuple[int, int]) -> QuantizedBlock:
+    start, stop = span
+    width = stop - start
+    if width < 1:
+        message = f"a block ends at column {stop} and starts at {start}"
+        raise RecordError(message)
+    salient = reader.take("column_map", width).astype(np.bool_) if layout["salient"] else None
+    masks = _take_masks(reader, layout, salient, (rows, width))
+    groups = tuple(
+        _take_group(reader, group, mask)
+        for group, mask in zip(layout["groups"], masks, strict=True)
+    )
+    return QuantizedBlock(start, stop, groups, salient, _pattern(layout))
+
+
+def take_layer(layout: Layout, tensors: Mapping[str, AnyArray], dtype: str) -> QuantizedLayer:
+    """Make a layer of its tensors again.
+
+    Parameters
+    ----------
+    layout : dict
+        As from `put_layer`.
+    tensors : mapping of str to ndarray
+        As from `put_layer`.
+    dtype : str
+        Type of scales and means.
+
+    Returns
+    -------
+    QuantizedLayer
+        The layer.
+
+    Raises
+    ------
+    RecordError
+        If the tensors do not fit the layout.
+
+    Examples
+    --------
+    >>> from subbit.reference import rtn_layer
+    >>> layer = rtn_layer([[1.0, -3.0, 2.0]]).with_scales("float16")
+    >>> take_layer(*put_layer(layer, "float16"), "float16").decode().tolist()
+    [[2.0, -2.0, 2.0]]
+    """
+    rows, columns = (int(length) for length in layout["shape"])
+    reader = Reader(tensors, dtype)
+    blocks, start = [], 0
+    for stop, pattern in layout["blocks"]:
+        blocks.append(_take_block(reader, layout["patterns"][pattern], rows, (start, stop)))
+        start = stop
+    order = None
+    if layout["ordered"]:
+        order = reader.take_codes("order", columns, code_width(columns)).astype(np.intp)
+    reader.finish()
+    if start != columns or (order is not None and sorted(order) != list(range(columns))):
+        message = "the blocks or the order do not cover the columns once"
+        raise RecordError(message)
+    return QuantizedLayer((rows, columns), tuple(blocks), order)
+
+
+def tensor_bits(layer: QuantizedLayer, scales: str = "float16") -> dict[str, int]:
+    """Bits of each tensor that a file would hold for a layer.
+
+    Parameters
+    ----------
+    layer : QuantizedLayer
+        The layer, with scales of the given type.
+    scales : str, default "float16"
+        Type of the stored scales.
+
+    Returns
+    -------
+    dict of str to int
+        Whole bytes, in bits, by tensor.
+
+    Examples
+    --------
+    >>> from subbit.reference import rtn_layer
+    >>> layer = rtn_layer([[1.0, -3.0, 2.0]]).with_scales("float16")
+    >>> tensor_bits(layer)
+    {'signs': 8, 'scales': 16, 'means': 16}
+    """
+    tensors = put_layer(layer, scales)[1]
+    return {name: 8 * values.nbytes for name, values in tensors.items()}

@@ -1,0 +1,314 @@
+"""Column-group bitmap
+===================
+
+ARB-LLM, arXiv 2410.03129, section 3.4.
+
+Two bitmaps shape a block: one of its columns, salient or not, and one of its entries,
+large or small. Together they make four groups, and each is binarized for itself, the
+salient ones twice:
+
+    ``G_s = 1 C_sᵀ ∘ G``  and  ``G_ns = 1 C_nsᵀ ∘ G``.
+
+The paper has one bitmap ``G`` of the whole block, hence one threshold. Its code searches
+a threshold for each of the two zones. Without the column-group bitmap the salient columns
+are one group, as in BiLLM.
+
+========== ========= ==========================================================
+symbol     shape     meaning
+========== ========= ==========================================================
+``W``      (n, k)    weights of the block
+``S``      (n, k)    saliency scores
+``C_s``    (k,)      salient columns
+``p``      float     magnitude between small (concentrated) and large (sparse)
+========== ========= ==========================================================
+
+More groups, ``splits`` larger than 1, come from cutting the small entries again. ERRATA
+D-8b, D-10, D-12.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from subbit.reference.errors import check_count, check_matrix
+from subbit.reference.groups.arb_rc import rc_start
+from subbit.reference.groups.group_error import group_error
+from subbit.reference.notation import Array, Mask
+
+from .partition import Partition, candidate_thresholds, split_search
+from .split import bell_split, calibrated_split_search
+
+Bitmap: TypeAlias = Literal["shared", "zones"]
+Minimum: TypeAlias = Literal["reset", "kept"]
+SplitError: TypeAlias = Literal["weights", "outputs"]
+
+TakenError: TypeAlias = Literal["residual", "row_column"]
+
+
+@dataclass(frozen=True)
+class ColumnGroups(Partition):
+    """How the column-group bitmap is chosen, beside the fields of a partition.
+
+    Parameters
+    ----------
+    block_size : int, default 128
+        Columns of a block.
+    percdamp : float, default 0.01
+        Damping relative to the mean diagonal of the Hessian.
+    center : bool, default False
+        Whether searches subtract row means.
+    sign_zero : {1, 0}, default 1
+        Sign of zero.
+    score : {"inverse_hessian", "trailing", "magnitude"}, default "trailing"
+        The saliency score.
+    search_on : {"weights", "scores"}, default "weights"
+        What the searches measure errors on.
+    split_by : {"weights", "scores"}, default "weights"
+        What is cut by magnitude.
+    grid : str, default "maximum"
+        Candidate thresholds, see :class:`~subbit.reference.zones.partition.Partition`.
+    search_orders : tuple of int, default (1, 1)
+        Orders of the salient part and the rest in the salient search.
+    counts : tuple of int, default (3, 30)
+        Smallest and largest number of salient columns; narrower blocks clip both ends
+        to their width.
+    compensation : {"exact", "released", "none"}, default "exact"
+        Form of the error feedback.
+    closed : bool, default True
+        Whether an entry at a threshold is concentrated.
+    dead_inputs : {"binarize", "zero"}, default "binarize"
+        What becomes of columns whose input never fires.
+    column_groups : bool, default True
+        Whether salient columns are cut as well.
+    bitmap : {"shared", "zones"}, default "shared"
+        D-10. One threshold for the block (paper), or one for each zone (code).
+    splits : int, default 1
+        Cuts of a zone, one less than its groups.
+    minimum : {"reset", "kept"}, default "reset"
+        D-12. Whether a further cut is judged by itself, or only taken where it beats all
+        cuts before it; then, and where it does not, the code takes the lowest threshold.
+    taken_error : {"residual", "row_column"}, default "residual"
+        D-12. By which initial values groups that are already cut off count, with
+        ``minimum="kept"``: those of ARB, or of ARB-RC.
+    split_error : {"weights", "outputs"}, default "weights"
+        D-10. What the search of the rest minimises; the outputs in the code's ARB-X.
+
+    Examples
+    --------
+    >>> ColumnGroups().bitmap
+    'shared'
+    """
+
+    column_groups: bool = True
+    bitmap: Bitmap = "shared"
+    splits: int = 1
+    minimum: Minimum = "reset"
+    taken_error: TakenError = "residual"
+    split_error: SplitError = "weights"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("splits", self.splits)
+
+
+COLUMN_GROUPS = ColumnGroups()
+
+
+@dataclass(frozen=True, eq=False)
+class Zone:
+    """A group of a block before it is binarized.
+
+    Parameters
+    ----------
+    name : str
+        The group's name.
+    mask : ndarray of bool, shape (n, k)
+        Its entries.
+    order : int
+        Orders of binarization.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Zone("sparse", np.ones((1, 2), dtype=bool), 1).name
+    'sparse'
+    """
+
+    name: str
+    mask: Mask
+    order: int
+
+
+@dataclass(frozen=True, eq=False)
+class _ZoneSearch:
+    # What the search of a zone works on; with a Gram matrix, errors are those of outputs.
+    target: Array
+    key: Array
+    config: ColumnGroups
+    gram: Array | None = None
+    image: Array | None = None
+
+    def errors(self, part: Mask, cuts: Array, order: int) -> Array:
+        orders, config = (order, order), self.config
+        if self.gram is None:
+            search = split_search(self.target, self.key, part, cuts, config, orders=orders)
+        else:
+            search = calibrated_split_search(
+                self.target,
+                part,
+                cuts,
+                self.gram,
+                image=self.image,
+                key=self.key,
+                orders=orders,
+                center=config.center,
+                sign_zero=config.sign_zero,
+                closed=config.closed,
+            )
+        return search.objectives
+
+    def cut(self, part: Mask, threshold: float) -> tuple[Mask, Mask]:
+        return bell_split(self.key, part, threshold, closed=self.config.closed)
+
+    def taken_error(self, mask: Mask, order: int) -> float:
+        # Error of a group that is already cut off, where somebody asks.
+        if self.config.minimum == "reset":
+            return 0.0
+        if self.config.taken_error == "row_column":
+            own = np.where(mask, self.target, 0.0)
+            return float(np.sum((own - rc_start(own, mask, order=order).decode()) ** 2))
+        center, zero = self.config.center, self.config.sign_zero
+        return group_error(self.target, mask, order, center=center, sign_zero=zero)
+
+
+def choose_column_groups(
+    W: Array,
+    S: Array,
+    alive: Mask,
+    salient: Mask,
+    config: ColumnGroups = COLUMN_GROUPS,
+    *,
+    gram: Array | None = None,
+    image: Array | None = None,
+) -> tuple[Zone, ...]:
+    """Take a block apart into its groups.
+
+    Parameters
+    ----------
+    W : ndarray of float64, shape (n, k)
+        Weights.
+    S : ndarray of float64, shape (n, k)
+        Saliency scores.
+    alive : ndarray of bool, shape (k,)
+        Columns to quantize.
+    salient : ndarray of bool, shape (k,)
+        Salient columns.
+    config : ColumnGroups
+        The configuration.
+    gram : ndarray of float64, shape (k, k), optional
+        Gram matrix of the inputs; ``split_error="outputs"`` needs it.
+    image : ndarray of float64, shape (n, k), optional
+        What the salient entries decode to, for ``split_error="outputs"``; by default what
+        they are.
+
+    Returns
+    -------
+    tuple of Zone
+        Disjoint groups that cover the columns to quantize, the salient ones first, of
+        each zone the largest entries first.
+
+    References
+    ----------
+    ARB-LLM, arXiv 2410.03129, Eq. (14).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> W = np.array([[1.0, -1.0, 8.0, 9.0]])
+    >>> salient, everything = np.array([0, 0, 0, 1], bool), np.ones(4, bool)
+    >>> config = ColumnGroups(grid="quantiles", column_groups=False)
+    >>> for zone in choose_column_groups(W, W**2, everything, salient, config):
+    ...     print(zone.name, zone.mask.astype(int)[0], zone.order)
+    salient [0 0 0 1] 2
+    sparse [0 0 1 0] 1
+    concentrated [1 1 0 0] 1
+    """
+    # Eq. (14), ARB-LLM:  {salient, others} × {large, small}
+    key = np.abs(W if config.split_by == "weights" else S)
+    target = W if config.search_on == "weights" else S
+    chosen, rest = alive & salient, alive & ~salient
+    state = _ZoneSearch(target, key, config)
+    if config.column_groups and config.bitmap == "shared":
+        return _shared(state, chosen, rest)
+    zones = [np.broadcast_to(chosen, W.shape)]
+    if config.column_groups:
+        zones = _split_zone(state, chosen, 2)
+    if config.split_error == "outputs":
+        gram = check_matrix("gram", gram, shape=(W.shape[1],) * 2)  # type: ignore[arg-type]
+        state = _ZoneSearch(target, key, config, gram, image)
+    return _named(zones, "salient", 2) + _named(_split_zone(state, rest, 1), "", 1)
+
+
+def _named(masks: list[Mask], zone: str, order: int) -> tuple[Zone, ...]:
+    if len(masks) == 1:
+        return (Zone(zone, masks[0], order),)
+    *large, small = masks
+    prefix = f"{zone}-" if zone else ""
+    numbers = [f"-{i + 1}" for i in range(len(large))] if len(large) > 1 else [""]
+    names = [f"{prefix}sparse{number}" for number in numbers]
+    cut = tuple(Zone(name, mask, order) for name, mask in zip(names, large, strict=True))
+    return (*cut, Zone(f"{prefix}concentrated", small, order))
+
+
+def _shared(state: _ZoneSearch, salient: Mask, rest: Mask) -> tuple[Zone, ...]:
+    entries: Mask = salient | rest
+    masks: list[Mask] = []
+    for _ in range(state.config.splits):
+        parts = ((entries & salient, 2), (entries & rest, 1))
+        threshold = _shared_threshold(state, entries, parts)
+        # Eq. (14), ARB-LLM:  G_s = 1 C_sᵀ ∘ G,  G_ns = 1 C_nsᵀ ∘ G
+        entries, large = state.cut(entries, threshold)
+        masks.append(large)
+    masks.append(entries)
+    return _named([mask & salient for mask in masks], "salient", 2) + _named(
+        [mask & rest for mask in masks], "", 1
+    )
+
+
+def _shared_threshold(
+    state: _ZoneSearch, entries: Mask, parts: tuple[tuple[Mask, int], ...]
+) -> float:
+    if not entries.any():
+        return 0.0
+    cuts = candidate_thresholds(state.key, entries, state.config.grid)
+    errors = np.sum([state.errors(part, cuts, order) for part, order in parts], axis=0)
+    return float(cuts[np.argmin(errors)])
+
+
+def _split_zone(state: _ZoneSearch, columns: Mask, order: int) -> list[Mask]:
+    masks: list[Mask] = []
+    left, taken, least = columns, 0.0, np.inf
+    for _ in range(state.config.splits):
+        threshold = 0.0
+        if left.any():
+            cuts = _zone_thresholds(state, left, order)
+            errors = state.errors(left, cuts, order) + taken
+            # The released loop takes its first candidate unless one beats all cuts so far.
+            better = errors.min() < least or state.config.minimum == "reset"
+            threshold = float(cuts[np.argmin(errors)] if better else cuts[0])
+            least = min(least, float(errors.min()))
+        left, large = state.cut(left, threshold)
+        masks.append(large)
+        if len(masks) < state.config.splits:
+            taken += state.taken_error(large, order)
+    return [*masks, left]
+
+
+def _zone_thresholds(state: _ZoneSearch, part: Mask, order: int) -> Array:
+    grid = state.config.grid
+    if grid == "quantiles_with_zeros" and order == 2:
+        # In the salient zone the released grid is that of the entries that are not zero.
+        nonzero = np.broadcast_to(part, state.key.shape) & (state.key > 0.0)
+        return candidate_thresholds(state.key, nonzero if nonzero.any() else part, "quantiles")
+    return candidate_thresholds(state.key, part, grid)

@@ -1,0 +1,194 @@
+"""Partition of a block
+====================
+
+How the methods take a block apart: which columns are salient, and where entries are cut
+by magnitude. What the papers leave open or do in different ways are fields of
+:class:`Partition`, from which the methods' configurations derive.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from subbit.reference.errors import check_count, check_literals, check_pair
+from subbit.reference.notation import Array, Compensation, Mask, SignOfZero
+
+from .search import Search
+from .split import (
+    bell_split_search,
+    bell_split_search_direct,
+    breakpoint_grid,
+    maximum_grid,
+    quantile_grid,
+)
+
+Score: TypeAlias = Literal["inverse_hessian", "trailing", "magnitude"]
+Domain: TypeAlias = Literal["weights", "scores"]
+Grid: TypeAlias = Literal["maximum", "quantiles", "quantiles_with_zeros", "breakpoints"]
+DeadInputs: TypeAlias = Literal["binarize", "zero"]
+
+
+@dataclass(frozen=True)
+class Partition:
+    """How a block is taken apart, and what surrounds it.
+
+    Parameters
+    ----------
+    block_size : int, default 128
+        Columns of a block.
+    percdamp : float, default 0.01
+        Damping relative to the mean diagonal of the Hessian.
+    center : bool, default False
+        Whether searches subtract row means.
+    sign_zero : {1, 0}, default 1
+        Sign of zero.
+    score : {"trailing", "inverse_hessian", "magnitude"}, default "trailing"
+        The saliency score.
+    search_on : {"weights", "scores"}, default "weights"
+        What the searches measure errors on.
+    split_by : {"weights", "scores"}, default "weights"
+        What is cut by magnitude.
+    grid : str, default "maximum"
+        Candidate thresholds: ``"maximum"`` tenths of the maximum, ``"quantiles"`` of the
+        entries that are cut, ``"quantiles_with_zeros"`` of those and as many zeros as
+        there are other entries, ``"breakpoints"`` all magnitudes.
+    search_orders : tuple of int, default (1, 1)
+        Orders of the salient part and the rest in the salient search.
+    counts : tuple of int, default (3, 30)
+        Smallest and largest number of salient columns; narrower blocks clip both ends to
+        their width.
+    compensation : {"exact", "released", "none"}, default "exact"
+        Form of the error feedback.
+    closed : bool, default True
+        Whether an entry at a threshold is concentrated.
+    dead_inputs : {"binarize", "zero"}, default "binarize"
+        What becomes of columns whose input never fires.
+
+    Examples
+    --------
+    >>> Partition().counts
+    (3, 30)
+    """
+
+    block_size: int = 128
+    percdamp: float = 0.01
+    center: bool = False
+    sign_zero: SignOfZero = 1
+    score: Score = "trailing"
+    search_on: Domain = "weights"
+    split_by: Domain = "weights"
+    grid: Grid = "maximum"
+    search_orders: tuple[int, int] = (1, 1)
+    counts: tuple[int, int] = (3, 30)
+    compensation: Compensation = "exact"
+    closed: bool = True
+    dead_inputs: DeadInputs = "binarize"
+
+    def __post_init__(self) -> None:
+        check_count("block_size", self.block_size)
+        check_literals(self)
+        low, high = check_pair("counts", self.counts)
+        check_count("counts", high, check_count("counts", low, 0))
+        for order in check_pair("search_orders", self.search_orders):
+            check_count("search_orders", order)
+
+
+PARTITION = Partition()
+
+
+PARTITION = Partition()
+
+
+def candidate_thresholds(key: Array, columns: Mask, grid: Grid, levels: int | None = None) -> Array:
+    """Thresholds that a search tries.
+
+    Parameters
+    ----------
+    key : ndarray of float64, shape (n, k)
+        What is cut.
+    columns : ndarray of bool, shape (k,) or (n, k)
+        The columns, or the entries, that take part; at least one.
+    grid : str
+        Which candidates, see :class:`Partition`.
+    levels : int, optional
+        Number of candidates; by default 9 of a grid of the maximum and 81 quantiles.
+        Every magnitude is a candidate of a grid of breakpoints whatever it is.
+
+    Returns
+    -------
+    ndarray of float64, shape (c,)
+        Thresholds.
+
+    Examples
+    --------
+    >>> candidate_thresholds(np.ones((1, 2)), np.array([True, False]), "breakpoints")
+    array([1.])
+    """
+    few, many = (9, 81) if levels is None else (levels, levels)
+    if grid == "quantiles_with_zeros":
+        return quantile_grid(np.where(columns, key, 0.0), many)
+    chosen = key[np.broadcast_to(columns, key.shape)]
+    if grid == "maximum":
+        return maximum_grid(chosen, few)
+    return quantile_grid(chosen, many) if grid == "quantiles" else breakpoint_grid(chosen)
+
+
+def split_search(
+    target: Array,
+    key: Array,
+    columns: Mask,
+    cuts: Array,
+    config: Partition,
+    *,
+    orders: tuple[int, int] = (1, 1),
+) -> Search:
+    """Search a threshold, by running sums where groups are runs of sorted rows.
+
+    Parameters
+    ----------
+    target : ndarray of float64, shape (n, k)
+        What errors are measured on.
+    key : ndarray of float64, shape (n, k)
+        What is cut.
+    columns : ndarray of bool, shape (k,) or (n, k)
+        The columns, or the entries, that take part.
+    cuts : ndarray of float64, shape (c,)
+        Candidates.
+    config : Partition
+        The configuration.
+    orders : tuple of int, default (1, 1)
+        Orders of the concentrated and of the sparse group.
+
+    Returns
+    -------
+    Search
+        The candidates and their squared errors.
+
+    Examples
+    --------
+    >>> W, cuts = np.array([[1.0, -1.0, 5.0]]), np.array([0.5, 2.0])
+    >>> split_search(W, np.abs(W), np.ones(3, dtype=bool), cuts, PARTITION).choice
+    2.0
+    """
+    if config.split_by == config.search_on:
+        return bell_split_search(
+            target,
+            columns,
+            cuts,
+            orders=orders,
+            center=config.center,
+            sign_zero=config.sign_zero,
+            closed=config.closed,
+        )
+    # Cut by another quantity, groups are not runs of a sorted row.
+    return bell_split_search_direct(
+        target,
+        columns,
+        cuts,
+        key=key,
+        orders=orders,
+        center=config.center,
+        sign_zero=config.sign_zero,
+        closed=config.closed,
+    )

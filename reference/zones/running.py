@@ -1,0 +1,265 @@
+"""Running sums
+============
+
+The arithmetic behind the two searches of ``split``. A group of ``c`` entries, binarized
+once, leaves
+
+    ``Σ (x - q)² = Σ x² - c μ² - c α² - c₀ α²``
+
+where ``c₀`` counts the entries that sit exactly on the mean and get the sign 0; it is
+zero when the sign of zero is +1. So a group's error needs four sums: ``c``, ``Σ x``,
+``Σ x²`` and ``Σ |x - μ|``. Over runs of sorted or ranked entries they are differences of
+running sums, and no candidate's approximation is ever formed.
+
+========== ========= ===========================================================
+symbol     shape     meaning
+========== ========= ===========================================================
+``c``      (n, t)    entries of the group, for each row and candidate
+``C``      (n, k+1)  running sums of a sorted row, with a leading zero
+========== ========= ===========================================================
+"""
+
+import numpy as np
+
+from subbit.reference.notation import Array, Indices, Mask, SignOfZero
+
+from .sorted_rows import ROWS, bisect_rows, mean_of, nested_errors
+
+
+def prefix_errors(
+    X: Array,
+    counts: Indices,
+    *,
+    order: int,
+    center: bool,
+    sign_zero: SignOfZero,
+    part: Mask | None = None,
+) -> Array:
+    """Squared error of binarizing the first columns, for several numbers of columns.
+
+    Parameters
+    ----------
+    X : ndarray of float64, shape (n, k)
+        Values.
+    counts : ndarray of intp, shape (c,)
+        Numbers of leading columns that form the group.
+    order : int
+        Orders of binarization.
+    center, sign_zero
+        As in :func:`~subbit.reference.groups.binarize.residual_binarize`.
+    part : ndarray of bool, shape (n, k), optional
+        The entries that take part; all by default.
+
+    Returns
+    -------
+    ndarray of float64, shape (c,)
+        The error of each group, summed over the rows.
+
+    Notes
+    -----
+    Without a mean and at order 1, one running sum of ``|x|`` answers all candidates. With
+    a mean, the distances from it have to be summed for every candidate; the last order's
+    remainder is still never formed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.array([[1.0, -3.0, 2.0]])
+    >>> prefix_errors(X, np.array([1, 2]), order=1, center=False, sign_zero=1)
+    array([0., 2.])
+    """
+    errors = np.zeros(len(counts))
+    for start in range(0, len(X), ROWS):
+        # (n, k) -> (k, n): a group is then contiguous, and sums run over whole rows of memory
+        Y = np.ascontiguousarray(X[start : start + ROWS].T)
+        own = None if part is None else np.ascontiguousarray(part[start : start + ROWS].T)
+        if center:
+            Y = Y - _first_entries(Y, own)
+        if own is not None:
+            Y = np.where(own, Y, 0.0)
+        if order == 1 and not center:
+            errors += _mean_free_prefixes(Y, own, counts, sign_zero)
+        else:
+            errors += _run_prefixes(Y, own, counts, order=order, center=center, sign_zero=sign_zero)
+    return errors
+
+
+def _first_entries(Y: Array, part: Mask | None) -> Array:
+    # A mean far from zero would drown the variance, see _SortedRows. A row's first entry is in
+    # every group that has one; any other may be far larger than all of a short group's.
+    if part is None or not len(Y):
+        return Y[:1]
+    return np.take_along_axis(Y, np.argmax(part, axis=0)[None], axis=0)
+
+
+def _mean_free_prefixes(
+    Y: Array, part: Mask | None, counts: Indices, sign_zero: SignOfZero
+) -> Array:
+    sums = np.zeros((3, len(Y) + 1, Y.shape[1]))
+    np.cumsum(np.abs(Y), axis=0, out=sums[0, 1:])
+    np.cumsum(Y * Y, axis=0, out=sums[1, 1:])
+    np.cumsum(Y == 0.0 if part is None else part & (Y == 0.0), axis=0, out=sums[2, 1:])
+    total, energy, zeros = sums[:, counts]  # (c, n) each
+    size = counts[:, None] if part is None else _sizes(part)[counts]
+    scale = mean_of(total, size)
+    # Eq. (16), subbit:  Σ(x − q)² = Σx² − cμ² − cα² − c₀α²
+    weight = size + (zeros if sign_zero == 0 else 0.0)
+    return np.asarray(np.sum(energy - weight * scale**2, axis=1))
+
+
+def _sizes(part: Mask) -> Indices:
+    # (k, n) -> (k + 1, n): how many of the first columns' entries take part
+    return np.vstack([np.zeros((1, part.shape[1]), dtype=np.intp), np.cumsum(part, axis=0)])
+
+
+def _run_prefixes(
+    Y: Array,
+    part: Mask | None,
+    counts: Indices,
+    *,
+    order: int,
+    center: bool,
+    sign_zero: SignOfZero,
+) -> Array:
+    scratch = np.empty((2, *Y.shape))
+    sums = np.zeros((2, len(Y) + 1, Y.shape[1]))
+    np.cumsum(Y, axis=0, out=sums[0, 1:])
+    np.cumsum(Y * Y, axis=0, out=sums[1, 1:])
+    errors = np.zeros(len(counts))
+    for i, c in enumerate(counts):
+        if c:
+            own = None if part is None else part[:c]
+            size = c if own is None else np.count_nonzero(own, axis=0)
+            mean = mean_of(sums[0, c], size) if center else np.zeros(Y.shape[1])
+            remainder = np.subtract(Y[:c], mean, out=scratch[0, :c])
+            energy = sums[1, c] - size * mean**2
+            errors[i] = _run_error(
+                remainder,
+                own,
+                energy,
+                scratch[1, :c],
+                order=order,
+                center=center,
+                sign_zero=sign_zero,
+            )
+    return errors
+
+
+def _run_error(
+    remainder: Array,
+    part: Mask | None,
+    energy: Array,
+    work: Array,
+    *,
+    order: int,
+    center: bool,
+    sign_zero: SignOfZero,
+) -> float:
+    count = len(remainder) if part is None else np.count_nonzero(part, axis=0)
+    for further in reversed(range(order)):
+        _leave_out(remainder, part)
+        scale = mean_of(np.sum(np.abs(remainder, out=work), axis=0), count)
+        on_mean = work == 0.0 if sign_zero == 0 else np.False_
+        if part is not None:
+            on_mean = part & on_mean
+        zeros = np.count_nonzero(on_mean, axis=0) if np.any(on_mean) else 0
+        # Eq. (16), subbit:  Σ(x − q)² = Σx² − cμ² − cα² − c₀α²
+        energy = energy - (count + zeros) * scale**2
+        if further:
+            # abs(r) = r picks out r ≥ 0 and with it both zeros, whose sign is +1
+            signed = np.where(work == remainder, scale, -scale)
+            remainder -= np.where(on_mean, 0.0, signed) if np.any(zeros) else signed
+            if center:
+                _leave_out(remainder, part)
+                mean = mean_of(np.sum(remainder, axis=0), count)
+                remainder -= mean
+                energy = energy - count * mean**2
+    return float(np.sum(energy))
+
+
+def _leave_out(remainder: Array, part: Mask | None) -> None:
+    if part is not None:
+        remainder *= part
+
+
+def interval_errors(
+    X: Array,
+    thresholds: Array,
+    *,
+    orders: tuple[int, int] = (1, 1),
+    center: bool,
+    sign_zero: SignOfZero,
+    closed: bool,
+    part: Mask | None = None,
+) -> Array:
+    """Squared error of cutting each row at a magnitude, for several magnitudes.
+
+    Parameters
+    ----------
+    X : ndarray of float64, shape (n, k)
+        Values.
+    thresholds : ndarray of float64, shape (c,)
+        Magnitudes.
+    orders : tuple of int, default (1, 1)
+        Orders of binarization of the entries inside and of those outside, 1 or 2.
+    center, sign_zero
+        As in :func:`~subbit.reference.groups.binarize.residual_binarize`.
+    closed : bool
+        Whether an entry at the threshold lies inside.
+    part : ndarray of bool, shape (k,) or (n, k), optional
+        The columns, or the entries, that take part; all by default.
+
+    Returns
+    -------
+    ndarray of float64, shape (c,)
+        Error of the entries inside plus error of those outside, summed over the rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.array([[1.0, -1.0, 5.0]])
+    >>> interval_errors(X, np.array([2.0]), center=False, sign_zero=1, closed=True)
+    array([0.])
+    """
+    return nested_errors(
+        X,
+        thresholds[None],
+        orders=orders,
+        center=center,
+        sign_zero=sign_zero,
+        closed=closed,
+        part=part,
+    )
+
+
+def rank_in_rows(rows: Array, values: Array, *, right: bool) -> Indices:
+    """Count the entries of each sorted row that lie before some values.
+
+    Parameters
+    ----------
+    rows : ndarray of float64, shape (n, k)
+        Values, increasing in each row.
+    values : ndarray of float64, shape (n, t)
+        What to look up in the row of the same number.
+    right : bool
+        Whether equal entries count as lying before.
+
+    Returns
+    -------
+    ndarray of intp, shape (n, t)
+        Ranks from 0 to k.
+
+    Notes
+    -----
+    Bisection of all look-ups at once.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rank_in_rows(np.array([[1.0, 2.0, 2.0]]), np.array([[2.0]]), right=False)
+    array([[1]])
+    >>> rank_in_rows(np.array([[1.0, 2.0, 2.0]]), np.array([[2.0]]), right=True)
+    array([[3]])
+    """
+    # Eq. (18), subbit:  rank(v) = #{j : x_j < v}, or with ≤
+    return bisect_rows(rows, values, right=right)

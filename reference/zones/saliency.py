@@ -1,0 +1,194 @@
+"""Saliency
+========
+
+BiLLM, arXiv 2402.04291v2, section 3.1 and Algorithm 2.
+
+How much a weight matters. Four scores are in use, and they rank differently:
+
+============================= ==================== ==================================
+function                      score                where
+============================= ==================== ==================================
+``inverse_hessian_saliency``  ``w² / [H⁻¹]_jj²``   BiLLM, Eq. (3)
+``trailing_saliency``         ``w² / U_jj²``       BiLLM, Algorithm 2, and all codes
+``obs_saliency``              ``w² / [H⁻¹]_jj``    optimal brain surgeon, no order
+``magnitude_saliency``        ``w``, signed        BiLLM's code, metric "magnitude"
+============================= ==================== ==================================
+
+``U_jj²`` is the corner of the inverse Hessian of the columns that are still free, so the
+trailing score is twice the loss of zeroing a weight when all columns left of it are
+fixed. It equals the unordered score in the first column only. ERRATA B-3.
+
+The *salient search* takes columns in decreasing order of importance and asks how many of
+them should form a group of their own. It tries all counts and keeps the first minimum.
+It is here twice: ``salient_search_direct`` evaluates every count as the equation reads,
+``salient_search`` gives the same objectives from running sums.
+"""
+
+import numpy as np
+import numpy.typing as npt
+import scipy.linalg
+
+from subbit.reference.errors import ArgumentError, HessianError, check_matrix
+from subbit.reference.notation import Array
+
+
+def _inverse_diagonal(H: npt.ArrayLike, width: int) -> Array:
+    matrix = check_matrix("H", H, shape=(width, width))
+    try:
+        factor = scipy.linalg.cho_factor(matrix)
+    except np.linalg.LinAlgError as error:
+        raise HessianError("H", "a positive definite matrix", str(error)) from error
+    return np.asarray(np.diag(scipy.linalg.cho_solve(factor, np.eye(width))))
+
+
+def inverse_hessian_saliency(W: npt.ArrayLike, H: npt.ArrayLike) -> Array:
+    """Score weights by the squared diagonal of the inverse Hessian.
+
+    Parameters
+    ----------
+    W : array_like of float64, shape (n, m)
+        Weights.
+    H : array_like of float64, shape (m, m)
+        Damped Hessian, positive definite.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, m)
+        Scores, not negative.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs or a number is not finite.
+    HessianError
+        If `H` is not positive definite.
+
+    Notes
+    -----
+    ``s_ij = w_ij² / [H⁻¹]_jj²``.
+
+    References
+    ----------
+    BiLLM, arXiv 2402.04291v2, Eq. (3).
+
+    Examples
+    --------
+    >>> inverse_hessian_saliency([[1.0, 2.0]], [[2.0, 0.0], [0.0, 1.0]])
+    array([[4., 4.]])
+    """
+    weights = check_matrix("W", W)
+    # Eq. (3), BiLLM:  s_i = w_i² / [H⁻¹]_ii²
+    return weights**2 / _inverse_diagonal(H, weights.shape[1]) ** 2
+
+
+def trailing_saliency(W: npt.ArrayLike, U: npt.ArrayLike) -> Array:
+    """Score weights by the diagonal of the inverse Hessian's factor.
+
+    Parameters
+    ----------
+    W : array_like of float64, shape (n, k)
+        Weights of a layer, or of a block of it.
+    U : array_like of float64, shape (k, k)
+        Inverse factor, or its diagonal block for the same columns.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, k)
+        Scores, not negative.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs, a number is not finite or the diagonal is not positive.
+
+    Notes
+    -----
+    ``s_ij = w_ij² / U_jj²``, twice the loss of zeroing ``w_ij`` once the columns left of
+    it are fixed.
+
+    References
+    ----------
+    BiLLM, arXiv 2402.04291v2, Algorithm 2.
+
+    Examples
+    --------
+    >>> trailing_saliency([[1.0, 2.0]], [[0.5, 0.1], [0.0, 2.0]])
+    array([[4., 1.]])
+    """
+    weights = check_matrix("W", W)
+    diagonal = np.diag(check_matrix("U", U, shape=(weights.shape[1],) * 2))
+    if np.min(diagonal) <= 0.0:
+        raise ArgumentError("U", "a positive diagonal", f"a smallest entry of {diagonal.min():g}")
+    # Alg. 2, BiLLM:  S = W² / [H^c]²
+    return weights**2 / diagonal**2
+
+
+def obs_saliency(W: npt.ArrayLike, H: npt.ArrayLike) -> Array:
+    """Score weights by the loss of zeroing one of them while all others may move.
+
+    Parameters
+    ----------
+    W : array_like of float64, shape (n, m)
+        Weights.
+    H : array_like of float64, shape (m, m)
+        Damped Hessian, positive definite.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, m)
+        Scores, not negative: twice the loss.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs or a number is not finite.
+    HessianError
+        If `H` is not positive definite.
+
+    Notes
+    -----
+    ``s_ij = w_ij² / [H⁻¹]_jj``, the optimal brain surgeon's score.
+
+    References
+    ----------
+    GPTQ, arXiv 2210.17323v2, Eq. (2).
+
+    Examples
+    --------
+    >>> obs_saliency([[1.0, 2.0]], [[2.0, 0.0], [0.0, 1.0]])
+    array([[2., 4.]])
+    """
+    weights = check_matrix("W", W)
+    # Eq. (2), GPTQ:  s_q = (quant(w_q) − w_q)² / [H⁻¹]_qq, here with quant = 0
+    return weights**2 / _inverse_diagonal(H, weights.shape[1])
+
+
+def magnitude_saliency(W: npt.ArrayLike) -> Array:
+    """Score weights by themselves.
+
+    Parameters
+    ----------
+    W : array_like of float64, shape (n, m)
+        Weights.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, m)
+        ``W``, signs kept: the released searches run on signed values with this metric.
+
+    Raises
+    ------
+    ArgumentError
+        If `W` is not a finite matrix.
+
+    References
+    ----------
+    BiLLM's released code, option ``--salient_metric magnitude``.
+
+    Examples
+    --------
+    >>> magnitude_saliency([[1.0, -2.0]])
+    array([[ 1., -2.]])
+    """
+    # Eq. (10), subbit:  S = W
+    return check_matrix("W", W).copy()
