@@ -13,21 +13,28 @@ from typing import cast
 import numpy as np
 
 from subbit import reference
+from subbit.fast.launches.arb_x import Gram
+from subbit.fast.launches.arb_x import gram as in_range
+from subbit.fast.launches.arrays import DeviceArray, mask, matrix, to_host
+from subbit.fast.launches.column_groups import (
+    ZoneSearch,
+    codes_of,
+    layout_of,
+    searches_outputs,
+    take_apart,
+    zones_of,
+)
+from subbit.fast.launches.fetch import BlockOnDevice, Layout, fetch
+from subbit.fast.launches.group import Refined
+from subbit.fast.launches.partition import salient_columns
 from subbit.reference.arb_llm import ARBLLM, PAPER
 from subbit.reference.layer import BinaryGroup, QuantizedBlock, QuantizedLayer
 from subbit.reference.notation import Mask
 from subbit.reference.zones.column_groups import Zone
 
-from .arrays import DeviceArray, mask, matrix, to_host
 from .blocks import prepare_layer, quantize_blocks
 from .device import Device
-from .fetch import BlockOnDevice, Layout, fetch
 from .mirror import mirrors
-from .partition import salient_columns
-from .refine import Refined
-from .refine_x import Gram
-from .refine_x import gram as in_range
-from .zones import ZoneSearch, codes_of, layout_of, searches_outputs, take_apart, zones_of
 
 
 @mirrors(reference.refine_zones)

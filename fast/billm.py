@@ -8,41 +8,22 @@ back once: counts, thresholds and masks are chosen by kernels and stay where the
 from typing import Any
 
 from subbit import reference
+from subbit.fast.launches.arrays import DeviceArray, mask, matrix, to_host
+from subbit.fast.launches.fetch import BlockOnDevice, Layout, fetch
+from subbit.fast.launches.partition import candidate_thresholds, salient_columns
 from subbit.reference.billm import PAPER, BiLLM
 from subbit.reference.layer import QuantizedBlock, QuantizedLayer, block_slices
 from subbit.reference.notation import Mask
 from subbit.reference.zones.partition import Partition
 
-from . import rows, searches
-from .arrays import DeviceArray, mask, matrix, to_host
 from .blocks import LayerState, prepare_layer, quantize_blocks
 from .device import Device
-from .fetch import BlockOnDevice, Layout, fetch
+from .launches import rows, searches
 from .mirror import mirrors
-from .partition import candidate_thresholds, salient_columns
 
 _CONCENTRATED, _SPARSE, _SALIENT = 1, 2, 3
 _NAMES, _ORDERS = ("concentrated", "sparse", "salient"), (1, 1, 2)
 _REST = searches.Cut(_CONCENTRATED, _SPARSE)
-
-
-@mirrors(reference.choose_salient)
-def choose_salient(
-    device: Device,
-    W: DeviceArray,
-    S: DeviceArray,
-    alive: DeviceArray,
-    config: Partition = PAPER,
-    *,
-    blocks: int = 1,
-    entries: DeviceArray | None = None,
-) -> DeviceArray:
-    """Choose the salient columns of a block, or of a whole matrix."""
-    weights = matrix(device, "W", W)
-    scores = matrix(device, "S", S, shape=weights.shape)
-    part = mask(device, "alive", alive, weights.shape[1:])
-    switches = {"blocks": blocks, "entries": entries}
-    return _codes(device, weights, scores, to_host(part), config, **switches) == _SALIENT
 
 
 def _codes(

@@ -11,18 +11,18 @@ from typing import Any
 
 import numpy as np
 
+from subbit.fast.launches.arrays import DeviceArray, exponent, matrix, scaled, to_host
+from subbit.fast.launches.fetch import BlockOnDevice, fetch
 from subbit.reference.errors import check_config
 from subbit.reference.hessian import PreparedHessian
 from subbit.reference.layer import QuantizedLayer
 from subbit.reference.notation import Mask
 from subbit.reference.zones.partition import Partition
 
-from . import linalg, rows
-from .arrays import DeviceArray, exponent, matrix, scaled, to_host
 from .compensate import compensate
 from .device import Device
-from .fetch import BlockOnDevice, fetch
 from .hessian import prepare_hessian
+from .launches import linalg, rows
 
 
 @dataclass(frozen=True, eq=False)

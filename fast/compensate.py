@@ -9,14 +9,14 @@ from collections.abc import Callable
 from typing import Any, TypeAlias, get_args
 
 from subbit import reference
+from subbit.fast.launches.arrays import DeviceArray, mask, matrix
 from subbit.reference.compensate import Compensated
 from subbit.reference.errors import check_choice
 from subbit.reference.layer import QuantizedLayer, block_slices
 from subbit.reference.notation import Compensation
 
-from . import linalg
-from .arrays import DeviceArray, mask, matrix
 from .device import Device
+from .launches import linalg
 from .mirror import mirrors
 
 BlockQuantizer: TypeAlias = Callable[[DeviceArray, slice], Any]

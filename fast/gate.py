@@ -16,9 +16,9 @@ import numpy as np
 
 from subbit.fast.device.simulated import Simulated
 from subbit.fast.device.static import ARCHITECTURES
+from subbit.fast.launches.kernels import BLOCK, kernels
 
 from .device import Extent, Kernel, nvrtc, static
-from .launch import BLOCK, kernels
 from .port import Port
 
 BUDGET = Path(__file__).parent / "kernels" / "budget.json"

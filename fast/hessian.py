@@ -8,12 +8,12 @@ in float32.
 import numpy as np
 
 from subbit import reference
+from subbit.fast.launches.arrays import DeviceArray, matrix
 from subbit.reference.errors import ArgumentError, HessianError, check_count
 from subbit.reference.hessian import PreparedHessian
 
-from . import linalg
-from .arrays import DeviceArray, matrix
 from .device import Device
+from .launches import linalg
 from .mirror import mirrors
 
 

@@ -5,9 +5,9 @@ The sign convention on a device; see :mod:`subbit.reference.notation` for the sy
 """
 
 from subbit import reference
+from subbit.fast.launches.arrays import DeviceArray
 from subbit.reference.notation import SignOfZero
 
-from .arrays import DeviceArray
 from .device import Device
 from .mirror import mirrors
 

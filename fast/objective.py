@@ -8,9 +8,9 @@ scaled by powers of two before they are squared, so that no square leaves the ra
 import math
 
 from subbit import reference
+from subbit.fast.launches.arrays import DeviceArray, exponent, matrix, scaled
 from subbit.reference.errors import ArgumentError
 
-from .arrays import DeviceArray, exponent, matrix, scaled
 from .device import Device
 from .mirror import mirrors
 

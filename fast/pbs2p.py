@@ -10,23 +10,31 @@ removing several weights at once is solved in float64.
 from dataclasses import replace
 
 from subbit import reference
+from subbit.fast.launches.arb_x import Gram
+from subbit.fast.launches.arb_x import gram as in_range
+from subbit.fast.launches.arrays import DeviceArray, exponent, mask, matrix, scaled, to_host
+from subbit.fast.launches.column_groups import (
+    ZoneSearch,
+    codes_of,
+    layout_of,
+    searches_outputs,
+    take_apart,
+    zones_of,
+)
+from subbit.fast.launches.fetch import BlockOnDevice, Layout, fetch
+from subbit.fast.launches.group import Refined
+from subbit.fast.launches.partition import salient_columns
+from subbit.fast.launches.pruning_steps import nested_masks, scheduled, with_start
+from subbit.fast.pruning.cfs import fine_scores
 from subbit.reference.layer import QuantizedBlock, QuantizedLayer
 from subbit.reference.notation import Mask
 from subbit.reference.pbs2p import CANONICAL, PBS2P, PRUNED, REMOVED
 
-from . import pruning, rows
-from .arrays import DeviceArray, exponent, mask, matrix, scaled, to_host
 from .blocks import LayerState, prepare_layer, quantize_blocks
-from .cfs import fine_scores
 from .device import Device
-from .fetch import BlockOnDevice, Layout, fetch
+from .launches import masks as pruning
+from .launches import rows
 from .mirror import mirrors
-from .partition import salient_columns
-from .refine import Refined
-from .refine_x import Gram
-from .refine_x import gram as in_range
-from .schedules import nested_masks, scheduled, with_start
-from .zones import ZoneSearch, codes_of, layout_of, searches_outputs, take_apart, zones_of
 
 
 @mirrors(reference.pruning_masks)

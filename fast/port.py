@@ -13,36 +13,13 @@ from typing import Any
 
 from subbit import reference
 
-from . import (
-    arb,
-    arb_llm,
-    arb_rc,
-    arb_x,
-    billm,
-    binarize,
-    cfs,
-    column_groups,
-    compensate,
-    depths,
-    gptq,
-    hessian,
-    levels,
-    notation,
-    objective,
-    pb_llm,
-    pbs2p,
-    rtn,
-    running,
-    saliency,
-    sparsegpt,
-    sparsity,
-    spbo,
-    split,
-    stbllm,
-    trisection,
-    wanda,
-)
+from . import arb_llm, billm, compensate, hessian, notation, objective, pbs2p, stbllm
+from .baselines import gptq, pb_llm, rtn, sparsegpt, wanda
 from .device import Device
+from .groups import arb, arb_rc, arb_x, binarize, joint_levels
+from .launches import depths
+from .pruning import cfs, sparsity, spbo
+from .zones import column_groups, running, saliency, salient, split, trisection
 
 MODULES = (
     notation,
@@ -50,6 +27,7 @@ MODULES = (
     binarize,
     hessian,
     saliency,
+    salient,
     sparsity,
     split,
     trisection,
@@ -61,7 +39,7 @@ MODULES = (
     wanda,
     pb_llm,
     billm,
-    levels,
+    joint_levels,
     arb,
     arb_x,
     arb_rc,
@@ -166,7 +144,12 @@ class Port:
         own = functions()
         for name_ in reference.__all__:
             value = getattr(reference, name_)
-            setattr(self, name_, MethodType(own[name_], device) if name_ in own else value)
+            if name_ in own:
+                value = MethodType(own[name_], device)
+            elif inspect.isfunction(value) and name_ not in HOST:
+                # Not implemented: the reference must not answer in this port's name.
+                continue
+            setattr(self, name_, value)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
         """Tell type checkers that there are more attributes than the class lists."""

@@ -10,24 +10,13 @@ from dataclasses import replace
 from typing import Any
 
 from subbit import reference
-from subbit.reference.baselines.sparsegpt import SparseGPT
-from subbit.reference.layer import QuantizedBlock, QuantizedLayer
-from subbit.reference.notation import Mask
-from subbit.reference.stbllm import PAPER, STBLLM
-
-from . import rows, searches
-from .arrays import DeviceArray, mask, matrix, to_host
-from .blocks import LayerState, blocks_on_device, brought_back, prepare_layer
-from .candidates import numbers_of
-from .device import Device
-from .fetch import BlockOnDevice, Layout, fetch
-from .mirror import mirrors
-from .objective import proxy_loss
-from .partition import candidate_thresholds, salient_columns
-from .saliency import obs_saliency, trailing_saliency
-from .searches_regions import cut_regions
-from .sparsegpt import sparsegpt_prune
-from .sparsity import (
+from subbit.fast.baselines.sparsegpt import sparsegpt_prune
+from subbit.fast.launches.arrays import DeviceArray, mask, matrix, to_host
+from subbit.fast.launches.fetch import BlockOnDevice, Layout, fetch
+from subbit.fast.launches.partition import candidate_thresholds, salient_columns
+from subbit.fast.launches.regions import cut_regions
+from subbit.fast.launches.search_inputs import numbers_of
+from subbit.fast.pruning.sparsity import (
     input_norms,
     magnitude_importance,
     nm_mask,
@@ -35,6 +24,17 @@ from .sparsity import (
     standardized_importance,
     wanda_importance,
 )
+from subbit.fast.zones.saliency import obs_saliency, trailing_saliency
+from subbit.reference.baselines.sparsegpt import SparseGPT
+from subbit.reference.layer import QuantizedBlock, QuantizedLayer
+from subbit.reference.notation import Mask
+from subbit.reference.stbllm import PAPER, STBLLM
+
+from .blocks import LayerState, blocks_on_device, brought_back, prepare_layer
+from .device import Device
+from .launches import rows, searches
+from .mirror import mirrors
+from .objective import proxy_loss
 
 _REST = 1
 _NAMES = {

@@ -8,7 +8,8 @@ import pytest
 from fast_inputs import hessian, smooth
 
 from subbit import fast, reference
-from subbit.fast import arb_llm, fetch
+from subbit.fast import arb_llm
+from subbit.fast.launches import fetch
 from subbit.reference import METHODS, ColumnGroups, Zone
 from subbit.reference.arb_llm import CORRECTED, PAPER, RELEASED
 from subbit.reference.errors import ArgumentError

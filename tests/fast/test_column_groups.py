@@ -7,7 +7,8 @@ import pytest
 from fast_inputs import hessian, smooth
 
 from subbit import fast, reference
-from subbit.fast import searches, zones
+from subbit.fast.launches import column_groups as zones
+from subbit.fast.launches import searches
 from subbit.reference import ColumnGroups
 from subbit.reference.errors import ArgumentError
 

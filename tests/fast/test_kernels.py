@@ -12,7 +12,7 @@ from subbit import fast
 from subbit.fast import gate
 from subbit.fast.device import nvrtc, static
 from subbit.fast.device.static import ARCHITECTURES
-from subbit.fast.launch import held, kernel, kernels
+from subbit.fast.launches.kernels import held, kernel, kernels
 
 FORMS = list({(k.file, k.options): k for k in kernels()}.values())
 

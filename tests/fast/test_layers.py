@@ -7,7 +7,8 @@ import pytest
 from fast_inputs import hessian, smooth
 
 from subbit import fast, reference
-from subbit.fast import billm, blocks, fetch
+from subbit.fast import billm, blocks
+from subbit.fast.launches import fetch
 from subbit.reference import METHODS, billm_layer
 from subbit.reference.billm import CORRECTED, PAPER, PRESETS, RELEASED
 from subbit.reference.errors import ArgumentError

@@ -8,7 +8,10 @@ import pytest
 from fast_inputs import hessian, smooth
 
 from subbit import fast, reference
-from subbit.fast import fetch, pbs2p, pruning, refine_x
+from subbit.fast import pbs2p
+from subbit.fast.launches import arb_x as refine_x
+from subbit.fast.launches import fetch
+from subbit.fast.launches import masks as pruning
 from subbit.reference import SPBO, BiLLM
 from subbit.reference.errors import ArgumentError
 from subbit.reference.pbs2p import CANONICAL, PRESETS

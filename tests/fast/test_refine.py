@@ -7,7 +7,8 @@ import pytest
 from fast_inputs import NASTY, U, assert_same_bits, last, mask, single, smooth
 
 from subbit import reference
-from subbit.fast import depths, refine_arb
+from subbit.fast.launches import arb as refine_arb
+from subbit.fast.launches import depths
 from subbit.reference import BinaryGroup, Plane, Refinement, weight_error
 from subbit.reference.errors import ArgumentError
 

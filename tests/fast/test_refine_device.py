@@ -5,7 +5,7 @@ import pytest
 from fast_inputs import bytes_of, hessian, smooth
 
 from subbit import fast
-from subbit.fast.refine import Refined, gram
+from subbit.fast.launches.group import Refined, gram
 from subbit.reference import Refinement
 
 CONFIG = Refinement(iterations=3, calibrated_iterations=4)

@@ -5,7 +5,7 @@ import pytest
 from fast_inputs import NASTY, assert_same_bits, last, mask, single, smooth
 
 from subbit import reference
-from subbit.fast import refine_rc
+from subbit.fast.launches import arb_rc as refine_rc
 from subbit.reference import Refinement, weight_error
 from subbit.reference.errors import ArgumentError
 

@@ -5,7 +5,8 @@ import pytest
 from fast_inputs import NASTY, hessian, mask, single, smooth
 
 from subbit import reference
-from subbit.fast import depths, refine_x
+from subbit.fast.launches import arb_x as refine_x
+from subbit.fast.launches import depths
 from subbit.reference import Refinement, calibrated_error_trace
 from subbit.reference.errors import ArgumentError
 

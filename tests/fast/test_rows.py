@@ -5,8 +5,8 @@ import pytest
 from fast_inputs import NASTY, U, mask, smooth
 
 from subbit import reference
-from subbit.fast import depths
-from subbit.fast import rows as launched
+from subbit.fast.launches import depths
+from subbit.fast.launches import rows as launched
 from subbit.reference.errors import ArgumentError
 
 WIDTHS = (1, 31, 33, 100, 128, 129, 300)

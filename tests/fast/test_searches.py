@@ -5,8 +5,8 @@ import pytest
 from fast_inputs import NASTY, U, hessian, mask, smooth
 
 from subbit import fast, reference
-from subbit.fast import depths
-from subbit.fast import searches as launched
+from subbit.fast.launches import depths
+from subbit.fast.launches import searches as launched
 from subbit.reference.errors import ArgumentError
 
 every_input = pytest.mark.parametrize("family", NASTY)

@@ -5,8 +5,8 @@ import pytest
 from fast_inputs import NASTY, U, bytes_of, single, smooth
 
 from subbit import fast, reference
-from subbit.fast import pruning
-from subbit.fast.launch import SORTED
+from subbit.fast.launches import masks as pruning
+from subbit.fast.launches.kernels import SORTED
 from subbit.reference.errors import ArgumentError
 
 every_group = pytest.mark.parametrize("group", [1, 2, 3, 4, 5, 8, 16, 20, 32])

@@ -15,8 +15,11 @@ from fast_inputs import (
 )
 
 from subbit import fast, reference
-from subbit.fast import depths, pruning, refine_arb, refine_spbo
-from subbit.fast.launch import SORTED
+from subbit.fast.launches import arb as refine_arb
+from subbit.fast.launches import depths
+from subbit.fast.launches import masks as pruning
+from subbit.fast.launches import spbo as refine_spbo
+from subbit.fast.launches.kernels import SORTED
 from subbit.reference import SPBO, calibrated_error_trace
 from subbit.reference.errors import ArgumentError
 

@@ -8,7 +8,8 @@ import pytest
 from fast_inputs import hessian, smooth
 
 from subbit import fast, reference
-from subbit.fast import fetch, stbllm
+from subbit.fast import stbllm
+from subbit.fast.launches import fetch
 from subbit.reference import METHODS, BiLLM
 from subbit.reference.errors import ArgumentError
 from subbit.reference.stbllm import CORRECTED, PAPER, RELEASED

@@ -7,10 +7,11 @@ import pytest
 from fast_inputs import NASTY, U, mask, smooth
 
 from subbit import fast, reference
-from subbit.fast import depths, searches_regions
-from subbit.fast import searches as launched
-from subbit.fast.partition import candidate_thresholds
-from subbit.fast.searches_regions import REGIONS, cut_regions
+from subbit.fast.launches import depths
+from subbit.fast.launches import regions as searches_regions
+from subbit.fast.launches import searches as launched
+from subbit.fast.launches.partition import candidate_thresholds
+from subbit.fast.launches.regions import REGIONS, cut_regions
 
 SWITCHES = {"center": True, "sign_zero": 1, "closed": False}
 

@@ -1,0 +1,5 @@
+"""Baselines on a device
+=====================
+
+Doors to the kernels of the baselines.
+"""

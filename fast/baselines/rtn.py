@@ -1,0 +1,70 @@
+"""Round to nearest
+================
+
+:mod:`subbit.reference.baselines.rtn` on a device.
+"""
+
+import numpy as np
+
+from subbit import reference
+from subbit.fast.device import Device
+from subbit.fast.groups.binarize import residual_binarize
+from subbit.fast.launches.arrays import DeviceArray, matrix, to_host
+from subbit.fast.mirror import mirrors
+from subbit.reference.baselines.rtn import RTN
+from subbit.reference.errors import check_config, check_count
+from subbit.reference.layer import Group, QuantizedBlock, QuantizedLayer, UniformGroup, block_slices
+
+
+@mirrors(reference.minmax_grid)
+def minmax_grid(device: Device, W: DeviceArray, bits: int) -> tuple[DeviceArray, DeviceArray]:
+    """Uniform grid over the range of each row."""
+    xp = device.xp
+    weights = matrix(device, "W", W)
+    check_count("bits", bits, 1, 8)
+    low = xp.minimum(weights.min(axis=1), xp.float32(0))
+    high = xp.maximum(weights.max(axis=1), xp.float32(0))
+    empty = high - low < np.finfo(np.float32).tiny
+    low, high = xp.where(empty, xp.float32(-1), low), xp.where(empty, xp.float32(1), high)
+    top = xp.float32(2**bits - 1)
+    # Not −min / s: the scale's own rounding would decide the tie of a symmetric range.
+    return (high - low) / top, xp.rint(-low * top / (high - low))
+
+
+@mirrors(reference.grid_codes)
+def grid_codes(
+    device: Device, W: DeviceArray, scale: DeviceArray, zero: DeviceArray, bits: int
+) -> DeviceArray:
+    """Nearest grid position of each weight."""
+    xp = device.xp
+    weights = matrix(device, "W", W)
+    top = 2 ** check_count("bits", bits, 1, 8) - 1
+    rows = weights.shape[:1]
+    steps, zeros = (matrix(device, a, v, shape=rows) for a, v in (("scale", scale), ("zero", zero)))
+    positions = xp.rint(weights / steps[:, None]) + zeros[:, None]
+    return xp.clip(positions, 0, top).astype(xp.uint8)
+
+
+def _quantize_group(device: Device, W: DeviceArray, config: RTN) -> Group:
+    if config.kind == "sign":
+        return residual_binarize(device, W, center=config.center)
+    scale, zero = minmax_grid(device, W, config.bits)
+    codes = to_host(grid_codes(device, W, scale, zero, config.bits))
+    step, code = (to_host(x).astype(np.float64) for x in (scale, zero))
+    return UniformGroup("all", np.ones(codes.shape, dtype=np.bool_), codes, step, code, config.bits)
+
+
+@mirrors(reference.rtn_layer)
+def rtn_layer(
+    device: Device, W: DeviceArray, H: DeviceArray | None = None, config: RTN = RTN()
+) -> QuantizedLayer:
+    """Quantize a layer by rounding each weight to the nearest level."""
+    del H
+    weights = matrix(device, "W", W)
+    check_config(config, RTN)
+    n, m = weights.shape
+    blocks = tuple(
+        QuantizedBlock(g.start, g.stop, (_quantize_group(device, weights[:, g], config),))
+        for g in block_slices(m, config.group_size or m)
+    )
+    return QuantizedLayer((n, m), blocks)

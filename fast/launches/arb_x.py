@@ -1,0 +1,235 @@
+"""Kernels of ARB-X
+================
+
+Products with the Gram matrix by the device's linear algebra, then one launch of
+``arb_x.cu``. What its kernels compute stands at the head of the file.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from subbit.fast.device import Device
+from subbit.reference.groups.refinement import Refinement
+
+from .arb import Alternated
+from .arrays import DeviceArray, exponent, scaled
+from .kernels import held, kernel, over_rows
+
+VANISHING = 2.0**-17
+"""Share of ``Σ e² · Σ e² diag(S)`` below which a denominator without eps is rounding."""
+
+DEPENDENT = 2.0**-16
+"""Share of ``G_pp`` below which a variable of a joint fit depends on others."""
+
+# Powers of two whose inverses float32 holds as well.
+_POWERS = 126
+
+
+@dataclass(frozen=True)
+class Gram:
+    """A Gram matrix in a range where sums of its entries can't leave float32.
+
+    Parameters
+    ----------
+    values : array of float32, shape (k, k)
+        ``S · 2**-power``, whose magnitudes add up to at most 1.
+    diagonal : array of float32, shape (k,)
+        Its diagonal.
+    power : array of int32, shape ()
+        The power.
+    """
+
+    values: DeviceArray
+    diagonal: DeviceArray
+    power: DeviceArray
+
+
+def gram(device: Device, S: DeviceArray) -> Gram:
+    """Bring a Gram matrix into range; the levels of a group do not depend on its scale.
+
+    Parameters
+    ----------
+    device : Device
+        Where it is.
+    S : array of float32, shape (k, k)
+        Gram matrix.
+
+    Returns
+    -------
+    Gram
+        What :meth:`Calibrated.calibrate` takes.
+    """
+    xp = device.xp
+    power = exponent(device, S) + 2 * (len(S) - 1).bit_length()
+    values = scaled(device, S, -power)
+    return Gram(values, xp.ascontiguousarray(xp.diagonal(values)), power)
+
+
+def averages_denominators(config: Refinement) -> bool:
+    """Tell whether what is added to denominators depends on all rows.
+
+    Parameters
+    ----------
+    config : Refinement
+        The switches.
+
+    Returns
+    -------
+    bool
+        True for a relative `calibrated_eps` that is not zero.
+    """
+    return config.eps_kind == "relative" and config.calibrated_eps > 0.0
+
+
+class Calibrated(Alternated):
+    """Groups of a block whose levels are refined on the calibrated error."""
+
+    def basis(self, group: DeviceArray, number: int = 0) -> DeviceArray:
+        """Return mask and signs of a group as numbers.
+
+        Parameters
+        ----------
+        group : array of uint8, shape (n, k)
+            Number of each entry's group, from 1.
+        number : int, default 0
+            The group, from 0.
+
+        Returns
+        -------
+        array of float32, shape (1 + order, n, k)
+            ``m, b_1, b_2``.
+        """
+        xp = self.device.xp
+        order, _ = self.planes_of(number)
+        own = group == number + 1
+        planes = xp.where(own, self.signs[:order], xp.int8(0))
+        return xp.concatenate([own[None], planes]).astype(xp.float32)
+
+    def _products(self, basis: DeviceArray, S: DeviceArray) -> DeviceArray:
+        # One matrix product, whatever the number of planes.
+        return (basis.reshape(-1, len(S)) @ S).reshape(basis.shape)
+
+    def _calibrated_eps(
+        self, basis: DeviceArray, products: DeviceArray, S: Gram, config: Refinement
+    ) -> DeviceArray:
+        # eps in units of the scaled Gram matrix, for each of the variables.
+        if averages_denominators(config):
+            mean = self.device.xp.sum(products * basis, axis=(1, 2)) / basis.shape[1]
+            return self.added(config.calibrated_eps, mean=mean)
+        return self._absolute_eps(len(basis), S, config)
+
+    def _absolute_eps(self, count: int, S: Gram, config: Refinement) -> DeviceArray:
+        xp = self.device.xp
+        power = xp.clip(-S.power, -_POWERS, _POWERS)
+        unit = xp.ldexp(xp.float32(1), power)
+        return xp.repeat(self.added(config.calibrated_eps, unit), count)
+
+    def calibrate(
+        self,
+        target: DeviceArray,
+        group: DeviceArray,
+        number: int = 0,
+        *,
+        S: Gram,
+        config: Refinement,
+        whole: bool = False,
+    ) -> None:
+        """Refine mean and scales on the calibrated error: a product and one launch.
+
+        Parameters
+        ----------
+        target : array of float32, shape (n, k)
+            What the group has to match.
+        group : array of uint8, shape (n, k)
+            Number of each entry's group, from 1.
+        number : int, default 0
+            The group, from 0; it has a mean, scales and signs already.
+        S : Gram
+            Gram matrix of the inputs.
+        config : Refinement
+            The switches.
+        whole : bool, default False
+            Whether `target` counts outside of the group too, for groups that are coupled.
+        """
+        n, k = target.shape
+        order, planes = self.planes_of(number)
+        basis = self.basis(group, number)
+        products = self._products(basis, S.values)
+        which = kernel("arb_x.cu", "calibrated_levels", HELD=held(k), ORDERS=order)
+        exact = config.levels == "exact"
+        vanishing = VANISHING if exact or config.calibrated_eps == 0.0 else 0.0
+        args = (
+            *(target, products, group, *map(np.int32, (number + 1, n, k)), S.diagonal, self.signs),
+            *map(np.int32, (whole, exact, config.calibrated_iterations)),
+            *map(np.float32, (vanishing, DEPENDENT)),
+            *(self._calibrated_eps(basis, products, S, config), self.mean[number]),
+            *(self.scale[planes], self.image),
+        )
+        over_rows(self.device, which, n, args)
+
+    def calibrated_sums(
+        self,
+        target: DeviceArray,
+        group: DeviceArray,
+        number: int = 0,
+        *,
+        S: Gram,
+        whole: bool = False,
+    ) -> tuple[DeviceArray, DeviceArray]:
+        """Launch ``calibrated_sums``.
+
+        Parameters
+        ----------
+        target, group, number, S, whole
+            As for :meth:`calibrate`.
+
+        Returns
+        -------
+        gram : array of float32, shape (n, p, p)
+            Gram matrices of mask and signs, in units of ``2**S.power``.
+        right : array of float32, shape (n, p)
+            Their products with the target, likewise.
+        """
+        xp, (n, k) = self.device.xp, target.shape
+        order, _ = self.planes_of(number)
+        products = self._products(self.basis(group, number), S.values)
+        which = kernel("arb_x.cu", "calibrated_sums", HELD=held(k), ORDERS=order)
+        G = xp.empty((n, order + 1, order + 1), dtype=xp.float32)
+        g = xp.empty((n, order + 1), dtype=xp.float32)
+        numbers = map(np.int32, (number + 1, n, k))
+        args = (target, products, group, *numbers, S.diagonal, self.signs, np.int32(whole), G, g)
+        over_rows(self.device, which, n, args)
+        return G, g
+
+    def calibrated_step(
+        self,
+        W: DeviceArray,
+        group: DeviceArray,
+        number: int = 0,
+        *,
+        S: Gram,
+        config: Refinement,
+        level: int,
+    ) -> None:
+        """Launch ``calibrated_fit``: one level from what the others leave.
+
+        Parameters
+        ----------
+        W, group, number, S, config
+            As for :meth:`calibrate`.
+        level : int
+            0 for the mean, p for the scale of plane p - 1.
+        """
+        n, k = W.shape
+        order, planes = self.planes_of(number)
+        basis = self.basis(group, number)[level : level + 1]
+        product = self._products(basis, S.values)
+        which = kernel("arb_x.cu", "calibrated_fit", HELD=held(k), ORDERS=order)
+        vanishing = np.float32(VANISHING if config.calibrated_eps == 0.0 else 0.0)
+        args = (
+            *(W, product, group, *map(np.int32, (number + 1, n, k)), S.diagonal, self.signs),
+            *(np.int32(level), vanishing, self._calibrated_eps(basis, product, S, config)),
+            *(self.mean[number], self.scale[planes]),
+        )
+        over_rows(self.device, which, n, args)

@@ -1,0 +1,386 @@
+"""Zones of a block
+================
+
+The column-group bitmap as :mod:`subbit.reference.zones.column_groups` chooses it, on a device
+and without waiting. A zone, the salient columns or the rest, has consecutive group
+numbers. All its entries begin with the last one, and each cut gives those above the
+threshold the next one from the front; so the numbers of the entries are the whole state.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from subbit.fast.device import Device
+from subbit.fast.launches.partition import candidate_thresholds
+from subbit.reference.groups.refinement import REFINEMENT
+from subbit.reference.zones.column_groups import ColumnGroups
+
+from . import searches
+from .arb_x import Gram
+from .arrays import DeviceArray, exponent, scaled
+from .fetch import Layout
+from .group import Refined
+from .searches import Cut, Entries
+
+
+@dataclass(frozen=True)
+class ZoneNumbers:
+    """The group numbers of a zone.
+
+    Parameters
+    ----------
+    name : str
+        ``"salient"``, or nothing for the rest.
+    first, last : int
+        The numbers, ends included.
+    order : int
+        Orders of binarization.
+    """
+
+    name: str
+    first: int
+    last: int
+    order: int
+
+    def cut(self, step: int) -> Cut:
+        """Return a step of taking the zone apart.
+
+        Parameters
+        ----------
+        step : int
+            Which, from 0.
+
+        Returns
+        -------
+        Cut
+            Of what is left, the large entries become the next group.
+        """
+        return Cut(self.last, self.first + step, (self.order, self.order))
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the groups.
+
+        Returns
+        -------
+        tuple of str
+            The largest entries first.
+        """
+        cuts = self.last - self.first
+        if cuts == 0:
+            return (self.name,)
+        prefix = f"{self.name}-" if self.name else ""
+        sparse = [f"sparse-{i + 1}" for i in range(cuts)] if cuts > 1 else ["sparse"]
+        return tuple(prefix + name for name in (*sparse, "concentrated"))
+
+
+def zones_of(config: ColumnGroups) -> tuple[ZoneNumbers, ZoneNumbers]:
+    """Return the salient zone and the rest.
+
+    Parameters
+    ----------
+    config : ColumnGroups
+        The configuration.
+
+    Returns
+    -------
+    tuple of ZoneNumbers
+        Both zones.
+    """
+    salient = config.splits + 1 if config.column_groups else 1
+    last = salient + config.splits + 1
+    return ZoneNumbers("salient", 1, salient, 2), ZoneNumbers("", salient + 1, last, 1)
+
+
+def searches_outputs(config: ColumnGroups) -> bool:
+    """Tell whether the rest is searched on the outputs.
+
+    Parameters
+    ----------
+    config : ColumnGroups
+        The configuration.
+
+    Returns
+    -------
+    bool
+        False where both zones share one threshold, whatever `split_error` says.
+    """
+    shared = config.column_groups and config.bitmap == "shared"
+    return config.split_error == "outputs" and not shared
+
+
+def layout_of(config: ColumnGroups, *, mean: bool = True, columns: bool = False) -> Layout:
+    """Return the groups of a block.
+
+    Parameters
+    ----------
+    config : ColumnGroups
+        The configuration.
+    mean, columns : bool
+        Whether groups have means and column scales.
+
+    Returns
+    -------
+    Layout
+        The salient groups first.
+    """
+    zones = zones_of(config)
+    names = tuple(name for zone in zones for name in zone.names())
+    orders = tuple(z.order for z in zones for _ in range(z.first, z.last + 1))
+    salient = tuple(range(1, zones[0].last + 1))
+    return Layout(names, orders, salient, mean, columns)
+
+
+def codes_of(
+    device: Device, alive: DeviceArray, salient: DeviceArray, config: ColumnGroups
+) -> DeviceArray:
+    """Number the columns of a block whose salient ones are known.
+
+    Parameters
+    ----------
+    device : Device
+        Where they are.
+    alive, salient : array of bool, shape (k,)
+        Columns to quantize, and salient ones.
+    config : ColumnGroups
+        The configuration.
+
+    Returns
+    -------
+    array of uint8, shape (k,)
+        Number of the last group of each column's zone; 0 for columns that take no part.
+    """
+    xp = device.xp
+    first, last = (xp.uint8(zone.last) for zone in zones_of(config))
+    return (xp.where(salient, first, last) * alive).astype(xp.uint8)
+
+
+class ZoneSearch:
+    """Searches of thresholds for the zones of a block.
+
+    Parameters
+    ----------
+    device : Device
+        Where to compute.
+    target, key : array of float32, shape (n, k)
+        What errors are measured on, and what is cut.
+    config : ColumnGroups
+        The configuration.
+    gram : Gram, optional
+        Gram matrix of the inputs; with it the rest is searched on the outputs.
+    image : array of float32, shape (n, k), optional
+        What the salient entries decode to; by default what they are.
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        target: DeviceArray,
+        key: DeviceArray,
+        config: ColumnGroups,
+        *,
+        gram: Gram | None = None,
+        image: DeviceArray | None = None,
+    ) -> None:
+        self.device, self.config, self.gram, self.key = device, config, gram, key
+        power = exponent(device, target)
+        self.target = scaled(device, target, -power)
+        self.image = self.target if image is None else scaled(device, image, -power)
+
+    def _on_weights(
+        self, group: DeviceArray, thresholds: DeviceArray, cuts: Sequence[Cut]
+    ) -> tuple[DeviceArray, DeviceArray]:
+        return searches.split_objectives(
+            self.device,
+            Entries(self.target, self.key, group),
+            thresholds,
+            cuts,
+            center=self.config.center,
+            sign_zero=self.config.sign_zero,
+            closed=self.config.closed,
+        )
+
+    def _on_outputs(
+        self, group: DeviceArray, thresholds: DeviceArray, gram: Gram, cut: Cut
+    ) -> tuple[DeviceArray, DeviceArray]:
+        return searches.calibrated_objectives(
+            self.device,
+            Entries(self.target, self.key, group),
+            self.image,
+            thresholds,
+            gram,
+            cut=cut,
+            center=self.config.center,
+            sign_zero=self.config.sign_zero,
+            closed=self.config.closed,
+        )
+
+    def thresholds(self, group: DeviceArray, cut: Cut) -> DeviceArray:
+        """Return the candidates of one zone.
+
+        Parameters
+        ----------
+        group : array of uint8, shape (k,) or (n, k)
+            Numbers of columns or entries.
+        cut : Cut
+            The zone.
+
+        Returns
+        -------
+        array of float32, shape (c,)
+            Thresholds.
+        """
+        part, grid = group == cut.zone, self.config.grid
+        if grid == "quantiles_with_zeros" and cut.orders == (2, 2):
+            # In the salient zone the released grid is that of the entries that are not zero.
+            part, grid = part & (self.key > 0), "quantiles"
+        return candidate_thresholds(self.device, self.key, part, grid)
+
+    def errors(
+        self, group: DeviceArray, thresholds: DeviceArray, cuts: Sequence[Cut]
+    ) -> tuple[DeviceArray, DeviceArray]:
+        """Return the errors of all candidates, in one launch where all are of weights.
+
+        Parameters
+        ----------
+        group : array of uint8, shape (k,) or (n, k)
+            Numbers of columns or entries.
+        thresholds : array of float32, shape (zones, c)
+            Candidates.
+        cuts : sequence of Cut
+            The zones, the rest last.
+
+        Returns
+        -------
+        errors : array of float32, shape (zones, c)
+            Errors, of zone z in units of ``2**power[z]``.
+        power : array of int32, shape (zones,)
+            The powers.
+        """
+        xp = self.device.xp
+        by_weights = cuts if self.gram is None else cuts[:-1]
+        errors, power = [], []
+        if by_weights:
+            found, unit = self._on_weights(group, thresholds[: len(by_weights)], by_weights)
+            errors, power = [found], len(by_weights) * [unit]
+        if self.gram is not None:
+            found, unit = self._on_outputs(group, thresholds[-1], self.gram, cuts[-1])
+            errors, power = [*errors, found[None]], [*power, unit]
+        return xp.concatenate(errors), xp.stack(power)
+
+    def cut(
+        self, group: DeviceArray, thresholds: DeviceArray, best: DeviceArray, cuts: Sequence[Cut]
+    ) -> DeviceArray:
+        """Return the numbers of all entries after a cut.
+
+        Parameters
+        ----------
+        group, thresholds
+            As for :meth:`errors`.
+        best : array of int32, shape (zones,)
+            Positions of the chosen thresholds.
+        cuts : sequence of Cut
+            The zones.
+
+        Returns
+        -------
+        array of uint8, shape (n, k)
+            Numbers.
+        """
+        return searches.cut_zones(
+            self.device, self.key, group, thresholds, best, cuts=cuts, closed=self.config.closed
+        )
+
+    def taken_errors(self, group: DeviceArray, cuts: Sequence[Cut]) -> DeviceArray:
+        """Return the errors of the groups that were cut off last.
+
+        Parameters
+        ----------
+        group : array of uint8, shape (n, k)
+            Numbers after the cut.
+        cuts : sequence of Cut
+            The zones.
+
+        Returns
+        -------
+        array of float32, shape (zones,)
+            Squared errors by initial values, in units of the scaled target.
+        """
+        xp = self.device.xp
+        if self.config.taken_error == "row_column":
+            return xp.stack([self._row_column_error(group, cut) for cut in cuts])
+        # A threshold above all entries leaves one group.
+        everything = xp.full((len(cuts), 1), np.inf, dtype=xp.float32)
+        whole = [replace(cut, zone=cut.large) for cut in cuts]
+        errors, power = self._on_weights(group, everything, whole)
+        return xp.ldexp(errors[:, 0], power)
+
+    def _row_column_error(self, group: DeviceArray, cut: Cut) -> DeviceArray:
+        xp = self.device.xp
+        own = (group == cut.large).view(xp.uint8)
+        made = Refined(self.device, own.shape, cut.orders[:1])
+        made.arb_rc(self.target, own, config=replace(REFINEMENT, iterations=0))
+        return xp.sum(xp.where(own == 1, self.target - made.image, xp.float32(0)) ** 2)
+
+
+def take_apart(search: ZoneSearch, codes: DeviceArray) -> DeviceArray:
+    """Choose all thresholds of a block and number its entries.
+
+    Parameters
+    ----------
+    search : ZoneSearch
+        The block.
+    codes : array of uint8, shape (k,)
+        As from :func:`codes_of`.
+
+    Returns
+    -------
+    array of uint8, shape (n, k)
+        Group number of each entry.
+    """
+    config = search.config
+    zones = zones_of(config)[0 if config.column_groups else 1 :]
+    steps = [[zone.cut(step) for zone in zones] for step in range(config.splits)]
+    if config.column_groups and config.bitmap == "shared":
+        return _by_one_threshold(search, codes, steps)
+    return _by_own_thresholds(search, codes, steps)
+
+
+def _by_one_threshold(
+    search: ZoneSearch, group: DeviceArray, steps: Sequence[Sequence[Cut]]
+) -> DeviceArray:
+    xp, device = search.device.xp, search.device
+    for cuts in steps:
+        part = (group == cuts[0].zone) | (group == cuts[-1].zone)
+        thresholds = candidate_thresholds(device, search.key, part, search.config.grid)
+        both = xp.stack(len(cuts) * [thresholds])
+        errors, _ = search.errors(group, both, cuts)
+        best = searches.first_minimum(device, xp.sum(errors, axis=0))
+        group = search.cut(group, both, xp.repeat(best, len(cuts)), cuts)
+    return group
+
+
+def _by_own_thresholds(
+    search: ZoneSearch, group: DeviceArray, steps: Sequence[Sequence[Cut]]
+) -> DeviceArray:
+    xp, device = search.device.xp, search.device
+    kept = search.config.minimum == "kept"
+    taken = least = None
+    for step, cuts in enumerate(steps):
+        thresholds = xp.stack([search.thresholds(group, cut) for cut in cuts])
+        errors, power = search.errors(group, thresholds, cuts)
+        if taken is not None:
+            errors = errors + xp.ldexp(taken, -power)[:, None]
+        best = searches.first_minimum(device, errors)
+        lowest = xp.min(errors, axis=1)
+        if kept and least is not None:
+            # The released loop takes its first candidate unless one beats all cuts so far.
+            best = xp.where(lowest < least, best, xp.int32(0))
+            lowest = xp.minimum(lowest, least)
+        least = lowest
+        group = search.cut(group, thresholds, best, cuts)
+        if kept and step + 1 < len(steps):
+            more = search.taken_errors(group, cuts)
+            taken = more if taken is None else taken + more
+    return group

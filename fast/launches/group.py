@@ -1,0 +1,208 @@
+"""Groups under refinement
+=======================
+
+A class with all refinements of a group on the device, and the way of a host record
+there and back.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from subbit.fast.device import Device
+from subbit.reference.errors import ArgumentError
+from subbit.reference.layer import BinaryGroup, Plane
+from subbit.reference.notation import AnyArray, Array
+
+from .arb_rc import RowColumn
+from .arb_x import Gram, gram
+from .arrays import DeviceArray, matrix, to_host
+from .spbo import Stepwise
+
+__all__ = ["Gram", "Refined", "gram", "numbers", "uploaded", "with_scales", "with_signs"]
+
+
+class Refined(Stepwise, RowColumn):
+    """Means, scales of rows and columns, signs and image of groups that are refined.
+
+    Parameters
+    ----------
+    device : Device
+        Where they are.
+    shape : tuple of int
+        (n, k).
+    orders : tuple of int
+        Orders of each group, 1 or 2.
+
+    Notes
+    -----
+    :meth:`arb`, :meth:`calibrate`, :meth:`arb_rc` and :meth:`prune` refine the group
+    `number` of a code array `group` and write its image; nothing waits, and nothing comes
+    back.
+    """
+
+    def record(self, name: str, mask: AnyArray, *, mean: bool, columns: bool) -> BinaryGroup:
+        """Bring a single group to the host.
+
+        Parameters
+        ----------
+        name : str
+            Name of the group.
+        mask : ndarray of bool, shape (n, k)
+            Its entries.
+        mean, columns : bool
+            Whether the group has means and column scales.
+
+        Returns
+        -------
+        BinaryGroup
+            The record.
+
+        Raises
+        ------
+        ArgumentError
+            If the computation left the range of float32.
+        """
+        signs = to_host(self.signs)
+        scales = numbers(self.scale)
+        along = numbers(self.columns) if columns else [None] * len(signs)
+        planes = tuple(
+            Plane(np.where(mask, s, np.int8(0)), r, c)
+            for s, r, c in zip(signs, scales, along, strict=True)
+        )
+        return BinaryGroup(name, mask, planes, numbers(self.mean[0]) if mean else None)
+
+
+def numbers(x: DeviceArray) -> Array:
+    """Return device numbers as float64 of the host.
+
+    Parameters
+    ----------
+    x : array of float32
+        Means, scales or sums.
+
+    Returns
+    -------
+    ndarray of float64
+        The same numbers.
+
+    Raises
+    ------
+    ArgumentError
+        If the computation left the range of float32.
+    """
+    values: Array = to_host(x).astype(np.float64)
+    if not np.isfinite(values).all():
+        raise ArgumentError("W", "weights whose image float32 can hold", "larger ones")
+    return values
+
+
+def uploaded(
+    device: Device,
+    W: DeviceArray,
+    group: BinaryGroup,
+    *,
+    columns: bool = False,
+    argument: str = "W",
+) -> tuple[DeviceArray, DeviceArray, Refined]:
+    """Bring weights and the state of a refinement to the device.
+
+    Parameters
+    ----------
+    device : Device
+        Where they shall be.
+    W : array_like or array of the device, shape (n, k)
+        Weights.
+    group : BinaryGroup
+        The state, of one or two planes.
+    columns : bool, default False
+        Whether it must have column scales; otherwise it must not.
+    argument : str, default "W"
+        Name of the weights in errors.
+
+    Returns
+    -------
+    weights : array of float32, shape (n, k)
+        The weights.
+    entries : array of uint8, shape (n, k)
+        1 where the group is.
+    made : Refined
+        The state.
+
+    Raises
+    ------
+    ArgumentError
+        If a shape differs, a number is not finite or the state is of another kind.
+    """
+    if not isinstance(group, BinaryGroup):
+        raise ArgumentError("group", "a BinaryGroup", group)
+    weights = matrix(device, argument, W, shape=group.mask.shape)
+    order = len(group.planes)
+    if order not in {1, 2}:
+        raise ArgumentError("group", "one or two sign planes", order)
+    if any((plane.column_scale is not None) != columns for plane in group.planes):
+        other = ("a plane with", "a plane without")[columns]
+        raise ArgumentError("group", f"planes with{'' if columns else 'out'} column scales", other)
+    return weights, device.xp.asarray(group.mask).view(device.xp.uint8), _state(device, group)
+
+
+def _state(device: Device, group: BinaryGroup) -> Refined:
+    xp, (n, k) = device.xp, group.mask.shape
+    made = Refined(device, (n, k), (len(group.planes),))
+    for p, plane in enumerate(group.planes):
+        made.signs[p] = xp.asarray(plane.sign)
+        made.scale[p] = matrix(device, "group", plane.row_scale, shape=(n,))
+        if plane.column_scale is not None:
+            made.columns[p] = matrix(device, "group", plane.column_scale, shape=(k,))
+    if group.mean is not None:
+        made.mean[0] = matrix(device, "group", group.mean, shape=(n,))
+    return made
+
+
+def with_scales(group: BinaryGroup, scales: Array, columns: Array | None = None) -> BinaryGroup:
+    """Return a group with other scales.
+
+    Parameters
+    ----------
+    group : BinaryGroup
+        The group.
+    scales : ndarray of float64, shape (order, n)
+        Row scales.
+    columns : ndarray of float64, shape (order, k), optional
+        Column scales.
+
+    Returns
+    -------
+    BinaryGroup
+        The same signs and mean.
+    """
+    planes = tuple(
+        replace(plane, row_scale=scale) for plane, scale in zip(group.planes, scales, strict=True)
+    )
+    if columns is not None:
+        planes = tuple(
+            replace(plane, column_scale=c) for plane, c in zip(planes, columns, strict=True)
+        )
+    return replace(group, planes=planes)
+
+
+def with_signs(group: BinaryGroup, signs: AnyArray) -> BinaryGroup:
+    """Return a group with other signs.
+
+    Parameters
+    ----------
+    group : BinaryGroup
+        The group.
+    signs : ndarray of int8, shape (order, n, k)
+        Signs of each plane.
+
+    Returns
+    -------
+    BinaryGroup
+        The same scales and mean; the signs are 0 outside the mask.
+    """
+    planes = tuple(
+        replace(plane, sign=np.where(group.mask, sign, np.int8(0)))
+        for plane, sign in zip(group.planes, signs, strict=True)
+    )
+    return replace(group, planes=planes)

@@ -1,0 +1,114 @@
+"""Partition of a block
+====================
+
+:mod:`subbit.reference.zones.partition` on a device: the choices that a layer routine makes
+inside of it. Nothing waits and nothing comes back, so counts, sizes and thresholds are
+arrays of the device. Groups have numbers, from 1; 0 is for entries that take no part.
+"""
+
+import numpy as np
+
+from subbit.fast.device import Device
+from subbit.fast.launches import rows, searches
+from subbit.fast.launches.arrays import DeviceArray
+from subbit.fast.launches.search_inputs import places_of
+from subbit.fast.launches.thresholds import quantiles, shares
+from subbit.reference.notation import Mask
+from subbit.reference.zones.partition import Grid, Partition
+
+
+def salient_columns(
+    device: Device,
+    W: DeviceArray,
+    S: DeviceArray,
+    alive: Mask,
+    config: Partition,
+    *,
+    salient: int,
+    rest: int,
+    blocks: int = 1,
+    entries: DeviceArray | None = None,
+) -> DeviceArray:
+    """Choose the salient columns of a block, or of a whole matrix.
+
+    Parameters
+    ----------
+    device : Device
+        Where to compute.
+    W, S : array of float32, shape (n, k)
+        Weights and scores.
+    alive : ndarray of bool, shape (k,)
+        Columns that may be salient; the host knows them.
+    config : Partition
+        The configuration.
+    salient, rest : int
+        Numbers for salient columns and for the others.
+    blocks : int, default 1
+        Number of blocks in `W`; the range of counts is per block.
+    entries : array of bool, shape (n, k), optional
+        The entries whose errors count; all by default.
+
+    Returns
+    -------
+    array of uint8, shape (k,)
+        Those numbers; 0 for columns that are not alive.
+    """
+    xp = device.xp
+    count = int(np.count_nonzero(alive))
+    if count == 0:
+        return xp.zeros(len(alive), dtype=xp.uint8)
+    place, _ = rows.rank(device, rows.column_sums(device, S), xp.asarray(alive), count)
+    low, high = (min(number * blocks, count) for number in config.counts)
+    counts = xp.arange(low, high + 1, dtype=xp.int32)
+    objective, _ = searches.salient_objectives(
+        device,
+        W if config.search_on == "weights" else S,
+        places_of(device, place, entries, "entries", W.shape),
+        counts,
+        orders=config.search_orders,
+        center=config.center,
+        sign_zero=config.sign_zero,
+    )
+    best = searches.first_minimum(device, objective)
+    return searches.mark(device, place, counts, best, salient=salient, rest=rest)
+
+
+def candidate_thresholds(
+    device: Device, key: DeviceArray, part: DeviceArray, grid: Grid, levels: int | None = None
+) -> DeviceArray:
+    """Thresholds that a search tries.
+
+    Parameters
+    ----------
+    device : Device
+        Where to compute.
+    key : array of float32, shape (n, k)
+        What is cut; not negative.
+    part : array of bool, shape (k,) or (n, k)
+        The columns, or the entries, that take part.
+    grid : str
+        Which candidates, see :class:`subbit.reference.Partition`.
+    levels : int, optional
+        Number of candidates; by default 9 of a grid of the maximum and 81 quantiles.
+
+    Returns
+    -------
+    array of float32, shape (c,)
+        Thresholds, as many whatever takes part; zeros where nothing does.
+    """
+    # How many entries take part is known on the device only, so what is not part of the
+    # sample is put at its end instead of being taken out.
+    xp = device.xp
+    few, many = (9, 81) if levels is None else (levels, levels)
+    if grid == "maximum":
+        return shares(device, xp.max(xp.where(part, key, xp.float32(0))), few)
+    if grid == "quantiles_with_zeros":
+        everything = xp.where(part, key, xp.float32(0)).ravel()
+        return quantiles(device, xp.sort(everything), key.size, many)
+    ordered = xp.sort(xp.where(part, key, xp.float32(np.inf)).ravel())
+    size = xp.count_nonzero(part) * (1 if part.ndim > 1 else len(key))
+    if grid == "quantiles":
+        return quantiles(device, ordered, size, many)
+    # Repeated breakpoints don't change which one is the first minimum.
+    cuts = ordered[xp.minimum(xp.arange(key.size), xp.maximum(size - 1, 0))]
+    return xp.where(size > 0, cuts, xp.float32(0))

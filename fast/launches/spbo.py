@@ -1,0 +1,118 @@
+"""Kernel of stepwise pruning
+==========================
+
+All masks of a group and the fits after them in one launch of ``spbo.cu``, or in one
+launch each where denominators have to be averaged over rows before. What the kernel
+computes stands at the head of its file.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from subbit.reference.pruning.spbo import SPBO
+
+from .arb_x import DEPENDENT, VANISHING, Calibrated, Gram, averages_denominators
+from .arrays import DeviceArray
+from .kernels import held, kernel, over_rows
+from .masks import masks_of
+
+
+class Stepwise(Calibrated):
+    """Groups of a block that are pruned step by step."""
+
+    def begin(self, W: DeviceArray, group: DeviceArray, number: int = 0, *, config: SPBO) -> None:
+        """Binarize a group as pruning finds it: one launch.
+
+        Parameters
+        ----------
+        W : array of float32, shape (n, k)
+            Weights.
+        group : array of uint8, shape (n, k)
+            Number of each entry's group, from 1.
+        number : int, default 0
+            The group, from 0.
+        config : SPBO
+            The switches.
+        """
+        refined = config.calibrated_start == "refined"
+        self.arb(W, group, number, config=config if refined else replace(config, iterations=0))
+
+    def prune(
+        self,
+        W: DeviceArray,
+        group: DeviceArray,
+        number: int = 0,
+        *,
+        words: DeviceArray,
+        S: Gram,
+        config: SPBO,
+        whole: bool = False,
+    ) -> None:
+        """Take every step of a group that has a mean, scales and signs.
+
+        Parameters
+        ----------
+        W : array of float32, shape (n, k)
+            Weights.
+        group : array of uint8, shape (n, k)
+            Number of each entry's group before any is pruned, from 1.
+        number : int, default 0
+            The group, from 0.
+        words : array of uint32, shape (t, n, ceil(k / 32))
+            What is kept after each step, a bit for each entry.
+        S : Gram
+            Gram matrix of the inputs.
+        config : SPBO
+            The switches. Only a relative `calibrated_eps` needs a launch for each step.
+        whole : bool, default False
+            Whether `W` counts outside of the group too.
+        """
+        parts, order = [words], self.orders[number]
+        averaged = averages_denominators(config) and config.levels == "alternate"
+        if averaged:
+            parts = [words[t : t + 1] for t in range(len(words))]
+        for part in parts:
+            if averaged:
+                eps = self._averaged_eps(group, number, part[0], S, config)
+            else:
+                eps = self._absolute_eps(order + 1, S, config)
+            self._prune(W, group, number, words=part, S=S, config=config, whole=whole, eps=eps)
+
+    def _averaged_eps(
+        self, group: DeviceArray, number: int, words: DeviceArray, S: Gram, config: SPBO
+    ) -> DeviceArray:
+        # By the denominators of what this step keeps.
+        kept = masks_of(self.device, words, group.shape[1])
+        basis = self.basis(group, number)
+        first = 0 if config.mean == "masked" else 1
+        basis[first:] *= kept
+        return self._calibrated_eps(basis, self._products(basis, S.values), S, config)
+
+    def _prune(
+        self,
+        W: DeviceArray,
+        group: DeviceArray,
+        number: int,
+        *,
+        words: DeviceArray,
+        S: Gram,
+        config: SPBO,
+        whole: bool,
+        eps: DeviceArray,
+    ) -> None:
+        n, k = W.shape
+        order, planes = self.planes_of(number)
+        which = kernel("spbo.cu", "prune_stepwise", HELD=held(k), ORDERS=order)
+        exact = config.levels == "exact"
+        vanishing = VANISHING if exact or config.calibrated_eps == 0.0 else 0.0
+        switches = (whole, config.mean == "shared", config.objective == "masked")
+        anew, rounds = config.signs == "resigned", config.calibrated_iterations
+        args = (
+            *(W, group, *map(np.int32, (number + 1, n, k)), S.values, S.diagonal, words),
+            *map(np.int32, (len(words), *switches, anew)),
+            *(np.float32(config.sign_zero), np.int32(exact), np.int32(rounds)),
+            *(np.float32(vanishing), np.float32(DEPENDENT), eps, self.mean[number]),
+            *(self.scale[planes], self.signs, self.image),
+        )
+        over_rows(self.device, which, n, args)

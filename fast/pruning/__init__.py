@@ -1,0 +1,5 @@
+"""Pruning on a device
+===================
+
+Doors to the kernels that prune.
+"""

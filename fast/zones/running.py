@@ -1,0 +1,96 @@
+"""Running sums
+============
+
+The names of :mod:`subbit.reference.zones.running` on a device. The reference takes running
+sums because it has to be fast on one processor; a device has a warp for each row and
+candidate, and sums each group anew, which cancels nothing.
+"""
+
+from subbit import reference
+from subbit.fast.device import Device
+from subbit.fast.launches import searches
+from subbit.fast.launches.arrays import DeviceArray, matrix
+from subbit.fast.launches.search_inputs import numbers_of, places_of
+from subbit.fast.mirror import mirrors
+from subbit.reference.notation import SignOfZero
+
+
+def _in_units(device: Device, objective: DeviceArray, power: DeviceArray) -> DeviceArray:
+    return device.xp.ldexp(objective.astype(device.xp.float64), power)
+
+
+@mirrors(reference.prefix_errors)
+def prefix_errors(
+    device: Device,
+    X: DeviceArray,
+    counts: DeviceArray,
+    *,
+    order: int,
+    center: bool,
+    sign_zero: SignOfZero,
+    part: DeviceArray | None = None,
+) -> DeviceArray:
+    """Squared error of binarizing the first columns, for several numbers of columns."""
+    xp = device.xp
+    values = matrix(device, "X", X)
+    place = xp.arange(values.shape[1], dtype=xp.int32)
+    objective, power = searches.salient_objectives(
+        device,
+        values,
+        places_of(device, place, part, "part", values.shape),
+        xp.asarray(counts, dtype=xp.int32),
+        orders=(order, 0),
+        center=center,
+        sign_zero=sign_zero,
+    )
+    return _in_units(device, objective, power)
+
+
+@mirrors(reference.interval_errors)
+def interval_errors(
+    device: Device,
+    X: DeviceArray,
+    thresholds: DeviceArray,
+    *,
+    orders: tuple[int, int] = (1, 1),
+    center: bool,
+    sign_zero: SignOfZero,
+    closed: bool,
+    part: DeviceArray | None = None,
+) -> DeviceArray:
+    """Squared error of cutting each row at a magnitude, for several magnitudes."""
+    xp = device.xp
+    values = matrix(device, "X", X)
+    taken = xp.ones(values.shape[1], dtype=xp.bool_) if part is None else part
+    objective, power = searches.split_objectives(
+        device,
+        searches.Entries(values, xp.abs(values), numbers_of(device, taken, values.shape)),
+        matrix(device, "thresholds", thresholds, shape=(None,)),
+        (searches.Cut(1, 2, orders),),
+        center=center,
+        sign_zero=sign_zero,
+        closed=closed,
+    )
+    return _in_units(device, objective, power)
+
+
+@mirrors(reference.rank_in_rows)
+def rank_in_rows(
+    device: Device, rows: DeviceArray, values: DeviceArray, *, right: bool
+) -> DeviceArray:
+    """Count the entries of each sorted row that lie before some values."""
+    xp = device.xp
+    entries = matrix(device, "rows", rows)
+    wanted = matrix(device, "values", values, shape=(len(entries), None))
+    n, k = entries.shape
+    flat = xp.ravel(entries)
+    base = xp.arange(n, dtype=xp.intp)[:, None] * k
+    rank = xp.zeros(wanted.shape, dtype=xp.intp)
+    step = 1 << max(k.bit_length() - 1, 0)
+    while step:
+        probe = rank + step
+        entry = flat[base + xp.minimum(probe, k) - 1]
+        before = entry <= wanted if right else entry < wanted
+        rank = xp.where((probe <= k) & before, probe, rank)
+        step >>= 1
+    return rank

@@ -1,0 +1,158 @@
+"""Searches and splits
+===================
+
+:mod:`subbit.reference.zones.split` on a device. All candidates of a search are evaluated in
+one launch, directly, as the equation reads; so the fast and the direct form of the
+reference are one function here. The kernels are ``split_search.cu``,
+``calibrated_split.cu``, ``reduce.cu`` and ``split.cu``.
+"""
+
+import numpy as np
+
+from subbit import reference
+from subbit.fast.device import Device
+from subbit.fast.launches import searches
+from subbit.fast.launches.arb_x import gram as in_range
+from subbit.fast.launches.arrays import DeviceArray, matrix, on_device
+from subbit.fast.launches.search_inputs import checked_search, numbers_of
+from subbit.fast.launches.thresholds import quantiles, shares
+from subbit.fast.mirror import mirrors
+from subbit.reference.errors import check_choice, check_count
+from subbit.reference.notation import SignOfZero
+from subbit.reference.zones.search import Search
+
+
+@mirrors(reference.maximum_grid)
+def maximum_grid(device: Device, key: DeviceArray, levels: int = 9) -> DeviceArray:
+    """Thresholds at shares of the largest magnitude from 0.1 to 0.9."""
+    return shares(device, _flat(device, key).max(), check_count("levels", levels))
+
+
+@mirrors(reference.quantile_grid)
+def quantile_grid(device: Device, key: DeviceArray, levels: int = 81) -> DeviceArray:
+    """Thresholds at quantiles of the magnitudes from 0.10 to 0.90."""
+    magnitudes = _flat(device, key)
+    check_count("levels", levels)
+    return quantiles(device, device.xp.sort(magnitudes), magnitudes.size, levels)
+
+
+@mirrors(reference.breakpoint_grid)
+def breakpoint_grid(device: Device, key: DeviceArray) -> DeviceArray:
+    """Every magnitude that occurs: the search over it is exact."""
+    return device.xp.unique(_flat(device, key))
+
+
+def _flat(device: Device, key: DeviceArray) -> DeviceArray:
+    flat = key.ravel() if on_device(device, key) else np.ravel(key)
+    return matrix(device, "key", flat, shape=(None,))
+
+
+@mirrors(reference.bell_split)
+def bell_split(
+    device: Device,
+    key: DeviceArray,
+    columns: DeviceArray,
+    threshold: float,
+    *,
+    closed: bool = True,
+) -> tuple[DeviceArray, DeviceArray]:
+    """Cut the entries of some columns at a magnitude."""
+    xp = device.xp
+    magnitudes = matrix(device, "key", key)
+    codes = numbers_of(device, columns, magnitudes.shape)
+    cuts = xp.full(1, threshold, dtype=xp.float32)
+    first = xp.zeros(1, dtype=xp.int32)
+    group = searches.cut_zones(device, magnitudes, codes, cuts, first, closed=closed)
+    return group == searches.ALL.zone, group == searches.ALL.large
+
+
+@mirrors(reference.bell_split_search_direct)
+def bell_split_search_direct(
+    device: Device,
+    target: DeviceArray,
+    columns: DeviceArray,
+    thresholds: DeviceArray,
+    *,
+    key: DeviceArray | None = None,
+    orders: tuple[int, int] = (1, 1),
+    center: bool = False,
+    sign_zero: SignOfZero = 1,
+    closed: bool = True,
+) -> Search:
+    """Where to cut a block's entries, as the equation reads."""
+    given = checked_search(
+        device, target, columns, thresholds, key, orders=orders, sign_zero=sign_zero
+    )
+    objective, power = searches.split_objectives(
+        device,
+        given.entries,
+        given.cuts,
+        (searches.Cut(1, 2, orders),),
+        center=center,
+        sign_zero=sign_zero,
+        closed=closed,
+    )
+    return searches.as_search(given.given, objective, power)
+
+
+@mirrors(reference.bell_split_search)
+def bell_split_search(
+    device: Device,
+    target: DeviceArray,
+    columns: DeviceArray,
+    thresholds: DeviceArray,
+    *,
+    orders: tuple[int, int] = (1, 1),
+    center: bool = False,
+    sign_zero: SignOfZero = 1,
+    closed: bool = True,
+) -> Search:
+    """Where to cut a block's entries: the same as the direct form."""
+    for order in orders:
+        check_choice("orders", order, (1, 2))
+    return bell_split_search_direct(
+        device,
+        target,
+        columns,
+        thresholds,
+        orders=orders,
+        center=center,
+        sign_zero=sign_zero,
+        closed=closed,
+    )
+
+
+@mirrors(reference.calibrated_split_search)
+def calibrated_split_search(
+    device: Device,
+    target: DeviceArray,
+    columns: DeviceArray,
+    thresholds: DeviceArray,
+    S: DeviceArray,
+    *,
+    image: DeviceArray | None = None,
+    key: DeviceArray | None = None,
+    orders: tuple[int, int] = (1, 1),
+    center: bool = False,
+    sign_zero: SignOfZero = 1,
+    closed: bool = True,
+) -> Search:
+    """Where to cut a block's entries, measured on the layer's outputs."""
+    given = checked_search(
+        device, target, columns, thresholds, key, orders=orders, sign_zero=sign_zero
+    )
+    values = given.entries.target
+    gram = in_range(device, matrix(device, "S", S, shape=(values.shape[1],) * 2))
+    others = values if image is None else matrix(device, "image", image, shape=values.shape)
+    objective, power = searches.calibrated_objectives(
+        device,
+        given.entries,
+        others,
+        given.cuts,
+        gram,
+        cut=searches.Cut(1, 2, orders),
+        center=center,
+        sign_zero=sign_zero,
+        closed=closed,
+    )
+    return searches.as_search(given.given, objective, power)

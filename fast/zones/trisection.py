@@ -1,0 +1,109 @@
+"""Trisection
+==========
+
+:mod:`subbit.reference.zones.trisection` on a device. All candidates are evaluated in one launch,
+directly, as the equation reads. The kernels are ``trisection.cu``, ``reduce.cu`` and
+``split.cu``.
+"""
+
+from dataclasses import replace
+
+from subbit import reference
+from subbit.fast.device import Device
+from subbit.fast.launches import searches
+from subbit.fast.launches.arrays import DeviceArray, matrix
+from subbit.fast.launches.regions import REGIONS, region_objectives, within_grid
+from subbit.fast.launches.search_inputs import checked_search, numbers_of
+from subbit.fast.mirror import mirrors
+from subbit.reference.checks import checked_factor
+from subbit.reference.errors import check_choice
+from subbit.reference.notation import SignOfZero
+from subbit.reference.zones.search import Search
+
+
+@mirrors(reference.trisection)
+def trisection(
+    device: Device,
+    key: DeviceArray,
+    columns: DeviceArray,
+    threshold: float,
+    *,
+    factor: float = 2.0,
+    closed: bool = True,
+) -> tuple[DeviceArray, DeviceArray, DeviceArray]:
+    """Cut the entries of some columns at two magnitudes."""
+    xp = device.xp
+    magnitudes = matrix(device, "key", key)
+    numbers = numbers_of(device, columns, magnitudes.shape)
+    cut = replace(REGIONS, factor=checked_factor(factor))
+    cuts, first = xp.full(1, threshold, dtype=xp.float32), xp.zeros(1, dtype=xp.int32)
+    group = searches.cut_zones(device, magnitudes, numbers, cuts, first, cuts=(cut,), closed=closed)
+    return group == cut.zone, group == cut.large, group == cut.largest
+
+
+@mirrors(reference.trisection_thresholds)
+def trisection_thresholds(
+    device: Device, thresholds: DeviceArray, *, factor: float = 2.0
+) -> DeviceArray:
+    """Candidates whose upper magnitude lies within the grid."""
+    cuts = matrix(device, "thresholds", thresholds, shape=(None,))
+    return cuts[within_grid(device, cuts, checked_factor(factor))]
+
+
+@mirrors(reference.trisection_search_direct)
+def trisection_search_direct(
+    device: Device,
+    target: DeviceArray,
+    columns: DeviceArray,
+    thresholds: DeviceArray,
+    *,
+    factor: float = 2.0,
+    key: DeviceArray | None = None,
+    orders: tuple[int, int, int] = (1, 1, 1),
+    center: bool = False,
+    sign_zero: SignOfZero = 1,
+    closed: bool = True,
+) -> Search:
+    """Where to cut a block's entries in three, as the equation reads."""
+    given = checked_search(
+        device, target, columns, thresholds, key, orders=orders, sign_zero=sign_zero
+    )
+    objective, power = region_objectives(
+        device,
+        given.entries,
+        given.cuts,
+        replace(REGIONS, orders=orders, factor=checked_factor(factor)),
+        center=center,
+        sign_zero=sign_zero,
+        closed=closed,
+    )
+    return searches.as_search(given.given, objective, power)
+
+
+@mirrors(reference.trisection_search)
+def trisection_search(
+    device: Device,
+    target: DeviceArray,
+    columns: DeviceArray,
+    thresholds: DeviceArray,
+    *,
+    factor: float = 2.0,
+    orders: tuple[int, int, int] = (1, 1, 1),
+    center: bool = False,
+    sign_zero: SignOfZero = 1,
+    closed: bool = True,
+) -> Search:
+    """Where to cut a block's entries in three: the same as the direct form."""
+    for order in orders:
+        check_choice("orders", order, (1, 2))
+    return trisection_search_direct(
+        device,
+        target,
+        columns,
+        thresholds,
+        factor=factor,
+        orders=orders,
+        center=center,
+        sign_zero=sign_zero,
+        closed=closed,
+    )
