@@ -99,7 +99,7 @@ explore: $(VENV)/.dev
 	  done="explored/theorems-$(TARGET)-$$round.txt"; \
 	  if [ -e "$$done" ]; then echo "==> round $$round of the theorems is done: $$done"; continue; fi; \
 	  echo "==> the theorems with the examples of seed $$round, at depth long"; \
-	  $(THREADS) $(BIN)/pytest conformance --ignore conformance/test_levels.py -n $(JOBS) --dist loadfile \
+	  $(THREADS) $(BIN)/pytest conformance --ignore conformance/theorems/test_levels.py -n $(JOBS) --dist loadfile \
 	    --target $(TARGET) --depth long --hypothesis-seed $$round 2>&1 | tee "$$done.part"; \
 	  tail -n 1 "$$done.part" | grep -q failed && exit 1; \
 	  tail -n 1 "$$done.part" | grep -q passed || exit 1; \

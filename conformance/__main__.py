@@ -1,6 +1,6 @@
 """Run the `subbit` command with ``python -m subbit.conformance``."""
 
-from subbit.conformance.entry import main
+from subbit.conformance.command.entry import main
 
 if __name__ == "__main__":
     main()

@@ -13,8 +13,8 @@ import subbit.reference
 from subbit.conformance import compare
 from subbit.conformance.cases.judge import host
 from subbit.conformance.cases.seeds import CASES
-from subbit.conformance.families import Array
-from subbit.conformance.profiles import EXAMPLES, SEED_OPTION, give_seed, load_profile
+from subbit.conformance.inputs.families import Array
+from subbit.conformance.inputs.profiles import EXAMPLES, SEED_OPTION, give_seed, load_profile
 from subbit.conformance.target import Port, arithmetic_of, resolve
 from subbit.reference.errors import ArgumentError
 

@@ -3,7 +3,7 @@
 import pytest
 from threadpoolctl import threadpool_limits
 
-from subbit.conformance.profiles import give_seed, load_profile
+from subbit.conformance.inputs.profiles import give_seed, load_profile
 
 
 def pytest_configure(config: pytest.Config) -> None:

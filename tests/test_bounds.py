@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from subbit import reference
 from subbit.conformance import compare
-from subbit.conformance.families import ACTIVATIONS, WEIGHTS
+from subbit.conformance.inputs.families import ACTIVATIONS, WEIGHTS
 from subbit.reference.bounds import compensate as compensate_bounds
 from subbit.reference.bounds import objective as objective_bounds
 from subbit.reference.bounds.baselines.rtn import (

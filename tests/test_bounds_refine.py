@@ -11,7 +11,7 @@ from test_bounds import FAMILIES, PORTS, Case, F
 
 from subbit import reference
 from subbit.conformance import compare
-from subbit.conformance.families import WEIGHTS
+from subbit.conformance.inputs.families import WEIGHTS
 from subbit.reference import Refinement
 from subbit.reference.bounds.groups import arb_rc as rc
 from subbit.reference.bounds.groups import arb_rc_fits as fit

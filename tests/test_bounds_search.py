@@ -10,7 +10,7 @@ from test_bounds import FAMILIES, PORTS, Case, F
 
 from subbit import reference
 from subbit.conformance import compare
-from subbit.conformance.families import WEIGHTS
+from subbit.conformance.inputs.families import WEIGHTS
 from subbit.reference.bounds.rounding import Arithmetic, Rounded
 from subbit.reference.bounds.zones import calibrated_split
 from subbit.reference.bounds.zones.split import bell_split_search_bound

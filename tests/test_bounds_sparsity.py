@@ -8,7 +8,7 @@ from test_bounds import PORTS, F
 
 from subbit import reference
 from subbit.conformance import compare
-from subbit.conformance.families import WEIGHTS
+from subbit.conformance.inputs.families import WEIGHTS
 from subbit.reference.bounds.pruning import sparsity as sparsity_bounds
 from subbit.reference.bounds.rounding import Arithmetic, Rounded
 

@@ -9,7 +9,7 @@ from test_bounds_refine import State
 
 from subbit import reference
 from subbit.conformance import compare
-from subbit.conformance.families import WEIGHTS
+from subbit.conformance.inputs.families import WEIGHTS
 from subbit.reference import SPBO
 from subbit.reference.bounds.pruning import cfs as cfs_bounds
 from subbit.reference.bounds.pruning import spbo as spbo_bounds

@@ -28,7 +28,7 @@ def test_they_are_written():
         stream.write(repr(drawn))
 """
 CONFTEST = """
-from subbit.conformance.profiles import give_seed, load_profile
+from subbit.conformance.inputs.profiles import give_seed, load_profile
 
 def pytest_configure(config):
     {load}

@@ -82,7 +82,7 @@ def complaint_about_subbit(words):
     """Parse a command as typer would, without running it."""
     import typer
 
-    from subbit.conformance.cli import make_app
+    from subbit.conformance.command.cli import make_app
 
     name, *rest = words
     command = typer.main.get_command(make_app(*rest[:1]))

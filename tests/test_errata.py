@@ -111,7 +111,7 @@ def test_entry_states_what_was_measured(name, key):
 
 
 def _measuring():
-    spec = importlib.util.spec_from_file_location("measuring", ROOT / "docs/measuring.py")
+    spec = importlib.util.spec_from_file_location("measuring", ROOT / "docs/measure/measuring.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

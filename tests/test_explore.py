@@ -12,7 +12,14 @@ import pytest
 
 from subbit import reference
 from subbit.conformance.cases import OPERATIONS
-from subbit.conformance.explore import Explored, Tally, explore, load_state, save_state, state_file
+from subbit.conformance.command.explore import (
+    Explored,
+    Tally,
+    explore,
+    load_state,
+    save_state,
+    state_file,
+)
 from subbit.reference.errors import ArgumentError
 
 PORT = '''

@@ -192,7 +192,7 @@ def test_each_import_is_declared(path):
 
 def test_each_extra_of_an_import_is_known_to_the_command():
     """The sentence about a missing package names the extra that brings it."""
-    from subbit.conformance.entry import missing_package
+    from subbit.conformance.command.entry import missing_package
 
     extras = PYPROJECT["project"]["optional-dependencies"]
     for name in {n.partition(".")[0] for p in sources("conformance") for n in foreign(p, "subbit")}:

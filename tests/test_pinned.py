@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from subbit import reference
-from subbit.conformance import exact
 from subbit.conformance.cases import OPERATIONS
 from subbit.conformance.cases.seeds import CASES, pinned_cases, seeds_of
+from subbit.conformance.oracles import exact
 from subbit.conformance.target import arithmetic_of
 
 ARITHMETIC = arithmetic_of(reference)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from project import ROOT
-from subbit.conformance import report
 from subbit.conformance.cases import OPERATIONS
+from subbit.conformance.command import report
 from subbit.conformance.protocol import PROTOCOL, differences
 from subbit.conformance.target import arithmetic_of
 

@@ -4,33 +4,31 @@
 Importing this package enters every operation into :data:`OPERATIONS`.
 """
 
-from subbit.conformance.cases import (  # noqa: F401  (each enters its operations)
+# Each enters its operations.
+from subbit.conformance.cases import (  # noqa: F401
     arb_llm,
-    baselines,
-    budgets,
-    cfs,
-    column_groups,
-    compensation,
+    billm,
+    compensate,
     exact,
     hessian,
-    layer,
     names,
     objective,
-    patterns,
     pbs2p,
-    refine,
-    refine_calibrated,
-    refine_loops,
-    refine_scales,
-    refine_signs,
-    removal,
-    search,
-    sparsity,
-    spbo,
     stbllm,
-    trisection,
+)
+from subbit.conformance.cases.baselines import pruned, quantized  # noqa: F401
+from subbit.conformance.cases.groups import (  # noqa: F401
+    arb,
+    arb_rc,
+    arb_runs,
+    arb_x,
+    binarize,
+    joint_signs,
 )
 from subbit.conformance.cases.judge import Outcome
+from subbit.conformance.cases.pruning import budgets, cfs, removal, sparsity, spbo  # noqa: F401
 from subbit.conformance.cases.registry import OPERATIONS, Operation, of_level
+from subbit.conformance.cases.storage import patterns  # noqa: F401
+from subbit.conformance.cases.zones import column_groups, grids, search, trisection  # noqa: F401
 
 __all__ = ["OPERATIONS", "Operation", "Outcome", "of_level"]

@@ -19,15 +19,8 @@ import numpy as np
 
 from subbit import reference
 from subbit.conformance.cases.blocks import judge_salient
-from subbit.conformance.cases.column_groups import (
-    METHODS,
-    GroupsState,
-    drawn_block,
-    drawn_preset,
-    forms,
-    judge_groups,
-)
 from subbit.conformance.cases.draw import Draw
+from subbit.conformance.cases.groups.refined import fitted_columns, judge_refined
 from subbit.conformance.cases.judge import Judge, host
 from subbit.conformance.cases.layers import (
     INPUTS,
@@ -35,9 +28,16 @@ from subbit.conformance.cases.layers import (
     prepared_bound,
     scores_bound,
 )
-from subbit.conformance.cases.refined import fitted_columns, judge_refined
 from subbit.conformance.cases.registry import operation
-from subbit.conformance.families import CONTINUOUS, Array, Mask
+from subbit.conformance.cases.zones.column_groups import (
+    METHODS,
+    GroupsState,
+    drawn_block,
+    drawn_preset,
+    forms,
+    judge_groups,
+)
+from subbit.conformance.inputs.families import CONTINUOUS, Array, Mask
 from subbit.conformance.target import Port
 from subbit.reference import ARBLLM, QuantizedBlock, QuantizedLayer, Zone
 from subbit.reference.bounds import compensate as compensate_bounds

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from subbit import reference
-from subbit.conformance.cases.cuts import (
+from subbit.conformance.cases.groups.judged import binary_group
+from subbit.conformance.cases.judge import Judge
+from subbit.conformance.cases.zones.cuts import (
     Cut,
     better,
     errors_of_weights,
@@ -22,9 +24,7 @@ from subbit.conformance.cases.cuts import (
     judge_cut,
     mode_of,
 )
-from subbit.conformance.cases.groups import binary_group
-from subbit.conformance.cases.judge import Judge
-from subbit.conformance.families import Mask
+from subbit.conformance.inputs.families import Mask
 from subbit.reference import BinaryGroup, Partition, QuantizedBlock
 from subbit.reference.bounds.rounding import Rounded
 from subbit.reference.bounds.zones.salient import (

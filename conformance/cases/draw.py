@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from subbit.conformance.families import (
+from subbit.conformance.inputs.families import (
     ACTIVATIONS,
     ALL,
     CONTINUOUS,

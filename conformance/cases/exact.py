@@ -14,7 +14,7 @@ from subbit import reference
 from subbit.conformance.cases.draw import Draw
 from subbit.conformance.cases.judge import Judge, host
 from subbit.conformance.cases.registry import operation
-from subbit.conformance.families import CONTINUOUS, SUMMABLE
+from subbit.conformance.inputs.families import CONTINUOUS, SUMMABLE
 from subbit.conformance.target import Port
 from subbit.reference.bounds.baselines.rtn import grid_codes_margin
 from subbit.reference.bounds.rounding import Rounded

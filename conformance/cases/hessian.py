@@ -11,7 +11,7 @@ from subbit import reference
 from subbit.conformance.cases.draw import Draw
 from subbit.conformance.cases.judge import Judge, host
 from subbit.conformance.cases.registry import operation
-from subbit.conformance.families import ACTIVATIONS, CONTINUOUS, Array
+from subbit.conformance.inputs.families import ACTIVATIONS, CONTINUOUS, Array
 from subbit.conformance.target import Port
 from subbit.reference.bounds.hessian import (
     accumulate_hessian_bound,

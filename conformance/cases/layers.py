@@ -13,8 +13,8 @@ import numpy as np
 
 from subbit import reference
 from subbit.conformance.cases.judge import Judge
-from subbit.conformance.families import Array
-from subbit.conformance.moved import TRIES, moved
+from subbit.conformance.inputs.families import Array
+from subbit.conformance.inputs.moved import TRIES, moved
 from subbit.reference import Partition, QuantizedBlock, QuantizedLayer, UniformGroup, ValueGroup
 from subbit.reference.bounds.hessian import damp_bound, inverse_factor_bound
 from subbit.reference.bounds.rounding import Rounded

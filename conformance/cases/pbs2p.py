@@ -19,10 +19,9 @@ import numpy as np
 from subbit import reference
 from subbit.conformance.cases.arb_llm import COUNTS
 from subbit.conformance.cases.blocks import BlockState, judge_salient
-from subbit.conformance.cases.cfs import SCORES
-from subbit.conformance.cases.column_groups import forms
-from subbit.conformance.cases.cuts import Cut, errors_of_weights, finite, grid_bound
 from subbit.conformance.cases.draw import Draw
+from subbit.conformance.cases.groups.arb_runs import on_host
+from subbit.conformance.cases.groups.refined import first_fit, judge_joint_fit, judge_last_fit
 from subbit.conformance.cases.judge import Judge, host
 from subbit.conformance.cases.layers import (
     INPUTS,
@@ -30,11 +29,12 @@ from subbit.conformance.cases.layers import (
     prepared_bound,
     scores_bound,
 )
-from subbit.conformance.cases.refine_loops import on_host
-from subbit.conformance.cases.refined import first_fit, judge_joint_fit, judge_last_fit
+from subbit.conformance.cases.pruning.cfs import SCORES
+from subbit.conformance.cases.pruning.spbo import Run, drawn_pattern, judge_run, masks_of
 from subbit.conformance.cases.registry import operation
-from subbit.conformance.cases.spbo import Run, drawn_pattern, judge_run, masks_of
-from subbit.conformance.families import CONTINUOUS, Array, Mask
+from subbit.conformance.cases.zones.column_groups import forms
+from subbit.conformance.cases.zones.cuts import Cut, errors_of_weights, finite, grid_bound
+from subbit.conformance.inputs.families import CONTINUOUS, Array, Mask
 from subbit.conformance.target import Port
 from subbit.reference import PBS2P, BinaryGroup, QuantizedBlock, QuantizedLayer
 from subbit.reference.bounds.compensate import layer_states_bound
@@ -212,7 +212,7 @@ def certain_cells(state: Pruned, salient: Mask) -> list[Mask] | None:
     Returns
     -------
     list of ndarray of bool, shape (n, k), or None
-        In the order of :func:`~subbit.conformance.cases.column_groups.forms`; None where
+        In the order of :func:`~subbit.conformance.cases.zones.column_groups.forms`; None where
         rounding decides a cut.
     """
     config, shape = state.config, state.weights.shape

@@ -15,7 +15,17 @@ import numpy as np
 
 from subbit import reference
 from subbit.conformance.cases.blocks import BlockState, judge_salient
-from subbit.conformance.cases.cuts import (
+from subbit.conformance.cases.draw import Draw
+from subbit.conformance.cases.groups.judged import binary_group
+from subbit.conformance.cases.judge import Judge, host
+from subbit.conformance.cases.layers import (
+    INPUTS,
+    judge_objective,
+    prepared_bound,
+    scores_bound,
+)
+from subbit.conformance.cases.registry import operation
+from subbit.conformance.cases.zones.cuts import (
     Cut,
     Errors,
     errors_of_regions,
@@ -25,17 +35,7 @@ from subbit.conformance.cases.cuts import (
     judge_cut,
     mode_of,
 )
-from subbit.conformance.cases.draw import Draw
-from subbit.conformance.cases.groups import binary_group
-from subbit.conformance.cases.judge import Judge, host
-from subbit.conformance.cases.layers import (
-    INPUTS,
-    judge_objective,
-    prepared_bound,
-    scores_bound,
-)
-from subbit.conformance.cases.registry import operation
-from subbit.conformance.families import CONTINUOUS, Array, Mask
+from subbit.conformance.inputs.families import CONTINUOUS, Array, Mask
 from subbit.conformance.target import Port
 from subbit.reference import STBLLM, BinaryGroup, QuantizedBlock, QuantizedLayer, SparseGPT
 from subbit.reference.bounds import compensate as compensate_bounds

@@ -22,9 +22,6 @@ from subbit.reference.errors import ArgumentError
 
 from .base import DecoderModel
 from .llama_config import NotCoveredError
-from .text import load_text
-
-__all__ = ["load_model", "load_text"]
 
 EMBEDDED = ("smollm2-135m", "tiny")
 KNOWN = "smollm2-135m, tiny, a Hugging Face folder, a .gguf file or the hub's OWNER/NAME"

@@ -12,7 +12,7 @@ import pytest
 from subbit.conformance.models.base import DecoderModel
 from subbit.conformance.models.gguf_file import GLOBAL, IN_BLOCK, smollm2
 from subbit.conformance.models.llama import LlamaModel
-from subbit.conformance.models.text import load_documents
+from subbit.conformance.texts.text import load_documents
 
 
 @pytest.fixture(scope="session")

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subbit.conformance.models import wikipedia
-from subbit.conformance.models.text import load_documents, load_text, sample_sequences
-from subbit.conformance.models.wikipedia import excerpt, strip_markup
+from subbit.conformance.texts import wikipedia
+from subbit.conformance.texts.text import load_documents, load_text, sample_sequences
+from subbit.conformance.texts.wikipedia import excerpt, strip_markup
 from subbit.reference.errors import ArgumentError
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from subbit import reference
-from subbit.conformance.models.manifest import Settings
-from subbit.conformance.models.plan import describe_calibration, plan
+from subbit.conformance.runs.manifest import Settings
+from subbit.conformance.runs.plan import describe_calibration, plan
 
 
 def make_settings(model, sequences, label="billm:paper", **choices: Any) -> Settings:

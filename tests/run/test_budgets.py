@@ -7,8 +7,9 @@ import pytest
 from run.helpers import all_weights, make_settings
 
 from subbit import reference
-from subbit.conformance.models import budgets, calibrate, labels
-from subbit.conformance.models.budgets import (
+from subbit.conformance.models.tiny import tiny_model
+from subbit.conformance.runs import budgets, calibrate, labels
+from subbit.conformance.runs.budgets import (
     BUDGETS,
     OUTLIER_THRESHOLD,
     BlockCosine,
@@ -19,12 +20,11 @@ from subbit.conformance.models.budgets import (
     count_budget_steps,
     plan_kept,
 )
-from subbit.conformance.models.calibrate import advance, embed
-from subbit.conformance.models.manifest import record_path
-from subbit.conformance.models.plan import count_steps
-from subbit.conformance.models.quantize import Hooks, quantize_model
-from subbit.conformance.models.records import load_records
-from subbit.conformance.models.tiny import tiny_model
+from subbit.conformance.runs.calibrate import advance, embed
+from subbit.conformance.runs.manifest import record_path
+from subbit.conformance.runs.plan import count_steps
+from subbit.conformance.runs.quantize import Hooks, quantize_model
+from subbit.conformance.runs.records import load_records
 from subbit.reference.errors import ArgumentError, SubbitError
 
 PATTERN = (4, 8)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from subbit import reference
-from subbit.conformance.models import calibrate
-from subbit.conformance.models.calibrate import advance, batches, block_hessians, embed
+from subbit.conformance.runs import calibrate
+from subbit.conformance.runs.calibrate import advance, batches, block_hessians, embed
 from subbit.reference.errors import ArgumentError, SubbitError
 
 

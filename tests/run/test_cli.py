@@ -13,11 +13,12 @@ import pytest
 from run.helpers import files_of
 from typer.testing import CliRunner
 
-from subbit.conformance import cli, cli_curve
-from subbit.conformance.console import Bar, Table, format_number, make_console
-from subbit.conformance.models import checkpoint, llama, records
+from subbit.conformance.command import cli, cli_curve
+from subbit.conformance.command.console import Bar, Table, format_number, make_console
+from subbit.conformance.models import checkpoint, llama
 from subbit.conformance.models.load import load_model
-from subbit.conformance.models.manifest import load_manifest
+from subbit.conformance.runs import records
+from subbit.conformance.runs.manifest import load_manifest
 
 SMALL = ["--samples=3", "--length=32"]
 
@@ -249,7 +250,7 @@ def test_an_interrupt_ends_with_130(text, tmp_path, monkeypatch):
     def interrupt(_spec):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("subbit.conformance.cli_run.load_model", interrupt)
+    monkeypatch.setattr("subbit.conformance.command.cli_run.load_model", interrupt)
     result = quantize(text, tmp_path / "out")
     assert result.exit_code == 130
     assert result.stderr.startswith("subbit: interrupted")
@@ -344,7 +345,7 @@ def test_help_is_quick_to_import_and_names_every_command():
         assert CliRunner().invoke(cli.make_app(name), [name, "--help"]).exit_code == 0
     heavy = {"torch", "transformers", "gguf", "tokenizers", "matplotlib", "pytest", "hypothesis"}
     code = (
-        "import sys; from subbit.conformance.cli import make_app; make_app(); "
+        "import sys; from subbit.conformance.command.cli import make_app; make_app(); "
         f"print(sorted({heavy!r} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -364,7 +365,7 @@ def test_numbers_and_markdown():
 
 def test_the_bar_tells_the_remaining_time_where_there_is_no_terminal(monkeypatch, capsys):
     now = [0.0]
-    monkeypatch.setattr("subbit.conformance.console.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("subbit.conformance.command.console.time.monotonic", lambda: now[0])
     with Bar("work", 4, make_console(stderr=True)) as bar:
         for second in (5.0, 20.0, 25.0):
             now[0] = second

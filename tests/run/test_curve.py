@@ -7,9 +7,10 @@ import pytest
 from run.helpers import StoppingPort, make_settings
 
 from subbit import reference
-from subbit.conformance.cli_tables import part_table, prefix_table
-from subbit.conformance.models import quantize
-from subbit.conformance.models.curve import (
+from subbit.conformance.command.cli_tables import part_table, prefix_table
+from subbit.conformance.models.load import load_model
+from subbit.conformance.runs import quantize
+from subbit.conformance.runs.curve import (
     Comparison,
     Job,
     Laboratory,
@@ -17,13 +18,12 @@ from subbit.conformance.models.curve import (
     parse_counts,
     peak_bytes,
 )
-from subbit.conformance.models.evaluate import evaluate
-from subbit.conformance.models.labels import parse_label
-from subbit.conformance.models.load import load_model
-from subbit.conformance.models.manifest import load_manifest, tokens_digest
-from subbit.conformance.models.plot import plot_study
-from subbit.conformance.models.quantize import quantize_model
-from subbit.conformance.models.study import (
+from subbit.conformance.runs.evaluate import evaluate
+from subbit.conformance.runs.labels import parse_label
+from subbit.conformance.runs.manifest import load_manifest, tokens_digest
+from subbit.conformance.runs.plot import plot_study
+from subbit.conformance.runs.quantize import quantize_model
+from subbit.conformance.runs.study import (
     RESULTS,
     Results,
     Study,

@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-from subbit.conformance.models import calibrate
-from subbit.conformance.models import evaluate as module
-from subbit.conformance.models.evaluate import (
+from subbit.conformance.models.load import load_model
+from subbit.conformance.models.tiny import tiny_model
+from subbit.conformance.runs import calibrate
+from subbit.conformance.runs import evaluate as module
+from subbit.conformance.runs.evaluate import (
     PrefixEvaluator,
     evaluate,
     evaluation_windows,
     last_hidden,
     log_softmax,
 )
-from subbit.conformance.models.load import load_model
-from subbit.conformance.models.tiny import tiny_model
 from subbit.reference.errors import ArgumentError
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from subbit.conformance.cli_run import check_label, join_label
-from subbit.conformance.models.budgets import BUDGETS
-from subbit.conformance.models.labels import Label, parse_label, parse_pattern
+from subbit.conformance.command.cli_run import check_label, join_label
+from subbit.conformance.runs.budgets import BUDGETS
+from subbit.conformance.runs.labels import Label, parse_label, parse_pattern
 from subbit.reference import METHODS
 from subbit.reference.errors import ArgumentError
 

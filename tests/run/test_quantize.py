@@ -7,13 +7,13 @@ import pytest
 from run.helpers import StoppingPort, all_weights, make_settings
 
 from subbit import reference
-from subbit.conformance.models import records
-from subbit.conformance.models.calibrate import advance, block_hessians, embed
 from subbit.conformance.models.load import load_model
-from subbit.conformance.models.manifest import load_manifest, record_path
-from subbit.conformance.models.plan import count_steps, parse_blocks, plan
-from subbit.conformance.models.quantize import Hooks, quantize_model
-from subbit.conformance.models.records import load_records
+from subbit.conformance.runs import records
+from subbit.conformance.runs.calibrate import advance, block_hessians, embed
+from subbit.conformance.runs.manifest import load_manifest, record_path
+from subbit.conformance.runs.plan import count_steps, parse_blocks, plan
+from subbit.conformance.runs.quantize import Hooks, quantize_model
+from subbit.conformance.runs.records import load_records
 from subbit.reference.errors import ArgumentError, SubbitError
 
 LABELS = ["rtn:sign", "gptq:2bit", "billm:paper", "billm:released", "billm:corrected"]

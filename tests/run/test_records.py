@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subbit.conformance.models import records as record_files
-from subbit.conformance.models.records import load_records, save_records, write_atomically
+from subbit.conformance.runs import records as record_files
+from subbit.conformance.runs.records import load_records, save_records, write_atomically
 from subbit.reference.errors import ArgumentError
 from subbit.reference.layer import (
     BinaryGroup,
@@ -345,7 +345,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, mon
     def full(_descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("subbit.conformance.models.records.os.fsync", full)
+    monkeypatch.setattr("subbit.conformance.runs.records.os.fsync", full)
     with pytest.raises(OSError, match="No space"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"

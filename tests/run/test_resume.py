@@ -12,11 +12,11 @@ import pytest
 from run.helpers import StoppingPort, files_of, make_settings, without_times
 
 from subbit import reference
-from subbit.conformance.models import quantize
 from subbit.conformance.models.load import load_model
-from subbit.conformance.models.manifest import MANIFEST, load_manifest
-from subbit.conformance.models.plan import count_steps
-from subbit.conformance.models.quantize import Hooks, quantize_model
+from subbit.conformance.runs import quantize
+from subbit.conformance.runs.manifest import MANIFEST, load_manifest
+from subbit.conformance.runs.plan import count_steps
+from subbit.conformance.runs.quantize import Hooks, quantize_model
 from subbit.reference.errors import SubbitError
 
 # A port that sends its own process a signal at a certain call. A tiny block has 7 linears.

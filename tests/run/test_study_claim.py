@@ -7,8 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from subbit import reference
-from subbit.conformance import cli, cli_study
-from subbit.conformance.claims import (
+from subbit.conformance.command import cli, cli_study
+from subbit.conformance.studies.claims import (
     CLAIMED,
     DENSITIES,
     FAMILIES,

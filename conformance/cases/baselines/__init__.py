@@ -1,0 +1,5 @@
+"""Cases of baselines
+==================
+
+Layers of the baselines, column by column.
+"""

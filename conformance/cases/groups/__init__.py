@@ -1,0 +1,5 @@
+"""Cases of groups
+===============
+
+Binarization and refinement, judged by half steps and as a whole.
+"""

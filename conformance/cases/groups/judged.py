@@ -1,0 +1,167 @@
+"""Groups against the reference from the same state
+================================================
+
+What a port made of a group is held against the reference's group from the same weights,
+which may themselves be known to rounding only.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from subbit import reference
+from subbit.conformance.cases.judge import Judge, host
+from subbit.conformance.inputs.families import Array, Mask
+from subbit.reference import BinaryGroup, UniformGroup
+from subbit.reference.bounds.baselines.rtn import (
+    grid_codes_margin,
+    minmax_grid_bound,
+)
+from subbit.reference.bounds.groups.binarize import residual_binarize_bound
+from subbit.reference.bounds.rounding import Input, Rounded
+from subbit.reference.notation import AnyArray, SignOfZero, sign
+
+
+def signs_of(
+    judge: Judge,
+    found: AnyArray,
+    distance: Rounded,
+    mask: Mask,
+    zero: SignOfZero,
+    *,
+    what: str = "signs",
+) -> None:
+    """Judge signs by their margin, and that there are none outside the mask.
+
+    Parameters
+    ----------
+    judge : Judge
+        Who collects.
+    found : ndarray of int8, shape (n, k)
+        The port's signs.
+    distance : Rounded
+        What they are taken of, shape (n, k).
+    mask : ndarray of bool, shape (n, k)
+        The group's entries.
+    zero : {0, 1}
+        Sign of zero.
+    what : str, default "signs"
+        What to call them.
+    """
+    wanted = np.where(mask, sign(distance.value, zero), 0)
+    margin = Rounded(
+        np.where(mask, np.abs(distance.value), 1.0),
+        np.where(mask, distance.error, 0.0),
+        judge.arithmetic,
+    )
+    judge.decision(what, found, wanted, margin)
+
+
+def once(
+    judge: Judge,
+    W: Array,
+    mask: Mask,
+    answer: tuple[AnyArray, AnyArray, AnyArray],
+    mode: Mapping[str, Any],
+) -> None:
+    """Judge one order of binarization.
+
+    Parameters
+    ----------
+    judge : Judge
+        Who collects.
+    W : ndarray of float64, shape (n, k)
+        Weights.
+    mask : ndarray of bool, shape (n, k)
+        The group's entries.
+    answer : tuple of ndarray
+        The port's mean and scale, shape (n,), and signs, shape (n, k).
+    mode : mapping
+        The switches `center` and `sign_zero`.
+    """
+    mean, scale, signs = answer
+    bound = residual_binarize_bound(W, mask, **mode, arithmetic=judge.arithmetic)
+    if bound.mean is None:
+        judge.exact("mean without centering", mean, np.zeros(len(W)))
+    else:
+        judge.bound("mean", mean, bound.mean)
+    judge.bound("scale", scale, bound.scales[0])
+    signs_of(judge, signs, bound.distances[0], mask, mode["sign_zero"])
+
+
+def binary_group(
+    judge: Judge,
+    state: Input,
+    mask: Mask,
+    group: BinaryGroup,
+    *,
+    order: int,
+    mode: Mapping[str, Any],
+) -> None:
+    """Judge a binarized group by the weights that it was made of.
+
+    Parameters
+    ----------
+    judge : Judge
+        Who collects.
+    state : Rounded
+        The weights, shape (n, k).
+    mask : ndarray of bool, shape (n, k)
+        The group's entries.
+    group : BinaryGroup
+        The port's record.
+    order : int
+        Orders of binarization.
+    mode : mapping
+        The switches `center` and `sign_zero`.
+    """
+    judge.exact("mask", group.mask, mask)
+    judge.exact("number of planes", len(group.planes), order)
+    judge.exact("mean is there", group.mean is not None, mode["center"])
+    signs = [host(plane.sign) for plane in group.planes]
+    if len(signs) != order or any(s.shape != mask.shape for s in signs):
+        judge.fail(f"signs of shape {[s.shape for s in signs]} for {order} orders of {mask.shape}")
+        return
+    bound = residual_binarize_bound(
+        state, mask, order=order, signs=signs, **mode, arithmetic=judge.arithmetic
+    )
+    for number, plane in enumerate(group.planes):
+        name = f"of order {number + 1}"
+        distance = bound.distances[number]
+        signs_of(judge, signs[number], distance, mask, mode["sign_zero"], what=f"signs {name}")
+        judge.bound(f"scales {name}", plane.row_scale, bound.scales[number])
+    if bound.mean is not None and group.mean is not None:
+        judge.bound("means", group.mean, bound.mean)
+    judge.bound("decoded values", group.decode(), bound.decoded)
+
+
+def uniform_group(
+    judge: Judge, state: Rounded, group: UniformGroup, *, grid_of: Rounded | None, bits: int
+) -> None:
+    """Judge the codes of a group, and its grid where the weights that it was fitted to are known.
+
+    Parameters
+    ----------
+    judge : Judge
+        Who collects.
+    state : Rounded
+        What was rounded, shape (n, k).
+    group : UniformGroup
+        The port's record; its mask is not judged here.
+    grid_of : Rounded or None
+        What the grid was fitted to, shape (n, anything).
+    bits : int
+        Bits of a code.
+    """
+    judge.exact("bits", group.bits, bits)
+    if grid_of is not None:
+        bound, margin = minmax_grid_bound(grid_of, bits, arithmetic=judge.arithmetic)
+        judge.bound("scales", group.scale, bound)
+        wanted = reference.minmax_grid(grid_of.value, bits)[1]
+        judge.decision("zero points", group.zero, wanted, margin)
+    margin = grid_codes_margin(
+        state, group.scale, group.zero, bits, arithmetic=judge.arithmetic
+    ).keep(group.mask)
+    codes = reference.grid_codes(state.value, group.scale, group.zero, bits)
+    judge.decision("codes", group.codes, np.where(group.mask, codes, 0), margin)

@@ -1,0 +1,395 @@
+"""Groups of ARB-LLM against the reference from the same state
+===========================================================
+
+A refined group is judged by all half steps of its loop together, where no decision on the
+way was left to rounding. Elsewhere by what it has to keep: signs that are the best for its
+own levels, and an error that has not risen above that of the start.
+
+ARB-X leaves its signs alone, so what a port has recorded is what its levels were fitted to:
+with the plain start, and with levels that are fitted at once, nothing is left undecided.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+
+from subbit import reference
+from subbit.conformance.cases.groups.arb import levels_of, signs_in
+from subbit.conformance.cases.groups.arb_rc import scales_of
+from subbit.conformance.cases.groups.joint_signs import judge_joint, judge_signs
+from subbit.conformance.cases.groups.judged import signs_of
+from subbit.conformance.cases.judge import Judge, host
+from subbit.conformance.cases.zones.column_groups import GroupsState
+from subbit.conformance.cases.zones.cuts import finite
+from subbit.conformance.inputs.families import Array, Mask
+from subbit.reference import ARBLLM, PBS2P, BinaryGroup, Plane, Zone
+from subbit.reference.bounds.groups import arb_runs
+from subbit.reference.bounds.groups.arb import arb_start_bound
+from subbit.reference.bounds.groups.arb_rc import RoundedScales
+from subbit.reference.bounds.groups.arb_x import calibrate_levels_bound
+from subbit.reference.bounds.groups.refinement import RoundedLevels
+from subbit.reference.bounds.rounding import Rounded
+from subbit.reference.notation import AnyArray
+
+Fitted: TypeAlias = ARBLLM | PBS2P
+
+RISE = 1e-3
+"""Share of its energy by which a row's error may exceed that of the start."""
+ROUNDINGS = 2.0**10
+"""Roundings of the largest weight, times the condition of the inputs, that a joint fit may
+differ by; stated, since none is derived."""
+
+
+def _formed(judge: Judge, group: object, zone: Zone, config: ARBLLM) -> BinaryGroup | None:
+    """The group, if what it consists of can be compared."""
+    if not isinstance(group, BinaryGroup):
+        judge.fail(f"group {zone.name} is not binary")
+        return None
+    by_columns, shape = config.algorithm == "arb_rc", zone.mask.shape
+    judge.exact("name", group.name, zone.name)
+    judge.exact(f"mask of {zone.name}", group.mask, zone.mask)
+    judge.exact("shapes of signs", [s.shape for s in signs_in(group)], [shape] * zone.order)
+    judge.exact("mean is there", group.mean is not None, not by_columns)
+    kept = [plane.column_scale is not None for plane in group.planes]
+    judge.exact("column scales are there", kept, [by_columns] * zone.order)
+    if judge.ratio == np.inf:
+        return None
+    for found in signs_in(group):
+        judge.true("signs are -1, 0 or 1", np.isin(found, (-1, 0, 1)).all())
+        judge.true(f"no signs outside of {zone.name}", not np.any(found[~zone.mask]))
+    judge.true(f"{zone.name} decodes to numbers", np.isfinite(group.decode()).all())
+    return group if judge.ratio < np.inf else None
+
+
+def fitted_columns(mask: Mask, config: ARBLLM) -> Mask:
+    """Return the columns that a group is fitted to: those that it has entries in.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (n, k)
+        The group's entries.
+    config : ARBLLM
+        The configuration. Initial sums that are divided by the width take all columns.
+
+    Returns
+    -------
+    ndarray of bool, shape (k,)
+        The columns; all where there are no entries.
+    """
+    used = np.asarray(np.any(mask, axis=0))
+    by_width = config.divisor == "width" and config.algorithm != "arb_rc"
+    return np.ones_like(used) if by_width or not used.any() else used
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """A group and its weights, in the columns that it is fitted to."""
+
+    weights: Rounded
+    mask: Mask
+    group: BinaryGroup
+    order: int
+    config: ARBLLM
+
+    @classmethod
+    def of(cls, weights: Rounded, zone: Zone, group: BinaryGroup, config: ARBLLM) -> "_Part":
+        columns = fitted_columns(zone.mask, config)
+        planes = []
+        for plane in group.planes:
+            scales = plane.column_scale
+            scales = None if scales is None else host(scales)[columns]
+            planes.append(replace(plane, sign=host(plane.sign)[:, columns], column_scale=scales))
+        mask = zone.mask[:, columns]
+        own = replace(group, mask=mask, planes=tuple(planes))
+        return cls(weights[:, columns], mask, own, zone.order, config)
+
+    @property
+    def signs(self) -> tuple[AnyArray, ...]:
+        return signs_in(self.group)
+
+
+def judge_refined(
+    judge: Judge, state: GroupsState, zones: Sequence[Zone], groups: Sequence[object]
+) -> None:
+    """Judge the groups of a block by the weights and masks that they were made of.
+
+    Parameters
+    ----------
+    judge : Judge
+        Who collects.
+    state : GroupsState
+        The weights, the Gram matrix and the configuration, one of ARB-LLM.
+    zones : sequence of Zone
+        Names, masks and orders.
+    groups : sequence
+        The port's records.
+    """
+    config, weights = state.config, state.weights
+    judge.exact("number of groups", len(groups), len(zones))
+    if len(groups) != len(zones) or not isinstance(config, ARBLLM):
+        return
+    formed = [_formed(judge, *pair, config) for pair in zip(groups, zones, strict=True)]
+    known = [group for group in formed if group is not None]
+    if len(known) < len(zones):
+        return
+    if not finite(weights):
+        judge.unbounded += weights.value.size
+        return
+    parts = [
+        _Part.of(weights, zone, group, config) for zone, group in zip(zones, known, strict=True)
+    ]
+    if config.algorithm == "arb_x":
+        _judge_calibrated(judge, state, zones, parts)
+        if config.levels == "exact":
+            first = [first_fit(weights, state.gram, g, g.mask, config) for g in known]
+            judge_joint_fit(judge, weights, state.gram, config, known, first=first)
+        return
+    for zone, group, part in zip(zones, known, parts, strict=True):
+        if config.algorithm == "arb":
+            _judge_levels(judge, part)
+        else:
+            _judge_empty(judge, group, zone.mask)
+            _judge_products(judge, part)
+
+
+def _signs_where(judge: Judge, signs: Iterable[AnyArray], basis: Array, decided: Mask) -> None:
+    for number, found in enumerate(signs):
+        what = f"signs of order {number + 1}"
+        judge.exact(what, found[decided], basis[number][decided].astype(np.int8))
+
+
+def _judge_levels(judge: Judge, part: _Part) -> None:
+    """ARB: means, scales and signs."""
+    V, config = part.weights, part.config
+    state, decided = arb_runs.arb_bound(
+        V, part.mask, order=part.order, config=config, arithmetic=judge.arithmetic
+    )
+    _signs_where(judge, part.signs, state.basis[1:], decided)
+    judge.bound("levels", levels_of(part.group), state.levels)
+    judge_signs(judge, V, part.group, part.group, zero=config.sign_zero)
+    start = reference.arb_start(V.value, part.mask, order=part.order, config=config)
+    _, sure = arb_runs.arb_start_levels(V, part.mask, order=part.order, config=config)
+    _judge_risen(judge, part, start, sure)
+
+
+def _judge_risen(judge: Judge, part: _Part, start: BinaryGroup, rows: Mask) -> None:
+    V = part.weights.keep(part.mask)
+    own, first = (np.sum((V.value - g.decode()) ** 2, axis=1) for g in (part.group, start))
+    energy, moved = np.sum(V.value**2, axis=1), np.sqrt(np.sum(V.error**2, axis=1))
+    share = RISE + 64 * V.shape[1] * judge.arithmetic.unit_roundoff
+    allowed = share * energy + 4.0 * np.sqrt(energy) * moved + 2.0 * moved**2
+    for row in np.flatnonzero(rows):
+        judge.objective(f"error of row {row}", own[row], first[row], allowed[row])
+
+
+def _judge_empty(judge: Judge, group: BinaryGroup, mask: Mask) -> None:
+    empty = ~np.any(mask, axis=0)
+    for plane in group.planes:
+        if plane.column_scale is not None:
+            scales = host(plane.column_scale)[empty]
+            judge.exact("scales of columns without entries", scales, np.zeros(scales.shape))
+
+
+def _judge_products(judge: Judge, part: _Part) -> None:
+    """ARB-RC: products of scales, and signs."""
+    V, mask, config, arithmetic = part.weights, part.mask, part.config, judge.arithmetic
+    judge.true("all scales are numbers", np.isfinite(scales_of(part.group)).all())
+    scales = RoundedScales.of(part.group, arithmetic)
+    if part.order == 2:
+        judge_joint(judge, V, (scales.product(0), scales.product(1)), part.signs, mask)
+    else:
+        signs_of(judge, part.signs[0], V, mask, config.sign_zero)
+    state, decided = arb_runs.arb_rc_bound(
+        V, mask, order=part.order, config=config, arithmetic=arithmetic
+    )
+    if not decided:
+        judge.unbounded += scales_of(part.group).size
+        return
+    _signs_where(judge, part.signs, state.signs, np.ones(len(mask), dtype=np.bool_))
+    for number in range(part.order):
+        product = state.product(number)
+        # The port's factors are multiplied here, in float64.
+        wider = product.widen(arithmetic.gamma(1) * product.reach)
+        found = scales.rows(number).value[:, None] * scales.columns(number).value
+        judge.bound(f"products of order {number + 1}", found, wider)
+
+
+def _judge_calibrated(
+    judge: Judge, state: GroupsState, zones: Sequence[Zone], parts: Sequence[_Part]
+) -> None:
+    """ARB-X: levels of all groups; with sweeps they depend on each other."""
+    config, arithmetic = parts[0].config, judge.arithmetic
+    fitted: list[RoundedLevels] = []
+    sure: list[Mask] = []
+    for zone, part in zip(zones, parts, strict=True):
+        columns = fitted_columns(zone.mask, config)
+        start, decided = _calibrated_start(judge, part)
+        own, S = part.weights.keep(part.mask), state.gram[np.ix_(columns, columns)]
+        made = calibrate_levels_bound(own, start, S, config=config, arithmetic=arithmetic)
+        basis = np.zeros((len(made.basis), *zone.mask.shape))
+        basis[:, :, columns] = made.basis
+        fitted.append(RoundedLevels(basis, made.levels, made.spread))
+        sure.append(arb_runs.decided_together(decided, config, config.calibrated_eps))
+    if config.sweeps and config.levels == "exact":
+        # Where entries are fewer than levels, these are not determined: see judge_joint_fit.
+        return
+    if config.sweeps:
+        sure = [np.logical_and.reduce(sure)] * len(parts)
+    for _ in range(config.sweeps):
+        for place, group in enumerate(fitted):
+            target = state.weights - _others(fitted, place, config)
+            fitted[place] = calibrate_levels_bound(
+                target, group, state.gram, config=config, arithmetic=arithmetic
+            )
+    for group, part, decided in zip(fitted, parts, sure, strict=True):
+        unsure = np.where(decided, 0.0, np.inf)[:, None] + np.zeros(group.levels.shape)
+        judge.bound("levels", levels_of(part.group), group.levels.widen(unsure))
+
+
+def _others(groups: Sequence[RoundedLevels], place: int, config: ARBLLM) -> Rounded:
+    """What all groups but one decode to, from a sum that is kept through all sweeps."""
+    arithmetic = groups[0].levels.arithmetic
+    value, error, sizes = np.zeros((3, *groups[0].mask.shape))
+    for at, group in enumerate(groups):
+        signs, size = group.basis, np.abs(group.basis)
+        with np.errstate(invalid="ignore"):
+            sizes += np.einsum("ip,pij->ij", group.levels.reach, size)
+            if at != place:
+                value += np.einsum("ip,pij->ij", group.levels.value, signs)
+                error += np.einsum("ip,pij->ij", group.levels.error, size)
+    updates = 2 * len(groups) * (config.sweeps + 1) + 3
+    error += arithmetic.gamma(updates) * sizes
+    return Rounded(value, np.where(np.isfinite(error), error, np.inf), arithmetic)
+
+
+def first_fit(
+    W: Rounded, S: Rounded, group: BinaryGroup, cell: Mask, config: Fitted
+) -> BinaryGroup:
+    """Fit the levels of one group at once, from the signs that a port has recorded.
+
+    Parameters
+    ----------
+    W : Rounded
+        What the groups have to match together, shape (n, k).
+    S : Rounded
+        Gram matrix of the inputs, shape (k, k).
+    group : BinaryGroup
+        The port's group.
+    cell : ndarray of bool, shape (n, k)
+        Where it has to match them.
+    config : ARBLLM or PBS2P
+        The switches.
+
+    Returns
+    -------
+    BinaryGroup
+        The group with the best levels for its signs, whatever its own are.
+    """
+    planes = [Plane(host(plane.sign), np.zeros(len(cell))) for plane in group.planes]
+    blank = replace(group, planes=tuple(planes), mean=np.zeros(len(cell)))
+    return reference.calibrate_levels(np.where(cell, W.value, 0.0), blank, S.value, config=config)
+
+
+def judge_joint_fit(
+    judge: Judge,
+    W: Rounded,
+    S: Rounded,
+    config: Fitted,
+    groups: Sequence[BinaryGroup],
+    *,
+    first: Sequence[BinaryGroup],
+) -> None:
+    """Judge levels that are solved for in sweeps, by what they decode to.
+
+    Where entries are fewer than levels, these are not determined, and what they make is.
+
+    Parameters
+    ----------
+    judge : Judge
+        Who collects.
+    W : Rounded
+        What the groups have to match together, shape (n, k).
+    S : Rounded
+        Gram matrix of the inputs, shape (k, k).
+    config : ARBLLM or PBS2P
+        The switches.
+    groups : sequence of BinaryGroup
+        The port's groups.
+    first : sequence of BinaryGroup
+        The same groups before the first sweep, with the port's signs.
+    """
+    fitted = list(first)
+    for _ in range(config.sweeps):
+        for place in range(len(fitted)):
+            fitted[place] = _fitted_to_rest(W, S, fitted, place, config)
+    allowed = _allowed_of_fit(judge, W, S)
+    for group, wanted in zip(groups, fitted, strict=True):
+        _judge_decoded(judge, group, wanted, allowed)
+
+
+def judge_last_fit(
+    judge: Judge, W: Rounded, S: Rounded, config: Fitted, groups: Sequence[BinaryGroup]
+) -> None:
+    """Judge the group that is fitted last, from what a port has recorded of all others.
+
+    Parameters
+    ----------
+    judge, W, S, config, groups
+        As for :func:`judge_joint_fit`.
+    """
+    last = len(groups) - 1
+    wanted = _fitted_to_rest(W, S, groups, last, config)
+    _judge_decoded(judge, groups[last], wanted, _allowed_of_fit(judge, W, S))
+
+
+def _fitted_to_rest(
+    W: Rounded, S: Rounded, groups: Sequence[BinaryGroup], place: int, config: Fitted
+) -> BinaryGroup:
+    image = [np.asarray(g.decode()) for at, g in enumerate(groups) if at != place]
+    others = np.sum(image, axis=0) if image else 0.0
+    return reference.calibrate_levels(W.value - others, groups[place], S.value, config=config)
+
+
+def _allowed_of_fit(judge: Judge, W: Rounded, S: Rounded) -> float:
+    gram, live = S.value, np.diag(S.value) > 0.0
+    condition = np.linalg.cond(gram[np.ix_(live, live)]) if live.any() else 1.0
+    roundings = ROUNDINGS * judge.arithmetic.unit_roundoff * np.max(np.abs(W.value), initial=0.0)
+    return float(condition * (roundings + np.max(W.error, initial=0.0)))
+
+
+def _judge_decoded(judge: Judge, group: BinaryGroup, wanted: BinaryGroup, allowed: float) -> None:
+    values = wanted.decode()
+    expected = Rounded(values, np.full(values.shape, allowed), judge.arithmetic)
+    judge.bound(f"what {group.name} decodes to", group.decode(), expected)
+
+
+def _calibrated_start(judge: Judge, part: _Part) -> tuple[RoundedLevels, Mask]:
+    """Signs and levels before calibration, and the rows in which they are known."""
+    V, mask, config, order = part.weights, part.mask, part.config, part.order
+    everywhere = np.ones(len(mask), dtype=np.bool_)
+    if config.calibrated_start == "refined":
+        state, decided = arb_runs.arb_bound(
+            V, mask, order=order, config=config, arithmetic=judge.arithmetic
+        )
+        _signs_where(judge, part.signs, state.basis[1:], decided)
+        if config.levels == "alternate":
+            return state, decided
+        # What is solved at once does not depend on where it starts.
+        return RoundedLevels.at(_basis(part), judge.arithmetic.read(0.0 * state.levels.value)), (
+            everywhere
+        )
+    bound = arb_start_bound(
+        V, mask, order=order, config=config, signs=part.signs, arithmetic=judge.arithmetic
+    )
+    for number, found in enumerate(part.signs):
+        what, distance = f"signs of order {number + 1}", bound.distances[number]
+        signs_of(judge, found, distance, mask, config.sign_zero, what=what)
+    levels = [level for level in (bound.mean, *bound.scales) if level is not None]
+    value, error = (np.column_stack([getattr(x, y) for x in levels]) for y in ("value", "error"))
+    return RoundedLevels.at(_basis(part), Rounded(value, error, judge.arithmetic)), everywhere
+
+
+def _basis(part: _Part) -> Array:
+    return np.stack([part.mask, *part.signs]).astype(np.float64)

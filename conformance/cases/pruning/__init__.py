@@ -1,0 +1,5 @@
+"""Cases of pruning
+================
+
+Scores, masks, budgets, removal and stepwise pruning.
+"""

@@ -1,0 +1,5 @@
+"""Cases of storage
+================
+
+Patterns and bit counts.
+"""

@@ -1,0 +1,5 @@
+"""Cases of zones
+==============
+
+Searches, cuts and column groups.
+"""

@@ -1,0 +1,5 @@
+"""The command
+===========
+
+What ``subbit`` does on the command line.
+"""

@@ -1,0 +1,291 @@
+"""Measurements of the specification
+==================================
+
+``subbit bench reference`` times whole layer routines, and in both of their forms what is
+there as the equation reads and again from sums. Times are CPU seconds of one thread,
+medians of several runs; what is compared runs in turn, so that a slow moment of the
+machine falls on both.
+
+A *row-block* is one row of one block, the unit in which the cost of a layer is linear.
+"""
+
+import dataclasses
+import json
+import statistics
+import time
+import tracemalloc
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+import numpy as np
+import typer
+from threadpoolctl import threadpool_limits
+
+from subbit import reference as ref
+from subbit.conformance.command.console import Table, make_console, refusals
+from subbit.conformance.command.kernel_tables import time_kernels
+from subbit.reference.errors import check_choice
+from subbit.reference.notation import Array
+
+Row: TypeAlias = dict[str, Any]
+Work: TypeAlias = Callable[[], Any]
+Routine: TypeAlias = tuple[str, Callable[..., Any], Any]
+
+YARDSTICK = "billm"
+"""The method whose time others are compared with."""
+
+bench_app = typer.Typer(help="Measure speed and memory.", no_args_is_help=True)
+
+
+@bench_app.callback()
+def _group_command() -> None:
+    """Measure speed and memory."""
+
+
+def cpu_seconds(*works: Work, repeats: int) -> list[float]:
+    """Measure pieces of work in turn.
+
+    Parameters
+    ----------
+    *works : callable
+        What to run, without arguments.
+    repeats : int
+        Runs of each.
+
+    Returns
+    -------
+    list of float
+        Median CPU seconds of each.
+
+    Examples
+    --------
+    >>> len(cpu_seconds(lambda: sum(range(10)), lambda: None, repeats=3))
+    2
+    """
+    times: list[list[float]] = [[] for _ in works]
+    for _ in range(repeats):
+        for work, record in zip(works, times, strict=True):
+            start = time.process_time()
+            work()
+            record.append(time.process_time() - start)
+    return [statistics.median(record) for record in times]
+
+
+def peak_bytes(work: Work) -> int:
+    """Measure the most memory that a piece of work holds at a time.
+
+    Parameters
+    ----------
+    work : callable
+        What to run, without arguments.
+
+    Returns
+    -------
+    int
+        Bytes that Python and NumPy allocated and had not yet freed, at the peak.
+
+    Examples
+    --------
+    >>> peak_bytes(lambda: bytearray(10_000_000)) >= 10_000_000
+    True
+    """
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def _synthetic_layer(n: int, m: int) -> tuple[Array, Array]:
+    rng = np.random.default_rng(0)
+    mixing = np.eye(m) + 0.1 * rng.standard_normal((m, m))
+    X = rng.standard_normal((4, max(m // 2, 1), m)) @ mixing
+    return 0.02 * rng.standard_t(5, size=(n, m)), ref.accumulate_hessian(X)
+
+
+def _routines(block_size: int, methods: Collection[str]) -> dict[str, list[Routine]]:
+    """Layer routines by the name of their preset, those of BiLLM first."""
+    by_preset: dict[str, list[Routine]] = {}
+    ordered = sorted(ref.METHODS, key=lambda name: name != YARDSTICK)
+    for name in ordered:
+        for preset, config in ref.METHODS[name].presets.items():
+            width = "block_size" if hasattr(config, "block_size") else "group_size"
+            changed = dataclasses.replace(config, **{width: block_size})
+            routine = getattr(ref, ref.METHODS[name].entry), changed
+            if name in methods or name == YARDSTICK:
+                shared = preset.removesuffix("-nocgb")
+                by_preset.setdefault(shared, []).append((f"{name}:{preset}", *routine))
+    return by_preset
+
+
+def measure_layers(
+    n: int, m: int, block_size: int, repeats: int, methods: Collection[str] = tuple(ref.METHODS)
+) -> Iterator[Row]:
+    """Time the presets of methods on one synthetic layer.
+
+    Parameters
+    ----------
+    n, m : int
+        Rows and columns.
+    block_size : int
+        Columns of a block.
+    repeats : int
+        Runs of each; presets of the same name run in turn.
+    methods : collection of str, optional
+        Names of methods; all by default, BiLLM always.
+
+    Yields
+    ------
+    dict
+        Routine, sizes, CPU seconds, milliseconds for each row-block, the ratio to the
+        time of BiLLM's preset of the same name, and peak memory.
+    """
+    W, H = _synthetic_layer(n, m)
+    row_blocks = n * len(ref.block_slices(m, block_size))
+    for routines in _routines(block_size, methods).values():
+        works = [partial(layer, W, H, config) for _, layer, config in routines]
+        times = cpu_seconds(*works, repeats=repeats)
+        yardstick = times[0] if routines[0][0].startswith(f"{YARDSTICK}:") else None
+        for (name, _, _), work, seconds in zip(routines, works, times, strict=True):
+            yield {
+                "routine": name,
+                "n": n,
+                "m": m,
+                "block_size": block_size,
+                "cpu_seconds": seconds,
+                "ms_per_row_block": 1e3 * seconds / row_blocks,
+                "times_billm": "" if yardstick is None else seconds / yardstick,
+                "peak_mib": peak_bytes(work) / 2**20,
+            }
+
+
+def _searches(n: int, block_size: int) -> Iterator[tuple[str, Work, Work, float]]:
+    # Name, the two forms, and the energy that differences are relative to.
+    W = 0.02 * np.random.default_rng(1).standard_t(5, size=(n, block_size))
+    ranking = ref.rank_columns(ref.column_saliency(W**2))
+    columns = np.ones(block_size, dtype=np.bool_)
+    counts = np.arange(min(50, block_size))
+    released: Row = {"center": True, "sign_zero": 0}
+    twice: Row = {"orders": (2, 2), **released}
+    opened: Row = {"closed": False, **released}
+    S = W**2
+    cuts, score_cuts = ref.quantile_grid(abs(W)), ref.quantile_grid(S)
+    regions, score_regions = (
+        ref.trisection_thresholds(ref.quantile_grid(key, 160)) for key in (abs(W), S)
+    )
+    for name, function, arguments, switches in (
+        ("salient, paper", "salient_search", (W, ranking, counts[3:31]), {}),
+        ("salient, released", "salient_search", (S, ranking, counts[1:]), twice),
+        ("bell split, paper", "bell_split_search", (W, columns, ref.maximum_grid(abs(W))), {}),
+        ("bell split, released", "bell_split_search", (S, columns, score_cuts), opened),
+        ("column groups", "bell_split_search", (W, columns, cuts), opened | twice),
+        ("trisection, paper", "trisection_search", (W, columns, regions), {}),
+        ("trisection, released", "trisection_search", (S, columns, score_regions), opened),
+    ):
+        direct, running = (
+            partial(_objectives, getattr(ref, form), arguments, switches)
+            for form in (f"{function}_direct", function)
+        )
+        yield name, direct, running, float(np.sum(arguments[0] ** 2))
+
+
+def _objectives(function: Callable[..., Any], arguments: tuple[Any, ...], switches: Row) -> Array:
+    return np.asarray(function(*arguments, **switches).objectives)
+
+
+def _calibrated(n: int, block_size: int) -> tuple[str, Work, Work, float]:
+    W, H = _synthetic_layer(n, block_size)
+    config = ref.METHODS["arb-x"].presets["paper"]
+
+    def direct() -> Array:
+        *_, (_, group) = ref.arb_x_steps(W, None, H, config=config)
+        return np.asarray(group.decode())
+
+    def scalars() -> Array:
+        return np.asarray(ref.arb_x(W, None, H, config=config).decode())
+
+    return "ARB-X, 15 rounds", direct, scalars, float(np.max(np.abs(W)))
+
+
+def measure_searches(n: int, block_size: int, repeats: int) -> Iterator[Row]:
+    """Time what is there in two forms: as its equation reads, and from sums.
+
+    Parameters
+    ----------
+    n, block_size : int
+        Rows and columns of the block.
+    repeats : int
+        Runs of each.
+
+    Yields
+    ------
+    dict
+        Name, sizes, both times in milliseconds for each row-block, their ratio, and the
+        largest difference of the results: of objectives relative to the energy of what is
+        searched, of levels relative to the largest weight.
+    """
+    for name, reads, sums, unit in (*_searches(n, block_size), _calibrated(n, block_size)):
+        direct, running = cpu_seconds(reads, sums, repeats=repeats)
+        yield {
+            "search": name,
+            "n": n,
+            "block_size": block_size,
+            "direct_ms_per_row_block": 1e3 * direct / n,
+            "running_ms_per_row_block": 1e3 * running / n,
+            "ratio": direct / running,
+            "difference": float(np.max(np.abs(reads() - sums())) / unit),
+        }
+
+
+def _table(title: str, rows: list[Row]) -> Table:
+    cells = tuple(
+        tuple(f"{v:.3g}" if isinstance(v, float) else str(v) for v in row.values()) for row in rows
+    )
+    return Table(title, tuple(name.replace("_", " ") for name in rows[0]), cells, ())
+
+
+@bench_app.command("simulator")
+def simulator_command(
+    rows: Annotated[int, typer.Option(min=1, help="Rows of the block of 128 columns.")] = 256,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the numbers here.")
+    ] = None,
+) -> None:
+    """Time every kernel of the fast path on the simulated device."""
+    with refusals():
+        time_kernels(rows, json_file)
+
+
+@bench_app.command("reference")
+def reference_command(  # noqa: PLR0917  (each has its name on the command line)
+    rows: Annotated[list[int] | None, typer.Option(help="Numbers of rows n.")] = None,
+    columns: Annotated[list[int] | None, typer.Option(help="Numbers of columns m.")] = None,
+    block_size: Annotated[list[int] | None, typer.Option(help="Columns of a block.")] = None,
+    method: Annotated[
+        list[str] | None, typer.Option(help="Methods to time beside BiLLM; all by default.")
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Runs of each measurement.")] = 5,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the rows here.")] = None,
+) -> None:
+    """Time layer routines and searches of the specification, in CPU seconds of one thread."""
+    methods = method or list(ref.METHODS)
+    with refusals():
+        for name in methods:
+            check_choice("method", name, ref.METHODS)
+    console = make_console()
+    layers: list[Row] = []
+    searches: list[Row] = []
+    with threadpool_limits(1), console.status("measuring") as status:
+        for k in block_size or [128]:
+            for n in rows or [576]:
+                searches += measure_searches(n, k, repeats)
+                for m in columns or [512]:
+                    status.update(f"measuring {n} x {m}, block {k}")
+                    layers += measure_layers(n, m, k, repeats, methods)
+    _table("Layer routines", layers).show(console)
+    _table("Searches: as the equation reads, and from running sums", searches).show(console)
+    if json_file is not None:
+        json_file.write_text(json.dumps({"layers": layers, "searches": searches}, indent=1))

@@ -1,0 +1,207 @@
+"""The check command
+=================
+
+``subbit check TARGET`` runs the cases of all levels against a port; with ``--released DIR``
+it compares the port with what the authors' code computed. Exit codes: 0 the port conforms,
+1 it diverges somewhere, 2 something is not implemented or could not be compared.
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from threadpoolctl import threadpool_limits
+
+from subbit.conformance.cases import OPERATIONS
+from subbit.conformance.cases.seeds import CASES
+from subbit.conformance.command import report
+from subbit.conformance.command.console import make_console, refusals
+from subbit.conformance.command.explore_console import EXPLORED, Limits, run_exploration
+from subbit.conformance.protocol import LEVELS
+from subbit.conformance.released import Comparison, compare_folder
+from subbit.conformance.target import Port, arithmetic_of, resolve
+from subbit.reference.errors import ArgumentError
+
+_RESULT = {True: "[green]conforms[/]", False: "[bold red]diverges[/]", None: "[dim]-[/]"}
+
+
+def _released_table(target: str, folder: Path, comparisons: Iterable[Comparison]) -> Table:
+    table = Table("file", "array", title=f"{target} and {folder}", title_justify="left")
+    table.add_column("deviation", justify="right")
+    table.add_column("rule")
+    table.add_column("result", overflow="fold")
+    for item in comparisons:
+        deviation = "" if item.deviation is None else f"{item.deviation:.2e}"
+        plain = item.status if item.status not in ("conforms", "diverges") else None
+        table.add_row(
+            item.file, item.array, deviation, item.rule or "", plain or _RESULT[item.passed]
+        )
+    return table
+
+
+def _write_json(path: Path | None, content: dict[str, Any]) -> None:
+    if path is not None:
+        path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def _check_released(
+    console: Console, target: str, port: Port, folder: Path, json_file: Path | None
+) -> int:
+    comparisons = list(compare_folder(port, folder))
+    if not comparisons:
+        raise ArgumentError("released", "a folder of .npz files with outputs", folder)
+    console.print(_released_table(target, folder, comparisons))
+    _write_json(json_file, {"target": target, "arrays": [c.to_json() for c in comparisons]})
+    conforming = sum(item.passed is True for item in comparisons)
+    diverging = sum(item.passed is False for item in comparisons)
+    if conforming + diverging == 0:
+        raise ArgumentError("released", "an array that the port can compute", folder)
+    missing = len(comparisons) - conforming - diverging
+    console.print(f"{conforming} conform, {diverging} diverge, {missing} not implemented")
+    return report.DIVERGES if diverging else report.CONFORMS
+
+
+def _check_levels(
+    console: Console,
+    target: str,
+    port: Port,
+    *,
+    level: int,
+    depth: str,
+    files: tuple[Path | None, Path | None],
+) -> int:
+    if depth not in CASES:
+        raise ArgumentError("--depth", "one of " + ", ".join(CASES), depth)
+    if level not in LEVELS:
+        raise ArgumentError("--level", "a level from 0 to 3", level)
+    with console.status("") as status:
+        found = report.run(target, port, level=level, depth=depth, progress=status.update)
+    console.print(report.table(found))
+    for row in found["operations"]:
+        if row["status"] == "failed":
+            console.print(f"\n[bold red]{row['replay']}[/]")
+            console.print(row["message"], markup=False)
+    console.print(f"{target} {found['result']}: {_counted(found)}")
+    json_file, html_file = files
+    _write_json(json_file, found)
+    if html_file is not None:
+        html_file.write_text(report.page(found), encoding="utf-8")
+    return report.exit_code(found)
+
+
+def _counted(found: dict[str, Any]) -> str:
+    statuses = [row["status"] for row in found["operations"]]
+    return (
+        f"{statuses.count('passed')} operations passed, {statuses.count('failed')} failed, "
+        f"{statuses.count('missing')} not implemented"
+    )
+
+
+def _replay(console: Console, port: Port, case: str) -> int:
+    name, _, seed = case.partition(":")
+    if name not in OPERATIONS or not seed.isdigit():
+        raise ArgumentError("--replay", "OPERATION:SEED as the table shows it", case)
+    outcome = OPERATIONS[name].check(port, arithmetic_of(port), int(seed))
+    console.print(f"{outcome.status}, error ÷ bound {outcome.ratio:.3g}")
+    console.print(outcome.message, markup=False)
+    return {"passed": report.CONFORMS, "failed": report.DIVERGES}.get(
+        outcome.status, report.INCOMPLETE
+    )
+
+
+def check_command(
+    target: Annotated[
+        str,
+        typer.Argument(
+            help="reference, fast:simulated, fast:cuda, an entry point, some.module or "
+            "some.module:name"
+        ),
+    ],
+    *,
+    released: Annotated[
+        Path | None, typer.Option(help="compare with the outputs in this folder instead")
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="write the outcome to this file")
+    ] = None,
+    html_file: Annotated[
+        Path | None, typer.Option("--html", help="write the outcome as one page to this file")
+    ] = None,
+    level: Annotated[int, typer.Option("--level", help="the highest level, 0 to 3")] = 3,
+    depth: Annotated[
+        str, typer.Option("--depth", help="cases of each operation: quick, ci or long")
+    ] = "ci",
+    replay: Annotated[
+        str | None, typer.Option("--replay", help="run one case again, OPERATION:SEED")
+    ] = None,
+    random: Annotated[
+        bool, typer.Option("--random", help="draw new cases until time is up, or Ctrl-C")
+    ] = False,
+    minutes: Annotated[
+        float | None, typer.Option(help="with --random: how long; until Ctrl-C by default")
+    ] = None,
+    cases: Annotated[
+        int | None, typer.Option(help="with --random: how many cases, earlier ones included")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(help="with --random: processes; one per processor by default")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help=f"with --random: folder of the state, {EXPLORED}; it is gone on with"),
+    ] = None,
+) -> None:
+    """Say where a port agrees with the specification, or with the authors' code.
+
+    Parameters
+    ----------
+    target : str
+        Name of the port.
+    released : Path, optional
+        Compare with the outputs in this folder instead of running the levels.
+    json_file : Path, optional
+        Where to write the outcome as JSON.
+    html_file : Path, optional
+        Where to write it as a page.
+    level : int, default 3
+        The highest level.
+    depth : str, default "ci"
+        How many cases each operation gets.
+    replay : str, optional
+        One case to run instead.
+    random : bool, default False
+        Draw new cases instead of those that every machine looks at.
+    minutes : float, optional
+        How long to draw new cases.
+    cases : int, optional
+        How many cases to reach.
+    jobs : int, optional
+        How many processes draw them.
+    out : Path, optional
+        Folder of what has been explored.
+
+    Raises
+    ------
+    Exit
+        With code 0, 1 or 2.
+    """
+    console = make_console()
+    folder, limits = out or EXPLORED, Limits(level, minutes, cases, jobs)
+    after = f"; what was found is kept in {folder}, the same call goes on" if random else ""
+    with refusals(after), threadpool_limits(1):
+        port = resolve(target)
+        limits.check(asked=random, out=out)
+        if released is not None:
+            code = _check_released(console, target, port, released, json_file)
+        elif replay is not None:
+            code = _replay(console, port, replay)
+        elif random:
+            code = run_exploration(console, target, port, folder, limits)
+        else:
+            files = (json_file, html_file)
+            code = _check_levels(console, target, port, level=level, depth=depth, files=files)
+    raise typer.Exit(code)

@@ -1,0 +1,259 @@
+"""The `subbit` command
+====================
+
+Options only; the work is in ``cli_run`` and ``cli_curve``, which are imported when a
+command runs, so that ``subbit --help`` answers at once.
+
+Exit codes: 0 done, 1 a port diverges (``check``), 2 refused with one sentence,
+130 interrupted with Ctrl-C.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from subbit.conformance.command.console import refusals
+
+MODEL_HELP = "smollm2-135m, tiny, a Hugging Face folder, a .gguf file or a hub name"
+TEXT_HELP = "a named text or a file"
+LABEL_HELP = "METHOD:PRESET@N:M/BUDGET, all but METHOD may be left out; give it several times"
+INIT_PORT_HELP = "Write a port that has every function of the protocol and implements none."
+CHECK_HELP = "Say where a port agrees with the specification, or with the authors' code."
+BENCH_HELP = "Measure speed and memory."
+STUDY_HELP = "Measure what a paper claims."
+GO_ON = "; finished decoder blocks are kept, --resume goes on"
+
+Model = Annotated[str, typer.Argument(help=MODEL_HELP)]
+CalibrationText = Annotated[str, typer.Option("--calibration", help=f"calibration: {TEXT_HELP}")]
+Samples = Annotated[int, typer.Option(help="calibration sequences")]
+Length = Annotated[int, typer.Option(help="tokens of a calibration sequence")]
+Seed = Annotated[int, typer.Option(help="seed of their places in the text")]
+EvaluationText = Annotated[str, typer.Option("--text", help=f"evaluation: {TEXT_HELP}")]
+Blocks = Annotated[str | None, typer.Option(help="decoder blocks START:STOP; all by default")]
+Parts = Annotated[str | None, typer.Option(help="kinds of linears, such as q,k,o")]
+Target = Annotated[str, typer.Option(help="the port that does the layer work")]
+Keep = Annotated[str | None, typer.Option(help="N:M, keep N of every M weights; as the preset")]
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        help="N of each decoder block: uniform, or by norm, outlier or coarse; "
+        "norm-exact and so on keep N on the average"
+    ),
+]
+Scales = Annotated[str, typer.Option(help="stored scales: float16, float32 or float64")]
+
+EMBEDDED_CALIBRATION = "enwiki-excerpt:calibration"
+EMBEDDED_EVALUATION = "enwiki-excerpt:evaluation"
+
+
+def quantize_command(
+    *,
+    model: Model,
+    method: Annotated[str, typer.Option(help="such as rtn, gptq, billm, arb-rc or stbllm")],
+    out: Annotated[Path, typer.Option(help="folder for records, state and checkpoint")],
+    preset: Annotated[str, typer.Option(help="a preset of the method; its first by default")] = "",
+    keep: Keep = None,
+    budget: Budget = None,
+    calibration: CalibrationText = EMBEDDED_CALIBRATION,
+    samples: Samples = 32,
+    length: Length = 1024,
+    seed: Seed = 0,
+    blocks: Blocks = None,
+    parts: Parts = None,
+    target: Target = "reference",
+    scales: Scales = "float16",
+    resume: Annotated[bool, typer.Option("--resume", help="go on with the run in OUT")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="a line for each layer")] = False,
+    no_checkpoint: Annotated[
+        bool, typer.Option("--no-checkpoint", help="write layer records only")
+    ] = False,
+) -> None:
+    """Quantize a model decoder block by decoder block."""
+    with refusals(GO_ON):
+        from subbit.conformance.command.cli_run import (
+            CalibrationOptions,
+            QuantizeOptions,
+            join_label,
+            run_quantize,
+        )
+
+        run_quantize(
+            QuantizeOptions(
+                model=model,
+                label=join_label(method, preset, keep, budget),
+                calibration=CalibrationOptions(calibration, samples, length, seed),
+                out=out,
+                blocks=blocks,
+                parts=parts,
+                target=target,
+                scales=scales,
+                resume=resume,
+                verbose=verbose,
+                checkpoint=not no_checkpoint,
+            )
+        )
+
+
+def evaluate_command(
+    *,
+    model: Annotated[str, typer.Argument(help=f"a folder made by quantize, or {MODEL_HELP}")],
+    text: EvaluationText = EMBEDDED_EVALUATION,
+    length: Annotated[int, typer.Option(help="tokens of a window")] = 2048,
+    windows: Annotated[int | None, typer.Option(help="windows; all by default")] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="model to measure the KL divergence from")
+    ] = None,
+) -> None:
+    """Compute the perplexity of a model, and its KL divergence from another."""
+    with refusals():
+        from subbit.conformance.command.cli_run import run_evaluate
+
+        run_evaluate(model, text, length, windows, reference=reference)
+
+
+def bits_command(
+    folder: Annotated[Path, typer.Argument(help="a folder made by quantize")],
+) -> None:
+    """Count nominal, payload and artifact bits of a quantized model."""
+    with refusals():
+        from subbit.conformance.command.cli_run import run_bits
+
+        run_bits(folder)
+
+
+def curve_command(
+    *,
+    model: Model,
+    method: Annotated[list[str], typer.Option(help=LABEL_HELP)],
+    out: Annotated[Path, typer.Option(help="folder for results; a second call goes on there")],
+    ks: Annotated[str, typer.Option(help="prefix lengths")] = "1,2,4,8,all",
+    calibration: CalibrationText = EMBEDDED_CALIBRATION,
+    samples: Samples = 32,
+    length: Length = 1024,
+    seed: Seed = 0,
+    text: EvaluationText = EMBEDDED_EVALUATION,
+    window: Annotated[int, typer.Option(help="tokens of an evaluation window")] = 512,
+    windows: Annotated[int, typer.Option(help="evaluation windows")] = 6,
+    blocks: Annotated[
+        str | None, typer.Option(help="decoder blocks START:STOP of the part table")
+    ] = None,
+    parts: Parts = None,
+    no_parts: Annotated[bool, typer.Option("--no-parts", help="no part table")] = False,
+    plot: Annotated[Path | None, typer.Option(help="plot to this .png, .svg or .pdf")] = None,
+    target: Target = "reference",
+    scales: Scales = "float16",
+) -> None:
+    """Compare methods by prefix curve and by kind of projection."""
+    with refusals("; finished points are kept, the same call goes on"):
+        from subbit.conformance.command.cli_curve import CurveOptions, run_curve
+        from subbit.conformance.command.cli_run import CalibrationOptions
+
+        run_curve(
+            CurveOptions(
+                model=model,
+                labels=tuple(method),
+                ks=ks,
+                calibration=CalibrationOptions(calibration, samples, length, seed),
+                text=text,
+                window=window,
+                windows=windows,
+                out=out,
+                blocks=blocks,
+                parts=parts,
+                with_parts=not no_parts,
+                scales=scales,
+                target=target,
+                plot=plot,
+            )
+        )
+
+
+def demo_command(
+    *,
+    out: Annotated[Path | None, typer.Option(help="keep results and tables in this folder")] = None,
+) -> None:
+    """Quantize four decoder blocks of a real model in fifteen ways and compare."""
+    with refusals():
+        from subbit.conformance.command.cli_curve import run_demo
+
+        run_demo(out)
+
+
+def kernels_command(
+    *,
+    json_file: Annotated[Path | None, typer.Option("--json", help="write the numbers here")] = None,
+    write_budget: Annotated[
+        bool, typer.Option("--write-budget", help="make these numbers the budget")
+    ] = False,
+) -> None:
+    """Compile all kernels for four architectures and hold them to their budget."""
+    with refusals():
+        from subbit.conformance.command.kernel_tables import check_kernels
+
+        if not check_kernels(json_file, write_budget=write_budget):
+            raise typer.Exit(1)
+
+
+def _placeholder() -> None:
+    """Stand in the list of commands for one whose module is not needed now."""
+
+
+def make_app(command: str | None = None) -> typer.Typer:
+    """Put the commands together.
+
+    Parameters
+    ----------
+    command : str, optional
+        The command that is going to run. The modules of ``check``, ``bench`` and
+        ``study`` take their time to import, so they are imported for their own commands only.
+
+    Returns
+    -------
+    Typer
+        The application.
+    """
+    app = typer.Typer(
+        name="subbit",
+        help="Executable specification of binary post-training quantization.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    app.command("quantize")(quantize_command)
+    app.command("evaluate")(evaluate_command)
+    app.command("bits")(bits_command)
+    app.command("curve")(curve_command)
+    app.command("demo")(demo_command)
+    app.command("kernels")(kernels_command)
+    if command == "init-port":
+        from subbit.conformance.command.skeleton import init_port_command
+
+        app.command("init-port", help=INIT_PORT_HELP)(init_port_command)
+    else:
+        app.command("init-port", help=INIT_PORT_HELP)(_placeholder)
+    if command == "check":
+        from subbit.conformance.command.check import check_command
+
+        app.command("check", help=CHECK_HELP)(check_command)
+    else:
+        app.command("check", help=CHECK_HELP)(_placeholder)
+    if command == "bench":
+        from subbit.conformance.command.bench import bench_app
+
+        app.add_typer(bench_app, name="bench")
+    else:
+        app.command("bench", help=BENCH_HELP)(_placeholder)
+    if command == "study":
+        from subbit.conformance.command.cli_study import study_app
+
+        app.add_typer(study_app, name="study")
+    else:
+        app.command("study", help=STUDY_HELP)(_placeholder)
+    return app
+
+
+def main() -> None:
+    """Run the `subbit` command."""
+    make_app(next(iter(sys.argv[1:]), None))()

@@ -1,0 +1,176 @@
+"""The commands curve and demo
+===========================
+
+Both measure the points of a study; the demo is a study with its choices made.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from subbit.conformance.command.cli_run import (
+    CalibrationOptions,
+    check_label,
+    cut_windows,
+    draw_calibration,
+    words,
+)
+from subbit.conformance.command.cli_tables import part_table, prefix_table
+from subbit.conformance.command.console import Bar, Table, make_console, write_tables
+from subbit.conformance.models.base import DecoderModel
+from subbit.conformance.models.load import load_model
+from subbit.conformance.runs.curve import Comparison, Laboratory, parse_counts
+from subbit.conformance.runs.labels import FORM
+from subbit.conformance.runs.plan import parse_blocks
+from subbit.conformance.runs.study import Results, Study, open_results
+from subbit.conformance.target import resolve
+from subbit.reference.errors import ArgumentError, check_choice
+
+TABLES = "tables.md"
+
+
+@dataclass(frozen=True)
+class CurveOptions:
+    """What the user says about a comparison."""
+
+    model: str
+    labels: tuple[str, ...]
+    ks: str
+    calibration: CalibrationOptions
+    text: str
+    window: int
+    windows: int
+    out: Path
+    blocks: str | None = None
+    parts: str | None = None
+    with_parts: bool = True
+    scales: str = "float16"
+    target: str = "reference"
+    plot: Path | None = None
+
+
+DEMO = CurveOptions(
+    model="smollm2-135m",
+    labels=(
+        "rtn:sign",
+        "gptq:2bit",
+        "billm:paper",
+        "billm:released",
+        "arb-x:paper",
+        "arb-rc:paper",
+        "arb-rc:released",
+        "stbllm:paper@6:8",
+        "stbllm:paper@5:8",
+        "stbllm:paper@4:8",
+        "stbllm:released@4:8",
+        "stbllm:corrected@4:8",
+        "pbs2p:best@6:8",
+        "pbs2p:best@5:8",
+        "pbs2p:best@4:8",
+    ),
+    ks="1,2,4",
+    calibration=CalibrationOptions("enwiki-excerpt:calibration", samples=16, length=1024, seed=0),
+    text="enwiki-excerpt:evaluation",
+    window=512,
+    windows=6,
+    out=Path(),
+    with_parts=False,
+)
+
+
+class _Models:
+    """Loads a model again and again, and hands out the first one once."""
+
+    def __init__(self, spec: str) -> None:
+        self.spec = spec
+        self.first: DecoderModel | None = None
+
+    def peek(self) -> DecoderModel:
+        """Return the model, to look at only."""
+        if self.first is None:
+            self.first = load_model(self.spec)
+        return self.first
+
+    def take(self) -> DecoderModel:
+        """Return a model at full precision, to be changed."""
+        model, self.first = self.peek(), None
+        return model
+
+
+def _choose_parts(model: DecoderModel, options: CurveOptions) -> tuple[str, ...]:
+    kinds = tuple(dict.fromkeys(linear.kind for linear in model.linears(0)))
+    chosen = words(options.parts) or kinds
+    for part in chosen:
+        check_choice("parts", part, kinds)
+    return chosen if options.with_parts else ()
+
+
+def _compare(model: DecoderModel, options: CurveOptions) -> Comparison:
+    return Comparison(
+        tuple(check_label(label) for label in options.labels),
+        parse_counts(options.ks, model.n_blocks),
+        _choose_parts(model, options),
+        parse_blocks(options.blocks, model.n_blocks),
+    )
+
+
+def _tables(results: Results, comparison: Comparison) -> list[Table]:
+    tables = [prefix_table(results, comparison)]
+    if comparison.parts:
+        tables.append(part_table(results, comparison))
+    return tables
+
+
+def _check_options(options: CurveOptions) -> None:
+    """Refuse what can be refused before a model is loaded."""
+    if not options.labels:
+        raise ArgumentError("method", f"at least one {FORM}", "none")
+    for label in options.labels:
+        check_label(label)
+    if options.plot is not None and options.plot.suffix not in (".png", ".svg", ".pdf"):
+        raise ArgumentError("plot", "a file name that ends in .png, .svg or .pdf", options.plot)
+
+
+def run_curve(options: CurveOptions, title: str = "curve") -> Sequence[Table]:
+    """Measure what is missing of a comparison, then print and plot it."""
+    _check_options(options)
+    port = resolve(options.target)
+    models = _Models(options.model)
+    model = models.peek()
+    comparison = _compare(model, options)
+    sequences, calibration = draw_calibration(model, options.calibration)
+    tokens, windows = cut_windows(model, options.text, options.window, options.windows)
+    study = Study(model.name, model.precision, calibration, windows, options.scales, options.target)
+    results = open_results(options.out, study)
+    laboratory = Laboratory(models.take, port, sequences, tokens, results, options.out)
+    steps = laboratory.count_steps(model, comparison.jobs)
+    with Bar(title, steps, make_console(stderr=True)) as bar:
+        laboratory.step = bar.step
+        del model
+        results = laboratory.measure(comparison.jobs)
+    tables = _tables(results, comparison)
+    _report(tables, results, comparison, options)
+    return tables
+
+
+def _report(
+    tables: Sequence[Table], results: Results, comparison: Comparison, options: CurveOptions
+) -> None:
+    console = make_console()
+    for table in tables:
+        table.show(console)
+    write_tables(tables, options.out / TABLES)
+    if options.plot is not None:
+        from subbit.conformance.runs.plot import plot_study
+
+        plot_study(results, comparison, options.plot)
+
+
+def run_demo(out: Path | None) -> None:
+    """Run the demonstration, in a folder that stays or in one that does not."""
+    if out is not None:
+        run_curve(replace(DEMO, out=out), "demo")
+        return
+    with tempfile.TemporaryDirectory(prefix="subbit-demo-") as folder:
+        run_curve(replace(DEMO, out=Path(folder)), "demo")

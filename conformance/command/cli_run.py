@@ -1,0 +1,184 @@
+"""The commands quantize, evaluate and bits
+========================================
+
+What the commands of ``cli`` do once their options are read. This module imports all that
+the work needs, so it is imported when the work begins.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from subbit.conformance.command.cli_tables import bits_table, score_table, summary_table
+from subbit.conformance.command.console import Bar, make_console
+from subbit.conformance.models.base import DecoderModel, Tokens
+from subbit.conformance.models.inventory import take_inventory
+from subbit.conformance.models.load import load_model
+from subbit.conformance.runs.calibrate import batches
+from subbit.conformance.runs.evaluate import evaluate, evaluation_windows
+from subbit.conformance.runs.labels import parse_label
+from subbit.conformance.runs.manifest import (
+    MANIFEST,
+    Calibration,
+    LayerResult,
+    Manifest,
+    load_manifest,
+    tokens_digest,
+)
+from subbit.conformance.runs.plan import count_steps, describe_calibration, parse_blocks, plan
+from subbit.conformance.runs.quantize import Hooks, check_folder, quantize_model, set_weights
+from subbit.conformance.runs.study import Windows
+from subbit.conformance.target import resolve
+from subbit.conformance.texts.text import load_documents, load_text, sample_sequences
+from subbit.reference.errors import SubbitError, check_count
+
+
+@dataclass(frozen=True)
+class CalibrationOptions:
+    """What the user says about calibration."""
+
+    text: str
+    samples: int
+    length: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class QuantizeOptions:
+    """What the user says about a run."""
+
+    model: str
+    label: str
+    calibration: CalibrationOptions
+    out: Path
+    blocks: str | None
+    parts: str | None
+    target: str
+    scales: str
+    resume: bool
+    verbose: bool
+    checkpoint: bool
+
+
+def join_label(method: str, preset: str, keep: str | None, budget: str | None) -> str:
+    """Put a label together from the options that are its parts."""
+    chosen = (":", preset or None), ("@", keep), ("/", budget)
+    return method + "".join(mark + word for mark, word in chosen if word is not None)
+
+
+def check_label(label: str) -> str:
+    """Return a label in full, before anything is loaded."""
+    return str(parse_label(label))
+
+
+def words(text: str | None) -> tuple[str, ...] | None:
+    """Split a list at its commas."""
+    return None if text is None else tuple(word.strip() for word in text.split(","))
+
+
+def draw_calibration(
+    model: DecoderModel, options: CalibrationOptions
+) -> tuple[Tokens, Calibration]:
+    """Draw the calibration sequences."""
+    check_count("length", options.length, 2, model.context)
+    documents = load_documents(options.text, "calibration").documents
+    tokens = [model.tokenize(document) for document in documents]
+    sequences = sample_sequences(tokens, options.samples, options.length, options.seed)
+    return sequences, describe_calibration(options.text, options.seed, sequences)
+
+
+def cut_windows(
+    model: DecoderModel, text: str, length: int, windows: int | None
+) -> tuple[Tokens, Windows]:
+    """Cut the evaluation text into windows."""
+    check_count("window length", length, 2, model.context)
+    tokens = model.tokenize(load_text(text, "text"))
+    cut = evaluation_windows(tokens, length=length, windows=windows)
+    return cut, Windows(text, len(cut), length, tokens_digest(cut))
+
+
+def _layer_line(result: LayerResult) -> str:
+    bits = f"{result.nominal / result.weights:.3f} / {result.payload_bits / result.weights:.3f}"
+    return (
+        f"block {result.block} {result.name}: relative error {result.relative_error:.4f}, "
+        f"nominal / payload bits {bits}, salient {result.salient_share:.1%}, "
+        f"{result.cpu_seconds:.2f} CPU-s"
+    )
+
+
+def run_quantize(options: QuantizeOptions) -> None:
+    """Quantize a model and print what came out."""
+    label = check_label(options.label)
+    port = resolve(options.target)
+    model = load_model(options.model)
+    sequences, calibration = draw_calibration(model, options.calibration)
+    settings = plan(
+        model,
+        label,
+        calibration,
+        blocks=parse_blocks(options.blocks, model.n_blocks),
+        parts=words(options.parts),
+        scales=options.scales,
+        target=options.target,
+    )
+    check_folder(options.out, settings, resume=options.resume)
+    with Bar(label, count_steps(model, settings), make_console(stderr=True)) as bar:
+        lines = Hooks(bar.step, lambda result: bar.line(_layer_line(result)))
+        manifest = quantize_model(
+            model,
+            port,
+            settings,
+            sequences,
+            out=options.out,
+            resume=options.resume,
+            hooks=lines if options.verbose else Hooks(bar.step),
+        )
+    if options.checkpoint:
+        model.save(options.out)
+    console = make_console()
+    summary_table(manifest, take_inventory(options.out, manifest)).show(console)
+
+
+def open_run(spec: str) -> tuple[DecoderModel, Manifest | None]:
+    """Load a model, or the quantized model of a run's folder.
+
+    A run without a checkpoint is put together from its model and its records.
+    """
+    folder = Path(spec)
+    if not (folder / MANIFEST).is_file():
+        return load_model(spec), None
+    manifest = load_manifest(folder)
+    if not manifest.complete:
+        message = f"{folder}: the run there is not finished; quantize with --resume goes on"
+        raise SubbitError(message)
+    if (folder / "config.json").is_file():
+        return load_model(spec), manifest
+    model = load_model(manifest.settings.model)
+    for block in manifest.blocks:
+        set_weights(model, folder, block.block)
+    return model, manifest
+
+
+def run_evaluate(
+    spec: str, text: str, length: int, windows: int | None, *, reference: str | None
+) -> None:
+    """Evaluate a model and print its perplexity."""
+    model, manifest = open_run(spec)
+    tokens, used = cut_windows(model, text, length, windows)
+    other = None if reference is None else load_model(reference)
+    steps = sum(1 for _ in batches(tokens.shape))
+    with Bar("evaluate", steps, make_console(stderr=True)) as bar:
+        measured = evaluate(model, tokens, other, bar.step)
+    held = {} if manifest is None else take_inventory(Path(spec), manifest)
+    names = (model.name, model.precision)
+    score_table(names, manifest, measured, used, held).show(make_console())
+
+
+def run_bits(folder: Path, console: Console | None = None) -> None:
+    """Count the bits of a run's files."""
+    manifest = load_manifest(folder)
+    if not manifest.blocks:
+        message = f"{folder}: the run there has no finished decoder block yet"
+        raise SubbitError(message)
+    bits_table(manifest, take_inventory(folder, manifest)).show(console or make_console())

@@ -1,0 +1,162 @@
+"""Exploring on the command line
+=============================
+
+What ``subbit check --random`` prints: each failure when it is found, with the line that
+repeats it, the number of cases now and then, and what was looked at in the end.
+"""
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from subbit.conformance.command import report
+from subbit.conformance.command.console import SECONDS_BETWEEN_LINES, make_console
+from subbit.conformance.command.explore import Explored, Failure, explore, state_file
+from subbit.conformance.protocol import LEVELS
+from subbit.conformance.target import Port
+from subbit.reference.errors import ArgumentError
+
+EXPLORED = Path("explored")
+PINS = "conformance/vectors/pinned.json"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How far to explore.
+
+    Parameters
+    ----------
+    level : int
+        The highest level.
+    minutes : float or None
+        How long; None for as long as nobody stops it.
+    cases : int or None
+        How many cases to reach.
+    jobs : int or None
+        Number of processes.
+    """
+
+    level: int
+    minutes: float | None
+    cases: int | None
+    jobs: int | None
+
+    def check(self, *, asked: bool, out: Path | None) -> None:
+        """Refuse limits that are none.
+
+        Parameters
+        ----------
+        asked : bool
+            Whether somebody asked for exploration at all.
+        out : Path or None
+            The folder that was given.
+
+        Raises
+        ------
+        ArgumentError
+            If a limit is not positive, or is given for another kind of check.
+        """
+        given = {"minutes": self.minutes, "cases": self.cases, "jobs": self.jobs}
+        for name, value in given.items():
+            if value is not None and not 0 < value < math.inf:
+                raise ArgumentError(f"--{name}", "a number above 0", value)
+        for name, other in [*given.items(), ("out", out)]:
+            if other is not None and not asked:
+                raise ArgumentError(f"--{name}", "--random beside it", other)
+        if asked and self.level not in LEVELS[1:]:
+            expected = f"a level from {LEVELS[1]} to {LEVELS[-1]}: level 0 has no cases to draw"
+            raise ArgumentError("--level", expected, self.level)
+
+
+class _Teller:
+    """Progress on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, console: Console, target: str) -> None:
+        self.console, self.target = console, target
+        self.quiet = make_console(stderr=True)
+        self.status = self.quiet.status(f"{target}: starting")
+        self.told = 0.0
+
+    def found(self, failure: Failure) -> None:
+        call = f"subbit check {self.target} --replay {failure.replay}"
+        self.console.print(f"[bold red]{call}[/]", soft_wrap=True)
+        self.console.print(failure.message, markup=False, soft_wrap=True)
+
+    def progress(self, state: Explored) -> None:
+        line = f"{self.target}: {_summary(state)}"
+        if self.quiet.is_terminal:
+            self.status.update(line)
+        elif time.monotonic() - self.told > SECONDS_BETWEEN_LINES:
+            self.told = time.monotonic()
+            self.quiet.print(line, markup=False, soft_wrap=True)
+
+
+def _summary(state: Explored) -> str:
+    total, failures = state.total, len(state.failures)
+    return (
+        f"{total.cases:,} cases in {total.seconds / 3600:.2f} CPU-hours, "
+        f"{failures} failure{'s' * (failures != 1)}"
+    )
+
+
+def run_exploration(console: Console, target: str, port: Port, folder: Path, limits: Limits) -> int:
+    """Explore a target, and say what was found.
+
+    Parameters
+    ----------
+    console : Console
+        Where.
+    target : str
+        The port's name.
+    port : object
+        The port.
+    folder : Path
+        Where the state is.
+    limits : Limits
+        How far to go.
+
+    Returns
+    -------
+    int
+        The exit code: 1 where a case fails, 2 where nothing is implemented, else 0.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    teller, path = _Teller(console, target), state_file(folder, target)
+    with teller.status:
+        state = explore(
+            target,
+            port,
+            path,
+            level=limits.level,
+            jobs=limits.jobs,
+            cases=limits.cases,
+            seconds=math.inf if limits.minutes is None else 60.0 * limits.minutes,
+            found=teller.found,
+            progress=teller.progress,
+        )
+    _tell_end(console, state, path)
+    if state.failures:
+        return report.DIVERGES
+    return report.INCOMPLETE if state.total.missing == state.total.cases else report.CONFORMS
+
+
+def _tell_end(console: Console, state: Explored, path: Path) -> None:
+    total, counts = state.total, [tally.cases for tally in state.operations.values()]
+    worst = max(state.operations, key=lambda name: state.operations[name].worst)
+    console.print(
+        f"{state.target} ({state.dtype}): {_summary(state)}; {min(counts):,} to {max(counts):,} "
+        f"cases of each of {len(counts)} operations above level 0",
+        soft_wrap=True,
+    )
+    console.print(
+        f"{total.compared:,} numbers compared, {total.unbounded:,} without a bound, "
+        f"{total.missing:,} cases not implemented; largest error ÷ bound "
+        f"{state.operations[worst].worst:.3g}, in {worst}",
+        soft_wrap=True,
+    )
+    if state.failures:
+        console.print(f"Pin each in {PINS}, with what is right there.", soft_wrap=True)
+    console.print(f"State: {path}", markup=False, soft_wrap=True)

@@ -1,0 +1,141 @@
+"""The init-port command
+=====================
+
+``subbit init-port FILE`` writes a port that has every function of the protocol and
+implements none. Replacing one body after the other, ``subbit check`` says which are right.
+"""
+
+import inspect
+from dataclasses import is_dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from subbit.conformance.command.console import make_console, refusals
+from subbit.conformance.protocol import CLASSES, PROTOCOL, Function
+from subbit.reference.errors import ArgumentError
+
+_HEAD = '''"""A port of subbit
+================
+
+Replace the bodies one by one. A function that you do not want can be removed: it is then
+not implemented, as it is now. What stands in CAPABILITIES decides how large errors may be.
+
+    subbit check {module} --level 2
+"""
+
+# ruff: noqa
+
+# Configurations, and METHODS with their presets.
+from subbit.reference import METHODS, {configurations}
+
+CAPABILITIES = {{
+    # The type that the port computes in: float16, float32 or float64.
+    "dtype": "float64",
+    # Lanes that add a row before they are added themselves; 1 is a straight sum.
+    "lanes": 1,
+}}
+'''
+
+
+class _Default:
+    """A configuration that prints as a call of its class, not with every switch."""
+
+    def __init__(self, value: object) -> None:
+        self.name = type(value).__name__
+
+    def __repr__(self) -> str:
+        return f"{self.name}()"
+
+
+def _plain(value: object) -> bool:
+    kind: Any = type(value)
+    return isinstance(value, type) or not is_dataclass(value) or value != kind()
+
+
+def _parameter(parameter: inspect.Parameter) -> inspect.Parameter:
+    bare = parameter.replace(annotation=inspect.Parameter.empty)
+    return bare if _plain(bare.default) else bare.replace(default=_Default(bare.default))
+
+
+def _parameters(function: Function) -> list[inspect.Parameter]:
+    return [_parameter(parameter) for parameter in function.signature.parameters.values()]
+
+
+def _signature(function: Function) -> str:
+    return str(inspect.Signature(_parameters(function)))
+
+
+def _configurations() -> str:
+    """Names of the classes that signatures call."""
+    defaults = [p.default for function in PROTOCOL.values() for p in _parameters(function)]
+    return ", ".join(
+        sorted({default.name for default in defaults if isinstance(default, _Default)})
+    )
+
+
+def _body(name: str) -> str:
+    return f'    raise NotImplementedError("{name}")\n'
+
+
+def _definition(function: Function) -> str:
+    if function.name in CLASSES:
+        arguments = _signature(function).removeprefix("(").removesuffix(")")
+        return (
+            f'class {function.name}:\n    """{function.summary}"""\n\n'
+            f"    def __init__(self, {arguments}):\n    {_body(function.name)}"
+        )
+    head = f"def {function.name}{_signature(function)}:\n"
+    return f'{head}    """{function.summary}"""\n{_body(function.name)}'
+
+
+def skeleton(module: str) -> str:
+    """Return the source of a port that implements nothing.
+
+    Parameters
+    ----------
+    module : str
+        The name it will be imported by.
+
+    Returns
+    -------
+    str
+        Python source.
+
+    Examples
+    --------
+    >>> "def sign(x, zero=1):" in skeleton("my_port")
+    True
+    """
+    head = _HEAD.format(module=module, configurations=_configurations())
+    parts = [head, *map(_definition, PROTOCOL.values())]
+    return "\n\n".join(parts)
+
+
+def init_port_command(
+    file: Annotated[Path, typer.Argument(help="the Python file to write")],
+) -> None:
+    """Write a port that has every function of the protocol and implements none.
+
+    Parameters
+    ----------
+    file : Path
+        The file; it must not exist yet.
+
+    Raises
+    ------
+    ArgumentError
+        If it exists, or its name cannot be imported.
+    """
+    with refusals():
+        if file.suffix != ".py" or not file.stem.isidentifier():
+            raise ArgumentError("FILE", "a name that can be imported, such as my_port.py", file)
+        if file.exists():
+            raise ArgumentError("FILE", "a file that does not exist yet", file)
+        file.write_text(skeleton(file.stem), encoding="utf-8")
+        make_console().print(
+            f"{file} has {len(PROTOCOL)} functions to fill in; from its folder:\n"
+            f"PYTHONPATH=. subbit check {file.stem} --level 2",
+            highlight=False,
+        )

@@ -1,0 +1,5 @@
+"""Inputs
+======
+
+Labelled families of weights and inputs, hypothesis strategies over them, and how they are drawn.
+"""

@@ -1,0 +1,49 @@
+"""Layers moved by rounding
+========================
+
+Two correct ports part for good at a decision that is left to rounding: a weight on its mean,
+two candidates that are equally good. Whether a layer holds such a decision shows when its
+weights and its Hessian are moved by a few roundings: what then jumps was never decided.
+"""
+
+import numpy as np
+
+from subbit.conformance.inputs.families import Array
+
+ROUNDINGS = 32.0
+"""How many roundings a number is moved by at most; each is half a unit in the last place."""
+TRIES = 16
+"""How many times a layer is moved before nothing in it is taken for undecided."""
+
+
+def moved(W: Array, H: Array, seed: int, *, unit_roundoff: float = 2.0**-53) -> tuple[Array, Array]:
+    """Move a layer by a few roundings.
+
+    Parameters
+    ----------
+    W : ndarray of float64, shape (n, m)
+        Weights.
+    H : ndarray of float64, shape (m, m)
+        Proxy Hessian.
+    seed : int
+        Where to.
+    unit_roundoff : float, default 2⁻⁵³
+        Relative size of a rounding.
+
+    Returns
+    -------
+    W : ndarray of float64, shape (n, m)
+        The weights, each moved by at most :data:`ROUNDINGS`; zeros stay.
+    H : ndarray of float64, shape (m, m)
+        The Hessian, moved likewise and still symmetric; dead inputs stay dead.
+
+    Examples
+    --------
+    >>> W, H = moved(np.array([[1.0, 0.0]]), np.eye(2), 0)
+    >>> bool(0 < abs(W[0, 0] - 1) <= ROUNDINGS * 2.0**-53), float(W[0, 1]), float(H[0, 1])
+    (True, 0.0, 0.0)
+    """
+    rng, size = np.random.default_rng(seed), ROUNDINGS * unit_roundoff
+    noise = rng.uniform(-size, size, H.shape)
+    shares = np.triu(noise) + np.triu(noise, 1).T
+    return W * (1.0 + rng.uniform(-size, size, W.shape)), H * (1.0 + shares)

@@ -1,0 +1,6 @@
+"""Oracles
+=======
+
+Second readings for the theorems: naive ones of whole methods, exact ones in rational numbers,
+measures, and the rule for what rounding decides.
+"""

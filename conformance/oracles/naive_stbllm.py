@@ -1,0 +1,242 @@
+"""STBLLM once more, naively
+=========================
+
+A second reading of the algorithm, in plain float64 NumPy and without any of a port's
+functions: groups of M weights are sorted one after the other, every candidate's
+approximation is formed, every inverse is an inverse. A port's layer routine is held
+against it, for any setting of the switches of :class:`subbit.reference.STBLLM`. It shares
+with :mod:`subbit.conformance.oracles.naive` how a group is binarized.
+
+References
+----------
+STBLLM, arXiv 2408.01803, Eq. (2) and Algorithm 2, and the authors' released code;
+SparseGPT, arXiv 2301.00774, Algorithm 1.
+"""
+
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+
+from subbit.conformance.oracles.naive import Array, Mask, binarize
+from subbit.reference import STBLLM
+
+Parts: TypeAlias = list[tuple[Mask, int]]
+
+
+def _standardize(x: Array, axis: str) -> Array:
+    lines = x if axis == "row" else x.reshape(1, -1)
+    result = np.zeros(lines.shape)
+    for i, line in enumerate(lines):
+        if len(set(line.tolist())) > 1:
+            result[i] = (line - line.mean()) / line.std()
+    return result.reshape(x.shape)
+
+
+def _share(x: Array, total: Array) -> Array:
+    return np.where(total > 0, x / np.where(total > 0, total, 1.0), 0.0)
+
+
+def importance(W: Array, H: Array, damped: Array, config: STBLLM) -> Array:
+    """How much each weight matters.
+
+    Parameters
+    ----------
+    W : ndarray of float64, shape (n, m)
+        Weights.
+    H, damped : ndarray of float64, shape (m, m)
+        Proxy Hessian as it came, and damped.
+    config : STBLLM
+        The switches.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, m)
+        The scores.
+    """
+    size, norms = np.abs(W), np.sqrt(np.diag(H) / 2)
+    inverse = np.linalg.inv(damped)
+    if config.importance == "obs":
+        return W**2 / np.diag(inverse)
+    if config.importance == "trailing":
+        # Each column by the inverse of what is right of it and itself.
+        free = [np.linalg.inv(damped[j:, j:])[0, 0] for j in range(len(H))]
+        return W**2 / np.array(free)
+    if config.importance in {"wanda", "magnitude"}:
+        return size * norms if config.importance == "wanda" else size
+    shares = _share(size, size.sum(axis=0)) + _share(size, size.sum(axis=1)[:, None])
+    if config.importance == "ria":
+        return shares * norms**config.exponent
+    if config.standardize == "before":
+        return _standardize(shares, config.axis) * norms**config.exponent
+    scores = shares * norms**config.exponent
+    return _standardize(scores, config.axis) if config.standardize == "after" else scores
+
+
+def nm_mask(scores: Array, keep: int, group: int) -> Mask:
+    """Keep the largest scores of each group; last columns that fill none are kept.
+
+    Parameters
+    ----------
+    scores : ndarray of float64, shape (n, m)
+        Scores.
+    keep, group : int
+        N and M.
+
+    Returns
+    -------
+    ndarray of bool, shape (n, m)
+        The mask.
+    """
+    kept = np.ones(scores.shape, dtype=bool)
+    for i, row in enumerate(scores):
+        for start in range(0, len(row) - group + 1, group):
+            ranked = sorted(range(start, start + group), key=lambda j: (-row[j], j))
+            kept[i, ranked[keep:]] = False
+    return kept
+
+
+def _sparsegpt(W: Array, U: Array, keep: int, group: int) -> tuple[Array, Mask]:
+    # One column after the other; blocks are a matter of memory only.
+    W, m = W.copy(), W.shape[1]
+    kept = np.ones(W.shape, dtype=bool)
+    for j in range(m):
+        columns = slice(j, j + group)
+        if j % group == 0 and j + group <= m:
+            kept[:, columns] = nm_mask(W[:, columns] ** 2 / np.diag(U)[columns] ** 2, keep, group)
+        lost = np.where(kept[:, j], 0.0, W[:, j]) / U[j, j]
+        W[:, j] = np.where(kept[:, j], W[:, j], 0.0)
+        W[:, j + 1 :] -= np.outer(lost, U[j, j + 1 :])
+    return W, kept
+
+
+@dataclass
+class _Block:
+    """A block while it is taken apart."""
+
+    W: Array
+    scores: Array
+    alive: Mask
+    kept: Mask
+    config: STBLLM
+
+    @property
+    def target(self) -> Array:
+        return self.W if self.config.search_on == "weights" else self.scores
+
+    def error(self, parts: Parts) -> float:
+        total = 0.0
+        for mask, order in parts:
+            image = binarize(self.target, mask, order, self.config)  # type: ignore[arg-type]
+            total += float(((self.target - image) ** 2)[mask].sum())
+        return total
+
+    def salient(self) -> Mask:
+        ranking = np.argsort(-np.abs(self.scores).sum(axis=0), kind="stable")
+        ranked = [j for j in ranking if self.alive[j]]
+        low, high = (min(c, len(ranked)) for c in self.config.counts)
+        best, chosen = np.inf, np.zeros(len(self.alive), dtype=bool)
+        for count in range(low, high + 1):
+            first = np.isin(np.arange(len(self.alive)), ranked[:count])
+            sides = (first, self.alive & ~first)
+            masks = [np.broadcast_to(side, self.W.shape) & self.kept for side in sides]
+            error = self.error(list(zip(masks, self.config.search_orders, strict=True)))
+            if error < best:
+                best, chosen = error, first
+        return chosen
+
+    def _candidates(self, key: Array, part: Mask) -> Array:
+        config, shares = self.config, np.linspace(0.1, 0.9, self.config.levels)
+        if config.grid == "breakpoints":
+            cuts = np.unique(key[part])
+        elif config.grid == "maximum":
+            cuts = shares * key[part].max()
+        else:
+            zeros = config.grid == "quantiles_with_zeros"
+            cuts = np.quantile(np.where(part, key, 0.0) if zeros else key[part], shares)
+        if config.regions == 3 and config.bounded:
+            fits = config.factor * cuts <= cuts[-1]
+            cuts = cuts[fits] if fits.any() else cuts
+        return cuts
+
+    def regions(self, salient: Mask) -> Parts:
+        config = self.config
+        key = np.abs(self.W if config.split_by == "weights" else self.scores)
+        part = (self.alive & ~salient) & self.kept
+        best, chosen = np.inf, [(part & False, 1)] * config.regions
+        if not part.any():
+            return chosen
+        for p in self._candidates(key, part):
+            edges = [p] if config.regions == 2 else [p, config.factor * p]
+            above = sum(
+                (key > edge if config.closed else key >= edge).astype(int) for edge in edges
+            )
+            parts = [(part & (above == i), 1) for i in range(config.regions)]
+            error = self.error(parts)
+            if error < best:
+                best, chosen = error, parts
+        return chosen
+
+    def image(self) -> Array:
+        salient = self.salient()
+        parts = [*self.regions(salient), (salient & self.kept, 2)]
+        images = [binarize(self.W, mask, order, self.config) for mask, order in parts]  # type: ignore[arg-type]
+        return np.sum(images, axis=0)
+
+
+def _quantized(begun: tuple[Array, Mask], H: Array, alive: Mask, config: STBLLM) -> Array:
+    W, kept = begun[0].copy(), begun[1]
+    m, inverse = len(H), np.linalg.inv(H)
+    U = np.linalg.cholesky(inverse).T
+    scale = np.diag(U) ** 2 if config.score == "trailing" else np.diag(inverse) ** 2
+    Q = np.zeros(W.shape)
+    entries = kept if config.pruned == "zero" else kept | True
+    for start in range(0, m, config.block_size):
+        B, R = slice(start, start + config.block_size), slice(start + config.block_size, m)
+        scores = W if config.score == "magnitude" else W**2 / scale
+        Q[:, B] = _Block(W[:, B], scores[:, B], alive[B], entries[:, B], config).image()
+        D = W[:, B] - Q[:, B]
+        move = np.zeros(W[:, R].shape)
+        if config.compensation == "released":
+            move = D / np.diag(U)[B] @ U[B, R]
+        elif config.compensation == "exact":
+            move = D @ np.linalg.inv(U[B, B]) @ U[B, R]
+        W[:, R] -= move * kept[:, R] if config.free == "kept" else move
+    return Q
+
+
+def stbllm_layer(W: Array, H: Array, config: STBLLM) -> Array:
+    """STBLLM's layer routine.
+
+    Parameters
+    ----------
+    W : ndarray of float64, shape (n, m)
+        Weights.
+    H : ndarray of float64, shape (m, m)
+        Proxy Hessian, not damped.
+    config : STBLLM
+        The switches.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, m)
+        The quantized weights.
+    """
+    dead = np.diag(H) == 0
+    damped = H + np.diag(dead.astype(np.float64))
+    damped = damped + config.percdamp * np.diag(damped).mean() * np.eye(len(H))
+    dense = np.where(dead, 0.0, W)
+    if config.importance == "sparsegpt":
+        pruned, kept = _sparsegpt(dense, np.linalg.cholesky(np.linalg.inv(damped)).T, *config.keep)
+    else:
+        kept = nm_mask(importance(W, H, damped, config), *config.keep)
+        pruned = dense * kept
+    begun = dense if config.start == "dense" else pruned
+    alive = ~dead if config.dead_inputs == "zero" else np.ones(len(dead), dtype=bool)
+    Q = _quantized((begun, kept), damped, alive, config)
+    if config.fallback:
+        plain = replace(config, compensation="none")
+        other = _quantized((begun, kept), damped, alive, plain)
+        losses = [float(np.einsum("ij,jk,ik->", D, damped, D)) for D in (dense - Q, dense - other)]
+        Q = Q if losses[0] <= losses[1] else other
+    return Q

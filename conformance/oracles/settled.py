@@ -1,0 +1,71 @@
+"""Whole layers against a second reading
+=====================================
+
+Where a port and a second reading of a method differ, the reading itself is asked whether its
+answer was decided: weights and Hessian are moved by a few roundings, several times. Where the
+answer jumps, nothing was, and hypothesis counts the example as :data:`UNDECIDED`; everywhere
+else the port is wrong.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from hypothesis import event, reject
+
+from subbit.conformance import compare
+from subbit.conformance.cases.judge import host
+from subbit.conformance.inputs.families import Array, Mask
+from subbit.conformance.inputs.moved import TRIES, moved
+
+UNDECIDED = "left to rounding"
+
+Reading = Callable[[Array, Array], Array]
+
+
+def same_layer(
+    actual: Array,
+    expected: Reading,
+    W: Array,
+    H: Array,
+    agreement: float,
+    *,
+    rows: Mask | None = None,
+) -> bool:
+    """Tell whether a layer is what it should be.
+
+    Parameters
+    ----------
+    actual : ndarray of float64, shape (n, m)
+        What the port's answer decodes to.
+    expected : callable
+        ``expected(W, H)`` is what it should decode to.
+    W : ndarray of float64, shape (n, m)
+        Weights.
+    H : ndarray of float64, shape (m, m)
+        Proxy Hessian.
+    agreement : float
+        Share of the largest weight that the two may differ by.
+    rows : ndarray of bool, shape (n,), optional
+        The rows to compare; all by default.
+
+    Returns
+    -------
+    bool
+        False where they differ and what is expected decides everything itself. Where it
+        does not, hypothesis leaves the example out, under the event :data:`UNDECIDED`.
+
+    Examples
+    --------
+    >>> W, H = np.ones((1, 2)), np.eye(2)
+    >>> same_layer(W, lambda W, _: W, W, H, 1e-9), same_layer(0 * W, lambda W, _: W, W, H, 1e-9)
+    (True, False)
+    """
+    some = np.ones(len(W), dtype=np.bool_) if rows is None else rows
+    allowed, wanted = agreement * np.abs(W).max(), expected(W, H)[some]
+    if compare.bound(host(actual)[some], wanted, allowed) <= 1:
+        return True
+    for seed in range(TRIES):
+        if compare.bound(expected(*moved(W, H, seed))[some], wanted, allowed) > 1:
+            event(UNDECIDED)
+            reject()
+    return False

@@ -1,0 +1,223 @@
+"""Calibration
+===========
+
+The proxy Hessians of one decoder block after the other, from one array of hidden states.
+
+========= ============ =====================================================
+symbol    shape        meaning
+========= ============ =====================================================
+tokens    (N, L)       the calibration sequences
+hidden    (N, L, d)    what the next decoder block reads; the only array kept
+``X_s``   (L, m)       input of a linear in sequence s
+``H``     (m, m)       ``2/N Σ_s X_sᵀ X_s``
+========= ============ =====================================================
+
+All linears of a block see the inputs they have in the block at full precision; blocks
+before it are already quantized. Linears that read the same input share one Hessian. A
+few sequences go through the block at a time, and what is captured of them is summed up
+and dropped.
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from subbit.reference.errors import ArgumentError, SubbitError
+from subbit.reference.notation import Array
+
+from subbit.conformance.models.base import DecoderModel, Float32, Tokens
+
+BATCH_TOKENS = 2048
+"""Tokens that go through a block at a time, or one sequence where that is longer."""
+
+Step = Callable[[str], None]
+
+
+def ignore(_note: str) -> None:
+    """Take no notice of a step.
+
+    Parameters
+    ----------
+    _note : str
+        What has been done.
+    """
+
+
+def batches(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Cut N sequences into groups that go through a block together.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (N, L, ...).
+
+    Yields
+    ------
+    slice
+        Consecutive sequences, at most `BATCH_TOKENS` tokens or one sequence.
+
+    Examples
+    --------
+    >>> list(batches((5, 1024)))
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
+    count, length = shape[:2]
+    size = max(1, BATCH_TOKENS // length)
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))
+
+
+def check_finite(what: str, values: npt.NDArray[np.floating]) -> None:
+    """Refuse NaN and infinite numbers.
+
+    Parameters
+    ----------
+    what : str
+        What the numbers are, for the message.
+    values : ndarray
+        The numbers.
+
+    Raises
+    ------
+    SubbitError
+        If one of them is NaN or infinite.
+    """
+    if not np.isfinite(values).all():
+        message = f"{what} NaN or infinite numbers"
+        raise SubbitError(message)
+
+
+def embed(model: DecoderModel, tokens: Tokens) -> Float32:
+    """Return the hidden states that the first decoder block reads.
+
+    Parameters
+    ----------
+    model : DecoderModel
+        The model.
+    tokens : ndarray of int64, shape (N, L)
+        Sequences.
+
+    Returns
+    -------
+    ndarray of float32, shape (N, L, d)
+        A new array.
+
+    Raises
+    ------
+    ArgumentError
+        If the sequences are longer than the model's context.
+    """
+    if tokens.shape[1] > model.context:
+        expected = f"at most the {model.context} tokens of the model's context"
+        raise ArgumentError("length", expected, tokens.shape[1])
+    hidden = np.array(model.embed(tokens), dtype=np.float32)
+    check_finite("model: the embedding gives", hidden)
+    return hidden
+
+
+class Witness(Protocol):
+    """What looks on while sequences go through a decoder block."""
+
+    def capture(self, name: str, activations: Float32) -> None:
+        """Look at the input of one or several linears.
+
+        Parameters
+        ----------
+        name : str
+            `Linear.input_name`.
+        activations : ndarray of float32, shape (b, L, m)
+            Of the b sequences that go through together; only lent.
+        """
+
+    def passed(self, before: Float32, after: Float32) -> None:
+        """Look at the input and the output of the decoder block.
+
+        Parameters
+        ----------
+        before, after : ndarray of float32, shape (b, L, d)
+            Of the same sequences; only lent.
+        """
+
+
+def advance(
+    model: DecoderModel, index: int, hidden: Float32, witness: Witness | None = None
+) -> None:
+    """Run one decoder block on all sequences, in place.
+
+    Parameters
+    ----------
+    model : DecoderModel
+        The model.
+    index : int
+        Which block.
+    hidden : ndarray of float32, shape (N, L, d)
+        Its input, replaced by its output.
+    witness : Witness, optional
+        What looks on.
+
+    Raises
+    ------
+    SubbitError
+        If the output is not finite.
+    """
+    capture = None if witness is None else witness.capture
+    for batch in batches(hidden.shape):
+        after = model.run_block(index, hidden[batch], capture)
+        if witness is not None:
+            witness.passed(hidden[batch], after)
+        hidden[batch] = after
+    check_finite(f"model: decoder block {index} gives", hidden)
+
+
+def _add_gram(total: Array, activations: Float32) -> None:
+    """Add ``Σ_s X_sᵀ X_s``.
+
+    The product of one sequence is taken in float32, three times as fast as in float64
+    (NumPy sees the shared operand and calls ``syrk``). Its relative error, about 1e-7 of
+    the largest diagonal entry, is far below the damping of 1e-2 of the mean one. The sum
+    over sequences, which grows with N, is taken in float64.
+    """
+    for X in activations:
+        total += X.T @ X
+
+
+def block_hessians(
+    model: DecoderModel, index: int, hidden: Float32, inputs: Collection[str]
+) -> dict[str, Array]:
+    """Return the Hessian of each wanted input of one decoder block.
+
+    Parameters
+    ----------
+    model : DecoderModel
+        The model, with this block at full precision.
+    index : int
+        Which block.
+    hidden : ndarray of float32, shape (N, L, d)
+        Its input; stays as it is.
+    inputs : collection of str
+        Names of the inputs, `Linear.input_name`.
+
+    Returns
+    -------
+    dict of str to ndarray of float64, shape (m, m)
+        ``H = 2/N Σ_s X_sᵀ X_s``, undamped.
+
+    Raises
+    ------
+    SubbitError
+        If activations are not finite.
+    """
+    totals: dict[str, Array] = {}
+
+    def capture(name: str, activations: Float32) -> None:
+        if name in inputs:
+            width = activations.shape[-1]
+            _add_gram(totals.setdefault(name, np.zeros((width, width))), activations)
+
+    for batch in batches(hidden.shape):
+        model.run_block(index, hidden[batch], capture)
+    for name, total in totals.items():
+        check_finite(f"model: {name} of decoder block {index} holds", total)
+    return {name: 2.0 / len(hidden) * total for name, total in totals.items()}

@@ -1,0 +1,365 @@
+"""The state of a run
+==================
+
+``manifest.json`` says what a run was asked to do and which decoder blocks it has done.
+It is rewritten after each block, whole or not at all, so a run that is killed loses the
+block it was working on and nothing else.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from subbit.reference.errors import ArgumentError, SubbitError
+
+from subbit.conformance.models.base import Tokens
+from .labels import UNIFORM, Label
+from .records import write_atomically
+
+MANIFEST = "manifest.json"
+LAYER_FOLDER = "layers"
+MANIFEST_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a run was calibrated with.
+
+    Parameters
+    ----------
+    text : str
+        Name or path of the text.
+    samples : int
+        Number of sequences.
+    length : int
+        Tokens of a sequence.
+    seed : int
+        Seed of their places.
+    sha256 : str
+        Digest of the tokens themselves; a local file may change its content.
+    """
+
+    text: str
+    samples: int
+    length: int
+    seed: int
+    sha256: str
+
+
+def tokens_digest(tokens: Tokens) -> str:
+    """Digest of sequences of tokens.
+
+    Parameters
+    ----------
+    tokens : ndarray of int64
+        Sequences.
+
+    Returns
+    -------
+    str
+        Hexadecimal SHA-256.
+    """
+    head = str(tokens.shape).encode()
+    return hashlib.sha256(head + tokens.astype("<i8").tobytes()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run does. Two runs of equal settings give equal records.
+
+    Parameters
+    ----------
+    model, precision : str
+        The model, and where its weights come from.
+    method, preset : str
+        A key of ``METHODS`` and one of its presets.
+    config : dict
+        The preset's switches, without ``keep``.
+    calibration : Calibration
+        The sequences.
+    blocks : tuple of int
+        First decoder block, and the one after the last.
+    parts : tuple of str
+        Kinds of linears.
+    scales : str
+        Type of stored scales and means.
+    target : str
+        The port that did the work.
+    version : str
+        Version of subbit.
+    keep : tuple of int, optional
+        N and M: of every M weights N are kept on the average. None for a method that does
+        not prune to N:M.
+    budget : str, default "uniform"
+        The rule that says what each decoder block keeps, a key of ``BUDGETS``.
+    """
+
+    model: str
+    precision: str
+    method: str
+    preset: str
+    config: Mapping[str, Any]
+    calibration: Calibration
+    blocks: tuple[int, int]
+    parts: tuple[str, ...]
+    scales: str
+    target: str
+    version: str
+    keep: tuple[int, int] | None = None
+    budget: str = UNIFORM
+
+    @property
+    def choice(self) -> Label:
+        """The method and what is chosen of it."""
+        return Label(self.method, self.preset, self.keep, self.budget)
+
+    @property
+    def label(self) -> str:
+        """The method and what is chosen of it, in one word."""
+        return str(self.choice)
+
+
+@dataclass(frozen=True)
+class LayerResult:
+    """What came out of one linear.
+
+    Parameters
+    ----------
+    block : int
+        Its decoder block.
+    name, kind : str
+        As in `Linear`.
+    shape : tuple of int
+        (n, m).
+    relative_error : float
+        ``tr(D H Dᵀ) / tr(W H Wᵀ)`` with the undamped H.
+    nominal : float
+        Nominal bits, of the whole linear.
+    payload : dict of str to int
+        Payload bits by part, of the whole linear.
+    salient_share : float
+        Salient columns over all columns.
+    seconds, cpu_seconds : float
+        Time that quantizing it took.
+    """
+
+    block: int
+    name: str
+    kind: str
+    shape: tuple[int, int]
+    relative_error: float
+    nominal: float
+    payload: Mapping[str, int]
+    salient_share: float
+    seconds: float
+    cpu_seconds: float
+
+    @property
+    def weights(self) -> int:
+        """Number of weights."""
+        return self.shape[0] * self.shape[1]
+
+    @property
+    def payload_bits(self) -> int:
+        """Payload bits of the whole linear."""
+        return sum(self.payload.values())
+
+
+@dataclass(frozen=True)
+class BlockResult:
+    """What came out of one decoder block.
+
+    Parameters
+    ----------
+    block : int
+        Which one.
+    layers : tuple of LayerResult
+        Its linears.
+    file_bytes : int
+        Size of its record file.
+    seconds, cpu_seconds : float
+        Time of calibration and quantization together.
+    """
+
+    block: int
+    layers: tuple[LayerResult, ...]
+    file_bytes: int
+    seconds: float
+    cpu_seconds: float
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Settings and results of a run, finished or not.
+
+    Parameters
+    ----------
+    settings : Settings
+        What it does.
+    blocks : tuple of BlockResult
+        The decoder blocks that are done, in order.
+    version : int
+        Version of the manifest's format.
+    kept : tuple of int, optional
+        How many of every M weights each decoder block of the model keeps; None where the
+        method does not prune to N:M, and until it is planned.
+    """
+
+    settings: Settings
+    blocks: tuple[BlockResult, ...] = ()
+    version: int = field(default=MANIFEST_VERSION)
+    kept: tuple[int, ...] | None = None
+
+    @property
+    def layers(self) -> tuple[LayerResult, ...]:
+        """The linears that are done."""
+        return tuple(layer for block in self.blocks for layer in block.layers)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every block of the selection is done."""
+        return len(self.blocks) == len(range(*self.settings.blocks))
+
+    def with_block(self, block: BlockResult) -> "Manifest":
+        """Return the manifest with one more finished block.
+
+        Parameters
+        ----------
+        block : BlockResult
+            The block.
+
+        Returns
+        -------
+        Manifest
+            The new state.
+        """
+        return replace(self, blocks=(*self.blocks, block))
+
+    def save(self, folder: Path) -> None:
+        """Write the manifest, whole or not at all.
+
+        Parameters
+        ----------
+        folder : Path
+            The run's folder.
+        """
+        text = json.dumps(asdict(self), indent=1, ensure_ascii=False)
+        write_atomically(folder / MANIFEST, text.encode())
+
+
+def record_path(folder: Path, block: int) -> Path:
+    """Place of a decoder block's records.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's folder.
+    block : int
+        The decoder block.
+
+    Returns
+    -------
+    Path
+        ``layers/block-000.safetensors`` and so on.
+    """
+    return folder / LAYER_FOLDER / f"block-{block:03d}.safetensors"
+
+
+def _settings(content: Mapping[str, Any]) -> Settings:
+    return Settings(
+        **{
+            **content,
+            "calibration": Calibration(**content["calibration"]),
+            "blocks": tuple(content["blocks"]),
+            "parts": tuple(content["parts"]),
+            "keep": _numbers(content.get("keep")),
+        }
+    )
+
+
+def _numbers(content: list[int] | None) -> tuple[int, ...] | None:
+    """Read what manifests had no word for before there was N:M."""
+    return None if content is None else tuple(content)
+
+
+def _block(content: Mapping[str, Any]) -> BlockResult:
+    layers = tuple(
+        LayerResult(**{**layer, "shape": tuple(layer["shape"])}) for layer in content["layers"]
+    )
+    return BlockResult(**{**content, "layers": layers})
+
+
+def load_manifest(folder: Path) -> Manifest:
+    """Read the manifest of a run.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's folder.
+
+    Returns
+    -------
+    Manifest
+        Its state.
+
+    Raises
+    ------
+    SubbitError
+        If there is none, or it is none of this version.
+    """
+    path = folder / MANIFEST
+    try:
+        content = json.loads(path.read_bytes())
+        if content["version"] != MANIFEST_VERSION:
+            raise ArgumentError("version", str(MANIFEST_VERSION), content["version"])
+        blocks = tuple(_block(block) for block in content["blocks"])
+        settings, kept = _settings(content["settings"]), _numbers(content.get("kept"))
+        return Manifest(settings, blocks, kept=kept)
+    except OSError as error:
+        message = f"{folder}: no quantized model here ({MANIFEST} cannot be read)"
+        raise SubbitError(message) from error
+    except (ValueError, LookupError, TypeError) as error:
+        message = f"{path}: no valid manifest ({error})"
+        raise SubbitError(message) from error
+
+
+def check_same(wanted: Settings, found: Settings, what: str) -> None:
+    """Refuse to go on with other settings.
+
+    Parameters
+    ----------
+    wanted, found : Settings
+        What is asked for now, and what the run was started with.
+    what : str
+        The run, for the message.
+
+    Raises
+    ------
+    SubbitError
+        If a setting differs; the message names the first one.
+    """
+    for name, now, then in _pairs(wanted, found):
+        if now != then:
+            message = f"{what} was started with {name} {then}, not {now}"
+            raise SubbitError(message)
+
+
+def _pairs(wanted: Settings, found: Settings) -> list[tuple[str, object, object]]:
+    """Pair up the settings by name; nested ones under their own names."""
+    pairs: list[tuple[str, object, object]] = []
+    for item in fields(Settings):
+        now, then = getattr(wanted, item.name), getattr(found, item.name)
+        if isinstance(now, Calibration):
+            pairs += [
+                (f"calibration {part.name}", getattr(now, part.name), getattr(then, part.name))
+                for part in fields(Calibration)
+            ]
+        elif isinstance(now, Mapping):
+            switches = {**now, **then}
+            pairs += [(f"{key} of the preset", now.get(key), then.get(key)) for key in switches]
+        else:
+            pairs.append((item.name, now, then))
+    return pairs

@@ -1,0 +1,214 @@
+"""What a run does, checked before it starts
+=========================================
+
+A run is described by its `Settings`; two runs of equal settings give equal records. Here
+the settings are made from what a user asks for, and every name in it is looked up. How much each
+decoder block keeps is planned as the run's first step; see ``budgets``.
+"""
+
+import json
+from collections.abc import Collection
+from dataclasses import asdict
+from pathlib import Path
+
+from subbit.reference import __version__
+from subbit.reference.errors import ArgumentError, check_choice
+
+from subbit.conformance.models.base import DecoderModel, Linear, Tokens
+from .budgets import count_budget_steps
+from .labels import Label, parse_label
+from .manifest import Calibration, Settings, tokens_digest
+from .records import SCALE_TYPES
+
+
+def parse_blocks(text: str | None, count: int) -> tuple[int, int]:
+    """Read a selection of decoder blocks.
+
+    Parameters
+    ----------
+    text : str, optional
+        ``START:STOP``, either of them may be missing; None for all.
+    count : int
+        Decoder blocks of the model.
+
+    Returns
+    -------
+    tuple of int
+        The first block, and the one after the last.
+
+    Raises
+    ------
+    ArgumentError
+        If it is no such selection.
+
+    Examples
+    --------
+    >>> parse_blocks("0:4", 30), parse_blocks("28:", 30)
+    ((0, 4), (28, 30))
+    """
+    start, colon, stop = (text or ":").partition(":")
+    if not colon or not all(word.isdecimal() for word in (start, stop) if word):
+        raise ArgumentError("blocks", "START:STOP", text)
+    return int(start or 0), int(stop or count)
+
+
+def _check_blocks(model: DecoderModel, blocks: tuple[int, int] | None) -> tuple[int, int]:
+    start, stop = blocks or (0, model.n_blocks)
+    if not 0 <= start < stop <= model.n_blocks:
+        expected = f"START:STOP with 0 <= START < STOP <= {model.n_blocks}"
+        raise ArgumentError("blocks", expected, f"{start}:{stop}")
+    return start, stop
+
+
+def _check_parts(
+    model: DecoderModel, blocks: tuple[int, int], parts: Collection[str] | None
+) -> tuple[str, ...]:
+    kinds = tuple(
+        dict.fromkeys(linear.kind for index in range(*blocks) for linear in model.linears(index))
+    )
+    for part in parts or ():
+        check_choice("parts", part, kinds)
+    return tuple(kind for kind in kinds if parts is None or kind in parts)
+
+
+def _check_widths(
+    model: DecoderModel, label: Label, blocks: tuple[int, int], parts: Collection[str]
+) -> None:
+    """Refuse an M that a linear's width is no multiple of, where the method would."""
+    if label.keep is None or getattr(label.config(), "tail", "error") != "error":
+        return
+    group = label.keep[1]
+    for linear in (x for index in range(*blocks) for x in model.linears(index)):
+        if linear.kind in parts and linear.shape[1] % group:
+            expected = f"N:M with an M that divides the {linear.shape[1]} columns of {linear.name}"
+            raise ArgumentError("keep", expected, "{}:{}".format(*label.keep))
+
+
+def _switches(label: Label) -> dict[str, object]:
+    switches: dict[str, object] = json.loads(json.dumps(asdict(label.config())))
+    return {name: value for name, value in switches.items() if name != "keep"}
+
+
+def describe_calibration(text: str, seed: int, sequences: Tokens) -> Calibration:
+    """Say what a run is calibrated with.
+
+    Parameters
+    ----------
+    text : str
+        Name of the text.
+    seed : int
+        Seed of the places.
+    sequences : ndarray of int64, shape (N, L)
+        The sequences.
+
+    Returns
+    -------
+    Calibration
+        The description.
+    """
+    samples, length = sequences.shape
+    return Calibration(text, samples, length, seed, tokens_digest(sequences))
+
+
+def plan(
+    model: DecoderModel,
+    label: str,
+    calibration: Calibration,
+    *,
+    blocks: tuple[int, int] | None = None,
+    parts: Collection[str] | None = None,
+    scales: str = "float16",
+    target: str = "reference",
+) -> Settings:
+    """Check what is asked for and fill in the rest.
+
+    Parameters
+    ----------
+    model : DecoderModel
+        The model.
+    label : str
+        Method, preset, N:M and budget, see `parse_label`; such as ``"billm:paper"``.
+    calibration : Calibration
+        As from `describe_calibration`.
+    blocks : tuple of int, optional
+        First decoder block, and the one after the last; None for all.
+    parts : collection of str, optional
+        Kinds of linears; None for all.
+    scales : str, default "float16"
+        Type of stored scales and means.
+    target : str, default "reference"
+        Name of the port.
+
+    Returns
+    -------
+    Settings
+        The settings of a run.
+
+    Raises
+    ------
+    ArgumentError
+        If the model has no such blocks or parts, or something else is unknown.
+    """
+    choice = parse_label(label)
+    check_choice("scales", scales, SCALE_TYPES)
+    span = _check_blocks(model, blocks)
+    chosen = _check_parts(model, span, parts)
+    _check_widths(model, choice, span, chosen)
+    return Settings(
+        model=str(Path(model.name).resolve()) if Path(model.name).exists() else model.name,
+        precision=model.precision,
+        method=choice.method,
+        preset=choice.preset,
+        config=_switches(choice),
+        calibration=calibration,
+        blocks=span,
+        parts=chosen,
+        scales=scales,
+        target=target,
+        version=__version__,
+        keep=choice.keep,
+        budget=choice.budget,
+    )
+
+
+def chosen_linears(model: DecoderModel, settings: Settings, index: int) -> tuple[Linear, ...]:
+    """Return the linears of a block that a run quantizes.
+
+    Parameters
+    ----------
+    model : DecoderModel
+        The model.
+    settings : Settings
+        The run.
+    index : int
+        The decoder block.
+
+    Returns
+    -------
+    tuple of Linear
+        None of them where the block is not selected.
+    """
+    if index not in range(*settings.blocks):
+        return ()
+    return tuple(linear for linear in model.linears(index) if linear.kind in settings.parts)
+
+
+def count_steps(model: DecoderModel, settings: Settings) -> int:
+    """Return how often a run calls ``hooks.step``, if nothing of it is done yet.
+
+    Parameters
+    ----------
+    model : DecoderModel
+        The model.
+    settings : Settings
+        The run.
+
+    Returns
+    -------
+    int
+        One for each linear, one for each block's calibration, one for each forward pass,
+        and those of the budget.
+    """
+    per_block = [len(chosen_linears(model, settings, i)) for i in range(settings.blocks[1])]
+    planned = count_budget_steps(model, settings.budget)
+    return planned + sum(count + (count > 0) + 1 for count in per_block)

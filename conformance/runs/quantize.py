@@ -1,0 +1,347 @@
+"""Quantization of a model, decoder block by decoder block
+=======================================================
+
+Where weights are pruned to N:M, what each decoder block keeps is planned first, and the
+plan is saved. Then for each decoder block: Hessians of its inputs from the block as it
+still is, at full precision; each chosen linear quantized by a port; scales rounded to
+their storage type; the decoded weights put into the model; the records and the manifest
+saved; the hidden states moved on through the quantized block.
+
+Hidden states are not saved. A resumed run puts the finished blocks' weights back from
+their records and runs the sequences through them again. This repeats the same
+operations on the same numbers, so the blocks that follow come out as they would have,
+to the last bit, on the same machine with the same number of threads.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from subbit.reference import nominal_bits, payload_bits, relative_error
+from subbit.reference.errors import ArgumentError, SubbitError
+from subbit.reference.layer import QuantizedLayer
+from subbit.reference.notation import Array
+
+from subbit.conformance.models.base import DecoderModel, Float32, Linear, Tokens
+from .budgets import count_budget_steps, plan_kept
+from .calibrate import Step, advance, block_hessians, check_finite, embed, ignore
+from .manifest import (
+    MANIFEST,
+    BlockResult,
+    LayerResult,
+    Manifest,
+    Settings,
+    check_same,
+    load_manifest,
+    record_path,
+    tokens_digest,
+)
+from .plan import chosen_linears
+from .records import load_records, pack_records, write_atomically
+
+
+def ignore_layer(_result: LayerResult) -> None:
+    """Take no notice of a layer.
+
+    Parameters
+    ----------
+    _result : LayerResult
+        The layer.
+    """
+
+
+def ignore_block(_index: int, _manifest: Manifest) -> None:
+    """Take no notice of a decoder block.
+
+    Parameters
+    ----------
+    _index : int
+        The block.
+    _manifest : Manifest
+        The run's state.
+    """
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What the caller wants to hear of during a run.
+
+    Parameters
+    ----------
+    step : callable
+        Called as ``step(note)`` after each unit of work; see `count_steps`.
+    layer : callable
+        Called with the `LayerResult` of each linear.
+    block : callable
+        Called as ``block(index, manifest)`` when a decoder block of the model has its
+        final weights, quantized now, before, or not at all.
+    """
+
+    step: Step = ignore
+    layer: Callable[[LayerResult], None] = ignore_layer
+    block: Callable[[int, Manifest], None] = ignore_block
+
+
+def _salient_share(layer: QuantizedLayer) -> float:
+    marked = [int(block.salient.sum()) for block in layer.blocks if block.salient is not None]
+    return sum(marked) / layer.shape[1]
+
+
+class _Clock:
+    """Wall and CPU seconds since it was made."""
+
+    def __init__(self) -> None:
+        self.wall, self.cpu = time.perf_counter(), time.process_time()
+
+    def read(self) -> dict[str, float]:
+        return {
+            "seconds": round(time.perf_counter() - self.wall, 4),
+            "cpu_seconds": round(time.process_time() - self.cpu, 4),
+        }
+
+
+class _Run:
+    """One quantization run; holds what its steps share."""
+
+    def __init__(
+        self, model: DecoderModel, port: object, settings: Settings, hooks: Hooks, out: Path | None
+    ) -> None:
+        entry, self.config = settings.choice.entry, settings.choice.config()
+        if not hasattr(port, entry):
+            raise ArgumentError("target", f"a port that has {entry}", settings.target)
+        self.layer_routine: Callable[..., QuantizedLayer] = getattr(port, entry)
+        self.model, self.settings, self.hooks, self.out = model, settings, hooks, out
+
+    def check_weights(self) -> None:
+        """Find bad weights before anything is written."""
+        for index in range(*self.settings.blocks):
+            for linear in chosen_linears(self.model, self.settings, index):
+                where = f"model: the weight of {linear.name} in decoder block {index} holds"
+                check_finite(where, self.model.weight(index, linear.name))
+
+    def plan(self, sequences: Tokens, manifest: Manifest) -> Manifest:
+        """Plan what each decoder block keeps, or take the plan that is there."""
+        pattern, budget = self.settings.keep, self.settings.budget
+        if pattern is None:
+            return manifest
+        if manifest.kept is None:
+            kept = plan_kept(self.model, budget, pattern, sequences, self.hooks.step)
+            manifest = replace(manifest, kept=kept)
+        else:
+            for index in range(count_budget_steps(self.model, budget)):
+                self.hooks.step(f"budget, block {index}, restored")
+        if self.out is not None:
+            manifest.save(self.out)
+        return manifest
+
+    def quantize_linear(
+        self, index: int, linear: Linear, H: Array
+    ) -> tuple[QuantizedLayer, LayerResult]:
+        """Quantize one linear and put its decoded weight into the model."""
+        clock = _Clock()
+        W = self.model.weight(index, linear.name)
+        layer = self.layer_routine(W, H, self.config).with_scales(self.settings.scales)
+        Q = layer.decode()
+        self.model.set_weight(index, linear.name, Q)
+        times = clock.read()
+        float_bits = 8 * np.dtype(self.settings.scales).itemsize
+        payload = asdict(payload_bits(layer, float_bits=float_bits))
+        payload.pop("weights", None)
+        result = LayerResult(
+            block=index,
+            name=linear.name,
+            kind=linear.kind,
+            shape=linear.shape,
+            relative_error=relative_error(W, Q, H),
+            nominal=nominal_bits(layer) * W.size,
+            payload=payload,
+            salient_share=_salient_share(layer),
+            **times,
+        )
+        return layer, result
+
+    def quantize_block(self, index: int, hidden: Float32) -> BlockResult:
+        """Calibrate and quantize one decoder block, and save its records."""
+        clock = _Clock()
+        linears = chosen_linears(self.model, self.settings, index)
+        hessians = block_hessians(self.model, index, hidden, {x.input_name for x in linears})
+        self.hooks.step(f"block {index}, calibrated")
+        layers: dict[str, QuantizedLayer] = {}
+        results: list[LayerResult] = []
+        for linear in linears:
+            try:
+                layer, result = self.quantize_linear(index, linear, hessians[linear.input_name])
+            except SubbitError as error:
+                message = f"decoder block {index}, {linear.name}: {error}"
+                raise SubbitError(message) from error
+            layers[linear.name] = layer
+            results.append(result)
+            self.hooks.layer(result)
+            self.hooks.step(f"block {index}, {linear.name}")
+        data = pack_records(layers, scales=self.settings.scales, about=self.about(index))
+        if self.out is not None:
+            path = record_path(self.out, index)
+            path.parent.mkdir(exist_ok=True)
+            write_atomically(path, data)
+        return BlockResult(index, tuple(results), len(data), **clock.read())
+
+    def about(self, index: int) -> dict[str, Any]:
+        """Say in the record file where it comes from."""
+        keys = ("model", "method", "preset", "config", "target", "version")
+        about = {key: getattr(self.settings, key) for key in keys}
+        return {"block": index, **about, "config": asdict(self.config)}
+
+    def restore_block(self, index: int, out: Path) -> None:
+        """Put a finished block's weights into the model, in as many steps as making them."""
+        set_weights(self.model, out, index)
+        for _ in range(len(chosen_linears(self.model, self.settings, index)) + 1):
+            self.hooks.step(f"block {index}, restored")
+
+    def run(self, sequences: Tokens, manifest: Manifest) -> Manifest:
+        """Go through the decoder blocks."""
+        manifest = self.plan(sequences, manifest)
+        done = {block.block for block in manifest.blocks}
+        hidden = embed(self.model, sequences)
+        stop = self.settings.blocks[1]
+        for index in range(stop):
+            if index in done and self.out is not None:
+                self.restore_block(index, self.out)
+            elif chosen_linears(self.model, self.settings, index):
+                kept = None if manifest.kept is None else manifest.kept[index]
+                self.config = self.settings.choice.config(kept)
+                manifest = manifest.with_block(self.quantize_block(index, hidden))
+                if self.out is not None:
+                    manifest.save(self.out)
+            self.hooks.block(index, manifest)
+            if index + 1 < stop:
+                advance(self.model, index, hidden)
+            self.hooks.step(f"block {index}, done")
+        return manifest
+
+
+def set_weights(model: DecoderModel, folder: Path, index: int) -> None:
+    """Put the weights that a run's records hold into one block of a model.
+
+    Parameters
+    ----------
+    model : DecoderModel
+        The model at full precision.
+    folder : Path
+        The run's folder.
+    index : int
+        The decoder block.
+
+    Raises
+    ------
+    RecordError
+        If the record file is damaged.
+    """
+    for name, layer in load_records(record_path(folder, index)).layers.items():
+        model.set_weight(index, name, layer.decode())
+
+
+def _is_empty(folder: Path) -> bool:
+    """Whether a folder is missing or holds nothing but what a killed write left."""
+    if not folder.exists():
+        return True
+    return folder.is_dir() and all(p.name.startswith(".partial-") for p in folder.iterdir())
+
+
+def check_folder(out: Path, settings: Settings, *, resume: bool) -> None:
+    """Refuse a folder that a run cannot use, without touching it.
+
+    Parameters
+    ----------
+    out : Path
+        The folder.
+    settings : Settings
+        The run.
+    resume : bool
+        Whether an unfinished run of the same settings is continued.
+
+    Raises
+    ------
+    SubbitError
+        If there is other content, or a run of other settings.
+    """
+    if _is_empty(out):
+        return
+    if not (out / MANIFEST).is_file():
+        message = f"{out}: exists and holds something else than a run of subbit"
+        raise SubbitError(message)
+    if not resume:
+        message = f"{out}: holds a run already; --resume continues it"
+        raise SubbitError(message)
+    check_same(settings, load_manifest(out).settings, f"{out}: the run there")
+
+
+def _open_folder(out: Path, settings: Settings, *, resume: bool) -> Manifest:
+    check_folder(out, settings, resume=resume)
+    if (out / MANIFEST).is_file():
+        return load_manifest(out)
+    out.mkdir(parents=True, exist_ok=True)
+    manifest = Manifest(settings)
+    manifest.save(out)
+    return manifest
+
+
+def quantize_model(
+    model: DecoderModel,
+    port: object,
+    settings: Settings,
+    sequences: Tokens,
+    *,
+    out: Path | None = None,
+    resume: bool = False,
+    hooks: Hooks | None = None,
+    kept: tuple[int, ...] | None = None,
+) -> Manifest:
+    """Quantize a model's chosen linears, in place.
+
+    Parameters
+    ----------
+    model : DecoderModel
+        The model; afterwards it has the decoded weights.
+    port : object
+        Does the layer work; has the functions of ``subbit.reference``.
+    settings : Settings
+        What to do, as from `plan`.
+    sequences : ndarray of int64, shape (N, L)
+        Calibration sequences.
+    out : Path, optional
+        Folder for records and state; None keeps nothing.
+    resume : bool, default False
+        Continue the run that `out` holds. A folder without one is started anew.
+    hooks : Hooks, optional
+        Who is told about the run's progress.
+    kept : tuple of int, optional
+        What each decoder block keeps, as `plan_kept` gives it for these settings; planned
+        by default.
+
+    Returns
+    -------
+    Manifest
+        Settings and results.
+
+    Raises
+    ------
+    SubbitError
+        If the model, the folder or a layer is refused.
+    OSError
+        If `out` cannot be written; its finished blocks stay valid.
+    """
+    run = _Run(model, port, settings, hooks or Hooks(), out)
+    if settings.calibration.sha256 != tokens_digest(sequences):
+        raise ArgumentError("sequences", "those that the settings describe", "others")
+    if kept is not None and (settings.keep is None or len(kept) != model.n_blocks):
+        expected = f"{model.n_blocks} counts, and settings that prune to N:M"
+        raise ArgumentError("kept", expected, f"{len(kept)} for {settings.label}")
+    if out is not None:
+        check_folder(out, settings, resume=resume)
+    run.check_weights()
+    manifest = Manifest(settings) if out is None else _open_folder(out, settings, resume=resume)
+    return run.run(sequences, replace(manifest, kept=manifest.kept or kept))

@@ -1,0 +1,5 @@
+"""Studies
+=======
+
+Measurements of what a paper claims.
+"""

@@ -1,0 +1,5 @@
+"""Texts
+=====
+
+Texts for calibration and evaluation.
+"""

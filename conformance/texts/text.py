@@ -1,0 +1,231 @@
+"""Texts by name, and the sequences drawn from them
+=================================================
+
+=============================== ====================================================
+specification                   documents
+=============================== ====================================================
+``enwiki-excerpt:calibration``  first half of the embedded excerpt of Wikipedia
+``enwiki-excerpt:evaluation``   its second half
+``FILE.txt``                    one, exactly as it stands in the file
+``FILE.jsonl``, ``.jsonl.gz``   one for each line's field ``"text"``
+``hub:NAME:CONFIG:SPLIT``       one, all rows of a hub data set (CONFIG may be empty)
+=============================== ====================================================
+
+Evaluation reads the documents joined by a blank line, calibration draws each sequence
+from inside one document. The published WikiText-2 numbers join the rows of the hub's data
+set by a blank line too; a local copy of that text has to be joined already.
+"""
+
+import gzip
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from subbit.conformance.models.base import Tokens
+from subbit.conformance.models.needs import require
+from subbit.reference.errors import ArgumentError, check_count
+
+from .wikipedia import excerpt
+
+KNOWN = (
+    "enwiki-excerpt:calibration, enwiki-excerpt:evaluation, a .txt, .jsonl or .jsonl.gz file, "
+    "or hub:NAME:CONFIG:SPLIT"
+)
+SEPARATOR = "\n\n"
+
+
+@dataclass(frozen=True)
+class Text:
+    """A named text.
+
+    Parameters
+    ----------
+    name : str
+        Its specification.
+    documents : tuple of str
+        Its documents, none of them empty.
+    """
+
+    name: str
+    documents: tuple[str, ...]
+
+    def joined(self) -> str:
+        """Return the whole text, as the papers' loaders join it.
+
+        Returns
+        -------
+        str
+            The documents with a blank line between two of them.
+
+        Examples
+        --------
+        >>> Text("two", ("a", "b")).joined().splitlines()
+        ['a', '', 'b']
+        """
+        return SEPARATOR.join(self.documents)
+
+
+def load_documents(spec: str, argument: str = "text") -> Text:
+    """Load a text with its documents kept apart.
+
+    Parameters
+    ----------
+    spec : str
+        What the table above lists.
+    argument : str, default "text"
+        The argument that `spec` came from, for errors.
+
+    Returns
+    -------
+    Text
+        The text.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no such text, or if it is empty or cannot be read.
+    """
+    name, _, rest = spec.partition(":")
+    path = Path(spec)
+    if name == "enwiki-excerpt" and rest in ("calibration", "evaluation"):
+        documents = _half(excerpt(argument), rest)
+    elif name == "hub":
+        documents = [_hub(rest, argument)]
+    elif path.is_file():
+        documents = _read_file(path, argument)
+    else:
+        raise ArgumentError(argument, KNOWN, spec or "nothing")
+    kept = tuple(document for document in documents if document)
+    if not kept:
+        raise ArgumentError(argument, "a text that is not empty", spec)
+    return Text(spec, kept)
+
+
+def load_text(spec: str, argument: str = "text") -> str:
+    """Load a text as one string, for evaluation.
+
+    Parameters
+    ----------
+    spec : str
+        What the table above lists.
+    argument : str, default "text"
+        The argument that `spec` came from, for errors.
+
+    Returns
+    -------
+    str
+        The documents, joined by a blank line.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no such text, or if it is empty or cannot be read.
+    """
+    return load_documents(spec, argument).joined()
+
+
+def sample_sequences(
+    documents: Sequence[npt.NDArray[Any]],
+    samples: int,
+    length: int,
+    seed: int,
+    argument: str = "calibration",
+) -> Tokens:
+    """Draw calibration sequences.
+
+    Parameters
+    ----------
+    documents : sequence of ndarray of int, shapes (T,)
+        Tokens of each document; ``[tokens]`` for one long text.
+    samples : int
+        N, how many sequences.
+    length : int
+        L, tokens in each.
+    seed : int
+        Seed of the generator; the same seed draws the same sequences.
+    argument : str, default "calibration"
+        The argument that the text came from, for errors.
+
+    Returns
+    -------
+    ndarray of int64, shape (N, L)
+        For each sequence a document is drawn evenly among those of at least L tokens,
+        then its start evenly inside the document. Sequences may overlap.
+
+    Raises
+    ------
+    ArgumentError
+        If every document is shorter than L tokens.
+
+    Notes
+    -----
+    The rule of the C4 loader that GPTQ introduced and the binary methods kept, with a
+    NumPy generator in the place of Python's.
+
+    Examples
+    --------
+    >>> sample_sequences([np.arange(5), np.arange(2)], 1, 5, seed=0)
+    array([[0, 1, 2, 3, 4]])
+    """
+    check_count("samples", samples)
+    check_count("length", length)
+    check_count("seed", seed, 0)
+    long = [document for document in documents if document.size >= length]
+    if not long:
+        longest = max((document.size for document in documents), default=0)
+        expected = f"a text with a document of at least {length} tokens"
+        raise ArgumentError(argument, expected, f"at most {longest}")
+    rng = np.random.default_rng(seed)
+    drawn = np.empty((samples, length), dtype=np.int64)
+    for row in drawn:
+        document = long[rng.integers(len(long))]
+        start = rng.integers(document.size - length + 1)
+        row[:] = document[start : start + length]
+    return drawn
+
+
+def _half(documents: Sequence[str], which: str) -> Sequence[str]:
+    """Cut between two documents, where half of the characters are passed."""
+    ends = np.cumsum([len(document) for document in documents])
+    cut = int(np.searchsorted(ends, ends[-1] / 2)) + 1
+    return documents[:cut] if which == "calibration" else documents[cut:]
+
+
+def _read_file(path: Path, argument: str) -> list[str]:
+    if not path.name.endswith((".txt", ".jsonl", ".jsonl.gz")):
+        raise ArgumentError(argument, KNOWN, path)
+    try:
+        raw = path.read_bytes()
+        text = (gzip.decompress(raw) if path.name.endswith(".gz") else raw).decode("utf-8")
+        return [text] if path.suffix == ".txt" else _documents(text)
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        expected = 'a readable file in UTF-8, with a field "text" in each line of a .jsonl'
+        raise ArgumentError(argument, expected, f"{path} ({error})") from error
+
+
+def _documents(lines: str) -> list[str]:
+    documents = [json.loads(line)["text"] for line in lines.split("\n") if line.strip()]
+    if not all(isinstance(document, str) for document in documents):
+        message = 'a field "text" is no string'
+        raise TypeError(message)
+    return documents
+
+
+def _hub(spec: str, argument: str) -> str:
+    parts = spec.rsplit(":", 2)
+    if len(parts) != 3:
+        raise ArgumentError(argument, "hub:NAME:CONFIG:SPLIT", f"hub:{spec}")
+    name, config, split = parts
+    library = require("datasets", argument, "models")
+    try:
+        rows = library.load_dataset(name, config or None, split=split)["text"]
+    except Exception as error:  # network, name, split: the library raises many kinds
+        expected = f"a hub data set that can be reached, with a split {split} and a column text"
+        reason = str(error).partition("\n")[0]
+        raise ArgumentError(argument, expected, f"{name} ({reason})") from error
+    return SEPARATOR.join(rows)
