@@ -7,19 +7,23 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_limits
 
 import subbit.reference
 from subbit.conformance import compare
 from subbit.conformance.cases.judge import host
-from subbit.conformance.cases.seeds import CASES
+from subbit.conformance.cases.seeds import CASES, DEFAULT_DEPTH
 from subbit.conformance.inputs.families import Array
-from subbit.conformance.inputs.profiles import EXAMPLES, SEED_OPTION, give_seed, load_profile
+from subbit.conformance.inputs.profiles import (
+    EXAMPLES,
+    SEED_OPTION,
+    give_seed,
+    load_profile,
+    one_thread,
+)
 from subbit.conformance.target import Port, arithmetic_of, resolve
 from subbit.reference.errors import ArgumentError
 
 DEFAULT_TARGET = "fast:simulated"
-DEFAULT_DEPTH = "ci"
 # A simulated device executes every instruction in Python.
 SIMULATED_SHARE = 8
 DEPTHS = tuple(CASES)
@@ -55,10 +59,14 @@ def _is_simulated(target: str) -> bool:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    share = SIMULATED_SHARE if _is_simulated(_target(config)) else 1
-    load_profile(config.getoption("--depth", DEFAULT_DEPTH), share=share)
-    # The number of threads changes the order of sums.
-    config.add_cleanup(threadpool_limits(1).restore_original_limits)
+    one_thread(config)
+
+
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    # A module's examples are settled before it is imported, whatever else is collected.
+    if isinstance(collector, pytest.Module):
+        share = SIMULATED_SHARE if _is_simulated(_target(collector.config)) else 1
+        load_profile(collector.config.getoption("--depth", DEFAULT_DEPTH), share=share)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -101,7 +101,7 @@ def resolve(target: str) -> Port:
         port = _registered(target)
         return _imported(target) if port is None else port
     # Importing a foreign module runs foreign code: whatever it raises is a bad target.
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = f"{target!r} ({type(error).__name__}: {error})"
         raise ArgumentError("target", _EXPECTED, reason) from error
 

@@ -1,14 +1,17 @@
 """The same examples in every run of the tests."""
 
 import pytest
-from threadpoolctl import threadpool_limits
 
-from subbit.conformance.inputs.profiles import give_seed, load_profile
+from subbit.conformance.inputs.profiles import give_seed, load_profile, one_thread
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    load_profile("ci")
-    config.add_cleanup(threadpool_limits(1).restore_original_limits)
+    one_thread(config)
+
+
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    if isinstance(collector, pytest.Module):
+        load_profile("quick")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -2,26 +2,42 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
 import pytest
+import typer
+from threadpoolctl import threadpool_info, threadpool_limits
+from typer.testing import CliRunner
 
 from project import ROOT
 from subbit.conformance.cases import OPERATIONS
 from subbit.conformance.cases.seeds import CASES, SMALL, seed_of, seeds_of
+from subbit.conformance.command import report
+from subbit.conformance.command.check import check_command
 from subbit.reference.errors import ArgumentError
 
 PROPERTY = """
 import sys
 from hypothesis import given, settings, strategies as st
 {import_of_others}
-drawn = []
+drawn, others_drawn = [], []
 
-@given(st.tuples(st.integers(), st.floats(allow_nan=False), st.integers(0, 2**32 - 1)))
+some = st.tuples(st.integers(), st.floats(allow_nan=False), st.integers(0, 2**32 - 1))
+
+@given(some)
 @settings(max_examples=300)
 def test_draws(values):
     drawn.append(values)
+
+@given(some)
+@settings(max_examples=300)
+def test_another(values):
+    others_drawn.append(values)
+
+def test_names_are_seeds():
+    assert drawn[5:] != others_drawn[5:]
 
 def test_they_are_written():
     with open({out!r}, "w") as stream:
@@ -30,7 +46,7 @@ def test_they_are_written():
 CONFTEST = """
 from subbit.conformance.inputs.profiles import give_seed, load_profile
 
-def pytest_configure(config):
+def pytest_collectstart(collector):
     {load}
 
 def pytest_runtest_setup(item):
@@ -83,7 +99,7 @@ def test_a_seed_draws_other_examples_and_the_same_ones_again(tmp_path):
     assert first == again != draws(tmp_path / "default")
 
 
-def report(folder, **environment):
+def checked(folder, **environment):
     out = folder / ("-".join(environment.values()) + ".json")
     done = subprocess.run(
         [sys.executable, "-m", "subbit.conformance", *CHECK, "--json", str(out)],
@@ -99,10 +115,95 @@ def report(folder, **environment):
 
 def test_a_check_says_the_same_in_every_process(tmp_path):
     """Not even error ÷ bound depends on hash seeds or on the number of threads asked for."""
-    one = report(tmp_path, PYTHONHASHSEED="1", OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
-    assert one == report(
+    one = checked(tmp_path, PYTHONHASHSEED="1", OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+    assert one == checked(
         tmp_path, PYTHONHASHSEED="2", OMP_NUM_THREADS="2", OPENBLAS_NUM_THREADS="2"
     )
+
+
+def test_the_suite_gives_its_tests_their_seeds(tmp_path):
+    """The conftest of the suite, not one of this test's own; from whichever folder."""
+    plugin = (
+        "def pytest_runtest_call(item):\n"
+        "    test = item.obj\n"
+        "    if hasattr(test, 'hypothesis'):\n"
+        "        seed = getattr(test, '_hypothesis_internal_use_seed', None)\n"
+        "        examples = test._hypothesis_internal_use_settings.max_examples\n"
+        "        print(f'SEED {item.name} {seed} {examples}')\n"
+    )
+    (tmp_path / "seen.py").write_text(plugin, encoding="utf-8")
+    theorem = str(ROOT / "conformance" / "theorems" / "test_rtn.py")
+    own = str(ROOT / "tests" / "test_compare.py")
+    words = [sys.executable, "-m", "pytest", "-q", "-s", "-p", "seen", "-p", "no:cacheprovider"]
+    seen = set()
+    for cwd, files in [(tmp_path, [theorem]), (ROOT, [own, theorem]), (ROOT, [theorem, own])]:
+        done = subprocess.run(
+            [*words, "--target", "reference", "--depth", "quick", *files],
+            cwd=cwd,
+            env=os.environ | {"PYTHONPATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        seen.add(
+            tuple(
+                re.findall(
+                    r"SEED (test_(?:scaling|the_hessian)\S*) (\d+) 16$", done.stdout, re.MULTILINE
+                )
+            )
+        )
+    (found,) = seen
+    assert len(dict(found)) == len({seed for _, seed in found}) > 1
+
+
+def test_tests_and_checks_compute_on_one_thread(monkeypatch):
+    threads = []
+
+    def watched(*_, **__):
+        threads.extend(pool["num_threads"] for pool in threadpool_info())
+        raise ArgumentError("seen", "nothing", "this")
+
+    monkeypatch.setattr(report, "run", watched)
+    app = typer.Typer()
+    app.command("check")(check_command)
+    app.command("other")(lambda: None)
+    with threadpool_limits(2):
+        CliRunner().invoke(app, ["check", "reference"])
+    assert threads
+    assert set(threads) == {1}
+    assert {pool["num_threads"] for pool in threadpool_info()} == {1}
+
+
+DRAWN = """
+import hashlib
+import numpy as np
+from subbit.conformance.cases.draw import Draw
+from subbit.conformance.inputs.families import ACTIVATIONS, WEIGHTS
+digest = hashlib.sha256()
+for build in (*WEIGHTS.values(), *ACTIVATIONS.values()):
+    for seed in range(20):
+        digest.update(build(np.random.default_rng(seed), (3, 20, 17)).tobytes())
+for seed in range(100):
+    digest.update(Draw(seed).hessian(1 + seed % 50, tuple(ACTIVATIONS)).tobytes())
+print(digest.hexdigest())
+"""
+
+
+def test_other_processors_draw_the_same_numbers():
+    """With the matrix products of an old processor, and without wide vectors."""
+    wide = " ".join(name for name in ("X86_V3", "X86_V4", "AVX2", "AVX512F", "AVX512_SKX"))
+    old = {"OPENBLAS_CORETYPE": "Nehalem", "NPY_DISABLE_CPU_FEATURES": wide}
+    found = {
+        subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", DRAWN],
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for environment in ({}, old)
+    }
+    assert len(found) == 1
 
 
 def test_seeds_follow_from_the_name_and_the_depth():
@@ -128,4 +229,4 @@ def test_nothing_draws_without_a_seed():
             text = path.read_text(encoding="utf-8")
             words = ("default_rng" + "()", "import " + "random", "urandom", "secrets", "uuid")
             asked += [path.name for word in words if word in text]
-    assert set(asked) == {"explore.py", "test_deterministic.py"}
+    assert set(asked) == {"explored.py", "test_deterministic.py"}

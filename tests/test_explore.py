@@ -12,10 +12,11 @@ import pytest
 
 from subbit import reference
 from subbit.conformance.cases import OPERATIONS
-from subbit.conformance.command.explore import (
+from subbit.conformance.command import workers
+from subbit.conformance.command.explore import Listener, explore
+from subbit.conformance.command.explored import (
     Explored,
     Tally,
-    explore,
     load_state,
     save_state,
     state_file,
@@ -30,24 +31,26 @@ from subbit.reference import masked_mean as right, masked_scale as scale, proxy_
 
 def masked_mean(W, mask=None):
     found = right(W, mask)
-    return found * (1 + 1e-3) if found.shape[0] == 2 else found
+    return found * (1 + 1e-3) if found.shape[0] > 1 else found
 
 def masked_scale(*arguments, **switches):
     raise NotImplementedError("masked_scale")
 '''
-DYING = (
-    PORT
-    + """
-def proxy_loss(W, Q, H):
-    os._exit(3)
-"""
-)
+ENDINGS = {
+    "dying": "os._exit(3)",
+    "exiting": "raise SystemExit(0)",
+    "interrupting": "raise KeyboardInterrupt",
+    "crashing": "import ctypes; ctypes.string_at(0)",
+}
+RIGHT = "import os\nfrom subbit.reference import *  # noqa\n"
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     (tmp_path / "wrong_port.py").write_text(PORT, encoding="utf-8")
-    (tmp_path / "dying_port.py").write_text(DYING, encoding="utf-8")
+    for name, ending in ENDINGS.items():
+        text = f"{RIGHT}\ndef proxy_loss(W, Q, H):\n    {ending}\n"
+        (tmp_path / f"{name}_port.py").write_text(text, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     return tmp_path
 
@@ -107,21 +110,73 @@ def test_a_later_call_goes_on_with_other_cases(folder):
     assert all(OPERATIONS[name].level == 1 for name in after["operations"])
 
 
-def test_ctrl_c_keeps_what_was_found(folder):
-    words = command("reference", "--random", "--jobs", 1)
+def started(folder, *words):
+    """An exploration that has judged some cases, in a process group of its own."""
     process = subprocess.Popen(
-        words, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(*words),
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(folder)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
-    path = state_file(folder / "explored", "reference")
-    deadline = time.monotonic() + 60
-    while not path.exists() and time.monotonic() < deadline:
+    line = process.stderr.readline()
+    assert " cases in " in line, line
+    return process
+
+
+def alive(group):
+    """Processes of a group that still run."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        found += [stat.parent.name] if int(fields[2]) == group and fields[0] != "Z" else []
+    return found
+
+
+def gone(group):
+    """Whether all processes of a group end within a while."""
+    deadline = time.monotonic() + 20
+    while alive(group) and time.monotonic() < deadline:
         time.sleep(0.1)
-    time.sleep(3)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    return not alive(group)
+
+
+def test_ctrl_c_keeps_what_was_found(folder):
+    """As a terminal sends it: to the whole group, and again to somebody who does not wait."""
+    process = started(folder, "wrong_port", "--random", "--jobs", 2, "--level", 2)
+    time.sleep(2)
+    os.killpg(process.pid, signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
     assert process.returncode == 130
+    assert "Traceback" not in output + errors
     assert "interrupted; what was found is kept in explored, the same call goes on" in errors
+    state = state_of(folder, "wrong_port")
+    assert sum(row["cases"] for row in state["operations"].values()) > 10
+    assert len(state["failures"]) == output.count("--replay")
+    assert gone(process.pid)
+
+
+def test_processes_end_with_the_one_that_started_them(folder):
+    process = started(folder, "reference", "--random", "--jobs", 2)
+    process.kill()
+    process.communicate(timeout=60)
+    assert gone(process.pid)
     assert state_of(folder, "reference")["round"] == 1
+    assert run(folder, "reference", "--random", "--cases", 50, "--level", 1).returncode == 0
+
+
+def test_one_exploration_at_a_time(folder):
+    process = started(folder, "reference", "--random", "--jobs", 1, "--level", 1)
+    second = run(folder, "reference", "--random", "--cases", 5)
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=60)
+    assert second.returncode == 2
+    assert "a folder in which this target is not being explored" in second.stderr
 
 
 def test_a_failure_that_is_mended_is_not_told_again(folder):
@@ -131,16 +186,68 @@ def test_a_failure_that_is_mended_is_not_told_again(folder):
     content = state.to_json() | {"failures": stale}
     path.write_text(json.dumps(content), encoding="utf-8")
     told = []
-    found = explore("reference", port, path, cases=1, jobs=1, level=1, found=told.append)
+    found = explore(
+        "reference",
+        port,
+        path,
+        cases=1,
+        jobs=1,
+        level=1,
+        listener=Listener(told.append, lambda _: None),
+    )
     assert found.failures == told == []
 
 
-def test_a_process_that_dies_is_one_sentence_and_the_rest_is_kept(folder):
-    done = run(folder, "dying_port", "--random", "--cases", 5000, "--jobs", 1)
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_port_that_ends_its_process_fails_there_and_the_rest_goes_on(folder, ending):
+    done = run(folder, f"{ending}_port", "--random", "--cases", 600, "--jobs", 1, "--level", 2)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    state = state_of(folder, f"{ending}_port")
+    assert {failure["operation"] for failure in state["failures"]} == {"proxy_loss"}
+    assert f"--replay proxy_loss:{state['failures'][0]['seed']}" in done.stdout
+    assert state["operations"]["masked_mean"]["cases"] > 1
+
+
+def test_a_case_that_never_ends_is_a_failure(folder, monkeypatch):
+    monkeypatch.setattr(workers, "LIMIT", 2.0)
+    text = f"{RIGHT}\ndef proxy_loss(W, Q, H):\n    while True:\n        pass\n"
+    (folder / "endless_port.py").write_text(
+        f"import subbit.conformance.command.workers as w\nw.LIMIT = 2.0\n{text}", encoding="utf-8"
+    )
+    told = []
+    found = explore(
+        "endless_port",
+        reference,
+        folder / "state.json",
+        cases=250,
+        jobs=1,
+        level=2,
+        listener=Listener(told.append, lambda _: None),
+    )
+    assert {failure.operation for failure in told} == {"proxy_loss"}
+    assert "did not answer in 2 s" in told[0].message
+    assert found.total.cases >= 240
+
+
+def test_a_port_that_only_the_first_process_can_import(folder):
+    """Processes look a port up by its name."""
+    text = "import multiprocessing\nif multiprocessing.parent_process():\n    raise OSError('no')\n"
+    (folder / "single_port.py").write_text(text + RIGHT, encoding="utf-8")
+    done = run(folder, "single_port", "--random", "--cases", 5)
     assert done.returncode == 2
-    (sentence,) = done.stderr.strip().splitlines()[-1:]
-    assert sentence.startswith("subbit: a process died while it judged ")
-    assert state_of(folder, "dying_port")["target"] == "dying_port"
+    assert "Traceback" not in done.stderr
+    assert "OSError: no" in done.stderr
+
+
+def test_exits_of_a_port_are_no_verdict(folder):
+    (folder / "leaving_port.py").write_text("raise SystemExit(0)\n", encoding="utf-8")
+    left = run(folder, "leaving_port")
+    assert left.returncode == 2
+    assert "SystemExit" in left.stderr
+    done = run(folder, "exiting_port", "--level", 2, "--depth", "quick")
+    assert done.returncode == 1
+    assert "raised SystemExit" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -161,22 +268,84 @@ def test_limits_that_are_none_are_one_sentence(folder, words, expected):
     assert expected in sentence
 
 
-@pytest.mark.parametrize("words", [["--minutes", "1"], ["--cases", "1"], ["--jobs", "1"]])
-def test_limits_ask_for_random(folder, words):
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--minutes", "1"], "--minutes: expected --random beside it"),
+        (["--cases", "1"], "--cases: expected --random beside it"),
+        (["--jobs", "1"], "--jobs: expected --random beside it"),
+        (["--out", "x"], "--out: expected --random beside it"),
+        (["--random", "--json", "x"], "--json: expected --released or no kind of check beside it"),
+        (["--random", "--html", "x"], "--html: expected no kind of check beside it"),
+        (["--random", "--depth", "ci"], "--depth: expected no kind of check beside it"),
+        (["--random", "--replay", "a:1"], "--replay: expected no other kind of check beside it"),
+        (["--replay", "a:1", "--released", "."], "--released: expected no other kind of check"),
+        (["--released", ".", "--level", "2"], "--level: expected --random or no kind of check"),
+    ],
+)
+def test_options_without_a_use_are_refused(folder, words, expected):
     done = run(folder, "reference", *words)
     assert done.returncode == 2
-    assert f"{words[0]}: expected --random beside it" in done.stderr
+    assert expected in done.stderr
+    assert not (folder / "explored").exists()
+
+
+def state_with(**changes):
+    """A state with other values, as JSON; a name with a dot goes into its operation."""
+    row = {"cases": 1, "missing": 0, "compared": 0, "unbounded": 0, "worst": 0.0, "seconds": 0.0}
+    failure = {"operation": "masked_mean", "seed": 3, "message": ""}
+    content = Explored("reference", "float64", 1).to_json()
+    content["operations"]["masked_mean"] = row
+    content["failures"] = [failure]
+    for name, value in changes.items():
+        kind, _, key = name.partition("__")
+        place = {"operations": row, "failures": failure}.get(kind, content)
+        place[key or kind] = value
+    return json.dumps(content)
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{}", "[" * 100_000, '{"format": 2}', "null", '{"format": 1, "target": 3}'],
+    [
+        "",
+        "{}",
+        "[" * 100_000,
+        "null",
+        '{"format": 2}',
+        state_with(format=2),
+        state_with(target=3),
+        state_with(stream=-1),
+        state_with(round=10**400),
+        state_with(operations__cases=10**400),
+        state_with(operations__cases=-1),
+        state_with(operations__seconds=float("nan")),
+        state_with(operations__worst=float("inf")),
+        state_with(operations__worst=10**400),
+        state_with(failures__seed=2**32),
+        state_with(failures__seed="3"),
+        state_with(failures__operation="[/x]"),
+        state_with(operations={"\ud800": {}}),
+    ],
 )
 def test_files_that_are_no_state_are_refused(tmp_path, text):
     path = tmp_path / "state.json"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ArgumentError, match="--out: expected a folder of explorations"):
         load_state(path, "reference", "float64")
+
+
+def test_numbers_are_read_as_what_they_count(tmp_path):
+    path = tmp_path / "state.json"
+    path.write_text(state_with(operations__cases=2.0, failures__seed=3.0), encoding="utf-8")
+    state = load_state(path, "reference", "float64")
+    assert type(state.operations["masked_mean"].cases) is int
+    assert state.failures[0].replay == "masked_mean:3"
+
+
+def test_operations_that_are_gone_are_dropped(tmp_path):
+    path = tmp_path / "state.json"
+    path.write_text(state_with(failures__operation="a_former_one"), encoding="utf-8")
+    assert load_state(path, "reference", "float64").failures == []
 
 
 def test_states_of_other_ports_are_refused(tmp_path):

@@ -20,6 +20,7 @@ from subbit.conformance.inputs.families import (
     Array,
     Mask,
     Masks,
+    gram,
 )
 
 T = TypeVar("T")
@@ -212,9 +213,7 @@ class Draw:
         """
         shape = (self.number("sequences", 1, 3), 3 * width + 4, width)
         X = ACTIVATIONS[self.pick("X", tuple(families))](self.rng, shape)
-        flat = X.reshape(-1, width)
-        H = flat.T @ flat * (2 / len(X))
-        return (H + H.T) / 2
+        return gram(X.reshape(-1, width), 2 / len(X))
 
     def columns(self, width: int) -> Mask:
         """Draw columns that take part.

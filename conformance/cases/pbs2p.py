@@ -21,7 +21,13 @@ from subbit.conformance.cases.arb_llm import COUNTS
 from subbit.conformance.cases.blocks import BlockState, judge_salient
 from subbit.conformance.cases.draw import Draw
 from subbit.conformance.cases.groups.arb_runs import on_host
-from subbit.conformance.cases.groups.refined import first_fit, judge_joint_fit, judge_last_fit
+from subbit.conformance.cases.groups.refined import (
+    allowed_of_fit,
+    first_fit,
+    judge_joint_fit,
+    judge_last_fit,
+    swept_image,
+)
 from subbit.conformance.cases.judge import Judge, host
 from subbit.conformance.cases.layers import (
     INPUTS,
@@ -35,6 +41,7 @@ from subbit.conformance.cases.registry import operation
 from subbit.conformance.cases.zones.column_groups import forms
 from subbit.conformance.cases.zones.cuts import Cut, errors_of_weights, finite, grid_bound
 from subbit.conformance.inputs.families import CONTINUOUS, Array, Mask
+from subbit.conformance.inputs.moved import TRIES, moved
 from subbit.conformance.target import Port
 from subbit.reference import PBS2P, BinaryGroup, QuantizedBlock, QuantizedLayer
 from subbit.reference.bounds.compensate import layer_states_bound
@@ -295,14 +302,34 @@ def _judge_swept(
         first = [first_fit(target, gram, group, run.cell, config) for run, group in pairs]
         judge_joint_fit(judge, target, gram, config, groups, first=first)
         return
-    # Signs are taken anew after the last fit before the sweeps, so that a record doesn't show
-    # the signs of that fit. They are known in the rows in which rounding decides no sign.
+    # Signs are taken again after the last fit before the sweeps, so a record doesn't show the
+    # signs of that fit. They are the reference's where rounding decides none, or where moving
+    # weights and inputs by rounding changes nothing.
     judge_last_fit(judge, target, gram, config, groups)
-    judge.unbounded += int(np.count_nonzero(~decided)) * target.shape[1] * (len(groups) - 1)
-    if decided.any():
-        first = [run.rows(decided).group() for run in runs]
-        own = [_part(group, decided) for group in groups]
-        judge_joint_fit(judge, target[decided], gram, config, own, first=first)
+    known = decided | _settled(target, runs, config)
+    judge.unbounded += int(np.count_nonzero(~known)) * target.shape[1] * (len(groups) - 1)
+    if known.any():
+        first = [run.rows(known).group() for run in runs]
+        own = [_part(group, known) for group in groups]
+        judge_joint_fit(judge, target[known], gram, config, own, first=first)
+
+
+def _settled(target: Rounded, runs: Sequence[Run], config: PBS2P) -> Mask:
+    """Rows that decode alike however weights and inputs are moved by rounding."""
+    gram = runs[0].gram
+    unit = target.arithmetic.unit_roundoff
+    allowed = allowed_of_fit(target, gram)
+    first = swept_image(target.value, gram.value, config, [run.group() for run in runs])
+    settled = np.ones(len(target.value), dtype=np.bool_)
+    for seed in range(TRIES):
+        W, S = moved(target.value, gram.value, seed, unit_roundoff=unit)
+        rng = np.random.default_rng(seed)
+        W = W + 2.0 * target.error * rng.uniform(-1.0, 1.0, W.shape)
+        share = np.divide(W, target.value, out=np.ones_like(W), where=target.value != 0.0)
+        groups = [run.moved(share, S).group() for run in runs]
+        image = swept_image(W, S, config, groups)
+        settled &= np.all(np.abs(image - first) <= allowed, axis=(0, 2))
+    return settled
 
 
 def _merged(

@@ -70,8 +70,8 @@ class Operation:
                 self.examine(port, judge, draw)
         except NotImplementedError as error:
             return Outcome(self.name, seed, "missing", message=f"not implemented: {error}")
-        # Whatever a foreign function raises is its answer to valid input.
-        except Exception as error:  # noqa: BLE001
+        # Whatever a foreign function raises is its answer to valid input, an exit as well.
+        except (Exception, SystemExit) as error:  # noqa: BLE001
             judge.fail(f"raised {type(error).__name__}: {error}")
         passed = judge.ratio <= 1.0
         said = f"{self.name} ({draw.label})" + ("" if passed else f": {judge.sentence}")

@@ -20,6 +20,7 @@ from subbit.reference.errors import ArgumentError
 
 CASES: Mapping[str, int] = {"quick": 6, "ci": 24, "long": 300}
 """Cases of each operation, by depth."""
+DEFAULT_DEPTH = "ci"
 FEWEST = 3
 """Cases of an operation, however little its share is."""
 SMALL = 5

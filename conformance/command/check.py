@@ -7,7 +7,7 @@ it compares the port with what the authors' code computed. Exit codes: 0 the por
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +17,7 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from subbit.conformance.cases import OPERATIONS
-from subbit.conformance.cases.seeds import CASES
+from subbit.conformance.cases.seeds import CASES, DEFAULT_DEPTH
 from subbit.conformance.command import report
 from subbit.conformance.command.console import make_console, refusals
 from subbit.conformance.command.explore_console import EXPLORED, Limits, run_exploration
@@ -26,6 +26,14 @@ from subbit.conformance.released import Comparison, compare_folder
 from subbit.conformance.target import Port, arithmetic_of, resolve
 from subbit.reference.errors import ArgumentError
 
+RELEASED, REPLAY, RANDOM, LEVELED = "--released", "--replay", "--random", "no kind of check"
+TAKES: Mapping[str, set[str]] = {
+    RELEASED: {"--json"},
+    REPLAY: set(),
+    RANDOM: {"--level", "--minutes", "--cases", "--jobs", "--out"},
+    LEVELED: {"--json", "--html", "--level", "--depth"},
+}
+"""Options that each kind of check has a use for."""
 _RESULT = {True: "[green]conforms[/]", False: "[bold red]diverges[/]", None: "[dim]-[/]"}
 
 
@@ -93,6 +101,17 @@ def _check_levels(
     return report.exit_code(found)
 
 
+def _check_options(kinds: Mapping[str, object], options: Mapping[str, object]) -> None:
+    """Refuse two kinds of check at once, and options that the one asked for has no use for."""
+    asked = [kind for kind, value in kinds.items() if value is not None] or [LEVELED]
+    if len(asked) > 1:
+        raise ArgumentError(asked[0], "no other kind of check beside it", asked[1])
+    for name, value in options.items():
+        if value is not None and name not in TAKES[asked[0]]:
+            takers = " or ".join(kind for kind, taken in TAKES.items() if name in taken)
+            raise ArgumentError(name, f"{takers} beside it", asked[0])
+
+
 def _counted(found: dict[str, Any]) -> str:
     statuses = [row["status"] for row in found["operations"]]
     return (
@@ -131,10 +150,12 @@ def check_command(
     html_file: Annotated[
         Path | None, typer.Option("--html", help="write the outcome as one page to this file")
     ] = None,
-    level: Annotated[int, typer.Option("--level", help="the highest level, 0 to 3")] = 3,
+    level: Annotated[
+        int | None, typer.Option("--level", help="the highest level, 0 to 3; 3 by default")
+    ] = None,
     depth: Annotated[
-        str, typer.Option("--depth", help="cases of each operation: quick, ci or long")
-    ] = "ci",
+        str | None, typer.Option("--depth", help="cases of each operation: quick, ci or long")
+    ] = None,
     replay: Annotated[
         str | None, typer.Option("--replay", help="run one case again, OPERATION:SEED")
     ] = None,
@@ -167,10 +188,10 @@ def check_command(
         Where to write the outcome as JSON.
     html_file : Path, optional
         Where to write it as a page.
-    level : int, default 3
-        The highest level.
-    depth : str, default "ci"
-        How many cases each operation gets.
+    level : int, optional
+        The highest level; 3 by default.
+    depth : str, optional
+        How many cases each operation gets; ``"ci"`` by default.
     replay : str, optional
         One case to run instead.
     random : bool, default False
@@ -190,18 +211,27 @@ def check_command(
         With code 0, 1 or 2.
     """
     console = make_console()
-    folder, limits = out or EXPLORED, Limits(level, minutes, cases, jobs)
+    folder, top = out or EXPLORED, LEVELS[-1] if level is None else level
     after = f"; what was found is kept in {folder}, the same call goes on" if random else ""
+    options: dict[str, object] = {
+        "--json": json_file,
+        "--html": html_file,
+        "--level": level,
+        "--depth": depth,
+    }
+    options |= {"--minutes": minutes, "--cases": cases, "--jobs": jobs, "--out": out}
     with refusals(after), threadpool_limits(1):
+        _check_options({RELEASED: released, REPLAY: replay, RANDOM: random or None}, options)
         port = resolve(target)
-        limits.check(asked=random, out=out)
         if released is not None:
             code = _check_released(console, target, port, released, json_file)
         elif replay is not None:
             code = _replay(console, port, replay)
         elif random:
+            limits = Limits(top, minutes, cases, jobs)
             code = run_exploration(console, target, port, folder, limits)
         else:
             files = (json_file, html_file)
-            code = _check_levels(console, target, port, level=level, depth=depth, files=files)
+            deep = DEFAULT_DEPTH if depth is None else depth
+            code = _check_levels(console, target, port, level=top, depth=deep, files=files)
     raise typer.Exit(code)

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 from subbit.conformance.command import report
 from subbit.conformance.command.console import SECONDS_BETWEEN_LINES, make_console
-from subbit.conformance.command.explore import Explored, Failure, explore, state_file
+from subbit.conformance.command.explore import Listener, explore
+from subbit.conformance.command.explored import Explored, Failure, state_file
 from subbit.conformance.protocol import LEVELS
 from subbit.conformance.target import Port
 from subbit.reference.errors import ArgumentError
@@ -44,29 +46,12 @@ class Limits:
     cases: int | None
     jobs: int | None
 
-    def check(self, *, asked: bool, out: Path | None) -> None:
-        """Refuse limits that are none.
-
-        Parameters
-        ----------
-        asked : bool
-            Whether somebody asked for exploration at all.
-        out : Path or None
-            The folder that was given.
-
-        Raises
-        ------
-        ArgumentError
-            If a limit is not positive, or is given for another kind of check.
-        """
-        given = {"minutes": self.minutes, "cases": self.cases, "jobs": self.jobs}
-        for name, value in given.items():
+    def __post_init__(self) -> None:
+        for name in ("minutes", "cases", "jobs"):
+            value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise ArgumentError(f"--{name}", "a number above 0", value)
-        for name, other in [*given.items(), ("out", out)]:
-            if other is not None and not asked:
-                raise ArgumentError(f"--{name}", "--random beside it", other)
-        if asked and self.level not in LEVELS[1:]:
+        if self.level not in LEVELS[1:]:
             expected = f"a level from {LEVELS[1]} to {LEVELS[-1]}: level 0 has no cases to draw"
             raise ArgumentError("--level", expected, self.level)
 
@@ -77,18 +62,18 @@ class _Teller:
     def __init__(self, console: Console, target: str) -> None:
         self.console, self.target = console, target
         self.quiet = make_console(stderr=True)
-        self.status = self.quiet.status(f"{target}: starting")
+        self.status = self.quiet.status(Text(f"{target}: starting"))
         self.told = 0.0
 
     def found(self, failure: Failure) -> None:
         call = f"subbit check {self.target} --replay {failure.replay}"
-        self.console.print(f"[bold red]{call}[/]", soft_wrap=True)
+        self.console.print(call, style="bold red", markup=False, soft_wrap=True)
         self.console.print(failure.message, markup=False, soft_wrap=True)
 
     def progress(self, state: Explored) -> None:
         line = f"{self.target}: {_summary(state)}"
         if self.quiet.is_terminal:
-            self.status.update(line)
+            self.status.update(Text(line))
         elif time.monotonic() - self.told > SECONDS_BETWEEN_LINES:
             self.told = time.monotonic()
             self.quiet.print(line, markup=False, soft_wrap=True)
@@ -121,7 +106,7 @@ def run_exploration(console: Console, target: str, port: Port, folder: Path, lim
     Returns
     -------
     int
-        The exit code: 1 where a case fails, 2 where nothing is implemented, else 0.
+        The exit code: 1 where a case fails, 2 where one is not implemented, else 0.
     """
     folder.mkdir(parents=True, exist_ok=True)
     teller, path = _Teller(console, target), state_file(folder, target)
@@ -134,13 +119,12 @@ def run_exploration(console: Console, target: str, port: Port, folder: Path, lim
             jobs=limits.jobs,
             cases=limits.cases,
             seconds=math.inf if limits.minutes is None else 60.0 * limits.minutes,
-            found=teller.found,
-            progress=teller.progress,
+            listener=Listener(teller.found, teller.progress),
         )
     _tell_end(console, state, path)
     if state.failures:
         return report.DIVERGES
-    return report.INCOMPLETE if state.total.missing == state.total.cases else report.CONFORMS
+    return report.INCOMPLETE if state.total.missing else report.CONFORMS
 
 
 def _tell_end(console: Console, state: Explored, path: Path) -> None:
@@ -149,12 +133,14 @@ def _tell_end(console: Console, state: Explored, path: Path) -> None:
     console.print(
         f"{state.target} ({state.dtype}): {_summary(state)}; {min(counts):,} to {max(counts):,} "
         f"cases of each of {len(counts)} operations above level 0",
+        markup=False,
         soft_wrap=True,
     )
     console.print(
         f"{total.compared:,} numbers compared, {total.unbounded:,} without a bound, "
         f"{total.missing:,} cases not implemented; largest error ÷ bound "
         f"{state.operations[worst].worst:.3g}, in {worst}",
+        markup=False,
         soft_wrap=True,
     )
     if state.failures:

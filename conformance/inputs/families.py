@@ -43,12 +43,65 @@ MODES: Mapping[str, dict[str, Any]] = {
 """Settings of the binarizer: ``mean-free`` is the paper's, ``released`` the released code's."""
 
 
+MANTISSA = 30
+"""Bits of numbers that a library function has made: its last ones differ between processors."""
+
+
+def steady(values: Array) -> Array:
+    """Round numbers to :data:`MANTISSA` bits.
+
+    Parameters
+    ----------
+    values : ndarray of float64, any shape
+        Numbers from ``exp``, ``log`` or ``power``.
+
+    Returns
+    -------
+    ndarray of float64, shape of `values`
+        What every processor agrees on; more bits than float32 holds.
+
+    Examples
+    --------
+    >>> steady(np.array([1.0 + 2.0**-52, 3.0]))
+    array([1., 3.])
+    """
+    mantissa, exponent = np.frexp(values)
+    return np.ldexp(np.round(np.ldexp(mantissa, MANTISSA)), exponent - MANTISSA)
+
+
+def gram(X: Array, factor: float) -> Array:
+    """Sum the outer products of inputs in an order that no library chooses.
+
+    Parameters
+    ----------
+    X : ndarray of float64, shape (t, m)
+        Inputs, one token a row.
+    factor : float
+        What to multiply the sum by.
+
+    Returns
+    -------
+    ndarray of float64, shape (m, m)
+        ``factor · XᵀX``, symmetric, and the same on every processor.
+
+    Examples
+    --------
+    >>> gram(np.array([[1.0, 2.0], [0.0, 1.0]]), 2.0)
+    array([[ 2.,  4.],
+           [ 4., 10.]])
+    """
+    total = np.zeros((X.shape[1],) * 2)
+    for token in X:
+        total += token[:, None] * token
+    return total * factor
+
+
 def _gauss(rng: Generator, shape: tuple[int, ...]) -> Array:
     return rng.standard_normal(shape)
 
 
 def _t3(rng: Generator, shape: tuple[int, ...]) -> Array:
-    return rng.standard_t(3, shape)
+    return steady(rng.standard_t(3, shape))
 
 
 def _shifted(rng: Generator, shape: tuple[int, ...]) -> Array:
@@ -91,11 +144,11 @@ def _zeros(_rng: Generator, shape: tuple[int, ...]) -> Array:
 
 
 def _huge_range(rng: Generator, shape: tuple[int, ...]) -> Array:
-    return rng.standard_normal(shape) * 10.0 ** rng.uniform(-30, 30, (*shape[:-1], 1))
+    return steady(rng.standard_normal(shape) * 10.0 ** rng.uniform(-30, 30, (*shape[:-1], 1)))
 
 
 def _spiky(rng: Generator, shape: tuple[int, ...]) -> Array:
-    return rng.standard_normal(shape) * 10.0 ** rng.uniform(-8, 8, shape)
+    return steady(rng.standard_normal(shape) * 10.0 ** rng.uniform(-8, 8, shape))
 
 
 WEIGHTS: Mapping[str, Builder] = {
@@ -137,7 +190,10 @@ def _autoregressive(rho: float) -> Builder:
 
 def _low_rank(rng: Generator, shape: tuple[int, ...]) -> Array:
     rank = max(1, shape[-1] // 4)
-    factors = rng.standard_normal((*shape[:-1], rank)) @ rng.standard_normal((rank, shape[-1]))
+    left, right = rng.standard_normal((*shape[:-1], rank)), rng.standard_normal((rank, shape[-1]))
+    factors = np.zeros(shape)
+    for r in range(rank):
+        factors += left[..., r, None] * right[r]
     return factors + 0.1 * rng.standard_normal(shape)
 
 
@@ -146,7 +202,7 @@ def _positive(rng: Generator, shape: tuple[int, ...]) -> Array:
 
 
 def _scaled(rng: Generator, shape: tuple[int, ...]) -> Array:
-    return rng.standard_normal(shape) * rng.lognormal(size=shape[-1])
+    return steady(rng.standard_normal(shape) * rng.lognormal(size=shape[-1]))
 
 
 def _outlier_inputs(rng: Generator, shape: tuple[int, ...]) -> Array:
@@ -251,9 +307,7 @@ class Activations:
     @cached_property
     def hessian(self) -> Array:
         """``2/N Σ_s X_sᵀ X_s``, shape (m, m), computed here and not by a port."""
-        flat = self.values.reshape(-1, self.shape[-1])
-        H = flat.T @ flat * (2 / self.shape[0])
-        return (H + H.T) / 2
+        return gram(self.values.reshape(-1, self.shape[-1]), 2 / self.shape[0])
 
 
 @dataclass(frozen=True)

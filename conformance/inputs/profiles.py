@@ -15,6 +15,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from threadpoolctl import threadpool_limits
 
 from subbit.conformance.cases.seeds import seed_of
 
@@ -46,13 +47,23 @@ def load_profile(depth: str, *, share: int = 1) -> None:
     hypothesis.settings.register_profile(
         "subbit",
         max_examples=EXAMPLES[depth] // share,
-        derandomize=True,
         database=None,
         deadline=None,
         print_blob=True,
         suppress_health_check=[hypothesis.HealthCheck.too_slow],
     )
     hypothesis.settings.load_profile("subbit")
+
+
+def one_thread(config: pytest.Config) -> None:
+    """Compute on one thread: their number changes the order of sums.
+
+    Parameters
+    ----------
+    config : pytest.Config
+        What the limits are lifted with.
+    """
+    config.add_cleanup(threadpool_limits(1).restore_original_limits)
 
 
 def give_seed(item: pytest.Item) -> None:

@@ -6,6 +6,7 @@ function keeps its signature, so that level 0 alone doesn't find it.
 """
 
 import functools
+import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from subbit import reference
+from subbit.conformance.inputs.families import Array
 
 Function: TypeAlias = Callable[..., Any]
 Change: TypeAlias = Callable[[Any], Any]
@@ -97,6 +99,61 @@ def answers(name: str, change: Change) -> Function:
         return change(function(*arguments, **switches))
 
     return changed
+
+
+def inside(name: str, module: str, helper: str, change: Callable[[Function], Function]) -> Function:
+    """Return a function of the reference that calls another helper.
+
+    Parameters
+    ----------
+    name : str
+        The function.
+    module : str
+        The module of the reference in which the helper is called, such as ``"pbs2p"``.
+    helper : str
+        The helper's name there.
+    change : callable
+        ``change(helper)`` is the other helper.
+
+    Returns
+    -------
+    callable
+        The changed function; whoever calls the reference meanwhile meets the right one.
+    """
+    function = getattr(reference, name)
+    home = importlib.import_module(f"subbit.reference.{module}")
+
+    @functools.wraps(function)
+    def changed(*arguments: Any, **switches: Any) -> Any:  # noqa: ANN401
+        right = getattr(home, helper)
+        setattr(home, helper, change(right))
+        try:
+            return function(*arguments, **switches)
+        finally:
+            setattr(home, helper, right)
+
+    return changed
+
+
+def eps_of_each_row(ratio: Function) -> Function:
+    """Take a relative eps of each row's own divisor, not of the mean.
+
+    Parameters
+    ----------
+    ratio : callable
+        :func:`~subbit.reference.least_squares.ratio`.
+
+    Returns
+    -------
+    callable
+        The wrong one.
+    """
+
+    def wrong(numerator: Array, denominator: Array, current: Array, eps: float, kind: str) -> Any:  # noqa: ANN401
+        own = eps * denominator if kind == "relative" else eps
+        return ratio(numerator, denominator, current, own, "absolute")
+
+    return wrong
 
 
 def switched(name: str, **settings: Any) -> Function:  # noqa: ANN401

@@ -7,7 +7,16 @@ import numpy as np
 
 from subbit import reference
 from subbit.conformance.cases.pbs2p import LAYER_PRESETS
-from subbit.conformance.mutants.changes import Mutant, answers, given, single, switched
+from subbit.conformance.inputs.families import Array
+from subbit.conformance.mutants.changes import (
+    Function,
+    Mutant,
+    answers,
+    given,
+    inside,
+    single,
+    switched,
+)
 from subbit.conformance.mutants.groups import Named, identity
 from subbit.conformance.mutants.layers import (
     block_change,
@@ -16,6 +25,7 @@ from subbit.conformance.mutants.layers import (
     single_scales,
 )
 from subbit.conformance.mutants.spbo import other
+from subbit.reference import PBS2P, BinaryGroup
 
 _OTHER_SCORES = {"once": "recomputed", "recomputed": "once"}
 _OTHER_FORM = {"exact": "released", "released": "exact", "none": "exact"}
@@ -42,9 +52,31 @@ def _masks() -> Named:
     }
 
 
+def _last_group_only(sweep: Function) -> Function:
+    def wrong(target: Array, groups: list[BinaryGroup], gram: Array, config: PBS2P) -> None:
+        for _ in range(config.sweeps):
+            image = np.sum([group.decode() for group in groups[:-1]], axis=0)
+            rest = target - image
+            groups[-1] = reference.calibrate_levels(rest, groups[-1], gram, config=config)
+
+    return lambda *given: (wrong if given[3].signs == "resigned" else sweep)(*given)
+
+
+def _first_group_off(sweep: Function) -> Function:
+    def wrong(target: Array, groups: list[BinaryGroup], gram: Array, config: PBS2P) -> None:
+        sweep(target, groups, gram, config)
+        if config.sweeps and config.signs == "resigned" and groups[0].mean is not None:
+            groups[0] = replace(groups[0], mean=1.01 * groups[0].mean)
+            _last_group_only(sweep)(target, groups, gram, replace(config, sweeps=1))
+
+    return wrong
+
+
 def _block() -> Named:
     name = "pbs2p_block"
     return {
+        "new signs sweep the last group only": inside(name, "pbs2p", "_sweep", _last_group_only),
+        "new signs and another first group": inside(name, "pbs2p", "_sweep", _first_group_off),
         "the other signs": other(name, "signs"),
         "the other mean": other(name, "mean"),
         "the other objective": other(name, "objective"),

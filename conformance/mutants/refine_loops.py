@@ -12,7 +12,9 @@ from subbit.conformance.mutants.changes import (
     Function,
     Mutant,
     answers,
+    eps_of_each_row,
     given,
+    inside,
     single,
     switched,
 )
@@ -278,6 +280,7 @@ LOOPS: dict[str, Named] = {
     },
     "arb_x": {
         **rounds_off("arb_x"),
+        "eps of each row": inside("arb_x", "groups.arb_x", "ratio", eps_of_each_row),
         "S ignored": given("arb_x", "S", identity),
         "signs refreshed": resigned("arb_x"),
         "always from the standard start": switched("arb_x", calibrated_start="standard"),

@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 
 from subbit import reference
-from subbit.conformance.mutants.changes import Change, Function, Mutant, answers, given
+from subbit.conformance.mutants.changes import (
+    Change,
+    Function,
+    Mutant,
+    answers,
+    eps_of_each_row,
+    given,
+    inside,
+)
 from subbit.conformance.mutants.groups import (
     Named,
     identity,
@@ -133,7 +141,11 @@ def _runs() -> dict[str, Named]:
             "old means": _steps_once,
             "last step not taken": answers("spbo_steps", lambda steps: iter(list(steps)[:-1])),
         },
-        "spbo": {**_loop("spbo"), **imprecise("spbo")},
+        "spbo": {
+            **_loop("spbo"),
+            **imprecise("spbo"),
+            "eps of each row": inside("spbo", "groups.arb_x", "ratio", eps_of_each_row),
+        },
     }
 
 

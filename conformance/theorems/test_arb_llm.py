@@ -16,7 +16,7 @@ from subbit.conformance import compare
 from subbit.conformance.inputs.families import CONTINUOUS, LIVE, Activations, Array, Mask, Weights
 from subbit.conformance.inputs.strategies import Layer, layers, seeds
 from subbit.conformance.oracles import measures, naive_arb
-from subbit.conformance.oracles.settled import same_layer
+from subbit.conformance.oracles.settled import Reading, same_layer
 from subbit.conformance.target import Port
 
 BLOCK = 16
@@ -151,6 +151,10 @@ def full_layers(draw: st.DrawFn, inputs: tuple[str, ...] = LIVE) -> Layer:
     return W, Activations(draw(st.sampled_from(inputs)), draw(seeds()), tokens)
 
 
+def _reading(config: Any) -> Reading:
+    return lambda W, H: naive_arb.arb_llm_layer(W, H, config)
+
+
 def _against_the_naive_reading(port: Port, layer: Layer, config: Any) -> None:
     """Compare, but for what rounding decides.
 
@@ -164,14 +168,9 @@ def _against_the_naive_reading(port: Port, layer: Layer, config: Any) -> None:
         salient = [g for block in result.blocks for g in block.groups if len(g.planes) == 2]
         rows = np.all([group.mask.sum(axis=1) != 2 for group in salient], axis=0)
         assume(rows.all() or len(result.blocks) == 1)
-    assert same_layer(
-        result.decode(),
-        lambda W, H: naive_arb.arb_llm_layer(W, H, config),
-        W,
-        H,
-        AGREEMENT,
-        rows=rows,
-    )
+    expected, reading = naive_arb.arb_llm_layer(W, H, config), _reading(config)
+    actual = result.decode()
+    assert same_layer(actual, expected, W, H, AGREEMENT, reading=reading, rows=rows)
 
 
 @every_method
@@ -352,11 +351,10 @@ def test_negated_weights(port: Port, method: str, preset: str, layer: Layer) -> 
     """``W → -W`` gives ``-Q``; levels that tie decode alike, as long as none is fitted again."""
     port.compares_ends(BY_STATE)
     W, H = layer[0].values, layer[1].hessian
-
-    def quantize(W: Array, H: Array) -> Array:
-        return _quantize(port, W, H, method, preset, **ALONE)
-
-    assert same_layer(-quantize(-W, H), quantize, W, H, AGREEMENT)
+    expected = _quantize(port, W, H, method, preset, **ALONE)
+    actual = -_quantize(port, -W, H, method, preset, **ALONE)
+    reading = _reading(_config(port, method, preset, **ALONE))
+    assert same_layer(actual, expected, W, H, AGREEMENT, reading=reading)
 
 
 @every_method
@@ -378,11 +376,10 @@ def test_permuted_rows(port: Port, method: str, preset: str, layer: Layer, seed:
     port.compares_ends(BY_STATE)
     W, H = layer[0].values, layer[1].hessian
     order = np.random.default_rng(seed).permutation(len(W))
-
-    def quantize(W: Array, H: Array) -> Array:
-        return _quantize(port, W, H, method, preset, **ALONE)
-
-    assert same_layer(quantize(W[order], H), lambda W, H: quantize(W, H)[order], W, H, AGREEMENT)
+    expected = _quantize(port, W, H, method, preset, **ALONE)[order]
+    actual = _quantize(port, W[order], H, method, preset, **ALONE)
+    reading = _reading(_config(port, method, preset, **ALONE))
+    assert same_layer(actual, expected, W, H, AGREEMENT, reading=reading)
 
 
 @every_method

@@ -13,17 +13,23 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from subbit import reference
 from subbit.conformance import compare
 from subbit.conformance.inputs.families import CONTINUOUS, LIVE, Array, Weights
 from subbit.conformance.inputs.strategies import Layer, layers, seeds, weights
 from subbit.conformance.oracles import exact, exact_gptq
 from subbit.conformance.oracles.replay import damped, replay, slack
-from subbit.conformance.oracles.settled import same_layer
+from subbit.conformance.oracles.settled import Reading, same_layer
 from subbit.conformance.target import Port
 
 widths = st.sampled_from([1, 2, 3, 4])
 FAMILIES = (*CONTINUOUS, "tied", "zero_rows")
 AGREEMENT = 1e-9
+
+
+def _reading(**settings: Any) -> Reading:
+    config = reference.GPTQ(**settings)
+    return lambda W, H: np.asarray(reference.gptq_layer(W, H, config).decode())
 
 
 def _grid(W: Array, bits: int) -> tuple[Array, Array, Array]:
@@ -97,8 +103,9 @@ def test_C3_blocks_are_an_access_pattern(
     def quantize(W: Array, H: Array, size: int = 128) -> Array:
         return _gptq(port, W, H, block_size=size, **settings).decode()
 
+    expected, reading = quantize(W, H), _reading(bits=bits, activation_order=activation_order)
     for size in (1, 7, 32):
-        assert same_layer(quantize(W, H, size), quantize, W, H, AGREEMENT)
+        assert same_layer(quantize(W, H, size), expected, W, H, AGREEMENT, reading=reading)
 
 
 @given(layer=layers(inputs=("scaled", "outlier_inputs")), bits=widths)
@@ -144,10 +151,9 @@ def test_S4_permuted_rows(port: Port, bits: int, layer: Layer, seed: int) -> Non
     port.compares_ends("level 3 judges every column from its own state")
     W, H = layer[0].values, layer[1].hessian
     order = np.random.default_rng(seed).permutation(len(W))
+    expected = _gptq(port, W, H, bits=bits).decode()[order]
     actual = _gptq(port, W[order], H, bits=bits).decode()
-    assert same_layer(
-        actual, lambda W, H: _gptq(port, W, H, bits=bits).decode()[order], W, H, AGREEMENT
-    )
+    assert same_layer(actual, expected, W, H, AGREEMENT, reading=_reading(bits=bits))
 
 
 @given(shape=st.tuples(st.integers(1, 3), st.integers(1, 5)), seed=seeds(), bits=widths)

@@ -16,7 +16,7 @@ from subbit.conformance import compare
 from subbit.conformance.inputs.families import CONTINUOUS, LIVE, Activations, Array, Mask, Weights
 from subbit.conformance.inputs.strategies import Layer, layers, seeds
 from subbit.conformance.oracles import naive
-from subbit.conformance.oracles.settled import same_layer
+from subbit.conformance.oracles.settled import Reading, same_layer
 from subbit.conformance.target import Port
 
 PRESETS = ("paper", "released", "released-magnitude", "corrected")
@@ -84,6 +84,10 @@ def _quantize(port: Port, W: Array, H: Array, preset: str, **switches: Any) -> A
     return port.billm_layer(W, H, _config(port, preset, **switches)).decode()
 
 
+def _reading(config: Any) -> Reading:
+    return lambda W, H: naive.billm_layer(W, H, config)
+
+
 @st.composite
 def full_layers(draw: st.DrawFn, inputs: tuple[str, ...] = LIVE) -> Layer:
     """Layers whose last block is wide enough that no candidate fits perfectly."""
@@ -110,7 +114,8 @@ def test_presets_against_the_naive_reading(port: Port, preset: str, layer: Layer
     assume(dead == 0 or preset == "corrected")
     config = _config(port, preset)
     actual = _quantize(port, W, H, preset)
-    assert same_layer(actual, lambda W, H: naive.billm_layer(W, H, config), W, H, AGREEMENT)
+    expected = naive.billm_layer(W, H, config)
+    assert same_layer(actual, expected, W, H, AGREEMENT, reading=_reading(config))
 
 
 @given(
@@ -125,7 +130,8 @@ def test_switches_against_the_naive_reading(
     W, H = layer[0].values, layer[1].hessian
     config = _config(port, "paper", **switches)
     actual = _quantize(port, W, H, "paper", **switches)
-    assert same_layer(actual, lambda W, H: naive.billm_layer(W, H, config), W, H, AGREEMENT)
+    expected = naive.billm_layer(W, H, config)
+    assert same_layer(actual, expected, W, H, AGREEMENT, reading=_reading(config))
 
 
 @every_preset
@@ -155,7 +161,7 @@ def test_S3_scaled_inputs(port: Port, preset: str, layer: Layer) -> None:
     assert compare.exact(_quantize(port, W, port.accumulate_hessian(2 * X), preset), Q) == 0
     port.compares_ends(BY_STATE)
     tripled = _quantize(port, W, port.accumulate_hessian(3 * X), preset)
-    assert same_layer(tripled, lambda W, H: _quantize(port, W, H, preset), W, H, AGREEMENT)
+    assert same_layer(tripled, Q, W, H, AGREEMENT, reading=_reading(_config(port, preset)))
 
 
 @every_preset
@@ -165,8 +171,10 @@ def test_S4_permuted_rows(port: Port, preset: str, layer: Layer, seed: int) -> N
     port.compares_ends(BY_STATE)
     W, H = layer[0].values, layer[1].hessian
     order = np.random.default_rng(seed).permutation(len(W))
+    expected = _quantize(port, W, H, preset)[order]
     actual = _quantize(port, W[order], H, preset)
-    assert same_layer(actual, lambda W, H: _quantize(port, W, H, preset)[order], W, H, AGREEMENT)
+    reading = _reading(_config(port, preset))
+    assert same_layer(actual, expected, W, H, AGREEMENT, reading=reading)
 
 
 @given(layer=several_blocks, seed=seeds())
@@ -177,12 +185,12 @@ def test_S6b_permuted_columns(port: Port, layer: Layer, seed: int) -> None:
     rng = np.random.default_rng(seed)
     slices = port.block_slices(W.shape[1], BLOCK)
     order = np.concatenate([s.start + rng.permutation(s.stop - s.start) for s in slices])
-
-    def quantize(W: Array, H: Array) -> Array:
-        return _quantize(port, W, H, "released-magnitude", compensation="none")
-
-    actual = quantize(W[:, order], H[np.ix_(order, order)])
-    assert same_layer(actual, lambda W, H: quantize(W, H)[:, order], W, H, AGREEMENT)
+    given: tuple[Any, ...] = ("released-magnitude",)
+    expected = _quantize(port, W, H, *given, compensation="none")[:, order]
+    moved = H[np.ix_(order, order)]
+    actual = _quantize(port, W[:, order], moved, *given, compensation="none")
+    reading = _reading(_config(port, *given, compensation="none"))
+    assert same_layer(actual, expected, W, H, AGREEMENT, reading=reading)
 
 
 @every_preset
@@ -195,7 +203,8 @@ def test_S7_batches_of_inputs(port: Port, preset: str, layer: Layer) -> None:
     for sequence in X:
         accumulator.add(sequence)
     actual, H = _quantize(port, W, accumulator.hessian(), preset), port.accumulate_hessian(X)
-    assert same_layer(actual, lambda W, H: _quantize(port, W, H, preset), W, H, AGREEMENT)
+    expected, reading = _quantize(port, W, H, preset), _reading(_config(port, preset))
+    assert same_layer(actual, expected, W, H, AGREEMENT, reading=reading)
 
 
 @given(layer=layers((*CONTINUOUS, "tied", "integer"), ("dead",), columns=(2, 40)))

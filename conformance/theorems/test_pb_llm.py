@@ -128,7 +128,15 @@ def test_the_naive_loop_gives_the_same(
         low_share=share, score=score, statistics=statistics, sign_zero=zero, block_size=16
     )
     actual = port.pb_llm_layer(W, H, config).decode()
-    assert same_layer(actual, lambda W, H: naive_baselines.pb_llm(W, H, config), W, H, AGREEMENT)
+    expected = naive_baselines.pb_llm(W, H, config)
+    assert same_layer(
+        actual,
+        expected,
+        W,
+        H,
+        AGREEMENT,
+        reading=lambda W, H: naive_baselines.pb_llm(W, H, config),
+    )
 
 
 @given(layer=layers(columns=(2, 30)), power=st.sampled_from([2, -3]))

@@ -16,7 +16,7 @@ from subbit.conformance import compare
 from subbit.conformance.inputs.families import CONTINUOUS, LIVE, Activations, Array, Weights
 from subbit.conformance.inputs.strategies import Layer, seeds
 from subbit.conformance.oracles import measures, naive_pbs2p
-from subbit.conformance.oracles.settled import same_layer
+from subbit.conformance.oracles.settled import Reading, same_layer
 from subbit.conformance.target import Port
 
 BLOCK, AGREEMENT = 16, 1e-8
@@ -129,10 +129,15 @@ def _quantize(port: Port, W: Array, H: Array, preset: str = "canonical", **switc
     return np.asarray(port.pbs2p_layer(W, H, _config(port, preset, **switches)).decode())
 
 
+def _reading(config: Any) -> Reading:
+    return lambda W, H: naive_pbs2p.pbs2p_layer(W, H, config)
+
+
 def _against_the_naive_reading(port: Port, layer: Layer, config: Any) -> None:
     W, H = layer[0].values, layer[1].hessian
     actual = port.pbs2p_layer(W, H, config).decode()
-    assert same_layer(actual, lambda W, H: naive_pbs2p.pbs2p_layer(W, H, config), W, H, AGREEMENT)
+    expected = naive_pbs2p.pbs2p_layer(W, H, config)
+    assert same_layer(actual, expected, W, H, AGREEMENT, reading=_reading(config))
 
 
 @pytest.mark.parametrize("preset", [*PRESETS, *FINE])
@@ -218,9 +223,11 @@ def test_keeping_all_is_ARB_X(port: Port, layer: Layer) -> None:
     W, H = layer[0].values, layer[1].hessian
     arb_x = replace(port.METHODS["arb-x"].presets["paper"], **ROOMY)
     actual = _quantize(port, W, H, keep=(8, 8))
-    assert same_layer(
-        actual, lambda W, H: port.arb_llm_layer(W, H, arb_x).decode(), W, H, AGREEMENT
+    expected, reading = (
+        port.arb_llm_layer(W, H, arb_x).decode(),
+        _reading(_config(port, keep=(8, 8))),
     )
+    assert same_layer(actual, expected, W, H, AGREEMENT, reading=reading)
 
 
 @given(
@@ -271,8 +278,9 @@ def test_negated_weights(port: Port, preset: str, layer: Layer) -> None:
     """B10: ``W → -W`` gives ``-Q``."""
     port.compares_ends(BY_STATE)
     W, H = layer[0].values, layer[1].hessian
-    actual = -_quantize(port, -W, H, preset)
-    assert same_layer(actual, lambda W, H: _quantize(port, W, H, preset), W, H, AGREEMENT)
+    expected, actual = _quantize(port, W, H, preset), -_quantize(port, -W, H, preset)
+    reading = _reading(_config(port, preset))
+    assert same_layer(actual, expected, W, H, AGREEMENT, reading=reading)
 
 
 @few
@@ -282,8 +290,10 @@ def test_permuted_rows(port: Port, layer: Layer, preset: str, seed: int) -> None
     port.compares_ends(BY_STATE)
     W, H = layer[0].values, layer[1].hessian
     order = np.random.default_rng(seed).permutation(len(W))
+    expected = _quantize(port, W, H, preset)[order]
     actual = _quantize(port, W[order], H, preset)
-    assert same_layer(actual, lambda W, H: _quantize(port, W, H, preset)[order], W, H, AGREEMENT)
+    reading = _reading(_config(port, preset))
+    assert same_layer(actual, expected, W, H, AGREEMENT, reading=reading)
 
 
 @few
@@ -296,9 +306,9 @@ def test_B10_shifted_rows(port: Port, layer: Layer, seed: int, keep: tuple[int, 
     switches = {"partitioned": False, "center_scores": True, "levels": "exact", "keep": keep}
     actual = _quantize(port, W + s, H, "shared", **switches)
     agreement = AGREEMENT * np.linalg.cond(H + np.eye(len(H)) * 1e-6)
-    assert same_layer(
-        actual, lambda W, H: _quantize(port, W, H, "shared", **switches) + s, W, H, agreement
-    )
+    expected = _quantize(port, W, H, "shared", **switches) + s
+    reading = _reading(_config(port, "shared", **switches))
+    assert same_layer(actual, expected, W, H, agreement, reading=reading)
 
 
 @few

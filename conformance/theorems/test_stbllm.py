@@ -17,7 +17,7 @@ from subbit.conformance.cases.stbllm import IMPORTANCES, NAMES
 from subbit.conformance.inputs.families import CONTINUOUS, LIVE, Activations, Array, Weights
 from subbit.conformance.inputs.strategies import Layer, layers, seeds
 from subbit.conformance.oracles import naive_stbllm
-from subbit.conformance.oracles.settled import same_layer
+from subbit.conformance.oracles.settled import Reading, same_layer
 from subbit.conformance.target import Port
 
 BLOCK = 16
@@ -146,10 +146,15 @@ def grouped_layers(
     return W, Activations(draw(st.sampled_from(inputs)), draw(seeds()), tokens)
 
 
+def _reading(config: Any) -> Reading:
+    return lambda W, H: naive_stbllm.stbllm_layer(W, H, config)
+
+
 def _agrees(port: Port, layer: Layer, config: Any) -> None:
     W, H = layer[0].values, layer[1].hessian
     actual = port.stbllm_layer(W, H, config).decode()
-    assert same_layer(actual, lambda W, H: naive_stbllm.stbllm_layer(W, H, config), W, H, AGREEMENT)
+    expected = naive_stbllm.stbllm_layer(W, H, config)
+    assert same_layer(actual, expected, W, H, AGREEMENT, reading=_reading(config))
 
 
 def _kept_in_groups(Q: Array, group: int) -> Array:
@@ -278,11 +283,9 @@ def test_S2_negated_weights(port: Port, which: tuple[str, str], layer: Layer) ->
     port.compares_ends(BY_STATE)
     W, H = layer[0].values, layer[1].hessian
     config = _config(port, *which, block_size=24, **ODD)
-
-    def quantize(W: Array, H: Array) -> Array:
-        return port.stbllm_layer(W, H, config).decode()
-
-    assert same_layer(-quantize(-W, H), quantize, W, H, AGREEMENT)
+    expected = port.stbllm_layer(W, H, config).decode()
+    actual = -port.stbllm_layer(-W, H, config).decode()
+    assert same_layer(actual, expected, W, H, AGREEMENT, reading=_reading(config))
 
 
 @given(which=some_preset, layer=grouped_layers())

@@ -320,11 +320,8 @@ def judge_joint_fit(
     first : sequence of BinaryGroup
         The same groups before the first sweep, with the port's signs.
     """
-    fitted = list(first)
-    for _ in range(config.sweeps):
-        for place in range(len(fitted)):
-            fitted[place] = _fitted_to_rest(W, S, fitted, place, config)
-    allowed = _allowed_of_fit(judge, W, S)
+    fitted = _swept(W.value, S.value, config, first)
+    allowed = allowed_of_fit(W, S)
     for group, wanted in zip(groups, fitted, strict=True):
         _judge_decoded(judge, group, wanted, allowed)
 
@@ -340,22 +337,67 @@ def judge_last_fit(
         As for :func:`judge_joint_fit`.
     """
     last = len(groups) - 1
-    wanted = _fitted_to_rest(W, S, groups, last, config)
-    _judge_decoded(judge, groups[last], wanted, _allowed_of_fit(judge, W, S))
+    wanted = _fitted_to_rest(W.value, S.value, groups, last, config)
+    _judge_decoded(judge, groups[last], wanted, allowed_of_fit(W, S))
+
+
+def swept_image(W: Array, S: Array, config: Fitted, first: Sequence[BinaryGroup]) -> Array:
+    """Return what groups decode to together after all sweeps.
+
+    Parameters
+    ----------
+    W : ndarray of float64, shape (n, k)
+        What the groups have to match together.
+    S : ndarray of float64, shape (k, k)
+        Gram matrix of the inputs.
+    config : ARBLLM or PBS2P
+        The switches.
+    first : sequence of BinaryGroup
+        The groups before the first sweep.
+
+    Returns
+    -------
+    ndarray of float64, shape (groups, n, k)
+        One image for each group.
+    """
+    return np.stack([group.decode() for group in _swept(W, S, config, first)])
+
+
+def _swept(W: Array, S: Array, config: Fitted, first: Sequence[BinaryGroup]) -> list[BinaryGroup]:
+    fitted = list(first)
+    for _ in range(config.sweeps):
+        for place in range(len(fitted)):
+            fitted[place] = _fitted_to_rest(W, S, fitted, place, config)
+    return fitted
 
 
 def _fitted_to_rest(
-    W: Rounded, S: Rounded, groups: Sequence[BinaryGroup], place: int, config: Fitted
+    W: Array, S: Array, groups: Sequence[BinaryGroup], place: int, config: Fitted
 ) -> BinaryGroup:
     image = [np.asarray(g.decode()) for at, g in enumerate(groups) if at != place]
     others = np.sum(image, axis=0) if image else 0.0
-    return reference.calibrate_levels(W.value - others, groups[place], S.value, config=config)
+    return reference.calibrate_levels(W - others, groups[place], S, config=config)
 
 
-def _allowed_of_fit(judge: Judge, W: Rounded, S: Rounded) -> float:
+def allowed_of_fit(W: Rounded, S: Rounded) -> float:
+    """Return how far a decoded weight of a joint fit may deviate.
+
+    Parameters
+    ----------
+    W : Rounded
+        What the groups have to match together, shape (n, k).
+    S : Rounded
+        Gram matrix of the inputs, shape (k, k).
+
+    Returns
+    -------
+    float
+        :data:`ROUNDINGS` of the largest weight and its error, times the condition of the
+        live inputs.
+    """
     gram, live = S.value, np.diag(S.value) > 0.0
     condition = np.linalg.cond(gram[np.ix_(live, live)]) if live.any() else 1.0
-    roundings = ROUNDINGS * judge.arithmetic.unit_roundoff * np.max(np.abs(W.value), initial=0.0)
+    roundings = ROUNDINGS * W.arithmetic.unit_roundoff * np.max(np.abs(W.value), initial=0.0)
     return float(condition * (roundings + np.max(W.error, initial=0.0)))
 
 

@@ -15,7 +15,7 @@ from subbit import reference
 from subbit.conformance.cases.draw import Draw
 from subbit.conformance.cases.judge import Judge, host
 from subbit.conformance.cases.registry import operation
-from subbit.conformance.inputs.families import ALL, SUMMABLE, Array, Mask
+from subbit.conformance.inputs.families import ALL, SUMMABLE, Array, Mask, steady
 from subbit.conformance.target import Port
 from subbit.reference.bounds.pruning import sparsity as sparsity_bounds
 from subbit.reference.bounds.rounding import Rounded
@@ -37,7 +37,7 @@ def _pattern(draw: Draw) -> tuple[dict[str, Any], int]:
 
 
 def _norms(draw: Draw, width: int) -> Array:
-    norms = np.exp(1.5 * draw.rng.standard_normal(width))
+    norms = steady(np.exp(1.5 * draw.rng.standard_normal(width)))
     kind = draw.pick("norms", ("spread", "spread", "equal", "some zero"))
     if kind == "equal":
         return np.full(width, norms[0])

@@ -170,6 +170,24 @@ class Run:
         weights, cell, masks = self.weights[some], self.cell[some], self.masks[:, some]
         return replace(self, weights=weights, cell=cell, masks=masks)
 
+    def moved(self, share: Array, gram: Array) -> "Run":
+        """Return the run with other weights and inputs.
+
+        Parameters
+        ----------
+        share : ndarray of float64, shape (n, k)
+            What to multiply each weight by.
+        gram : ndarray of float64, shape (k, k)
+            The other Gram matrix.
+
+        Returns
+        -------
+        Run
+            The other run.
+        """
+        weights = getattr(self.weights, "value", self.weights)
+        return replace(self, weights=weights * share, gram=gram)
+
     def group(self) -> BinaryGroup:
         """Return what the reference makes of it.
 
