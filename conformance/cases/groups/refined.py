@@ -418,10 +418,10 @@ def _calibrated_start(judge: Judge, part: _Part) -> tuple[RoundedLevels, Mask]:
         _signs_where(judge, part.signs, state.basis[1:], decided)
         if config.levels == "alternate":
             return state, decided
-        # What is solved at once does not depend on where it starts.
-        return RoundedLevels.at(_basis(part), judge.arithmetic.read(0.0 * state.levels.value)), (
-            everywhere
-        )
+        # What is solved at once does not depend on where it starts, but for its roundings.
+        levels = 0.0 * state.levels.value
+        levels[:, 0] = np.max(np.abs(V.value) * mask, axis=1, initial=0.0)
+        return RoundedLevels.at(_basis(part), judge.arithmetic.read(levels)), everywhere
     bound = arb_start_bound(
         V, mask, order=order, config=config, signs=part.signs, arithmetic=judge.arithmetic
     )

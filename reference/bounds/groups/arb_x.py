@@ -317,8 +317,8 @@ def calibrate_levels_bound(
     values = arithmetic.checked("target", target, shape=state.mask.shape)
     gram = arithmetic.checked("S", S, shape=(values.shape[1],) * 2)
     G, g = _sums(values, state.basis, gram)
-    # A port may take the mean off first and refine its change: all of both is then rounded.
-    first = np.abs(state.mean.value)
+    # A port may take its own mean off first and refine the change: all of both is then rounded.
+    first = np.where(np.isfinite(state.mean.error), state.mean.reach, np.abs(state.mean.value))
     known = arithmetic.exactly(state.basis[0] * first[:, None])
     apart = _stack([_form(e, gram, known) for e in state.basis])
     g = g.widen(2.0 * apart.error + arithmetic.gamma(8) * apart.reach)
