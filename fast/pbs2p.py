@@ -3,7 +3,7 @@
 
 :mod:`subbit.reference.pbs2p` on a device. A layer goes there once and its record comes
 back once: step masks are bit words that kernels make and read. Only weights that are
-scored anew in every step, ``scores="recomputed"``, visit the host in between, where
+scored again in every step, ``scores="recomputed"``, visit the host in between, where
 removing several weights at once is solved in float64.
 """
 

@@ -93,7 +93,7 @@ class ARBLLM(Refinement, ColumnGroups):
         D-12. By which initial values groups that are already cut off count, with
         ``minimum="kept"``: those of ARB, or of ARB-RC.
     split_error : {"weights", "outputs"}, default "weights"
-        D-10. What the search of the rest minimises; the outputs in the code's ARB-X.
+        D-10. What the search of the rest minimizes; the outputs in the code's ARB-X.
     iterations : int, default 15
         Rounds on the weight error, ``T``.
     calibrated_iterations : int, default 15
@@ -117,7 +117,7 @@ class ARBLLM(Refinement, ColumnGroups):
     mean_denominator : {"float64", "float32"}, default "float64"
         D-13. Precision of the denominator of first-order calibrated means.
     column_signs : {"fixed", "refreshed"}, default "fixed"
-        D-17. Whether first-order ARB-RC takes its signs anew in every round.
+        D-17. Whether first-order ARB-RC recomputes its signs in every round.
     levels : {"alternate", "exact"}, default "alternate"
         Beyond paper and code: means and scales by alternation, or jointly by least squares.
     algorithm : {"arb", "arb_x", "arb_rc"}, default "arb_rc"

@@ -106,7 +106,7 @@ class PBS2P(SPBO, ColumnGroups):
     parts : int, default 4
         Steps of the schedule "parts".
     signs : {"frozen", "resigned"}, default "frozen"
-        Whether signs stay, or are taken anew after each fit.
+        Whether signs stay, or are recomputed after each fit.
     mean : {"masked", "shared"}, default "masked"
         Whether pruned weights decode to zero or to the mean of their group.
     objective : {"full", "masked"}, default "full"
@@ -117,7 +117,7 @@ class PBS2P(SPBO, ColumnGroups):
         Whose Hessian that score inverts.
     scores : {"once", "recomputed"}, default "once"
         Whether one matrix of scores ranks all that goes, or each step scores the weights
-        anew after those that are left have made up for the removed ones.
+        again after those that are left have made up for the removed ones.
     center_scores : bool, default False
         Whether scores are those of ``W`` less its row means.
     partitioned : bool, default True
@@ -218,7 +218,7 @@ def pruning_masks(
 
     Notes
     -----
-    Recomputed scores are those of the weights that minimise ``(W' - W) H (W' - W)ᵀ`` with
+    Recomputed scores are those of the weights that minimize ``(W' - W) H (W' - W)ᵀ`` with
     all removed ones zero; the groups are binarized from ``W`` all the same.
 
     References

@@ -123,7 +123,7 @@ class STBLLM(Partition):
         brain surgery; ``"sparsegpt"`` is the mask, and with ``start="pruned"`` the weights,
         of SparseGPT.
     standardize : {"before", "after", "none"}, default "before"
-        S-2. Where Eq. (2) standardises: before or after the factor of the inputs.
+        S-2. Where Eq. (2) standardizes: before or after the factor of the inputs.
     exponent : float, default 1.0
         S-1. Power of the inputs' norms in Eq. (2) and in RIA; 1/2 in the code.
     axis : {"row", "matrix"}, default "row"

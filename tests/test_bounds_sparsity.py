@@ -40,9 +40,9 @@ def standardized(port, x, axis, *, moved):
     """In float32, measured from the first of all or not."""
     flat = x if axis == "row" else x.reshape(1, -1)
     flat = flat - flat[:, :1] if moved else flat
-    centred = flat - (port.add(flat, 1) / F(flat.shape[1]))[:, None]
-    deviation = np.sqrt(port.add(centred * centred, 1) / F(flat.shape[1]))[:, None]
-    return share(centred, np.broadcast_to(deviation, centred.shape)).reshape(x.shape)
+    centered = flat - (port.add(flat, 1) / F(flat.shape[1]))[:, None]
+    deviation = np.sqrt(port.add(centered * centered, 1) / F(flat.shape[1]))[:, None]
+    return share(centered, np.broadcast_to(deviation, centered.shape)).reshape(x.shape)
 
 
 def scores(port, W, norms, *, standardize, axis, exponent, moved=True):

@@ -127,7 +127,7 @@ def test_each_command_is_known(block, words):
     [
         "make dmeo",
         "pip install 'subbit[demos]'",
-        "subbit quantise smollm2-135m",
+        "subbit quantize smollm2-135m",
         "subbit bits --blokcs 0:4",
         "subbit",
         "curl example",

@@ -32,7 +32,7 @@ MASKS = ("full", "half", "few", "one", "gaps", "columns")
 
 
 class Draw:
-    """Labelled draws of one case.
+    """Labeled draws of one case.
 
     Parameters
     ----------

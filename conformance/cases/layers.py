@@ -37,7 +37,7 @@ def judge_objective(
 
     Where a port reaches less, the reference is asked what it reaches itself when weights and
     Hessian are moved by roundings of the port: if a decision was left to rounding, the
-    worse answer is a right one as well.
+    worse answer is correct as well.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def single_columns(layer: QuantizedLayer, first: int) -> QuantizedLayer:
     layer : QuantizedLayer
         The record, of groups without column scales.
     first : int
-        The first column of the rest, whose values are nobody's to ask for: no block comes
+        The first column of the rest, whose values are not needed: no block comes
         after it.
 
     Returns

@@ -153,7 +153,7 @@ def _pruning_masks(port: Port, judge: Judge, draw: Draw) -> None:
         **drawn_pattern(draw),
         fine_score=draw.pick("score", SCORES),
         scores=draw.pick("scores", ("once", "recomputed")),
-        center_scores=draw.pick("centred", (False, True)),
+        center_scores=draw.pick("centered", (False, True)),
     )
     alive, read = draw.columns(W.shape[1]), judge.arithmetic.read
     matrix, ones = read(H), np.ones((1, W.shape[1]))

@@ -39,7 +39,7 @@ Budget = Annotated[
     str | None,
     typer.Option(
         help="N of each decoder block: uniform, or by norm, outlier or coarse; "
-        "norm-exact and so on keep N on the average"
+        "norm-exact and so on keep N on average"
     ),
 ]
 Scales = Annotated[str, typer.Option(help="stored scales: float16, float32 or float64")]

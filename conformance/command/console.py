@@ -32,7 +32,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """Make a console that does not fold lines where nobody looks at a terminal.
+    """Make a console that does not fold lines where the output is no terminal.
 
     Parameters
     ----------

@@ -79,7 +79,7 @@ class _Plan:
 
 @dataclass(frozen=True)
 class Listener:
-    """Who is told how an exploration goes.
+    """What is told how an exploration goes.
 
     Parameters
     ----------
@@ -97,8 +97,8 @@ def _ignore(_: object) -> None:
     pass
 
 
-NOBODY = Listener(_ignore, _ignore)
-"""Somebody who is told everything and does nothing."""
+SILENT = Listener(_ignore, _ignore)
+"""A listener that ignores everything."""
 
 
 def explore(
@@ -110,7 +110,7 @@ def explore(
     jobs: int | None = None,
     cases: int | None = None,
     seconds: float = math.inf,
-    listener: Listener = NOBODY,
+    listener: Listener = SILENT,
 ) -> Explored:
     """Judge new cases until there are enough of them, or time is up.
 
@@ -131,7 +131,7 @@ def explore(
     seconds : float, optional
         How long it may take.
     listener : Listener, optional
-        Who is told how it goes.
+        What is told how it goes.
 
     Returns
     -------

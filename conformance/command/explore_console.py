@@ -34,7 +34,7 @@ class Limits:
     level : int
         The highest level.
     minutes : float or None
-        How long; None for as long as nobody stops it.
+        How long; None until it is interrupted.
     cases : int or None
         How many cases to reach.
     jobs : int or None

@@ -56,7 +56,7 @@ def _case(name: str, seed: int, port: Port) -> Outcome:
         try:
             return OPERATIONS[name].check(port, arithmetic_of(port), seed)
         except KeyboardInterrupt:
-            # Nobody interrupts this process: it is the port that raised it.
+            # This process is never interrupted: the port raised it.
             return Outcome(name, seed, "failed", float("inf"), f"{name}: raised KeyboardInterrupt")
         finally:
             faulthandler.cancel_dump_traceback_later()

@@ -1,5 +1,5 @@
 """Inputs
 ======
 
-Labelled families of weights and inputs, hypothesis strategies over them, and how they are drawn.
+Labeled families of weights and inputs, hypothesis strategies over them, and how they are drawn.
 """

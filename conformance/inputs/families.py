@@ -1,4 +1,4 @@
-"""Labelled inputs
+"""Labeled inputs
 ===============
 
 Inputs are named by a family, a seed and a shape, so that a failing example prints in

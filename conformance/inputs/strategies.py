@@ -1,7 +1,7 @@
 """Hypothesis strategies
 =====================
 
-Search strategies over the labelled inputs of :mod:`subbit.conformance.inputs.families`: a
+Search strategies over the labeled inputs of :mod:`subbit.conformance.inputs.families`: a
 family, a seed and a shape are drawn, and the arrays are built from them. Beside them,
 small arrays are drawn entry by entry, so that hypothesis can shrink those to the bone.
 """
@@ -54,7 +54,7 @@ def weights(
     Returns
     -------
     SearchStrategy of Weights
-        Labelled matrices.
+        Labeled matrices.
     """
     shape = st.tuples(st.integers(*rows), st.integers(*columns))
     return st.builds(Weights, st.sampled_from(families), seeds(), shape)
@@ -87,7 +87,7 @@ def drawn(*, rows: Span = (1, 3), columns: Span = (1, 8)) -> SearchStrategy[Draw
 def matrices(
     families: tuple[str, ...] = ALL, *, rows: Span = (1, 5), columns: Span = (1, 40)
 ) -> SearchStrategy[Weights | Drawn]:
-    """Labelled families and small drawn matrices together.
+    """Labeled families and small drawn matrices together.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def masks() -> SearchStrategy[Masks]:
     Returns
     -------
     SearchStrategy of Masks
-        Labelled masks.
+        Labeled masks.
     """
     kinds = ("full", "half", "few", "one", "gaps", "columns")
     return st.builds(Masks, st.sampled_from(kinds), seeds())
@@ -133,7 +133,7 @@ def activations(
     Returns
     -------
     SearchStrategy of Activations
-        Labelled inputs.
+        Labeled inputs.
     """
     shape = st.tuples(st.integers(*sequences), st.integers(*tokens), st.integers(*inputs))
     return st.builds(Activations, st.sampled_from(families), seeds(), shape)

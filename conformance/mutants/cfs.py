@@ -16,7 +16,9 @@ def _cosines() -> Named:
         "first token only": given(name, "x", lambda x: np.broadcast_to(x[..., :1, :], x.shape)),
         "magnitude": answers(name, abs),
         "eps": answers(name, lambda c: c * (1 - 1e-6) + 1e-7),
-        "inputs centred": given(name, "x", lambda x: x - np.mean(x, axis=-1, keepdims=True) * 1e-3),
+        "inputs centered": given(
+            name, "x", lambda x: x - np.mean(x, axis=-1, keepdims=True) * 1e-3
+        ),
         "float32": answers(name, lambda c: float(np.float32(c * (1 + 2.0**-20)))),
     }
 

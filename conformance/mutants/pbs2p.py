@@ -41,7 +41,7 @@ def _masks() -> Named:
     name = "pruning_masks"
     return {
         "the other scores": other(name, "scores", _OTHER_SCORES),
-        "scores centred otherwise": other(name, "center_scores", _OTHER_FLAG),
+        "scores centered otherwise": other(name, "center_scores", _OTHER_FLAG),
         "magnitude": switched(name, fine_score="magnitude"),
         "unit ignored": given(name, "unit", lambda _: None),
         "dead column kept": given(name, "alive", np.ones_like),

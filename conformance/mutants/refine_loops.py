@@ -207,7 +207,7 @@ RC_LOOPS: Mapping[str, Mapping[str, Function]] = {
 
 
 def resigned(name: str) -> Function:
-    """Return a calibrated refinement that takes its signs anew at the end.
+    """Return a calibrated refinement that recomputes its signs at the end.
 
     Parameters
     ----------

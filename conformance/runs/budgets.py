@@ -1,7 +1,7 @@
 """How much each decoder block keeps
 =================================
 
-A method that prunes to N:M keeps N of every M weights on the average; a budget says how
+A method that prunes to N:M keeps N of every M weights on average; a budget says how
 many each decoder block keeps. It is planned before quantization, over all decoder blocks
 of the *dense* model and all linears in them, whichever of them a run quantizes. So runs
 that differ in their blocks or parts only share one plan, and the first k blocks of a run
@@ -10,7 +10,7 @@ are those of a run that stops at k.
 ========== ===== ================================================================
 symbol     shape meaning
 ========== ===== ================================================================
-N, M             kept, of each M consecutive columns, on the average
+N, M             kept, of each M consecutive columns, on average
 ``values`` (L,)  what is measured of each of the L decoder blocks
 ``kept``   (L,)  what each decoder block keeps
 ========== ===== ================================================================
@@ -261,7 +261,7 @@ BUDGETS: Mapping[str, Rule] = MappingProxyType(
         "coarse-exact": Rule("pass", BlockCosine, partial(_coarse, repair=True)),
     }
 )
-"""The rules by name. Those that end in ``-exact`` keep N on the average, the others need not."""
+"""The rules by name. Those that end in ``-exact`` keep N on average, the others need not."""
 
 
 def count_budget_steps(model: DecoderModel, budget: str) -> int:

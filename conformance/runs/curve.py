@@ -68,7 +68,7 @@ def parse_counts(text: str, blocks: int) -> tuple[int, ...]:
 
 
 def reset_peak() -> None:
-    """Let `peak_bytes` start anew, where the system can do that."""
+    """Let `peak_bytes` start over, where the system can do that."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 

@@ -91,7 +91,7 @@ class Settings:
     version : str
         Version of subbit.
     keep : tuple of int, optional
-        N and M: of every M weights N are kept on the average. None for a method that does
+        N and M: of every M weights N are kept on average. None for a method that does
         not prune to N:M.
     budget : str, default "uniform"
         The rule that says what each decoder block keeps, a key of ``BUDGETS``.

@@ -315,7 +315,7 @@ def quantize_model(
     out : Path, optional
         Folder for records and state; None keeps nothing.
     resume : bool, default False
-        Continue the run that `out` holds. A folder without one is started anew.
+        Continue the run that `out` holds. A folder without one starts a new run.
     hooks : Hooks, optional
         Who is told about the run's progress.
     kept : tuple of int, optional

@@ -194,7 +194,7 @@ class Setting:
     score : str, default "obs"
         The fine score.
     signs : {"frozen", "resigned"}, default "frozen"
-        Whether signs are taken anew after each step.
+        Whether signs are recomputed after each step.
     mean : {"masked", "shared"}, default "masked"
         What pruned weights decode to.
     grouped : bool, default False
@@ -335,7 +335,7 @@ def real_cases(
     rows : int
         Most rows of each.
     blocks : iterable of int
-        Decoder blocks; those that the model lacks count not.
+        Decoder blocks; those that the model lacks are ignored.
     kinds : iterable of str
         Kinds of projections.
 

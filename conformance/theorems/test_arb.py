@@ -1,6 +1,6 @@
 """ARB: half steps that never raise the error, its identities, limits and symmetries.
 
-With sign(0) = +1 and no eps, the defaults, every half step is an exact minimisation. What
+With sign(0) = +1 and no eps, the defaults, every half step is an exact minimization. What
 is false of 15 rounds, or with sign(0) = 0, has its counter-example beside these tests.
 """
 

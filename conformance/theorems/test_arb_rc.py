@@ -135,7 +135,7 @@ def test_R2_rank_one_bound_and_limit(port: Port, matrix: Weights, rounds: int) -
 
 @given(matrix=tame, kind=masks(), rounds=rounds)
 def test_R3_signs_stay_optimal(port: Port, matrix: Weights, kind: Masks, rounds: int) -> None:
-    """R3, order 1: scales stay ≥ 0, so ``sign(W)`` stays best and taking it anew is nothing."""
+    """R3, order 1: scales stay ≥ 0, so ``sign(W)`` stays best and recomputing it is nothing."""
     W = matrix.values
     mask = kind.of(W.shape)
     for _, group in port.arb_rc_steps(W, mask, config=_config(port, rounds)):

@@ -1,6 +1,6 @@
 """The coarse-to-fine search: importance of layers, their budgets, scores of weights.
 
-The names are those of the property catalogue.
+The names are those of the property catalog.
 """
 
 import numpy as np

@@ -299,7 +299,7 @@ def test_permuted_rows(port: Port, layer: Layer, preset: str, seed: int) -> None
 @few
 @given(layer=full_layers(LIVE), seed=seeds(), keep=st.sampled_from([(2, 4), (4, 8)]))
 def test_B10_shifted_rows(port: Port, layer: Layer, seed: int, keep: tuple[int, int]) -> None:
-    """B10: with a shared mean and centred scores, ``W + s`` gives ``Q + s`` in a block."""
+    """B10: with a shared mean and centered scores, ``W + s`` gives ``Q + s`` in a block."""
     port.compares_ends(BY_STATE)
     W, H = layer[0].values[:, :BLOCK], layer[1].hessian[:BLOCK, :BLOCK]
     s = np.random.default_rng(seed).uniform(-1, 1, (len(W), 1)) * np.abs(W).max()

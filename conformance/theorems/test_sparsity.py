@@ -166,7 +166,7 @@ def test_equal_shares_deviate_by_nothing(port: Port, matrix: Weights, seed: int)
 
 
 @given(matrix=FIRM, seed=seeds(), keep=st.integers(1, 4))
-def test_D4_standardising_afterwards_changes_no_mask(
+def test_D4_standardizing_afterwards_changes_no_mask(
     port: Port, matrix: Weights, seed: int, keep: int
 ) -> None:
     """It is an increasing map of a row, or of the matrix, as a whole."""
@@ -184,7 +184,7 @@ def test_D4_standardising_afterwards_changes_no_mask(
 
 
 @given(matrix=FIRM, seed=seeds())
-def test_standardised_shares_have_mean_0_and_deviation_1(
+def test_standardized_shares_have_mean_0_and_deviation_1(
     port: Port, matrix: Weights, seed: int
 ) -> None:
     """Of each row; the norms come afterwards."""
@@ -216,7 +216,7 @@ def test_D5_a_larger_weight_that_was_kept_is_kept(
 ) -> None:
     """Raising one ``|w_ij|`` raises its score, and no other of its row.
 
-    So it does for standardised shares, up to the common factor 1/std: as a row's shares of
+    So it does for standardized shares, up to the common factor 1/std: as a row's shares of
     itself add up to one, the row's mean rises by ``Δ/m``, where Δ is what the weight's share
     of its column rises by. So the weight's distance from the mean rises, and all others fall.
     """
@@ -253,7 +253,7 @@ def test_magnitudes_are_exact(port: Port, matrix: Weights) -> None:
 
 
 @given(matrix=FIRM, seed=seeds())
-def test_ria_is_what_is_not_standardised(port: Port, matrix: Weights, seed: int) -> None:
+def test_ria_is_what_is_not_standardized(port: Port, matrix: Weights, seed: int) -> None:
     """With the same exponent, the two functions agree to the bit."""
     W, norms = port.held(matrix.values), _norms(seed, matrix.shape[1])
     for exponent in (0.5, 1.0):

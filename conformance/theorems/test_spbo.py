@@ -1,6 +1,6 @@
 """Stepwise pruning: schedules, steps and their symmetries.
 
-The names are those of the property catalogue. What is false of stepwise pruning has its
+The names are those of the property catalog. What is false of stepwise pruning has its
 counter-example in `tests/counterexamples/test_pbs2p.py`.
 """
 

@@ -81,7 +81,7 @@ def test_bell_split_search_equals_its_direct_form(
 @every_mode
 @every_orders
 @given(data=st.data())
-def test_B2_prime_count_minimises_the_stated_objective(
+def test_B2_prime_count_minimizes_the_stated_objective(
     port: Port, mode: str, orders: tuple[int, int], data: st.DataObject
 ) -> None:
     """B2': every candidate re-evaluated from its masks; the first least one is chosen."""
@@ -106,7 +106,7 @@ def test_B2_prime_count_minimises_the_stated_objective(
 @either_end
 @every_orders
 @given(data=st.data())
-def test_B2_prime_threshold_minimises_the_stated_objective(
+def test_B2_prime_threshold_minimizes_the_stated_objective(
     port: Port, mode: str, orders: tuple[int, int], data: st.DataObject, *, closed: bool
 ) -> None:
     """B2', G2: every candidate re-evaluated from its masks; the first least one is chosen."""

@@ -1,6 +1,6 @@
 """STBLLM's whole layer: against a naive second reading, its pattern and its symmetries.
 
-The names are those of the property catalogue. Blocks are narrow, so that a layer has
+The names are those of the property catalog. Blocks are narrow, so that a layer has
 several of them; groups of M weights never cross their edges.
 """
 

@@ -75,7 +75,7 @@ def test_search_equals_its_direct_form(
 
 @every_mode
 @given(data=st.data(), orders=st.sampled_from(ORDERS))
-def test_B2_prime_threshold_minimises_the_stated_objective(
+def test_B2_prime_threshold_minimizes_the_stated_objective(
     port: Port, mode: str, data: st.DataObject, orders: tuple[int, int, int]
 ) -> None:
     """B2': every candidate re-evaluated from its masks; the first least one is chosen."""

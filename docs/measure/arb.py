@@ -5,7 +5,7 @@ data wheels installed. It takes half a CPU-hour, writes ``docs/measured/arb.json
 the figures in ``docs/figures``, and fills the tables of both pages. ``--scratch DIR`` keeps
 the layers and every measured number in a folder, from which a later run goes on. Presets
 are compared on all layers, everything else on those of one decoder block. ``--only D-1``
-measures the switches of one entry of ERRATA.md anew and keeps all other numbers.
+measures the switches of one entry of ERRATA.md again and keeps all other numbers.
 """
 
 import argparse

@@ -198,7 +198,7 @@ def measured_line(effects: Mapping[str, Any]) -> str:
 
 
 def preset_errors(bench: Bench, presets: Iterable[tuple[str, str, Any]]) -> dict[str, Any]:
-    """Compare labelled methods and configurations, layer by layer."""
+    """Compare labeled methods and configurations, layer by layer."""
     made = {}
     for label, method, config in track(list(presets), "presets"):
         rows = bench.all(method, config)
@@ -238,7 +238,7 @@ def budget_plans(names: Iterable[str], scratch: Path | None) -> dict[str, list[i
 
 
 def block_means(errors: Mapping[str, float]) -> dict[str, float]:
-    """Average a table of layers over each decoder block; entries without a block count not."""
+    """Average a table of layers over each decoder block; entries without a block are ignored."""
     blocks: dict[str, list[float]] = {}
     for layer, error in errors.items():
         if "." in layer:

@@ -82,7 +82,7 @@ class SimulationError(DeviceError):
     Parameters
     ----------
     kind : str
-        Short name of the fault: "out of bounds", "misaligned", "uninitialised read",
+        Short name of the fault: "out of bounds", "misaligned", "uninitialized read",
         "race", "barrier divergence", "deadlock", "shuffle", "cp.async", "assertion", "trap"
         or "unsupported".
     detail : str

@@ -2,7 +2,7 @@
 //
 // With HELD columns a lane everything is in registers, and signs go back to memory once. Wider
 // rows read entries again in each pass, and their signs live in the result: a lane reads only what
-// it wrote itself, so nothing has to be synchronised.
+// it wrote itself, so nothing has to be synchronized.
 
 struct Row {
   int k, lane, which;

@@ -9,7 +9,7 @@
 //          for a row and a candidate, HELD entries of r in each lane; a row of S is read by a
 //          whole warp, column by column, and r_j comes from the lane that holds it.
 // Traffic  9 bytes read for a weight and a candidate, and 4 k of S, from cache; from memory 13
-//          for a weight, and S. Wider rows (HELD 0) take r_j anew for every 32 columns.
+//          for a weight, and S. Wider rows (HELD 0) recompute r_j for every 32 columns.
 // Sums     depth p = ceil(k / 32) + 4 for means and scales; k for a product with a column of S,
 //          then p for their sum.
 // Budget   up to 64 registers, no shared memory.

@@ -36,7 +36,7 @@ extern "C" __global__ void relative_importance(const float* W, const float* colu
 #endif
   sum = warp_sum(sum);
 
-  // What is standardised, of the magnitude of a weight.
+  // What is standardized, of the magnitude of a weight.
   const auto value_of = [&](float w, int j) {
     const float both = share(w, columns[j]) + share(w, sum);
     return standardize == AFTER ? both * f[j] : both;
@@ -62,8 +62,8 @@ extern "C" __global__ void relative_importance(const float* W, const float* colu
 #pragma unroll
     for (int t = 0; t < TILES; ++t) {
       if (lane + WARP * t >= k) continue;
-      const float centred = VALUE(t) - first - mean;
-      squares += centred * centred;
+      const float centered = VALUE(t) - first - mean;
+      squares += centered * centered;
     }
     deviation = sqrtf(warp_sum(squares) / k);
   }

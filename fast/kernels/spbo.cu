@@ -3,7 +3,7 @@
 //   What = P (alpha B + mu), or with a shared mean alpha P B + mu         Eq. (55), subbit
 //   G = e S e^T,  g = e S (w - mu m)^T,  e = (m, P b_1, P b_2)            Eq. (25), subbit
 //   x by alternation or elimination, as in calibrated.cuh                 Eqs. (26) and (27), subbit
-//   B <- P sign(W - mu), where signs are taken anew                       Eq. (56), subbit
+//   B <- P sign(W - mu), where signs are recomputed                       Eq. (56), subbit
 //
 // Layout   W (n, k) float32; group (n, k) bytes, an entry belongs where group = which; S (k, k) and
 //          its diagonal; words (steps, n, w) uint32, w = ceil(k / 32): bit j of word u keeps column
@@ -124,7 +124,7 @@ struct Stepwise : Row, Levels {
 extern "C" __global__ void __launch_bounds__(BLOCK, 2)
     prune_stepwise(const float* W, const unsigned char* group, int which, int n, int k,
                    const float* S, const float* diagonal, const unsigned* words, int steps,
-                   int whole, int shared_mean, int masked, int anew, float zero, int exact,
+                   int whole, int shared_mean, int masked, int resigned, float zero, int exact,
                    int rounds, float vanishing, float dependent, const float* eps, float* mean,
                    float* scale, signed char* signs, float* image) {
   __shared__ float products[BLOCK / WARP][P * SLOTS * WARP];
@@ -145,7 +145,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK, 2)
       s.solve(dependent);
     else
       s.alternate(rounds, eps);
-    if (anew) s.resign(zero);
+    if (resigned) s.resign(zero);
   }
   s.store_signs();
 #pragma unroll

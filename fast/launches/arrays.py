@@ -68,7 +68,7 @@ def matrix(
     Parameters
     ----------
     device : Device
-        Where the array shall be.
+        Device to place the array on.
     argument : str
         Name to put in the error.
     value : array_like or array of the device
@@ -106,7 +106,7 @@ def mask(device: Device, argument: str, value: object, shape: tuple[int, ...]) -
     Parameters
     ----------
     device : Device
-        Where the array shall be.
+        Device to place the array on.
     argument : str
         Name to put in the error.
     value : array_like of bool, array of the device, or None

@@ -110,7 +110,7 @@ def uploaded(
     Parameters
     ----------
     device : Device
-        Where they shall be.
+        Device to place them on.
     W : array_like or array of the device, shape (n, k)
         Weights.
     group : BinaryGroup

@@ -62,7 +62,7 @@ def importance(
     factor : array of float32, shape (k,)
         Powers of the norms.
     standardize : {"none", "before", "after"}
-        Whether the shares of a row are standardised, or their products with `factor`.
+        Whether the shares of a row are standardized, or their products with `factor`.
 
     Returns
     -------

@@ -87,7 +87,7 @@ def nested_masks(device: Device, masks: DeviceArray, shape: tuple[int, int]) -> 
     Parameters
     ----------
     device : Device
-        Where they shall be.
+        Device to place them on.
     masks : array_like of bool or array of the device, shape (t, n, k)
         What each step keeps.
     shape : tuple of int

@@ -107,10 +107,10 @@ class Stepwise(Calibrated):
         exact = config.levels == "exact"
         vanishing = VANISHING if exact or config.calibrated_eps == 0.0 else 0.0
         switches = (whole, config.mean == "shared", config.objective == "masked")
-        anew, rounds = config.signs == "resigned", config.calibrated_iterations
+        resigned, rounds = config.signs == "resigned", config.calibrated_iterations
         args = (
             *(W, group, *map(np.int32, (number + 1, n, k)), S.values, S.diagonal, words),
-            *map(np.int32, (len(words), *switches, anew)),
+            *map(np.int32, (len(words), *switches, resigned)),
             *(np.float32(config.sign_zero), np.int32(exact), np.int32(rounds)),
             *(np.float32(vanishing), np.float32(DEPENDENT), eps, self.mean[number]),
             *(self.scale[planes], self.signs, self.image),

@@ -2,7 +2,7 @@
 ====================================
 
 :mod:`subbit.reference.pruning.sparsity` on a device. Scores are made in one launch each, behind
-one for the column sums; what is standardised over a whole matrix takes sums of the
+one for the column sums; what is standardized over a whole matrix takes sums of the
 library. The kernels are ``saliency.cu``, ``importance.cu``, ``nm_mask.cu`` and
 ``nm_mask_any.cu``.
 """
@@ -73,9 +73,9 @@ def _standardized(device: Device, x: DeviceArray) -> DeviceArray:
     xp = device.xp
     # Measured from one of them, equal values deviate by nothing at all.
     moved = x - x[0, 0]
-    centred = moved - moved.mean()
-    deviation = xp.sqrt((centred * centred).mean())
-    return xp.where(deviation > 0, centred / xp.where(deviation > 0, deviation, 1), 0)
+    centered = moved - moved.mean()
+    deviation = xp.sqrt((centered * centered).mean())
+    return xp.where(deviation > 0, centered / xp.where(deviation > 0, deviation, 1), 0)
 
 
 @mirrors(reference.standardized_importance)
@@ -88,7 +88,7 @@ def standardized_importance(
     standardize: Standardize = "before",
     axis: Axis = "row",
 ) -> DeviceArray:
-    """Score weights by their standardised share, times the input's length."""
+    """Score weights by their standardized share, times the input's length."""
     xp = device.xp
     weights = matrix(device, "W", W)
     lengths = _norms(device, norms, weights.shape[1])

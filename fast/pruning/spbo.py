@@ -56,7 +56,7 @@ def spbo_step(
     *,
     config: SPBO = STEPWISE,
 ) -> BinaryGroup:
-    """Prune a group and fit its mean and scales anew: one launch."""
+    """Prune a group and refit its mean and scales: one launch."""
     check_config(config, SPBO)
     weights, entries, made = uploaded(device, W, group)
     left = mask(device, "keep", keep, weights.shape)

@@ -3,7 +3,7 @@
 
 The names of :mod:`subbit.reference.zones.running` on a device. The reference takes running
 sums because it has to be fast on one processor; a device has a warp for each row and
-candidate, and sums each group anew, which cancels nothing.
+candidate, and sums each group separately, which cancels nothing.
 """
 
 from subbit import reference

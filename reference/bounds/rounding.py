@@ -145,7 +145,7 @@ class Arithmetic:
         ----------
         kind : {"row", "column", "column_fit", "objective", "library", "product", "any"}
             What is summed: as in `depths`, a sum or a product by a library, or something
-            whose order is nobody's to say.
+            whose order is unspecified.
         terms : array_like of int, any shape
             Numbers of terms that are not masked out.
         length : int, optional

@@ -7,7 +7,7 @@ A group starts from the plain binarization, ``μ`` the mean, ``α`` the mean dis
 the signs. But the mean of ``αB + μ`` is not the mean of ``W`` unless the signs balance,
 so ``μ``, ``α`` and ``B`` are each refined given the other two, for a fixed number of
 rounds. The second order has two scales and two signs; the four levels that they make are
-compared for each weight at once. Every half step minimises the error over what it
+compared for each weight at once. Every half step minimizes the error over what it
 changes, so the error never rises.
 
 ========== ========= =======================================================
@@ -22,7 +22,7 @@ symbol     shape     meaning
 ========== ========= =======================================================
 
 First order is a damped two-means iteration in each row: ``μ - α`` and ``μ + α`` are the
-centres. ``levels`` has the exact
+centers. ``levels`` has the exact
 optimum, and what the alternation of ``μ`` and ``α`` converges to. ERRATA D-1 to D-5.
 """
 

@@ -5,7 +5,7 @@ ARB-LLM, arXiv 2410.03129, section 3.3 (ARB-RC).
 
 No mean, but a scale for every column beside the one for every row: ``Ŵ = α_r α_cᵀ ∘ B``.
 Both are fitted in turn, each by least squares given the other; a second order adds a
-second such term, and there the signs are chosen anew in every round.
+second such term, and there the signs are chosen again in every round.
 
 ========== ========= =======================================================
 symbol     shape     meaning

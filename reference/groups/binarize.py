@@ -142,7 +142,7 @@ def binarize_once(
 
     Notes
     -----
-    For a fixed mean, this scale and these signs minimise the squared error.
+    For a fixed mean, this scale and these signs minimize the squared error.
 
     References
     ----------

@@ -4,7 +4,7 @@
 ARB-LLM, arXiv 2410.03129, sections 3.2 and 3.3: what the loops of ``arb``, ``arb_x`` and
 ``arb_rc`` need to be told, and the record of what they did.
 
-A loop goes through *half steps*. Each minimises the objective over one block of
+A loop goes through *half steps*. Each minimizes the objective over one block of
 variables while the others are held, so the objective never rises. The loops are
 generators of half steps, ``(name, group)``; the function that returns the answer takes
 the last of them, and :func:`trace_objective` evaluates them all.
@@ -66,7 +66,7 @@ class Refinement:
     mean_denominator : {"float64", "float32"}, default "float64"
         D-13. Precision of the denominator of first-order calibrated means.
     column_signs : {"fixed", "refreshed"}, default "fixed"
-        D-17. Whether first-order ARB-RC takes its signs anew in every round.
+        D-17. Whether first-order ARB-RC recomputes its signs in every round.
     levels : {"alternate", "exact"}, default "alternate"
         Beyond paper and code: means and scales by alternation, or jointly by least squares.
 

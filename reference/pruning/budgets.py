@@ -5,7 +5,7 @@ STBLLM, arXiv 2408.01803, section 3.3, and its released code, which has OWL's ru
 2310.05175, instead.
 
 With M fixed each decoder layer gets its own N. Both rules give important layers more; neither
-keeps the mean that was asked for. ``repair=True`` mends that: wishes are centred, then
+keeps the mean that was asked for. ``repair=True`` mends that: wishes are centered, then
 rounded so that their sum is exact.
 
 =================== ============================ ==================================
@@ -98,7 +98,7 @@ def norm_budget(norms: npt.ArrayLike, keep: int, group: int, *, repair: bool = F
     # Eq. (ratio), STBLLM:  N_l / M = α_l + (1 − α_l) N / M,  α_l = w_l / Σ w
     wishes = group * share + (1.0 - share) * keep
     if repair:
-        return _centred(wishes, keep, group)
+        return _centered(wishes, keep, group)
     return np.rint(wishes).astype(np.int64)
 
 
@@ -204,7 +204,7 @@ def outlier_budget(
     # Eq. (ratio), OWL:  z_l = λ (o_l − min o) / (max o − min o),  z_l ← z_l − mean z
     wishes = keep + _spread(shares, float(spread))
     if repair:
-        return _centred(wishes, keep, group)
+        return _centered(wishes, keep, group)
     steps = np.rint(wishes - keep).astype(np.int64)
     if promote:
         steps[steps == 1] = 2
@@ -220,7 +220,7 @@ def _spread(shares: Array, spread: float) -> Array:
     return np.asarray(z - np.mean(z))
 
 
-def _centred(wishes: Array, keep: int, group: int) -> Counts:
+def _centered(wishes: Array, keep: int, group: int) -> Counts:
     return repair_budget(wishes - np.mean(wishes) + keep, keep, 1, group)
 
 

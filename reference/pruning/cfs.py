@@ -175,7 +175,7 @@ def coarse_budget(
     importance : array_like of float64, shape (L,)
         Importance of each layer, not negative; see :func:`layer_importance`.
     keep : int
-        How many to keep on the average, N, from 1 to M.
+        How many to keep on average, N, from 1 to M.
     group : int
         M.
     low, high : int, optional

@@ -226,9 +226,9 @@ def _standardized(values: Array, axis: Axis) -> Array:
     over = 1 if axis == "row" else None
     # Measured from one of them, equal values deviate by nothing at all.
     values = values - (values[:, :1] if axis == "row" else values[0, 0])
-    centred = values - np.mean(values, axis=over, keepdims=True)
-    deviation = np.sqrt(np.mean(centred**2, axis=over, keepdims=True))
-    return np.divide(centred, deviation, out=np.zeros_like(centred), where=deviation > 0.0)
+    centered = values - np.mean(values, axis=over, keepdims=True)
+    deviation = np.sqrt(np.mean(centered**2, axis=over, keepdims=True))
+    return np.divide(centered, deviation, out=np.zeros_like(centered), where=deviation > 0.0)
 
 
 def standardized_importance(
@@ -239,7 +239,7 @@ def standardized_importance(
     standardize: Standardize = "before",
     axis: Axis = "row",
 ) -> Array:
-    """Score weights by their standardised share, times the input's length.
+    """Score weights by their standardized share, times the input's length.
 
     Parameters
     ----------
@@ -250,7 +250,7 @@ def standardized_importance(
     exponent : float, default 1.0
         Power of the norms, from 0 to 1.
     standardize : {"before", "after", "none"}, default "before"
-        Whether the shares are standardised (text), or their products with the norms (the
+        Whether the shares are standardized (text), or their products with the norms (the
         code's unused function), or nothing (what the code runs, with exponent 1/2).
     axis : {"row", "matrix"}, default "row"
         What mean and standard deviation are taken of.
@@ -258,8 +258,8 @@ def standardized_importance(
     Returns
     -------
     ndarray of float64, shape (n, m)
-        Scores, which may be negative unless nothing is standardised; zero where all that
-        is standardised together is equal.
+        Scores, which may be negative unless nothing is standardized; zero where all that
+        is standardized together is equal.
 
     Raises
     ------
@@ -274,7 +274,7 @@ def standardized_importance(
     deviation is that of the whole, not of a sample; the two differ by a common factor,
     which no mask within a row can see.
 
-    Standardising *after* is an increasing map of each row and changes no mask within it.
+    Standardizing *after* is an increasing map of each row and changes no mask within it.
     *Before*, the scores below the mean are negative, and a longer input lowers them.
 
     References

@@ -5,7 +5,7 @@ Progressive Binarization with Semi-Structured Pruning for LLMs (PBS2P), arXiv 25
 SPBO.
 
 A group is binarized, then loses its entries a few at a time; after each step mean and
-scales are fitted anew, on the error of the layer's outputs. An entry that is gone decodes
+scales are fitted again, on the error of the layer's outputs. An entry that is gone decodes
 to zero, and all of its weight is error: ``R = W - P ∘ (αB + μ)``, ``L2 = Tr(R S Rᵀ)``.
 
 The text of the paper was not at hand and no code of its authors exists. What is known of
@@ -22,7 +22,7 @@ symbol     shape       meaning
 ``e``      (n, k)      ``P_t`` and ``P_t ∘ B``, with a shared mean 1 and ``P_t ∘ B``
 ========== =========== =============================================================
 
-For a fixed mask ``L2`` is the quadratic that ``arb_x`` minimises, with the mask ``P_t``
+For a fixed mask ``L2`` is the quadratic that ``arb_x`` minimizes, with the mask ``P_t``
 and the *whole* ``W`` as its target: ``e S Wᵀ`` holds what pruned entries leave to the kept
 ones. So the fit is :func:`~subbit.reference.groups.arb_x.calibrate_levels`, and the masked
 residual is the same fit to ``P_t ∘ W``.
@@ -86,7 +86,7 @@ class SPBO(Refinement):
     parts : int, default 4
         Steps of the schedule "parts", as many as the paper's drawing has.
     signs : {"frozen", "resigned"}, default "frozen"
-        Whether signs stay, or are taken anew after each fit.
+        Whether signs stay, or are recomputed after each fit.
     mean : {"masked", "shared"}, default "masked"
         Whether pruned entries decode to zero or to the mean.
     objective : {"full", "masked"}, default "full"
@@ -202,7 +202,7 @@ def spbo_step(
     *,
     config: SPBO = STEPWISE,
 ) -> BinaryGroup:
-    """Prune a group and fit its mean and scales anew.
+    """Prune a group and refit its mean and scales.
 
     Parameters
     ----------
@@ -318,7 +318,7 @@ def spbo_steps(
     ------
     name : str
         ``"start"``, ``"levels"``, then for each step ``"prune"`` and ``"levels"``; each
-        ``"levels"`` is followed by ``"signs"`` where signs are taken anew.
+        ``"levels"`` is followed by ``"signs"`` where signs are recomputed.
     group : BinaryGroup
         The state.
 

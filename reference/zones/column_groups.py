@@ -92,7 +92,7 @@ class ColumnGroups(Partition):
         D-12. By which initial values groups that are already cut off count, with
         ``minimum="kept"``: those of ARB, or of ARB-RC.
     split_error : {"weights", "outputs"}, default "weights"
-        D-10. What the search of the rest minimises; the outputs in the code's ARB-X.
+        D-10. What the search of the rest minimizes; the outputs in the code's ARB-X.
 
     Examples
     --------
@@ -172,7 +172,7 @@ class _ZoneSearch:
         return bell_split(self.key, part, threshold, closed=self.config.closed)
 
     def taken_error(self, mask: Mask, order: int) -> float:
-        # Error of a group that is already cut off, where somebody asks.
+        # Error of a group that is already cut off, needed only by the released rule.
         if self.config.minimum == "reset":
             return 0.0
         if self.config.taken_error == "row_column":

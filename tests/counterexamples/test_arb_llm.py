@@ -1,6 +1,6 @@
 """Claims about ARB-LLM that sound true and are false, each with an instance that shows it.
 
-The names are those of the property catalogue of ``conformance/``; what is true has its
+The names are those of the property catalog of ``conformance/``; what is true has its
 property test there.
 """
 

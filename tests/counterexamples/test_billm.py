@@ -1,6 +1,6 @@
 """Claims about BiLLM that sound true and are false, each with an instance that shows it.
 
-The names are those of the property catalogue of ``conformance/``; what is true has its
+The names are those of the property catalog of ``conformance/``; what is true has its
 property test there.
 """
 
@@ -101,7 +101,7 @@ def test_A8_released_signs_have_three_levels():
 def test_B3_the_released_search_does_not_find_a_good_split_of_the_weights(seed):
     """False for the released code: "the searched split is good for the weights".
 
-    It minimises the error of the scores w²/U_jj², whose tail asks for the smallest sparse
+    It minimizes the error of the scores w²/U_jj², whose tail asks for the smallest sparse
     group on the grid; with the same salient columns, cutting |w| leaves far less error.
     """
     W = np.random.default_rng(seed).standard_normal((24, 128))

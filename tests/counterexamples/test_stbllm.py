@@ -1,6 +1,6 @@
 """Claims about STBLLM that sound true and are false, each with an instance that shows it.
 
-The names are those of the property catalogue of ``conformance/``; what is true has its
+The names are those of the property catalog of ``conformance/``; what is true has its
 property test there.
 """
 
@@ -48,12 +48,12 @@ def test_E4_ria_sees_the_gauge():
     )
 
 
-def test_D4_standardising_before_the_norms_changes_the_mask():
-    """False for the paper's Eq. (2): "standardising is an increasing map, so no mask changes".
+def test_D4_standardizing_before_the_norms_changes_the_mask():
+    """False for the paper's Eq. (2): "standardizing is an increasing map, so no mask changes".
 
     It is one of the shares, not of the scores. Its zero is the mean share: below it, a long
     input lowers a score. The last weight of the second row goes, although no score that is
-    not standardised is as large.
+    not standardized is as large.
     """
     norms = np.array([1.0, 1.0, 1.0, 4.0])
     scores = {
@@ -78,7 +78,7 @@ def test_D6_a_longer_input_prunes_more_of_its_column():
         assert not (before & ~after).any()
 
 
-def test_half_of_the_standardised_scores_are_negative():
+def test_half_of_the_standardized_scores_are_negative():
     """False for the paper's Eq. (2): "importance is a size"."""
     scores = reference.standardized_importance(W, np.ones(4))
     assert scores.min() < 0
@@ -98,7 +98,7 @@ def test_threshold_masks_prune_at_sparsity_zero():
 def test_D3_budgets_do_not_keep_what_was_asked_for():
     """False: "the mean of the layers' N is the N that was asked for".
 
-    The released rule is centred before it rounds, and then makes 2 of every 1. The paper's
+    The released rule is centered before it rounds, and then makes 2 of every 1. The paper's
     is never below, and above as soon as a layer is rounded up.
     """
     outliers = [8.0, 8.0, 0.0, 0.0, 0.0]

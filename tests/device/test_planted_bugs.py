@@ -65,7 +65,7 @@ BUGS: list[tuple[str, Callable[[], tuple[Any, ...]], int, int, str, str, str]] =
     ("shuffle_deadlock", XY, 1, 32, "deadlock", "nothing can run", "__shfl"),
     ("misaligned", lambda: (floats(260), np.zeros(256, np.float32)), 1, 64, "misaligned",
      "16-byte global access", "*(const float4*)"),
-    ("uninitialised_shared", XY, 1, 64, "uninitialised read", "4-byte read", "s[threadIdx.x ^ 1]"),
+    ("uninitialized_shared", XY, 1, 64, "uninitialized read", "4-byte read", "s[threadIdx.x ^ 1]"),
     ("async_without_wait", VECTORS, 1, 64, "cp.async", "read before the copy",
      "y[threadIdx.x] = s"),
     ("async_wait_too_few", VECTORS, 1, 64, "cp.async", "read before the copy",

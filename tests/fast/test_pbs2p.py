@@ -23,7 +23,7 @@ VARIANTS = {
         ONCE, keep=(5, 8), schedule="parts", parts=3, compensation="released"
     ),
     "2:4 at once, alone": replace(ONCE, keep=(2, 4), schedule="one", compensation="none"),
-    "centred scores, squared": replace(ONCE, center_scores=True, fine_score="squared"),
+    "centered scores, squared": replace(ONCE, center_scores=True, fine_score="squared"),
     "trailing, of the layer": replace(ONCE, fine_score="trailing", fine_hessian="layer"),
     "wanda": replace(ONCE, fine_score="wanda", signs="resigned", objective="masked"),
     "magnitude, zones": replace(ONCE, fine_score="magnitude", bitmap="zones", splits=2),

@@ -191,7 +191,7 @@ def test_embedded_model_agrees_with_transformers(
     ours = logits(embedded, evaluation_tokens[None])[0]
     # Each block rounds the residual stream about eight times in sequence (two norms, two
     # sums, four products), by u = 2⁻²⁴ of its largest logit; errors that add up without
-    # cancelling stay below this. Measured: a fifth of it, and 8e-5 and 6e-5 to float64.
+    # canceling stay below this. Measured: a fifth of it, and 8e-5 and 6e-5 to float64.
     bound = 8 * embedded.n_blocks * 2.0**-24 * np.abs(theirs).max()
     assert np.abs(ours - theirs).max() < bound
     assert mean_nll(theirs, evaluation_tokens) == pytest.approx(EVALUATION_NLL, abs=1e-4)

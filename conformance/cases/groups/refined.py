@@ -419,9 +419,9 @@ def _calibrated_start(judge: Judge, part: _Part) -> tuple[RoundedLevels, Mask]:
         if config.levels == "alternate":
             return state, decided
         # What is solved at once does not depend on where it starts, but for its roundings.
-        levels = 0.0 * state.levels.value
-        levels[:, 0] = np.max(np.abs(V.value) * mask, axis=1, initial=0.0)
-        return RoundedLevels.at(_basis(part), judge.arithmetic.read(levels)), everywhere
+        blank = 0.0 * state.levels.value
+        blank[:, 0] = np.max(np.abs(V.value) * mask, axis=1, initial=0.0)
+        return RoundedLevels.at(_basis(part), judge.arithmetic.read(blank)), everywhere
     bound = arb_start_bound(
         V, mask, order=order, config=config, signs=part.signs, arithmetic=judge.arithmetic
     )

@@ -3,7 +3,7 @@
 
 What PTX defines and NumPy does not offer: flushing of subnormals, NVIDIA's NaN, fused
 multiply-add, directed rounding, and bfloat16. Sums are made in float64; where that
-rounds, the sum is rounded to odd, after which a second rounding gives the right answer.
+rounds, the sum is rounded to odd, after which a second rounding gives the correct answer.
 """
 
 from collections.abc import Callable

@@ -266,7 +266,7 @@ class Memory:
                 "shared memory is read before the copy into it was waited for",
             )
         else:
-            kind, detail = "uninitialised read", f"{total}-byte read of shared memory never written"
+            kind, detail = "uninitialized read", f"{total}-byte read of shared memory never written"
         raise Fault(kind, detail, int(lanes[position]))
 
     def _mark(self, index: Bits, total: int, lanes: Bits) -> None:

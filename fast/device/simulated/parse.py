@@ -69,8 +69,8 @@ def _top_level(text: str, start: int, module: Module) -> int:
     if stop is None:
         return len(text)
     head = text[start : stop.start()].strip()
-    initialised = "=" in head
-    if stop.group() == ";" or initialised:
+    initialized = "=" in head
+    if stop.group() == ";" or initialized:
         end = text.index(";", stop.start())
         _declaration(text[start:end].strip(), module)
         return end + 1

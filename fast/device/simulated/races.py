@@ -82,7 +82,7 @@ class Races:
             np.copyto(clock, moment, where=lanes)
 
     def warp_sync(self, mask: Bits, live: Bits) -> None:
-        """Order the lanes of `mask`, warp by warp, where they synchronised together."""
+        """Order the lanes of `mask`, warp by warp, where they synchronized together."""
         part = mask.reshape(-1, WARP)
         time = self.time.reshape(-1, WARP)
         moment = np.where(part, time, 0).max(axis=1, keepdims=True) + 1

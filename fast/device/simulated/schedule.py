@@ -202,7 +202,7 @@ class Schedule:
         return True
 
     def _stuck(self) -> None:
-        """Report waiting lanes that nobody can set free."""
+        """Report waiting lanes that nothing can release."""
         barriers = {at: k for at, k in self.waiting.items() if self.blocks[at].sync == "block"}
         listing = self._listing()
         for at, mask in sorted(barriers.items()):
@@ -250,7 +250,7 @@ class _Spin:
         self.saved: tuple[int, list[Bits | None]] | None = None
 
     def count(self, m: Machine) -> int:
-        """Count a step; memory that changes starts anew."""
+        """Count a step; memory that changes starts over."""
         self.steps += 1
         if m.memory.version != self.version:
             self.version, self.since = m.memory.version, self.steps

@@ -141,7 +141,7 @@ def coarse_wishes_bound(
     importance : array_like of float64 or Rounded, shape (L,)
         Importance of each layer.
     keep : int
-        How many to keep on the average.
+        How many to keep on average.
     low, high : int
         The ends.
     rule : {"proportional", "interpolated"}, default "proportional"

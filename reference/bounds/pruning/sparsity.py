@@ -198,7 +198,7 @@ def standardized_importance_bound(
 
     Notes
     -----
-    Values may be centred as they are, or measured from one of them first; sums over a row
+    Values may be centered as they are, or measured from one of them first; sums over a row
     are the port's own, those over a matrix in any order.
 
     Examples
@@ -230,10 +230,10 @@ def _mean(x: Rounded, axis: Axis) -> Rounded:
 
 def _standardized(x: Rounded, axis: Axis) -> Rounded:
     moved = x - (x[:, :1] if axis == "row" else x[0, 0])
-    centred = (moved - _mean(moved, axis)).or_else(x - _mean(x, axis))
-    deviation = power_bound(_mean(centred * centred, axis), 0.5)
+    centered = (moved - _mean(moved, axis)).or_else(x - _mean(x, axis))
+    deviation = power_bound(_mean(centered * centered, axis), 0.5)
     # Eq. (B74), subbit:  e_σ ≤ (e_c + |σ| e_d) / (d − e_d) + γ_2 |σ|,  σ = c / d,  d = √mean c²
-    quotient = centred / deviation
+    quotient = centered / deviation
     same = deviation.value == 0.0
     none = same & (deviation.error == 0.0)
     error = np.where(none, 0.0, np.where(same, np.inf, quotient.error))

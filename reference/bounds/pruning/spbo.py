@@ -12,7 +12,7 @@ symbol     shape       meaning
 ========== =========== =============================================================
 
 A loop prunes by masks that it is given, so only the start's signs, and signs that are
-taken anew, are left to rounding; rows in which one was have no bound.
+recomputed, are left to rounding; rows in which one was have no bound.
 """
 
 import numpy as np
@@ -43,7 +43,7 @@ def spbo_step_bound(
     config: SPBO = STEPWISE,
     arithmetic: Arithmetic,
 ) -> RoundedLevels:
-    """Bound of :func:`~subbit.reference.pruning.spbo.spbo_step`, before signs are taken anew.
+    """Bound of :func:`~subbit.reference.pruning.spbo.spbo_step`, before signs are recomputed.
 
     Parameters
     ----------
@@ -190,7 +190,7 @@ def schedule_certain(scores: Rounded, group: int, *, whole: bool = False) -> Mas
 
     Notes
     -----
-    ``|s_i - s_j| > e_i + e_j``, or ``s_i = s_j`` with no error, for neighbours in order;
+    ``|s_i - s_j| > e_i + e_j``, or ``s_i = s_j`` with no error, for neighbors in order;
     what lies between two scores that are apart is apart from both.
 
     Examples
@@ -208,7 +208,7 @@ def schedule_certain(scores: Rounded, group: int, *, whole: bool = False) -> Mas
 
 
 def _apart(scores: Rounded) -> Mask:
-    # Upper ends must grow with lower ones: only then are neighbours apart from all others.
+    # Upper ends must grow with lower ones: only then are neighbors apart from all others.
     order = np.argsort(scores.value, axis=1, kind="stable")
     value, error = (np.take_along_axis(x, order, axis=1) for x in (scores.value, scores.error))
     highest = np.maximum.accumulate(value + error, axis=1)[:, :-1]

@@ -169,7 +169,7 @@ KERNEL good_aligned(const float* x, float4* y) {
     y[threadIdx.x] = *(const float4*)(x + 4 * threadIdx.x);
 }
 
-KERNEL uninitialised_shared(const float* x, float* y) {
+KERNEL uninitialized_shared(const float* x, float* y) {
     __shared__ float s[64];
     if (threadIdx.x < 63) s[threadIdx.x] = x[threadIdx.x];
     __syncthreads();

@@ -120,7 +120,7 @@ def _matrix(m: Machine, members: Bits) -> Bits:
     return result
 
 
-def _neighbours(m: Machine, value: Bits) -> Bits:
+def _neighbors(m: Machine, value: Bits) -> Bits:
     """Return (active lane, lane of its warp): the values of the whole warp."""
     return m.full(value).reshape(-1, WARP)[m.active // WARP]
 
@@ -135,7 +135,7 @@ def _match(ins: Instruction, d: Decoder) -> Run:
 
     def run(m: Machine) -> None:
         members, value = _members(m, mask(m)), a(m)
-        equal = (_neighbours(m, value) == m.dense(value)[:, None]) & _matrix(m, members)
+        equal = (_neighbors(m, value) == m.dense(value)[:, None]) & _matrix(m, members)
         found = np.packbits(equal, axis=1, bitorder="little").view(np.uint32).ravel()
         agree = found == members
         put(m, m.spread(np.where(agree, found, 0).astype(np.uint32) if every else found))
@@ -164,7 +164,7 @@ def _redux(ins: Instruction, d: Decoder) -> Run:
         value = a(m)
         inside = _matrix(m, _members(m, mask(m)))
         empty = np.array(neutral & 0xFFFFFFFF, np.uint32).view(DTYPES[kind])
-        table = np.where(inside, _neighbours(m, value), empty)
+        table = np.where(inside, _neighbors(m, value), empty)
         put(m, m.spread(function.reduce(table, axis=1, dtype=table.dtype)))
 
     return run
