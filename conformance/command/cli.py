@@ -8,7 +8,9 @@ Exit codes: 0 done, 1 a port diverges (``check``), 2 refused with one sentence,
 130 interrupted with Ctrl-C.
 """
 
+import importlib
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -196,6 +198,23 @@ def kernels_command(
             raise typer.Exit(1)
 
 
+_HERE: Mapping[str, Callable[..., None]] = {
+    "quantize": quantize_command,
+    "evaluate": evaluate_command,
+    "bits": bits_command,
+    "curve": curve_command,
+    "demo": demo_command,
+    "kernels": kernels_command,
+}
+# Modules that take their time to import, so they are imported for their own commands only.
+_ELSEWHERE: Mapping[str, tuple[str, str, str]] = {
+    "init-port": ("skeleton", "init_port_command", INIT_PORT_HELP),
+    "check": ("check", "check_command", CHECK_HELP),
+    "bench": ("bench", "bench_app", BENCH_HELP),
+    "study": ("cli_study", "study_app", STUDY_HELP),
+}
+
+
 def _placeholder() -> None:
     """Stand in the list of commands for one whose module is not needed now."""
 
@@ -206,8 +225,7 @@ def make_app(command: str | None = None) -> typer.Typer:
     Parameters
     ----------
     command : str, optional
-        The command that is going to run. The modules of ``check``, ``bench`` and
-        ``study`` take their time to import, so they are imported for their own commands only.
+        The command that is going to run; modules of others may stay unimported.
 
     Returns
     -------
@@ -221,36 +239,17 @@ def make_app(command: str | None = None) -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    app.command("quantize")(quantize_command)
-    app.command("evaluate")(evaluate_command)
-    app.command("bits")(bits_command)
-    app.command("curve")(curve_command)
-    app.command("demo")(demo_command)
-    app.command("kernels")(kernels_command)
-    if command == "init-port":
-        from subbit.conformance.command.skeleton import init_port_command
-
-        app.command("init-port", help=INIT_PORT_HELP)(init_port_command)
-    else:
-        app.command("init-port", help=INIT_PORT_HELP)(_placeholder)
-    if command == "check":
-        from subbit.conformance.command.check import check_command
-
-        app.command("check", help=CHECK_HELP)(check_command)
-    else:
-        app.command("check", help=CHECK_HELP)(_placeholder)
-    if command == "bench":
-        from subbit.conformance.command.bench import bench_app
-
-        app.add_typer(bench_app, name="bench")
-    else:
-        app.command("bench", help=BENCH_HELP)(_placeholder)
-    if command == "study":
-        from subbit.conformance.command.cli_study import study_app
-
-        app.add_typer(study_app, name="study")
-    else:
-        app.command("study", help=STUDY_HELP)(_placeholder)
+    for name, function in _HERE.items():
+        app.command(name)(function)
+    for name, (module, attribute, text) in _ELSEWHERE.items():
+        found: object = _placeholder
+        if name == command:
+            home = importlib.import_module(f"subbit.conformance.command.{module}")
+            found = getattr(home, attribute)
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=name)
+        elif callable(found):
+            app.command(name, help=text)(found)
     return app
 
 

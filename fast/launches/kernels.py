@@ -7,93 +7,94 @@ binarized, and ``GROUP``, the scores of an N:M group. All kernels run with 256 t
 block, most with a warp for each row.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
 from subbit.fast.device import Device, Kernel
 
+Forms = tuple[Mapping[str, int], ...]
+
 BLOCK = 256
 WARP = 32
 ROWS = BLOCK // WARP
 
-_REFINED = ("warp.cuh", "arb.cuh", "arb_row.cuh")
+_WARP = ("warp.cuh",)
+_LEVELS = (*_WARP, "arb.cuh")
+_REFINED = (*_LEVELS, "arb_row.cuh")
 _CALIBRATED = (*_REFINED, "calibrated.cuh")
-_COLUMNS = ("warp.cuh", "columns.cuh")
-_SORTED = ("warp.cuh", "sorted_group.cuh")
-_SHARED = {
-    "arb.cu": _REFINED,
-    "arb_rc.cu": _REFINED,
-    "arb_rc_columns.cu": ("warp.cuh", "arb.cuh"),
-    "arb_signs.cu": ("warp.cuh", "arb.cuh"),
-    "arb_x.cu": _CALIBRATED,
-    "calibrated_split.cu": ("warp.cuh", "sides.cuh", "by_magnitude.cuh"),
-    "gptq.cu": _COLUMNS,
-    "nm_mask.cu": _SORTED,
-    "pb_llm.cu": _COLUMNS,
-    "salient_search.cu": ("warp.cuh", "sides.cuh"),
-    "sparsegpt.cu": _COLUMNS,
-    "spbo.cu": _CALIBRATED,
-    "split_search.cu": ("warp.cuh", "sides.cuh", "by_magnitude.cuh"),
-    "step_masks.cu": _SORTED,
-    "trisection.cu": ("warp.cuh", "sides.cuh"),
-}
-_ENTRIES = {
-    "arb.cu": ("arb_refine",),
-    "arb_rc.cu": ("rc_pass",),
-    "arb_rc_columns.cu": ("fit_columns",),
-    "arb_signs.cu": ("nearest_signs",),
-    "arb_x.cu": ("calibrated_levels", "calibrated_sums", "calibrated_fit"),
-    "binarize.cu": ("residual_binarize",),
-    "calibrated_split.cu": ("calibrated_split_errors",),
-    "cosine.cu": ("token_cosines",),
-    "gptq.cu": ("gptq_codes",),
-    "importance.cu": ("relative_importance",),
-    "nm_mask.cu": ("nm_mask",),
-    "nm_mask_any.cu": ("nm_mask_any",),
-    "pack.cu": ("pack_block",),
-    "pb_llm.cu": ("mixed_codes",),
-    "rank.cu": ("rank_columns",),
-    "reduce.cu": ("sum_rows", "first_minimum"),
-    "rows.cu": ("masked_mean", "masked_scale"),
-    "saliency.cu": ("saliency", "scaled_magnitude", "slab_sums", "add_slabs"),
-    "salient_search.cu": ("salient_errors",),
-    "sparsegpt.cu": ("prune_columns",),
-    "spbo.cu": ("prune_stepwise",),
-    "split.cu": ("mark_columns", "cut_zones"),
-    "split_search.cu": ("split_errors",),
-    "step_masks.cu": ("step_masks",),
-    "trisection.cu": ("trisection_errors",),
-}
+_COLUMNS = (*_WARP, "columns.cuh")
+_SORTED_GROUP = (*_WARP, "sorted_group.cuh")
+_SIDES = (*_WARP, "sides.cuh")
+_CUTS = (*_SIDES, "by_magnitude.cuh")
+
 _HELD = (0, 1, 2, 4)
 SORTED = (4, 8, 16)
 """Widths of groups that a thread sorts in registers."""
-_NUMBERS = {
-    "arb.cu": [{"HELD": h, "ORDERS": o} for h in _HELD for o in (1, 2)],
-    "arb_rc.cu": [
-        {"HELD": h, "ORDERS": o, "PLANE": p} for h in _HELD for o in (1, 2) for p in range(o)
-    ],
-    "arb_x.cu": [{"HELD": h, "ORDERS": o} for h in _HELD for o in (1, 2)],
-    "binarize.cu": [{"HELD": h, "ORDERS": o} for h in _HELD for o in (1, 2)],
-    "calibrated_split.cu": [{"HELD": h, "ORDERS": o} for h in _HELD for o in (1, 2)],
-    "gptq.cu": [{"HELD": h} for h in _HELD],
-    "pb_llm.cu": [{"HELD": h} for h in _HELD],
-    "sparsegpt.cu": [{"HELD": h} for h in _HELD],
-    "importance.cu": [{"HELD": h} for h in _HELD],
-    "nm_mask.cu": [{"GROUP": g} for g in SORTED],
-    "pack.cu": [{"ORDERS": 2}],
-    "salient_search.cu": [{"HELD": h, "ORDERS": o} for h in _HELD for o in (1, 2)],
-    "spbo.cu": [{"HELD": h, "ORDERS": o} for h in _HELD for o in (1, 2)],
-    "split_search.cu": [{"HELD": h, "ORDERS": o} for h in _HELD for o in (1, 2)],
-    "step_masks.cu": [{"GROUP": g} for g in SORTED],
-    "trisection.cu": [{"HELD": h, "ORDERS": o} for h in _HELD for o in (1, 2)],
+_BY_HELD: Forms = tuple({"HELD": h} for h in _HELD)
+_BY_HELD_AND_ORDERS: Forms = tuple({"HELD": h, "ORDERS": o} for h in _HELD for o in (1, 2))
+_BY_PLANE: Forms = tuple(
+    {"HELD": h, "ORDERS": o, "PLANE": p} for h in _HELD for o in (1, 2) for p in range(o)
+)
+_BY_GROUP: Forms = tuple({"GROUP": g} for g in SORTED)
+
+
+@dataclass(frozen=True)
+class KernelFile:
+    """A file of kernels.
+
+    Parameters
+    ----------
+    entries : tuple of str
+        Its functions.
+    shared : tuple of str
+        What it is compiled behind.
+    forms : tuple of mapping
+        The numbers with which it is compiled, one mapping for each form.
+    """
+
+    entries: tuple[str, ...]
+    shared: tuple[str, ...]
+    forms: Forms = ({},)
+
+
+FILES: Mapping[str, KernelFile] = {
+    "arb.cu": KernelFile(("arb_refine",), _REFINED, _BY_HELD_AND_ORDERS),
+    "arb_rc.cu": KernelFile(("rc_pass",), _REFINED, _BY_PLANE),
+    "arb_rc_columns.cu": KernelFile(("fit_columns",), _LEVELS),
+    "arb_signs.cu": KernelFile(("nearest_signs",), _LEVELS),
+    "arb_x.cu": KernelFile(
+        ("calibrated_levels", "calibrated_sums", "calibrated_fit"), _CALIBRATED, _BY_HELD_AND_ORDERS
+    ),
+    "binarize.cu": KernelFile(("residual_binarize",), _WARP, _BY_HELD_AND_ORDERS),
+    "calibrated_split.cu": KernelFile(("calibrated_split_errors",), _CUTS, _BY_HELD_AND_ORDERS),
+    "cosine.cu": KernelFile(("token_cosines",), _WARP),
+    "gptq.cu": KernelFile(("gptq_codes",), _COLUMNS, _BY_HELD),
+    "importance.cu": KernelFile(("relative_importance",), _WARP, _BY_HELD),
+    "nm_mask.cu": KernelFile(("nm_mask",), _SORTED_GROUP, _BY_GROUP),
+    "nm_mask_any.cu": KernelFile(("nm_mask_any",), _WARP),
+    "pack.cu": KernelFile(("pack_block",), _WARP, ({"ORDERS": 2},)),
+    "pb_llm.cu": KernelFile(("mixed_codes",), _COLUMNS, _BY_HELD),
+    "rank.cu": KernelFile(("rank_columns",), _WARP),
+    "reduce.cu": KernelFile(("sum_rows", "first_minimum"), _WARP),
+    "rows.cu": KernelFile(("masked_mean", "masked_scale"), _WARP),
+    "saliency.cu": KernelFile(("saliency", "scaled_magnitude", "slab_sums", "add_slabs"), _WARP),
+    "salient_search.cu": KernelFile(("salient_errors",), _SIDES, _BY_HELD_AND_ORDERS),
+    "sparsegpt.cu": KernelFile(("prune_columns",), _COLUMNS, _BY_HELD),
+    "spbo.cu": KernelFile(("prune_stepwise",), _CALIBRATED, _BY_HELD_AND_ORDERS),
+    "split.cu": KernelFile(("mark_columns", "cut_zones"), _WARP),
+    "split_search.cu": KernelFile(("split_errors",), _CUTS, _BY_HELD_AND_ORDERS),
+    "step_masks.cu": KernelFile(("step_masks",), _SORTED_GROUP, _BY_GROUP),
+    "trisection.cu": KernelFile(("trisection_errors",), _SIDES, _BY_HELD_AND_ORDERS),
 }
+"""All files in the folder `kernels`."""
 
 
 @cache
 def _source(file: str) -> str:
     folder = files("subbit.fast").joinpath("kernels")
-    parts = (*_SHARED.get(file, ("warp.cuh",)), file)
+    parts = (*FILES[file].shared, file)
     # Each part keeps its own file name and line numbers in the compiler's and the device's reports.
     return "".join(f'#line 1 "{p}"\n{(folder / p).read_text(encoding="utf-8")}' for p in parts)
 
@@ -135,9 +136,9 @@ def kernels() -> tuple[Kernel, ...]:
     """
     return tuple(
         kernel(file, entry, **numbers)
-        for file, entries in _ENTRIES.items()
-        for numbers in _NUMBERS.get(file, [{}])
-        for entry in entries
+        for file, row in FILES.items()
+        for numbers in row.forms
+        for entry in row.entries
     )
 
 
