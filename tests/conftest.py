@@ -11,7 +11,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collectstart(collector: pytest.Collector) -> None:
     if isinstance(collector, pytest.Module):
-        load_profile("quick")
+        load_profile("quick", share=2)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -1,11 +1,22 @@
 """Where things stand in this repository."""
 
+import sys
 import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("reference", "fast", "conformance")
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+# Runs Python so that Ctrl-C ends it, also where the tests were started in the background.
+INTERRUPTIBLE_PYTHON = (
+    sys.executable,
+    "-c",
+    "import os, signal, sys\n"
+    "signal.signal(signal.SIGINT, signal.SIG_DFL)\n"
+    "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])",
+)
 
 
 def is_test(path: Path) -> bool:

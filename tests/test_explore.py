@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from project import INTERRUPTIBLE_PYTHON
 from subbit import reference
 from subbit.conformance.cases import OPERATIONS
 from subbit.conformance.command import workers
@@ -113,7 +114,7 @@ def test_a_later_call_goes_on_with_other_cases(folder):
 def started(folder, *words):
     """An exploration that has judged some cases, in a process group of its own."""
     process = subprocess.Popen(
-        command(*words),
+        [*INTERRUPTIBLE_PYTHON, *command(*words)[1:]],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(folder)},
         stdout=subprocess.PIPE,

@@ -6,11 +6,11 @@ import json
 import os
 import signal
 import subprocess
-import sys
 
 import pytest
 from run.helpers import StoppingPort, files_of, make_settings, without_times
 
+from project import INTERRUPTIBLE_PYTHON
 from subbit import reference
 from subbit.conformance.models.load import load_model
 from subbit.conformance.runs import quantize
@@ -55,7 +55,7 @@ def command(tmp_path):
     def run(out, *options, method=BILLM, stop_at=0, sent=signal.SIGKILL):
         return subprocess.run(
             [
-                *(sys.executable, "-m", "subbit.conformance", "quantize", "tiny"),
+                *(*INTERRUPTIBLE_PYTHON, "-m", "subbit.conformance", "quantize", "tiny"),
                 *(*method, *OPTIONS, f"--calibration={text}", f"--out={out}", *options),
             ],
             env={
