@@ -53,6 +53,10 @@ def folder(tmp_path, monkeypatch):
         text = f"{RIGHT}\ndef proxy_loss(W, Q, H):\n    {ending}\n"
         (tmp_path / f"{name}_port.py").write_text(text, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
+    # With these states all explorations of this test draw the same cases each time.
+    (tmp_path / "explored").mkdir()
+    for target in ("reference", "wrong_port", "single_port", *(f"{n}_port" for n in ENDINGS)):
+        save_state(state_file(tmp_path / "explored", target), Explored(target, "float64", 1))
     return tmp_path
 
 
@@ -92,7 +96,7 @@ def test_failures_are_printed_kept_and_can_be_repeated(folder):
     assert "not implemented" in done.stdout
     again = run(folder, *lines[0].split()[2:])
     assert again.returncode == 1
-    assert state["failures"][0]["message"] in again.stdout.replace("\n", " ")
+    assert state["failures"][0]["message"] in again.stdout
 
 
 def test_a_later_call_goes_on_with_other_cases(folder):
@@ -182,7 +186,7 @@ def test_one_exploration_at_a_time(folder):
 
 def test_a_failure_that_is_mended_is_not_told_again(folder):
     port, path = reference, folder / "state.json"
-    state = load_state(path, "reference", "float64")
+    state = Explored("reference", "float64", 1)
     stale = [{"operation": "masked_mean", "seed": 3, "message": "was wrong"}]
     content = state.to_json() | {"failures": stale}
     path.write_text(json.dumps(content), encoding="utf-8")
@@ -217,6 +221,7 @@ def test_a_case_that_never_ends_is_a_failure(folder, monkeypatch):
         f"import subbit.conformance.command.workers as w\nw.LIMIT = 2.0\n{text}", encoding="utf-8"
     )
     told = []
+    save_state(folder / "state.json", Explored("endless_port", "float64", 1))
     found = explore(
         "endless_port",
         reference,
@@ -288,7 +293,8 @@ def test_options_without_a_use_are_refused(folder, words, expected):
     done = run(folder, "reference", *words)
     assert done.returncode == 2
     assert expected in done.stderr
-    assert not (folder / "explored").exists()
+    assert not (folder / "x").exists()
+    assert state_of(folder, "reference")["round"] == 0
 
 
 def state_with(**changes):

@@ -126,7 +126,7 @@ def _replay(console: Console, port: Port, case: str) -> int:
         raise ArgumentError("--replay", "OPERATION:SEED as the table shows it", case)
     outcome = OPERATIONS[name].check(port, arithmetic_of(port), int(seed))
     console.print(f"{outcome.status}, error ÷ bound {outcome.ratio:.3g}")
-    console.print(outcome.message, markup=False)
+    console.print(outcome.message, markup=False, soft_wrap=True)
     return {"passed": report.CONFORMS, "failed": report.DIVERGES}.get(
         outcome.status, report.INCOMPLETE
     )

@@ -30,6 +30,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from subbit.conformance.models.base import DecoderModel, Float32, Tokens
 from subbit.reference import (
     block_cosine,
     coarse_budget,
@@ -41,7 +42,6 @@ from subbit.reference import (
 )
 from subbit.reference.notation import Array, Indices
 
-from subbit.conformance.models.base import DecoderModel, Float32, Tokens
 from .calibrate import Step, advance, check_finite, embed, ignore
 
 OUTLIER_THRESHOLD = 6.0

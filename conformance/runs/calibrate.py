@@ -24,10 +24,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from subbit.conformance.models.base import DecoderModel, Float32, Tokens
 from subbit.reference.errors import ArgumentError, SubbitError
 from subbit.reference.notation import Array
-
-from subbit.conformance.models.base import DecoderModel, Float32, Tokens
 
 BATCH_TOKENS = 2048
 """Tokens that go through a block at a time, or one sequence where that is longer."""

@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from subbit.conformance.models.base import DecoderModel, Float32, Tokens
 from subbit.reference.errors import ArgumentError, check_count
 
-from subbit.conformance.models.base import DecoderModel, Float32, Tokens
 from .calibrate import Step, ignore
 from .evaluate import PrefixEvaluator, Score, last_hidden, mean_error, score
 from .labels import parse_label

@@ -23,9 +23,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from subbit.conformance.models.base import DecoderModel, Float32, Tokens
 from subbit.reference.errors import ArgumentError, check_count
 
-from subbit.conformance.models.base import DecoderModel, Float32, Tokens
 from .calibrate import Step, advance, batches, embed, ignore
 
 HEAD_ROWS = 256

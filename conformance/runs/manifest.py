@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from subbit.conformance.models.base import Tokens
 from subbit.reference.errors import ArgumentError, SubbitError
 
-from subbit.conformance.models.base import Tokens
 from .labels import UNIFORM, Label
 from .records import write_atomically
 

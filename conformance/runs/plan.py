@@ -11,10 +11,10 @@ from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 
+from subbit.conformance.models.base import DecoderModel, Linear, Tokens
 from subbit.reference import __version__
 from subbit.reference.errors import ArgumentError, check_choice
 
-from subbit.conformance.models.base import DecoderModel, Linear, Tokens
 from .budgets import count_budget_steps
 from .labels import Label, parse_label
 from .manifest import Calibration, Settings, tokens_digest

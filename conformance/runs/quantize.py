@@ -21,12 +21,12 @@ from typing import Any
 
 import numpy as np
 
+from subbit.conformance.models.base import DecoderModel, Float32, Linear, Tokens
 from subbit.reference import nominal_bits, payload_bits, relative_error
 from subbit.reference.errors import ArgumentError, SubbitError
 from subbit.reference.layer import QuantizedLayer
 from subbit.reference.notation import Array
 
-from subbit.conformance.models.base import DecoderModel, Float32, Linear, Tokens
 from .budgets import count_budget_steps, plan_kept
 from .calibrate import Step, advance, block_hessians, check_finite, embed, ignore
 from .manifest import (
