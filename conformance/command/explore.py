@@ -64,9 +64,11 @@ class _Plan:
         self.pending[name] = max(self.pending[name] - tally.cases, 0)
         self.state.operations[name] += tally
         self.state.failures += failed
-        if failed and not tally.compared and math.isinf(tally.worst) and name in self.names:
-            # It has ended its process, or answers nothing at all.
-            self.names.remove(name)
+
+    def leave_out(self, ended: set[str]) -> None:
+        """Hand out no more cases of operations that have ended a process."""
+        self.names = [name for name in self.names if name not in ended]
+        self.pending |= dict.fromkeys(ended & set(self.pending), 0)
 
     def _each(self, name: str) -> float:
         tally = self.state.operations[name]
@@ -184,6 +186,7 @@ def _run(workers: Workers, plan: _Plan, path: Path, listener: Listener) -> None:
             plan.enter(name, tally, failed)
             for failure in failed:
                 listener.found(failure)
+        plan.leave_out(workers.ended)
         listener.progress(plan.state)
         if time.monotonic() - saved > SAVED_EVERY:
             save_state(path, plan.state)

@@ -103,6 +103,7 @@ class Workers:
     def __init__(self, target: str, jobs: int) -> None:
         self.target, self.jobs = target, jobs
         self.running: dict[Future[Judged], Batch] = {}
+        self.ended: set[str] = set()
         self.pool = self._pool(jobs)
 
     def _pool(self, jobs: int) -> ProcessPoolExecutor:
@@ -153,7 +154,11 @@ class Workers:
                 try:
                     yield future.result()
                 except BrokenProcessPool:
-                    message = f"{name}: the process ended, or did not answer in {LIMIT:g} s"
+                    self.ended.add(name)
+                    message = (
+                        f"{name}: the process ended, or did not answer in {LIMIT:g} s; "
+                        "other cases of the operation are left out"
+                    )
                     yield name, Tally(cases=1, worst=float("inf")), [Failure(name, seed, message)]
                     return
         finally:
