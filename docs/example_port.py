@@ -41,7 +41,9 @@ def _row_means(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 def sign(x: npt.ArrayLike, zero: int = 1) -> np.ndarray:
     """Sign of each element, with a stated sign of zero."""
-    values = np.asarray(x, dtype=np.float32)
+    values = _floats("x", x, np.ndim(x))
+    if zero not in (0, 1):
+        raise ValueError(f"zero: expected 0 or 1, got {zero}")
     drawn = np.sign(values).astype(np.int8)
     return drawn if zero == 0 else np.where(values == 0, np.int8(1), drawn)
 

@@ -6,6 +6,7 @@ reference, with the device in front. So their documentation is the reference's a
 it is written once, there.
 """
 
+import inspect
 import re
 from collections.abc import Callable
 from typing import TypeVar
@@ -41,7 +42,7 @@ def mirrors(original: Callable[..., object]) -> Callable[[F], F]:
     >>> sign.__doc__.splitlines()[4]
     'device : Device'
     """
-    text = re.sub(r"(?m)^    ", "", original.__doc__ or "")
+    text = inspect.cleandoc(original.__doc__ or "")
     _, _, sections = text.partition("Parameters\n----------\n")
     sections, _, _ = sections.partition("\nExamples\n--------\n")
     sections = re.sub(r"ndarray of float64|array_like of float64", "array of float32", sections)

@@ -13,7 +13,7 @@ from typing import Any
 
 from subbit import reference
 
-from . import arb_llm, billm, compensate, hessian, notation, objective, pbs2p, stbllm
+from . import arb_llm, billm, compensate, hessian, objective, pbs2p, signs, stbllm
 from .baselines import gptq, pb_llm, rtn, sparsegpt, wanda
 from .device import Device
 from .groups import arb, arb_rc, arb_x, binarize, joint_levels
@@ -22,7 +22,7 @@ from .pruning import cfs, sparsity, spbo
 from .zones import column_groups, running, saliency, salient, split, trisection
 
 MODULES = (
-    notation,
+    signs,
     objective,
     binarize,
     hessian,

@@ -147,7 +147,6 @@ from .layer import (
     block_slices,
 )
 from .methods import METHODS, Method
-from .notation import sign
 from .objective import (
     calibrated_error,
     calibrated_error_trace,
@@ -157,6 +156,7 @@ from .objective import (
     weight_error,
 )
 from .pbs2p import PBS2P, pbs2p_block, pbs2p_layer, pruning_masks
+from .signs import sign
 from .stbllm import STBLLM, choose_kept, choose_regions, stbllm_block, stbllm_layer
 
 __version__ = "0.1.0"

@@ -6,7 +6,7 @@ the argument as a float64 array, so that a function's first lines are its contra
 """
 
 from collections.abc import Iterable
-from typing import Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,8 @@ from .notation import AnyArray, Array, Mask
 
 # Sums of squares of numbers up to this size stay finite, and so does every answer.
 LARGEST = 1e100
+
+T = TypeVar("T")
 
 
 class SubbitError(Exception):
@@ -47,6 +49,13 @@ class HessianError(ArgumentError):
 
 def _describe(value: AnyArray) -> str:
     return f"an array of shape {value.shape} and dtype {value.dtype}"
+
+
+def _as_array(argument: str, value: npt.ArrayLike | None) -> AnyArray:
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(argument, "an array", f"a {type(value).__name__}: {error}") from error
 
 
 def check_matrix(
@@ -86,7 +95,7 @@ def check_matrix(
         ...
     subbit.reference.errors.ArgumentError: W: expected finite numbers, got 1 of 2 NaN or infinite
     """
-    raw = np.asarray(value)
+    raw = _as_array(argument, value)
     wanted = "(" + ", ".join("any" if s is None else str(s) for s in shape) + ")"
     if raw.ndim != len(shape) or any(
         s not in (None, length) for s, length in zip(shape, raw.shape, strict=True)
@@ -134,14 +143,24 @@ def check_mask(argument: str, value: npt.ArrayLike | None, shape: tuple[int, ...
     """
     if value is None:
         return np.ones(shape, dtype=np.bool_)
-    mask = np.asarray(value)
+    mask = _as_array(argument, value)
     if mask.dtype != np.bool_ or mask.shape != shape:
         raise ArgumentError(argument, f"a boolean array of shape {shape}", _describe(mask))
     return mask
 
 
-def check_choice(argument: str, value: object, choices: Iterable[object]) -> None:
-    """Refuse a switch that is not one of its settings.
+def _is_setting(value: object, option: object) -> bool:
+    # To Python, True is 1 and 1.0 is; as a setting each is another mistake.
+    if isinstance(option, bool):
+        return isinstance(value, bool | np.bool_) and bool(value) is option
+    if isinstance(option, int):
+        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+        return whole and value == option
+    return isinstance(value, type(option)) and value == option
+
+
+def check_choice(argument: str, value: object, choices: Iterable[T]) -> T:
+    """Return a setting of a switch, or refuse.
 
     Parameters
     ----------
@@ -151,6 +170,11 @@ def check_choice(argument: str, value: object, choices: Iterable[object]) -> Non
         Its setting.
     choices : iterable
         The settings it may have.
+
+    Returns
+    -------
+    object
+        The setting.
 
     Raises
     ------
@@ -165,8 +189,10 @@ def check_choice(argument: str, value: object, choices: Iterable[object]) -> Non
     subbit.reference.errors.ArgumentError: order: expected one of 1, 2, got 3
     """
     options = list(choices)
-    if value not in options:
-        raise ArgumentError(argument, "one of " + ", ".join(map(str, options)), value)
+    for option in options:
+        if _is_setting(value, option):
+            return option
+    raise ArgumentError(argument, "one of " + ", ".join(map(str, options)), value)
 
 
 def check_literals(config: object) -> None:
@@ -285,6 +311,47 @@ def check_count(argument: str, value: object, least: int = 1, most: int | None =
     return number
 
 
+def _is_number(value: object) -> bool:
+    number = isinstance(value, int | float | np.integer | np.floating)
+    return number and not isinstance(value, bool)
+
+
+def check_real(argument: str, value: Any, least: float = -LARGEST, most: float = LARGEST) -> float:  # noqa: ANN401
+    """Return `value` as a float between `least` and `most`.
+
+    Parameters
+    ----------
+    argument : str
+        Name to put in the error.
+    value : float
+        The number.
+    least, most : float
+        The range, ends included.
+
+    Returns
+    -------
+    float
+        The number.
+
+    Raises
+    ------
+    ArgumentError
+        If it lies outside or is no number.
+
+    Examples
+    --------
+    >>> check_real("percdamp", 0.01, 0.0)
+    0.01
+    """
+    if _is_number(value) and least <= value <= most:
+        return float(value)
+    if most < LARGEST or least not in {0.0, -LARGEST}:
+        span = f"a number from {least:g} to {most:g}"
+    else:
+        span = "a finite number" + (" that is not negative" if least == 0.0 else "")
+    raise ArgumentError(argument, span, value)
+
+
 def check_share(argument: str, value: float, *, below: bool = False) -> float:
     """Return `value` as a float from 0 to 1.
 
@@ -312,8 +379,7 @@ def check_share(argument: str, value: float, *, below: bool = False) -> float:
     >>> check_share("sparsity", 0.5, below=True)
     0.5
     """
-    number = isinstance(value, int | float | np.integer | np.floating)
-    if number and (0.0 <= value < 1.0 or (value == 1.0 and not below)):
+    if _is_number(value) and (0.0 <= value < 1.0 or (value == 1.0 and not below)):
         return float(value)
     raise ArgumentError(argument, f"a number from 0 to {'below ' if below else ''}1", value)
 

@@ -96,6 +96,11 @@ class BinaryGroup:
     planes: tuple[Plane, ...]
     mean: Array | None = None
 
+    @property
+    def row_means(self) -> Array:
+        """Row means, shape (n,); zeros where the group has none."""
+        return np.zeros(len(self.mask)) if self.mean is None else self.mean
+
     def decode(self) -> Array:
         """Return the group's values, zero outside its mask.
 

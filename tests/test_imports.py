@@ -55,8 +55,11 @@ FLOORS = {
     "reference": (
         ("notation",),
         ("errors",),
-        ("layer",),
-        ("objective", "hessian", "compensate", "checks", "least_squares"),
+        ("least_squares",),
+        ("contracts",),
+        ("signs", "layer"),
+        ("records",),
+        ("objective", "hessian", "compensate", "checks"),
         ("storage",),
         ("groups",),
         ("zones",),
@@ -70,7 +73,7 @@ FLOORS = {
     "fast": (
         ("device", "mirror"),
         ("launches",),
-        ("notation", "objective", "hessian"),
+        ("signs", "objective", "hessian"),
         ("compensate",),
         ("groups",),
         ("zones",),

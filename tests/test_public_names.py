@@ -21,7 +21,10 @@ INTERNAL = {
     for name in (
         "blocks",
         "checks",
+        "contracts.door",
+        "contracts.kinds",
         "errors",
+        "records",
         "groups.group_error",
         "least_squares",
         "storage.kept_entries",
@@ -36,7 +39,12 @@ INTERNAL = {
 APART = {name for name in MODULES if re.search(r"\.(bounds|rounding)", name)}
 
 # Functions whose helpers carry the equation.
-WITHOUT_EQUATION = {"interval_errors", "prefix_errors"}
+WITHOUT_EQUATION = {
+    "interval_errors",
+    "prefix_errors",
+    "refine_column_scale",
+    "refine_row_scale",
+}
 
 
 def public(kind):

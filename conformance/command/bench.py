@@ -26,6 +26,7 @@ from threadpoolctl import threadpool_limits
 from subbit import reference as ref
 from subbit.conformance.command.console import Table, make_console, refusals
 from subbit.conformance.command.kernel_tables import time_kernels
+from subbit.reference.contracts.door import ALL
 from subbit.reference.errors import check_choice
 from subbit.reference.notation import Array
 
@@ -201,11 +202,11 @@ def _calibrated(n: int, block_size: int) -> tuple[str, Work, Work, float]:
     config = ref.METHODS["arb-x"].presets["paper"]
 
     def direct() -> Array:
-        *_, (_, group) = ref.arb_x_steps(W, None, H, config=config)
+        *_, (_, group) = ref.arb_x_steps(W, ALL, H, config=config)
         return np.asarray(group.decode())
 
     def scalars() -> Array:
-        return np.asarray(ref.arb_x(W, None, H, config=config).decode())
+        return np.asarray(ref.arb_x(W, ALL, H, config=config).decode())
 
     return "ARB-X, 15 rounds", direct, scalars, float(np.max(np.abs(W)))
 

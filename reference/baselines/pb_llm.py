@@ -52,8 +52,9 @@ from subbit.reference.layer import (
     UniformGroup,
     block_slices,
 )
-from subbit.reference.notation import Array, Mask, SignOfZero, sign
+from subbit.reference.notation import Array, Mask, SignOfZero
 from subbit.reference.pruning.sparsity import magnitude_importance, threshold_mask
+from subbit.reference.signs import sign
 from subbit.reference.zones.saliency import trailing_saliency
 
 from .rtn import grid_codes, minmax_grid
@@ -129,7 +130,7 @@ def _low_part(W: Array, U: Array, config: PBLLM) -> _Low:
     # Eq. (46), subbit:  μ_i = Σ_j L_ij W_ij / k,  α_i = Σ_j |L_ij W_ij − μ_i| / k
     low = np.where(mask, W, 0.0)
     mean = masked_mean(low)
-    return _Low(mask, mean, masked_scale(low, None, mean))
+    return _Low(mask, mean, masked_scale(low, mean=mean))
 
 
 class _Parts:

@@ -29,22 +29,41 @@ optimum, and what the alternation of ``μ`` and ``α`` converges to. ERRATA D-1 
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
-from subbit.reference.checks import checked_group, checked_order, checked_plane
-from subbit.reference.errors import ArgumentError, check_matrix
+from subbit.reference.contracts.door import ALL, contract
+from subbit.reference.contracts.kinds import (
+    ENTRIES,
+    EPS,
+    EPS_KIND,
+    NAME,
+    ORDER,
+    SIGN_ZERO,
+    WEIGHTS,
+    Spread,
+    matrix,
+)
 from subbit.reference.layer import BinaryGroup, Plane
 from subbit.reference.least_squares import EpsKind, ratio
-from subbit.reference.notation import Array, SignOfZero, Signs, sign
+from subbit.reference.notation import Array, Mask, SignOfZero, Signs
+from subbit.reference.records import GROUP, PLANE, Config
+from subbit.reference.signs import sign
 
 from .binarize import masked_mean, masked_scale, residual_binarize
 from .joint_levels import solve_levels
 from .refinement import REFINEMENT, Refinement, Steps
 
 
+@contract(
+    2,
+    W=WEIGHTS,
+    mask=ENTRIES,
+    order=ORDER,
+    config=Config(Refinement, text="`divisor`, `initial_signs` and `sign_zero` are used."),
+    name=NAME,
+)
 def arb_start(
-    W: npt.ArrayLike,
-    mask: npt.ArrayLike | None = None,
+    W: Array,
+    mask: Mask = ALL,
     *,
     order: int = 1,
     config: Refinement = REFINEMENT,
@@ -52,28 +71,10 @@ def arb_start(
 ) -> BinaryGroup:
     """Initial values of a refinement: the plain binarization.
 
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, k)
-        Weights.
-    mask : array_like of bool, shape (n, k), optional
-        The group's entries; all by default.
-    order : {1, 2}, default 1
-        Number of sign planes.
-    config : Refinement
-        `divisor`, `initial_signs` and `sign_zero` are used.
-    name : str, default "all"
-        Name of the group in the record.
-
     Returns
     -------
     BinaryGroup
         `order` planes and a mean.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs, a number is not finite or the order is unknown.
 
     References
     ----------
@@ -84,7 +85,6 @@ def arb_start(
     >>> arb_start([[4.0, 1.0, 1.0, 0.0]]).decode()
     array([[2.75, 0.25, 0.25, 0.25]])
     """
-    checked_order(order)
     # Eq. (1), ARB-LLM:  μ = mean W,  α = mean |W − μ|,  B = sign(W − μ)
     # Eq. (6), ARB-LLM:  Ŵ = α₁B₁ + α₂B₂ + μ
     group = residual_binarize(
@@ -92,7 +92,7 @@ def arb_start(
     )
     if config.divisor == "entries" and config.initial_signs == "centered":
         return group
-    return _printed_start(check_matrix("W", W), group, config)
+    return _printed_start(W, group, config)
 
 
 def _printed_start(W: Array, group: BinaryGroup, config: Refinement) -> BinaryGroup:
@@ -111,36 +111,14 @@ def _printed_start(W: Array, group: BinaryGroup, config: Refinement) -> BinaryGr
     return replace(group, planes=tuple(planes), mean=total)
 
 
-def _mean_of(group: BinaryGroup) -> Array:
-    return np.zeros(len(group.mask)) if group.mean is None else group.mean
-
-
-def _mean_step(weights: Array, group: BinaryGroup) -> BinaryGroup:
-    counts = np.maximum(np.count_nonzero(group.mask, axis=1), 1)
-    # Eq. (3), ARB-LLM:  R = W − Ŵ,  μ ← μ + mean R
-    R = weights - group.decode()
-    return replace(group, mean=_mean_of(group) + np.sum(R, axis=1) / counts)
-
-
-def refine_mean(W: npt.ArrayLike, group: BinaryGroup) -> BinaryGroup:
+@contract(2, W=WEIGHTS, group=GROUP)
+def refine_mean(W: Array, group: BinaryGroup) -> BinaryGroup:
     """Move the mean by the mean of what is left.
-
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, k)
-        Weights.
-    group : BinaryGroup
-        The state.
 
     Returns
     -------
     BinaryGroup
         The state with the best mean for its scales and signs.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs or a number is not finite.
 
     Notes
     -----
@@ -156,29 +134,15 @@ def refine_mean(W: npt.ArrayLike, group: BinaryGroup) -> BinaryGroup:
     >>> refine_mean(W, arb_start(W)).mean
     array([2.125])
     """
-    # Eq. (3), ARB-LLM:  δ_μ = mean (W − Ŵ),  μ ← μ + δ_μ
-    return _mean_step(checked_group(W, group)[0], group)
+    M, counts = group.mask, np.maximum(np.count_nonzero(group.mask, axis=1), 1)
+    # Eq. (3), ARB-LLM:  R = W − Ŵ,  μ ← μ + mean R
+    R = np.where(M, W - group.decode(), 0.0)
+    return replace(group, mean=group.row_means + np.sum(R, axis=1) / counts)
 
 
-def _scale_step(
-    weights: Array, group: BinaryGroup, number: int, eps: float, kind: EpsKind
-) -> BinaryGroup:
-    own = group.planes[number]
-    B = own.sign.astype(np.float64)
-    Z = weights - _mean_of(group)[:, None]
-    if len(group.planes) == 1:
-        # Eq. (4), ARB-LLM:  α = Σ B∘(W − μ) / Σ B²
-        numerator = np.sum(B * Z, axis=1)
-    else:
-        # Eq. (7), ARB-LLM:  α₁ = Σ B₁∘(W − μ − α₂B₂) / Σ B₁²,  then α₂ likewise
-        numerator = np.sum(B * (Z - group.planes[1 - number].decode()), axis=1)
-    scale = ratio(numerator, np.sum(B * B, axis=1), own.row_scale, eps, kind)
-    new = replace(own, row_scale=scale)
-    return replace(group, planes=(*group.planes[:number], new, *group.planes[number + 1 :]))
-
-
+@contract(2, W=WEIGHTS, group=GROUP, plane=PLANE, eps=EPS, eps_kind=EPS_KIND)
 def refine_scale(
-    W: npt.ArrayLike,
+    W: Array,
     group: BinaryGroup,
     plane: int = 0,
     *,
@@ -187,26 +151,10 @@ def refine_scale(
 ) -> BinaryGroup:
     """Fit the scale of one sign plane to what the others leave.
 
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, k)
-        Weights.
-    group : BinaryGroup
-        The state.
-    plane : int, default 0
-        Which sign plane.
-    eps, eps_kind
-        As in :class:`~subbit.reference.groups.refinement.Refinement`.
-
     Returns
     -------
     BinaryGroup
         The state with the best scale for its mean, signs and other scale.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs, a number is not finite or there is no such plane.
 
     Notes
     -----
@@ -224,30 +172,33 @@ def refine_scale(
     >>> refine_scale(W, refine_mean(W, arb_start(W))).planes[0].row_scale
     array([1.5625])
     """
-    weights, _ = checked_group(W, group)
-    # Eq. (4), ARB-LLM:  α = diag(B (W − μ)ᵀ) / diag(B Bᵀ);  order 2: Eq. (7)
-    return _scale_step(weights, group, checked_plane(group, plane), eps, eps_kind)
+    own = group.planes[plane]
+    B = own.sign.astype(np.float64)
+    Z = W - group.row_means[:, None]
+    if len(group.planes) == 1:
+        # Eq. (4), ARB-LLM:  α = Σ B∘(W − μ) / Σ B²
+        numerator = np.sum(B * Z, axis=1)
+    else:
+        # Eq. (7), ARB-LLM:  α₁ = Σ B₁∘(W − μ − α₂B₂) / Σ B₁²,  then α₂ likewise
+        numerator = np.sum(B * (Z - group.planes[1 - plane].decode()), axis=1)
+    scale = ratio(numerator, np.sum(B * B, axis=1), own.row_scale, eps, eps_kind)
+    new = replace(own, row_scale=scale)
+    return replace(group, planes=(*group.planes[:plane], new, *group.planes[plane + 1 :]))
 
 
-def joint_signs(Z: npt.ArrayLike, u: npt.ArrayLike, v: npt.ArrayLike) -> tuple[Signs, Signs]:
+@contract(
+    2,
+    Z=matrix("n", "k", text="What is to be represented."),
+    u=Spread(("n", "k"), text="Scales of the first and of the second sign."),
+    v=Spread(("n", "k"), text="Scales of the first and of the second sign."),
+)
+def joint_signs(Z: Array, u: Array, v: Array) -> tuple[Signs, Signs]:
     """Choose two signs at once: the nearest of the four levels that two scales make.
-
-    Parameters
-    ----------
-    Z : array_like of float64, shape (n, k)
-        What is to be represented.
-    u, v : array_like of float64, shape (n, 1) or (n, k)
-        Scales of the first and of the second sign.
 
     Returns
     -------
     first, second : ndarray of int8, shape (n, k)
         Signs, -1 or +1.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs or a number is not finite.
 
     Notes
     -----
@@ -263,18 +214,12 @@ def joint_signs(Z: npt.ArrayLike, u: npt.ArrayLike, v: npt.ArrayLike) -> tuple[S
     >>> joint_signs([[2.9, 1.2, 0.0]], [[2.0]], [[1.0]])
     (array([[ 1,  1, -1]], dtype=int8), array([[ 1, -1,  1]], dtype=int8))
     """
-    values = check_matrix("Z", Z)
-    scales = [check_matrix(name, x, shape=(len(values), None)) for name, x in (("u", u), ("v", v))]
-    for name, x in zip("uv", scales, strict=True):
-        if x.shape[1] not in {1, values.shape[1]}:
-            raise ArgumentError(name, f"1 or {values.shape[1]} columns", x.shape[1])
-    first, second = scales
     # Eq. (8), ARB-LLM:  (B₁, B₂) = argmin |Z − (± α₁ ± α₂)|
-    levels = (-first - second, -first + second, first - second, first + second)
-    nearest = np.zeros(values.shape, dtype=np.int8)
-    distance = np.abs(values - levels[0])
+    levels = (-u - v, -u + v, u - v, u + v)
+    nearest = np.zeros(Z.shape, dtype=np.int8)
+    distance = np.abs(Z - levels[0])
     for number, level in enumerate(levels[1:], 1):
-        other = np.abs(values - level)
+        other = np.abs(Z - level)
         nearest[other < distance] = number
         np.minimum(distance, other, out=distance)
     return (
@@ -283,8 +228,31 @@ def joint_signs(Z: npt.ArrayLike, u: npt.ArrayLike, v: npt.ArrayLike) -> tuple[S
     )
 
 
-def _signs_step(weights: Array, group: BinaryGroup, sign_zero: SignOfZero) -> BinaryGroup:
-    Z = weights - _mean_of(group)[:, None]
+@contract(
+    2,
+    W=WEIGHTS,
+    group=GROUP,
+    sign_zero=SIGN_ZERO.says("Sign of zero at order 1. At order 2 no sign is ever zero."),
+)
+def refine_signs(W: Array, group: BinaryGroup, *, sign_zero: SignOfZero = 1) -> BinaryGroup:
+    """Give every entry the signs of the level nearest to it.
+
+    Returns
+    -------
+    BinaryGroup
+        The state with the best signs for its mean and scales.
+
+    References
+    ----------
+    ARB-LLM, arXiv 2410.03129, Eqs. (4) and (8).
+
+    Examples
+    --------
+    >>> W = [[4.0, 2.0, 1.0, 0.0]]
+    >>> refine_signs(W, refine_mean(W, arb_start(W))).planes[0].sign
+    array([[ 1,  1, -1, -1]], dtype=int8)
+    """
+    Z = W - group.row_means[:, None]
     if len(group.planes) == 1:
         # Eq. (4), ARB-LLM:  B = sign(W − μ)
         signs: tuple[Signs, ...] = (sign(Z, sign_zero),)
@@ -297,64 +265,25 @@ def _signs_step(weights: Array, group: BinaryGroup, sign_zero: SignOfZero) -> Bi
     return replace(group, planes=planes)
 
 
-def refine_signs(W: npt.ArrayLike, group: BinaryGroup, *, sign_zero: SignOfZero = 1) -> BinaryGroup:
-    """Give every entry the signs of the level nearest to it.
-
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, k)
-        Weights.
-    group : BinaryGroup
-        The state.
-    sign_zero : {1, 0}, default 1
-        Sign of zero at order 1. At order 2 no sign is ever zero.
-
-    Returns
-    -------
-    BinaryGroup
-        The state with the best signs for its mean and scales.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs or a number is not finite.
-
-    References
-    ----------
-    ARB-LLM, arXiv 2410.03129, Eqs. (4) and (8).
-
-    Examples
-    --------
-    >>> W = [[4.0, 2.0, 1.0, 0.0]]
-    >>> refine_signs(W, refine_mean(W, arb_start(W))).planes[0].sign
-    array([[ 1,  1, -1, -1]], dtype=int8)
-    """
-    # Eq. (4), ARB-LLM:  B = sign(W − μ);  order 2: Eq. (8)
-    return _signs_step(checked_group(W, group)[0], group, sign_zero)
-
-
+@contract(
+    2,
+    W=WEIGHTS,
+    mask=ENTRIES,
+    order=ORDER,
+    config=Config(
+        Refinement, text='The switches; ``levels="exact"`` fits mean and scales in one step.'
+    ),
+    name=NAME,
+)
 def arb_steps(
-    W: npt.ArrayLike,
-    mask: npt.ArrayLike | None = None,
+    W: Array,
+    mask: Mask = ALL,
     *,
     order: int = 1,
     config: Refinement = REFINEMENT,
     name: str = "all",
 ) -> Steps:
     """Yield every half step of ARB.
-
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, k)
-        Weights.
-    mask : array_like of bool, shape (n, k), optional
-        The group's entries; all by default.
-    order : {1, 2}, default 1
-        Number of sign planes.
-    config : Refinement
-        The switches; ``levels="exact"`` fits mean and scales in one step.
-    name : str, default "all"
-        Name of the group in the record.
 
     Yields
     ------
@@ -363,11 +292,6 @@ def arb_steps(
         ``"levels"`` and ``"signs"``.
     group : BinaryGroup
         The state after the step.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs, a number is not finite or the order is unknown.
 
     References
     ----------
@@ -381,25 +305,34 @@ def arb_steps(
     """
     group = arb_start(W, mask, order=order, config=config, name=name)
     yield "start", group
-    weights, _ = checked_group(W, group)
     # Alg. 1, ARB-LLM:  for t = 1 … T:  μ, then α, then B
     for _ in range(config.iterations):
         if config.levels == "exact":
-            group = solve_levels(weights, group)
+            group = solve_levels(W, group)
             yield "levels", group
         else:
-            group = _mean_step(weights, group)
+            group = refine_mean(W, group)
             yield "mean", group
             for plane in range(order):
-                group = _scale_step(weights, group, plane, config.eps, config.eps_kind)
+                group = refine_scale(W, group, plane, eps=config.eps, eps_kind=config.eps_kind)
                 yield "scale", group
-        group = _signs_step(weights, group, config.sign_zero)
+        group = refine_signs(W, group, sign_zero=config.sign_zero)
         yield "signs", group
 
 
+@contract(
+    2,
+    W=WEIGHTS,
+    mask=ENTRIES.says(
+        "The group's entries; all by default. A row without entries decodes to zero."
+    ),
+    order=ORDER,
+    config=Config(Refinement),
+    name=NAME,
+)
 def arb(
-    W: npt.ArrayLike,
-    mask: npt.ArrayLike | None = None,
+    W: Array,
+    mask: Mask = ALL,
     *,
     order: int = 1,
     config: Refinement = REFINEMENT,
@@ -407,28 +340,10 @@ def arb(
 ) -> BinaryGroup:
     """Binarize a group and refine it on the weight error.
 
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, k)
-        Weights.
-    mask : array_like of bool, shape (n, k), optional
-        The group's entries; all by default. A row without entries decodes to zero.
-    order : {1, 2}, default 1
-        Number of sign planes.
-    config : Refinement
-        The switches.
-    name : str, default "all"
-        Name of the group in the record.
-
     Returns
     -------
     BinaryGroup
         `order` planes and a mean.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs, a number is not finite or the order is unknown.
 
     Notes
     -----

@@ -28,11 +28,13 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from subbit.reference.checks import checked_group, checked_order, checked_plane
-from subbit.reference.errors import ArgumentError, check_mask, check_matrix
+from subbit.reference.contracts.door import ALL, contract
+from subbit.reference.contracts.kinds import ENTRIES, EPS, EPS_KIND, NAME, ORDER, SIGN_ZERO, WEIGHTS
 from subbit.reference.layer import BinaryGroup, Plane
 from subbit.reference.least_squares import EpsKind, ratio
-from subbit.reference.notation import Array, Mask, SignOfZero, sign
+from subbit.reference.notation import Array, Mask, SignOfZero
+from subbit.reference.records import PLANE, Config, Group
+from subbit.reference.signs import sign
 
 from .arb import joint_signs
 from .binarize import masked_mean
@@ -49,9 +51,17 @@ def _plane(Z: Array, M: Mask, sign_zero: SignOfZero) -> Plane:
     return Plane(np.where(M, sign(Z, sign_zero), np.int8(0)), rows, columns)
 
 
+@contract(
+    2,
+    W=WEIGHTS,
+    mask=ENTRIES,
+    order=ORDER,
+    config=Config(Refinement, text="`sign_zero` is used."),
+    name=NAME,
+)
 def rc_start(
-    W: npt.ArrayLike,
-    mask: npt.ArrayLike | None = None,
+    W: Array,
+    mask: Mask = ALL,
     *,
     order: int = 1,
     config: Refinement = REFINEMENT,
@@ -59,29 +69,11 @@ def rc_start(
 ) -> BinaryGroup:
     """Initial row scales, column scales and signs.
 
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, k)
-        Weights.
-    mask : array_like of bool, shape (n, k), optional
-        The group's entries; all by default.
-    order : {1, 2}, default 1
-        Number of sign planes.
-    config : Refinement
-        `sign_zero` is used.
-    name : str, default "all"
-        Name of the group in the record.
-
     Returns
     -------
     BinaryGroup
         `order` planes with column scales, no mean. Rows and columns without entries have
         the scale 0; rows of zeros don't count in the columns' means.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs, a number is not finite or the order is unknown.
 
     References
     ----------
@@ -93,30 +85,25 @@ def rc_start(
     array([[ 2., -4.],
            [ 1.,  2.]])
     """
-    weights = check_matrix("W", W)
-    M = check_mask("mask", mask, weights.shape)
+    rest, planes = np.where(mask, W, 0.0), []
     # Eq. (12), ARB-LLM:  for W, and at order 2 for what is left of it
-    rest, planes = np.where(M, weights, 0.0), []
-    for _ in range(checked_order(order)):
-        planes.append(_plane(rest, M, config.sign_zero))
+    for _ in range(order):
+        planes.append(_plane(rest, mask, config.sign_zero))
         rest = rest - planes[-1].decode()
-    return BinaryGroup(name, M, tuple(planes))
+    return BinaryGroup(name, mask, tuple(planes))
 
 
+SCALED = Group(columns=True, text="The state; its planes have column scales.")
 _Products: TypeAlias = tuple[Array, Array]
 """``B∘W`` for what the other plane leaves, and ``B²``, both of shape (n, k)."""
 
 
-def _products(W: npt.ArrayLike, group: BinaryGroup, plane: int) -> _Products:
-    weights, _ = checked_group(W, group)
-    checked_plane(group, plane)
+def _products(W: Array, group: BinaryGroup, plane: int) -> _Products:
     for number, other in enumerate(group.planes):
-        if other.column_scale is None:
-            raise ArgumentError("group", "planes with column scales", "a plane without")
         if number != plane:
-            weights = weights - other.decode()
+            W = W - other.decode()
     B = group.planes[plane].sign.astype(np.float64)
-    return B * weights, B * B
+    return B * W, B * B
 
 
 def _with_plane(group: BinaryGroup, plane: int, new: Plane) -> BinaryGroup:
@@ -146,8 +133,9 @@ def _fit_columns(
     return _with_plane(group, plane, replace(group.planes[plane], column_scale=c))
 
 
+@contract(2, W=WEIGHTS, group=SCALED, plane=PLANE, eps=EPS, eps_kind=EPS_KIND)
 def refine_row_scale(
-    W: npt.ArrayLike,
+    W: Array,
     group: BinaryGroup,
     plane: int = 0,
     *,
@@ -156,27 +144,10 @@ def refine_row_scale(
 ) -> BinaryGroup:
     """Fit the row scales of one sign plane to what the other leaves.
 
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, k)
-        Weights.
-    group : BinaryGroup
-        The state.
-    plane : int, default 0
-        Which sign plane.
-    eps, eps_kind
-        As in :class:`~subbit.reference.groups.refinement.Refinement`.
-
     Returns
     -------
     BinaryGroup
         The state with the best row scales for its column scales and signs.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs, a number is not finite, or the group has no column scales or
-        no such plane.
 
     Notes
     -----
@@ -193,12 +164,12 @@ def refine_row_scale(
     array([[ 2., -4.],
            [ 1.,  2.]])
     """
-    # Eq. (13), ARB-LLM:  α_r = Σ_j P∘W / Σ_j P²,  P = α_c ∘ B
     return _fit_rows(group, plane, _products(W, group, plane), eps, eps_kind)
 
 
+@contract(2, W=WEIGHTS, group=SCALED, plane=PLANE, eps=EPS, eps_kind=EPS_KIND)
 def refine_column_scale(
-    W: npt.ArrayLike,
+    W: Array,
     group: BinaryGroup,
     plane: int = 0,
     *,
@@ -207,27 +178,10 @@ def refine_column_scale(
 ) -> BinaryGroup:
     """Fit the column scales of one sign plane to what the other leaves.
 
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, k)
-        Weights.
-    group : BinaryGroup
-        The state.
-    plane : int, default 0
-        Which sign plane.
-    eps, eps_kind
-        As in :class:`~subbit.reference.groups.refinement.Refinement`.
-
     Returns
     -------
     BinaryGroup
         The state with the best column scales for its row scales and signs.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs, a number is not finite, or the group has no column scales or
-        no such plane.
 
     Notes
     -----
@@ -244,33 +198,22 @@ def refine_column_scale(
     array([[ 2., -4.],
            [ 1.,  2.]])
     """
-    # Eq. (13), ARB-LLM:  α_c = Σ_i P∘W / Σ_i P²,  P = α_r ∘ B
     return _fit_columns(group, plane, _products(W, group, plane), eps, eps_kind)
 
 
-def refine_rc_signs(
-    W: npt.ArrayLike, group: BinaryGroup, *, sign_zero: SignOfZero = 1
-) -> BinaryGroup:
+@contract(
+    2,
+    W=WEIGHTS,
+    group=SCALED.says("The state; at order 1 its scales must not be negative."),
+    sign_zero=SIGN_ZERO.says("Sign of zero at order 1. At order 2 no sign is ever zero."),
+)
+def refine_rc_signs(W: Array, group: BinaryGroup, *, sign_zero: SignOfZero = 1) -> BinaryGroup:
     """Give every entry the signs of the level nearest to it, for row and column scales.
-
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, k)
-        Weights.
-    group : BinaryGroup
-        The state; at order 1 its scales must not be negative.
-    sign_zero : {1, 0}, default 1
-        Sign of zero at order 1. At order 2 no sign is ever zero.
 
     Returns
     -------
     BinaryGroup
         The state with the best signs for its scales.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs, a number is not finite or the group has no column scales.
 
     References
     ----------
@@ -282,17 +225,14 @@ def refine_rc_signs(
     >>> refine_rc_signs(W, rc_start(W, order=2)).planes[0].sign.tolist()
     [[1, -1], [1, 1]]
     """
-    weights, _ = checked_group(W, group)
-    if any(plane.column_scale is None for plane in group.planes):
-        raise ArgumentError("group", "planes with column scales", "a plane without")
     if len(group.planes) == 1:
         # Eq. (12), ARB-LLM:  B = sign(W), the best signs for scales that are not negative
-        signs: tuple[npt.NDArray[np.int8], ...] = (sign(weights, sign_zero),)
+        signs: tuple[npt.NDArray[np.int8], ...] = (sign(W, sign_zero),)
     else:
         # With all signs +1 a plane decodes to the products of its scales.
         plus = np.ones(group.mask.shape, dtype=np.int8)
         u, v = (replace(plane, sign=plus).decode() for plane in group.planes)
-        signs = joint_signs(weights, u, v)
+        signs = joint_signs(W, u, v)
     planes = tuple(
         replace(plane, sign=np.where(group.mask, B, np.int8(0)))
         for plane, B in zip(group.planes, signs, strict=True)
@@ -300,28 +240,16 @@ def refine_rc_signs(
     return replace(group, planes=planes)
 
 
+@contract(2, W=WEIGHTS, mask=ENTRIES, order=ORDER, config=Config(Refinement), name=NAME)
 def arb_rc_steps(
-    W: npt.ArrayLike,
-    mask: npt.ArrayLike | None = None,
+    W: Array,
+    mask: Mask = ALL,
     *,
     order: int = 1,
     config: Refinement = REFINEMENT,
     name: str = "all",
 ) -> Steps:
     """Yield every half step of ARB-RC.
-
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, k)
-        Weights.
-    mask : array_like of bool, shape (n, k), optional
-        The group's entries; all by default.
-    order : {1, 2}, default 1
-        Number of sign planes.
-    config : Refinement
-        The switches.
-    name : str, default "all"
-        Name of the group in the record.
 
     Yields
     ------
@@ -330,11 +258,6 @@ def arb_rc_steps(
         2, or with ``column_signs="refreshed"``, ``"signs"``.
     group : BinaryGroup
         The state after the step.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs, a number is not finite or the order is unknown.
 
     References
     ----------
@@ -366,9 +289,19 @@ def arb_rc_steps(
             yield "signs", group
 
 
+@contract(
+    2,
+    W=WEIGHTS,
+    mask=ENTRIES.says(
+        "The group's entries; all by default. A row without entries decodes to zero."
+    ),
+    order=ORDER,
+    config=Config(Refinement),
+    name=NAME,
+)
 def arb_rc(
-    W: npt.ArrayLike,
-    mask: npt.ArrayLike | None = None,
+    W: Array,
+    mask: Mask = ALL,
     *,
     order: int = 1,
     config: Refinement = REFINEMENT,
@@ -376,28 +309,10 @@ def arb_rc(
 ) -> BinaryGroup:
     """Binarize a group with row and column scales and refine them.
 
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, k)
-        Weights.
-    mask : array_like of bool, shape (n, k), optional
-        The group's entries; all by default. A row without entries decodes to zero.
-    order : {1, 2}, default 1
-        Number of sign planes.
-    config : Refinement
-        The switches.
-    name : str, default "all"
-        Name of the group in the record.
-
     Returns
     -------
     BinaryGroup
         `order` planes with column scales, no mean.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs, a number is not finite or the order is unknown.
 
     References
     ----------

@@ -27,13 +27,23 @@ products make them, and each round then costs scalars only. The half steps of
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
-from subbit.reference.checks import checked_group, checked_plane
-from subbit.reference.errors import check_matrix
+from subbit.reference.contracts.door import contract
+from subbit.reference.contracts.kinds import (
+    ENTRIES,
+    EPS,
+    EPS_KIND,
+    GRAM,
+    NAME,
+    ORDER,
+    WEIGHTS,
+    choice,
+    matrix,
+)
 from subbit.reference.layer import BinaryGroup
 from subbit.reference.least_squares import EpsKind, ratio, solve_normal
-from subbit.reference.notation import Array
+from subbit.reference.notation import Array, Mask
+from subbit.reference.records import GROUP, PLANE, Config
 
 from .arb import arb, arb_start
 from .refinement import REFINEMENT, Precision, Refinement, Steps
@@ -42,28 +52,21 @@ VANISHING = 2.0**-46
 """Share of ``c tr(S)`` below which a denominator without eps counts as zero."""
 
 
-def _checked_gram(S: npt.ArrayLike, width: int) -> Array:
-    return check_matrix("S", S, shape=(width, width))
-
-
 def _basis(group: BinaryGroup) -> Array:
     signs = (plane.sign.astype(np.float64) for plane in group.planes)
     return np.stack([group.mask.astype(np.float64), *signs])
 
 
-def calibrated_sums(
-    target: npt.ArrayLike, group: BinaryGroup, S: npt.ArrayLike
-) -> tuple[Array, Array]:
+@contract(
+    2,
+    target=matrix(
+        "n", "k", text=("What the group has to match, ``M ∘ W`` or with what other groups leave.")
+    ),
+    group=GROUP.says("Mask and signs."),
+    S=GRAM,
+)
+def calibrated_sums(target: Array, group: BinaryGroup, S: Array) -> tuple[Array, Array]:
     """Everything that the calibrated error of a group's rows depends on.
-
-    Parameters
-    ----------
-    target : array_like of float64, shape (n, k)
-        What the group has to match, ``M ∘ W`` or with what other groups leave.
-    group : BinaryGroup
-        Mask and signs.
-    S : array_like of float64, shape (k, k)
-        Gram matrix of the inputs.
 
     Returns
     -------
@@ -71,11 +74,6 @@ def calibrated_sums(
         Gram matrices of mask and signs, ``p`` one more than the order.
     g : ndarray of float64, shape (n, p)
         Their products with the target.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs or a number is not finite.
 
     References
     ----------
@@ -89,21 +87,28 @@ def calibrated_sums(
     >>> calibrated_sums(W, arb_start(W), np.eye(2))[1]
     array([[0., 2.]])
     """
-    values = check_matrix("target", target, shape=group.mask.shape)
-    gram = _checked_gram(S, values.shape[1])
     basis = _basis(group)
     # Eq. (25), subbit:  G_pq = e_p S e_qᵀ,  g_p = e_p S wᵀ,  e = (m, b₁, b₂)
-    products = basis @ gram  # (p, n, k)
+    products = basis @ S  # (p, n, k)
     return (
         np.einsum("pij,qij->ipq", products, basis),
-        np.einsum("pij,ij->ip", products, values),
+        np.einsum("pij,ij->ip", products, target),
     )
 
 
+@contract(
+    2,
+    W=WEIGHTS,
+    group=GROUP,
+    S=GRAM,
+    eps=EPS,
+    eps_kind=EPS_KIND,
+    precision=choice(Precision, "How the denominator is summed."),
+)
 def calibrated_mean(
-    W: npt.ArrayLike,
+    W: Array,
     group: BinaryGroup,
-    S: npt.ArrayLike,
+    S: Array,
     *,
     eps: float = 0.0,
     eps_kind: EpsKind = "absolute",
@@ -111,28 +116,10 @@ def calibrated_mean(
 ) -> BinaryGroup:
     """Fit the mean on the calibrated error.
 
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, k)
-        Weights.
-    group : BinaryGroup
-        The state.
-    S : array_like of float64, shape (k, k)
-        Gram matrix of the inputs.
-    eps, eps_kind
-        As in :class:`~subbit.reference.groups.refinement.Refinement`.
-    precision : {"float64", "float32"}, default "float64"
-        How the denominator is summed.
-
     Returns
     -------
     BinaryGroup
         The state with the best mean for its scales and signs.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs or a number is not finite.
 
     Notes
     -----
@@ -149,20 +136,28 @@ def calibrated_mean(
     >>> calibrated_mean(W, arb_start(W), np.eye(4)).mean
     array([2.125])
     """
-    weights, mean = checked_group(W, group)
-    gram = _checked_gram(S, weights.shape[1])
     m = group.mask.astype(np.float64)
-    rest = weights - sum(plane.decode() for plane in group.planes)
+    rest = np.where(group.mask, W, 0.0) - sum(plane.decode() for plane in group.planes)
     # Eq. (11), ARB-LLM:  μ = 1ᵀS(W − αB)ᵀ / 1ᵀS1
-    numerator = np.sum((m @ gram) * rest, axis=1)
-    new = _quotient(numerator, m, gram, mean, eps=eps, kind=eps_kind, precision=precision)
+    numerator = np.sum((m @ S) * rest, axis=1)
+    mean = group.row_means
+    new = _quotient(numerator, m, S, mean, eps=eps, kind=eps_kind, precision=precision)
     return replace(group, mean=new)
 
 
+@contract(
+    2,
+    W=WEIGHTS,
+    group=GROUP,
+    S=GRAM,
+    plane=PLANE,
+    eps=EPS,
+    eps_kind=EPS_KIND,
+)
 def calibrated_scale(
-    W: npt.ArrayLike,
+    W: Array,
     group: BinaryGroup,
-    S: npt.ArrayLike,
+    S: Array,
     plane: int = 0,
     *,
     eps: float = 0.0,
@@ -170,28 +165,10 @@ def calibrated_scale(
 ) -> BinaryGroup:
     """Fit the scale of one sign plane on the calibrated error.
 
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, k)
-        Weights.
-    group : BinaryGroup
-        The state.
-    S : array_like of float64, shape (k, k)
-        Gram matrix of the inputs.
-    plane : int, default 0
-        Which sign plane.
-    eps, eps_kind
-        As in :class:`~subbit.reference.groups.refinement.Refinement`.
-
     Returns
     -------
     BinaryGroup
         The state with the best scale for its mean, signs and other scale.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs, a number is not finite or there is no such plane.
 
     Notes
     -----
@@ -210,17 +187,15 @@ def calibrated_scale(
     >>> calibrated_scale(W, group, np.eye(4)).planes[0].row_scale
     array([1.5625])
     """
-    weights, mean = checked_group(W, group)
-    gram = _checked_gram(S, weights.shape[1])
-    own = group.planes[checked_plane(group, plane)]
+    own = group.planes[plane]
     b = own.sign.astype(np.float64)
-    rest = weights - mean[:, None] * group.mask
+    rest = np.where(group.mask, W, 0.0) - group.row_means[:, None] * group.mask
     for number, other in enumerate(group.planes):
         if number != plane:
             rest -= other.decode()
     # Eq. (11), ARB-LLM:  α = diag(B S (W − μ)ᵀ) / diag(B S Bᵀ)
-    numerator = np.sum((b @ gram) * rest, axis=1)
-    scale = _quotient(numerator, b, gram, own.row_scale, eps=eps, kind=eps_kind)
+    numerator = np.sum((b @ S) * rest, axis=1)
+    scale = _quotient(numerator, b, S, own.row_scale, eps=eps, kind=eps_kind)
     planes = (*group.planes[:plane], replace(own, row_scale=scale), *group.planes[plane + 1 :])
     return replace(group, planes=planes)
 
@@ -255,37 +230,39 @@ def _divide(
     return ratio(numerator, denominator, current, eps, kind)
 
 
+@contract(
+    2,
+    target=matrix(
+        "n",
+        "k",
+        text=(
+            "What the group has to match: its own weights ``M ∘ W``, or for groups that are "
+            "coupled the weights that other groups leave, in all columns."
+        ),
+    ),
+    group=GROUP.says("The state, with the signs that stay."),
+    S=GRAM,
+    config=Config(
+        Refinement,
+        text=(
+            "`calibrated_iterations`, `calibrated_eps`, `eps_kind`, `mean_denominator` and "
+            '`levels` are used; ``levels="exact"`` is the limit of infinitely many rounds.'
+        ),
+    ),
+)
 def calibrate_levels(
-    target: npt.ArrayLike,
+    target: Array,
     group: BinaryGroup,
-    S: npt.ArrayLike,
+    S: Array,
     *,
     config: Refinement = REFINEMENT,
 ) -> BinaryGroup:
     """Refine mean and scales on the calibrated error, by scalars.
 
-    Parameters
-    ----------
-    target : array_like of float64, shape (n, k)
-        What the group has to match: its own weights ``M ∘ W``, or for groups that are
-        coupled the weights that other groups leave, in all columns.
-    group : BinaryGroup
-        The state, with the signs that stay.
-    S : array_like of float64, shape (k, k)
-        Gram matrix of the inputs.
-    config : Refinement
-        `calibrated_iterations`, `calibrated_eps`, `eps_kind`, `mean_denominator` and
-        `levels` are used; ``levels="exact"`` is the limit of infinitely many rounds.
-
     Returns
     -------
     BinaryGroup
         The state with refined mean and scales.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs or a number is not finite.
 
     Notes
     -----
@@ -303,13 +280,10 @@ def calibrate_levels(
     >>> calibrate_levels(W, arb_start(W), np.eye(4)).decode().round(3)
     array([[4.   , 0.667, 0.667, 0.667]])
     """
-    gram = _checked_gram(S, group.mask.shape[1])
-    G, g = calibrated_sums(target, group, gram)
-    if config.levels == "exact":
-        # Eq. (26), subbit:  (μ, α) = G⁻¹ g
-        levels = solve_normal(G, g)
-    else:
-        levels = _alternate(G, g, group, gram, config)
+    G, g = calibrated_sums(target, group, S)
+    # Eq. (26), subbit:  (μ, α) = G⁻¹ g, or by the alternation that converges to it
+    exact = config.levels == "exact"
+    levels = solve_normal(G, g) if exact else _alternate(G, g, group, S, config)
     planes = tuple(
         replace(plane, row_scale=levels[:, p + 1].copy()) for p, plane in enumerate(group.planes)
     )
@@ -317,8 +291,7 @@ def calibrate_levels(
 
 
 def _alternate(G: Array, g: Array, group: BinaryGroup, S: Array, config: Refinement) -> Array:
-    mean = np.zeros(len(g)) if group.mean is None else group.mean
-    x = np.column_stack([mean, *(plane.row_scale for plane in group.planes)])
+    x = np.column_stack([group.row_means, *(plane.row_scale for plane in group.planes)])
     denominators = G.diagonal(axis1=1, axis2=2).copy()
     if config.mean_denominator == "float32" and len(group.planes) == 1:
         m = group.mask.astype(np.float64)
@@ -339,10 +312,19 @@ def _alternate(G: Array, g: Array, group: BinaryGroup, S: Array, config: Refinem
     return x
 
 
+@contract(
+    2,
+    W=WEIGHTS,
+    mask=ENTRIES.says("The group's entries; None for all."),
+    S=GRAM,
+    order=ORDER,
+    config=Config(Refinement),
+    name=NAME,
+)
 def arb_x_steps(
-    W: npt.ArrayLike,
-    mask: npt.ArrayLike | None,
-    S: npt.ArrayLike,
+    W: Array,
+    mask: Mask,
+    S: Array,
     *,
     order: int = 1,
     config: Refinement = REFINEMENT,
@@ -350,32 +332,12 @@ def arb_x_steps(
 ) -> Steps:
     """Yield every half step of ARB-X on the calibrated error, as the equations read.
 
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, k)
-        Weights.
-    mask : array_like of bool, shape (n, k), or None
-        The group's entries; None for all.
-    S : array_like of float64, shape (k, k)
-        Gram matrix of the inputs.
-    order : {1, 2}, default 1
-        Number of sign planes.
-    config : Refinement
-        The switches.
-    name : str, default "all"
-        Name of the group in the record.
-
     Yields
     ------
     name : str
         ``"start"``, then in turn ``"mean"`` and ``"scale"`` for each plane.
     group : BinaryGroup
         The state after the step.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs, a number is not finite or the order is unknown.
 
     References
     ----------
@@ -394,7 +356,7 @@ def arb_x_steps(
     eps, kind = config.calibrated_eps, config.eps_kind
     precision = config.mean_denominator if order == 1 else "float64"
     if config.levels == "exact":
-        yield "levels", calibrate_levels(checked_group(W, group)[0], group, S, config=config)
+        yield "levels", calibrate_levels(np.where(group.mask, W, 0.0), group, S, config=config)
         return
     # Eq. (11), ARB-LLM:  in every round μ, then α
     for _ in range(config.calibrated_iterations):
@@ -405,10 +367,19 @@ def arb_x_steps(
             yield "scale", group
 
 
+@contract(
+    2,
+    W=WEIGHTS,
+    mask=ENTRIES.says("The group's entries; None for all."),
+    S=GRAM,
+    order=ORDER,
+    config=Config(Refinement),
+    name=NAME,
+)
 def arb_x(
-    W: npt.ArrayLike,
-    mask: npt.ArrayLike | None,
-    S: npt.ArrayLike,
+    W: Array,
+    mask: Mask,
+    S: Array,
     *,
     order: int = 1,
     config: Refinement = REFINEMENT,
@@ -416,30 +387,10 @@ def arb_x(
 ) -> BinaryGroup:
     """Binarize a group and refine its levels on the calibrated error.
 
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, k)
-        Weights.
-    mask : array_like of bool, shape (n, k), or None
-        The group's entries; None for all.
-    S : array_like of float64, shape (k, k)
-        Gram matrix of the inputs.
-    order : {1, 2}, default 1
-        Number of sign planes.
-    config : Refinement
-        The switches.
-    name : str, default "all"
-        Name of the group in the record.
-
     Returns
     -------
     BinaryGroup
         `order` planes and a mean; the last state of :func:`arb_x_steps`, by scalars.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs, a number is not finite or the order is unknown.
 
     References
     ----------
@@ -454,4 +405,4 @@ def arb_x(
     # Eq. (11), ARB-LLM:  from the start's signs, by the scalar form
     begin = arb if config.calibrated_start == "refined" else arb_start
     group = begin(W, mask, order=order, config=config, name=name)
-    return calibrate_levels(checked_group(W, group)[0], group, S, config=config)
+    return calibrate_levels(np.where(group.mask, W, 0.0), group, S, config=config)

@@ -22,37 +22,30 @@ Differences between paper and code: ERRATA B-1 (mean), B-2 (sign of zero).
 """
 
 import numpy as np
-import numpy.typing as npt
 
-from subbit.reference.errors import check_choice, check_count, check_mask, check_matrix
+from subbit.reference.contracts.door import ALL, contract
+from subbit.reference.contracts.kinds import (
+    ENTRIES,
+    NAME,
+    SIGN_ZERO,
+    WEIGHTS,
+    Whole,
+    choice,
+    matrix,
+)
 from subbit.reference.layer import BinaryGroup, Plane
-from subbit.reference.notation import Array, Mask, SignOfZero, Signs, sign
+from subbit.reference.notation import Array, Mask, SignOfZero, Signs
+from subbit.reference.signs import sign
 
 
-def _mean_over(values: Array, mask: Mask) -> Array:
-    counts = np.maximum(np.count_nonzero(mask, axis=1), 1)
-    return np.asarray(np.sum(np.where(mask, values, 0.0), axis=1) / counts)
-
-
-def masked_mean(W: npt.ArrayLike, mask: npt.ArrayLike | None = None) -> Array:
+@contract(2, W=WEIGHTS, mask=ENTRIES)
+def masked_mean(W: Array, mask: Mask = ALL) -> Array:
     """Mean of each row over the entries of a group.
-
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, k)
-        Weights.
-    mask : array_like of bool, shape (n, k), optional
-        The group's entries; all by default.
 
     Returns
     -------
     ndarray of float64, shape (n,)
         Row means, 0 where a row has no entry.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs or a number is not finite.
 
     Notes
     -----
@@ -63,34 +56,24 @@ def masked_mean(W: npt.ArrayLike, mask: npt.ArrayLike | None = None) -> Array:
     >>> masked_mean([[1.0, 2.0, 9.0]], [[True, True, False]])
     array([1.5])
     """
-    weights = check_matrix("W", W)
+    counts = np.maximum(np.count_nonzero(mask, axis=1), 1)
     # Eq. (6), subbit:  μ_i = Σ_j M_ij W_ij / c_i
-    return _mean_over(weights, check_mask("mask", mask, weights.shape))
+    return np.asarray(np.sum(np.where(mask, W, 0.0), axis=1) / counts)
 
 
-def masked_scale(
-    W: npt.ArrayLike, mask: npt.ArrayLike | None = None, mean: npt.ArrayLike | None = None
-) -> Array:
+@contract(
+    2,
+    W=WEIGHTS,
+    mask=ENTRIES,
+    mean=matrix("n", text="Row means; zero by default, the mean-free form."),
+)
+def masked_scale(W: Array, mask: Mask = ALL, mean: Array | None = None) -> Array:
     """Mean distance of each row's entries from their mean.
-
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, k)
-        Weights.
-    mask : array_like of bool, shape (n, k), optional
-        The group's entries; all by default.
-    mean : array_like of float64, shape (n,), optional
-        Row means; zero by default, the mean-free form.
 
     Returns
     -------
     ndarray of float64, shape (n,)
         Row scales, 0 where a row has no entry.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs or a number is not finite.
 
     Notes
     -----
@@ -107,29 +90,22 @@ def masked_scale(
     >>> masked_scale([[1.0, -3.0, 9.0]], [[True, True, False]])
     array([2.])
     """
-    weights = check_matrix("W", W)
-    entries = check_mask("mask", mask, weights.shape)
-    if mean is not None:
-        weights = weights - check_matrix("mean", mean, shape=(len(weights),))[:, None]
+    deviation = W if mean is None else W - mean[:, None]
     # Eq. (12), BiLLM:  α_i = ‖W_i‖₁ / c_i over the group's entries
-    return _mean_over(np.abs(weights), entries)
+    return masked_mean(np.abs(deviation), mask)
 
 
+@contract(
+    2,
+    R=matrix("n", "k", text="What is left to be represented."),
+    mask=ENTRIES.says("The group's entries."),
+    center=choice(bool, "Whether the row mean is subtracted."),
+    sign_zero=SIGN_ZERO.says("The sign of zero."),
+)
 def binarize_once(
     R: Array, mask: Mask, *, center: bool, sign_zero: SignOfZero
 ) -> tuple[Array, Array, Signs]:
     """One order of binarization: mean, scale and signs of a remainder.
-
-    Parameters
-    ----------
-    R : ndarray of float64, shape (n, k)
-        What is left to be represented.
-    mask : ndarray of bool, shape (n, k)
-        The group's entries.
-    center : bool
-        Whether the row mean is subtracted.
-    sign_zero : {1, 0}
-        The sign of zero.
 
     Returns
     -------
@@ -155,17 +131,30 @@ def binarize_once(
     >>> binarize_once(row, row != 0, center=False, sign_zero=1)
     (array([0.]), array([2.]), array([[ 1, -1]], dtype=int8))
     """
-    mean = _mean_over(R, mask) if center else np.zeros(len(R))
+    mean = masked_mean(R, mask) if center else np.zeros(len(R))
     deviation = R - mean[:, None]
     # Eq. (1), BiLLM:  Ŵ = α B,  B = sign(W),  α = ‖W‖₁ / c
-    scale = _mean_over(np.abs(deviation), mask)
+    scale = masked_mean(np.abs(deviation), mask)
     signs = np.where(mask, sign(deviation, sign_zero), np.int8(0))
     return mean, scale, signs
 
 
+@contract(
+    2,
+    W=WEIGHTS,
+    mask=ENTRIES.says(
+        "The group's entries; all by default. A row without entries decodes to zero."
+    ),
+    order=Whole(1, 64, text="Number of sign planes."),
+    center=choice(
+        bool, ("Subtract the masked row mean at every order (released code) or not (paper).")
+    ),
+    sign_zero=SIGN_ZERO.says("The sign of zero: 1 in the paper, 0 in the released code."),
+    name=NAME,
+)
 def residual_binarize(
-    W: npt.ArrayLike,
-    mask: npt.ArrayLike | None = None,
+    W: Array,
+    mask: Mask = ALL,
     *,
     order: int = 1,
     center: bool = False,
@@ -174,30 +163,10 @@ def residual_binarize(
 ) -> BinaryGroup:
     """Binarize a group of weights, then what remains, `order` times in all.
 
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, k)
-        Weights.
-    mask : array_like of bool, shape (n, k), optional
-        The group's entries; all by default. A row without entries decodes to zero.
-    order : int, default 1
-        Number of sign planes.
-    center : bool, default False
-        Subtract the masked row mean at every order (released code) or not (paper).
-    sign_zero : {1, 0}, default 1
-        The sign of zero: 1 in the paper, 0 in the released code.
-    name : str, default "all"
-        Name of the group in the record.
-
     Returns
     -------
     BinaryGroup
         `order` planes, and a mean if `center` is true.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs, a number is not finite or a switch is unknown.
 
     Notes
     -----
@@ -215,20 +184,16 @@ def residual_binarize(
     >>> residual_binarize([[4.0, 2.0, -1.0, -1.0]], order=2).decode()
     array([[ 3.,  3., -1., -1.]])
     """
-    weights = check_matrix("W", W)
-    entries = check_mask("mask", mask, weights.shape)
-    check_count("order", order)
-    check_choice("sign_zero", sign_zero, (0, 1))
     planes = []
-    total_mean = np.zeros(len(weights))
-    approximation = np.zeros(weights.shape)
+    total_mean = np.zeros(len(W))
+    approximation = np.zeros(W.shape)
     for _ in range(order):
         # Eq. (6), BiLLM:  α_o, B_o from W;  α_r, B_r from W − α_o B_o
         mean, scale, signs = binarize_once(
-            weights - approximation, entries, center=center, sign_zero=sign_zero
+            W - approximation, mask, center=center, sign_zero=sign_zero
         )
         planes.append(Plane(signs, scale))
         total_mean += mean
         # Eq. (7), BiLLM:  W ≈ α_o B_o + α_r B_r
         approximation += mean[:, None] + scale[:, None] * signs
-    return BinaryGroup(name, entries, tuple(planes), total_mean if center else None)
+    return BinaryGroup(name, mask, tuple(planes), total_mean if center else None)

@@ -21,37 +21,26 @@ symbol     shape     meaning
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
-from subbit.reference.checks import checked_group
-from subbit.reference.errors import check_mask, check_matrix
+from subbit.reference.contracts.door import ALL, contract
+from subbit.reference.contracts.kinds import ENTRIES, NAME, WEIGHTS
 from subbit.reference.layer import BinaryGroup, Plane
 from subbit.reference.least_squares import solve_normal
 from subbit.reference.notation import Array, Mask
+from subbit.reference.records import GROUP
 
 from .binarize import masked_mean
 
 
-def solve_levels(W: npt.ArrayLike, group: BinaryGroup) -> BinaryGroup:
+@contract(2, W=WEIGHTS, group=GROUP)
+def solve_levels(W: Array, group: BinaryGroup) -> BinaryGroup:
     """Fit mean and scales at once, for fixed signs.
-
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, k)
-        Weights.
-    group : BinaryGroup
-        The state.
 
     Returns
     -------
     BinaryGroup
         The state with the best mean and scales: what the alternation of
         :func:`refine_mean` and :func:`refine_scale` converges to.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs or a number is not finite.
 
     Notes
     -----
@@ -66,10 +55,10 @@ def solve_levels(W: npt.ArrayLike, group: BinaryGroup) -> BinaryGroup:
     >>> solve_levels(W, arb_start(W)).decode().round(3)
     array([[4.   , 0.667, 0.667, 0.667]])
     """
-    weights, mean = checked_group(W, group)
+    mean = group.row_means
     M = group.mask.astype(np.float64)
     basis = np.stack([M, *(plane.sign.astype(np.float64) for plane in group.planes)])
-    Z = np.where(group.mask, weights - mean[:, None], 0.0)
+    Z = np.where(group.mask, W - mean[:, None], 0.0)
     # Eq. (21), subbit:  (μ, α) = argmin ‖Z − μ m − Σ α_p b_p‖²,  a system of 2 or 3 for a row
     gram = np.einsum("pij,qij->ipq", basis, basis)
     change, *scales = solve_normal(gram, np.einsum("pij,ij->ip", basis, Z)).T
@@ -79,29 +68,14 @@ def solve_levels(W: npt.ArrayLike, group: BinaryGroup) -> BinaryGroup:
     return replace(group, planes=planes, mean=mean + change)
 
 
-def two_means(
-    W: npt.ArrayLike, mask: npt.ArrayLike | None = None, *, name: str = "all"
-) -> BinaryGroup:
+@contract(2, W=WEIGHTS, mask=ENTRIES, name=NAME)
+def two_means(W: Array, mask: Mask = ALL, *, name: str = "all") -> BinaryGroup:
     """Best first-order binarization of each row, exactly.
-
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, k)
-        Weights.
-    mask : array_like of bool, shape (n, k), optional
-        The group's entries; all by default.
-    name : str, default "all"
-        Name of the group in the record.
 
     Returns
     -------
     BinaryGroup
         One plane and a mean; no first-order group with a mean has a smaller error.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs or a number is not finite.
 
     Notes
     -----
@@ -113,15 +87,13 @@ def two_means(
     >>> two_means([[4.0, 1.0, 1.0, 0.0]]).decode().round(3)
     array([[4.   , 0.667, 0.667, 0.667]])
     """
-    weights = check_matrix("W", W)
-    M = check_mask("mask", mask, weights.shape)
-    B = np.where(M, np.where(weights > _best_cuts(weights, M)[:, None], 1, -1), 0).astype(np.int8)
-    low, high = masked_mean(weights, B == -1), masked_mean(weights, B == 1)
+    B = np.where(mask, np.where(_best_cuts(W, mask)[:, None] < W, 1, -1), 0).astype(np.int8)
+    low, high = masked_mean(W, B == -1), masked_mean(W, B == 1)
     one = ~np.any(B == 1, axis=1)
     # Eq. (24), subbit:  μ = (m₋ + m₊) / 2,  α = (m₊ − m₋) / 2
     mean = np.where(one, low, low + (high - low) / 2)
     scale = np.where(one, 0.0, (high - low) / 2)
-    return BinaryGroup(name, M, (Plane(B, scale),), mean)
+    return BinaryGroup(name, mask, (Plane(B, scale),), mean)
 
 
 def _best_cuts(W: Array, M: Mask) -> Array:

@@ -17,13 +17,15 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-from subbit.reference.errors import ArgumentError, check_count, check_literals, check_mask
+from subbit.reference.contracts.door import contract
+from subbit.reference.contracts.kinds import WEIGHTS, Flags, matrix
+from subbit.reference.errors import ArgumentError, check_count, check_literals
 from subbit.reference.layer import BinaryGroup
 from subbit.reference.least_squares import EpsKind
-from subbit.reference.notation import Array, SignOfZero
+from subbit.reference.notation import Array, Mask, SignOfZero
 from subbit.reference.objective import calibrated_error_trace, weight_error
+from subbit.reference.records import HalfSteps
 
 Divisor: TypeAlias = Literal["entries", "width"]
 InitialSigns: TypeAlias = Literal["centered", "plain"]
@@ -129,37 +131,42 @@ class Trace:
     group: BinaryGroup
 
 
+@contract(
+    2,
+    W=WEIGHTS,
+    steps=HalfSteps(
+        text="Half steps, such as :func:`~subbit.reference.groups.arb.arb_steps` yields."
+    ),
+    S=matrix(
+        "k",
+        "k",
+        text=(
+            "Gram matrix of the inputs; then the objective is the calibrated error, else the "
+            "weight error."
+        ),
+    ),
+    entries=Flags(
+        ("n", "k"),
+        text=(
+            "Whose weights count; those that the group has at each step by default. Steps "
+            "that prune take entries from it, whose weight is then part of the error."
+        ),
+        whole=False,
+    ),
+)
 def trace_objective(
-    W: npt.ArrayLike,
+    W: Array,
     steps: Iterable[tuple[str, BinaryGroup]],
-    S: npt.ArrayLike | None = None,
+    S: Array | None = None,
     *,
-    entries: npt.ArrayLike | None = None,
+    entries: Mask | None = None,
 ) -> Trace:
     """Evaluate the objective after every half step of a refinement.
-
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, k)
-        Weights.
-    steps : iterable of (str, BinaryGroup)
-        Half steps, such as :func:`~subbit.reference.groups.arb.arb_steps` yields.
-    S : array_like of float64, shape (k, k), optional
-        Gram matrix of the inputs; then the objective is the calibrated error, else the
-        weight error.
-    entries : array_like of bool, shape (n, k), optional
-        Whose weights count; those that the group has at each step by default. Steps that
-        prune take entries from it, whose weight is then part of the error.
 
     Returns
     -------
     Trace
         Names, objectives, and the last state.
-
-    Raises
-    ------
-    ArgumentError
-        If there is no step or the entries are no mask.
 
     References
     ----------
@@ -173,9 +180,8 @@ def trace_objective(
     [2.75, 0.67]
     """
     names, objectives, group = [], [], None
-    counted = check_mask("entries", entries, np.shape(W))
     for name, group in steps:
-        own = np.where(group.mask if entries is None else counted, W, 0.0)
+        own = np.where(group.mask if entries is None else entries, W, 0.0)
         # Eq. (1), ARB-LLM:  L1 = ‖W − (αB + μ)‖²
         # Eq. (9), ARB-LLM:  L2 = ⟨S, RᵀR⟩ = Tr(R S Rᵀ)
         image = group.decode()

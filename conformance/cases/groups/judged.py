@@ -20,7 +20,8 @@ from subbit.reference.bounds.baselines.rtn import (
 )
 from subbit.reference.bounds.groups.binarize import residual_binarize_bound
 from subbit.reference.bounds.rounding import Input, Rounded
-from subbit.reference.notation import AnyArray, SignOfZero, sign
+from subbit.reference.notation import AnyArray, SignOfZero
+from subbit.reference.signs import sign
 
 
 def signs_of(

@@ -29,7 +29,8 @@ from subbit.reference.errors import check_mask
 from subbit.reference.groups.refinement import REFINEMENT, Refinement
 from subbit.reference.layer import BinaryGroup
 from subbit.reference.least_squares import EpsKind
-from subbit.reference.notation import Array, Mask, sign
+from subbit.reference.notation import Array, Mask
+from subbit.reference.signs import sign
 
 from .binarize import BinarizeBound, masked_mean_bound, masked_scale_bound, residual_binarize_bound
 from .refinement import RoundedLevels, quotient_bound

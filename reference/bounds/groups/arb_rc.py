@@ -28,7 +28,8 @@ import numpy.typing as npt
 from subbit.reference.bounds.rounding import Arithmetic, Input, Rounded
 from subbit.reference.errors import check_mask
 from subbit.reference.layer import BinaryGroup
-from subbit.reference.notation import Array, Mask, SignOfZero, sign
+from subbit.reference.notation import Array, Mask, SignOfZero
+from subbit.reference.signs import sign
 
 from .binarize import masked_mean_bound
 

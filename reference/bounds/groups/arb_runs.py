@@ -18,7 +18,8 @@ from subbit.reference.bounds.rounding import Arithmetic, Input, Rounded
 from subbit.reference.errors import check_mask
 from subbit.reference.groups.arb import joint_signs
 from subbit.reference.groups.refinement import REFINEMENT, Refinement
-from subbit.reference.notation import Array, Mask, sign
+from subbit.reference.notation import Array, Mask
+from subbit.reference.signs import sign
 
 from .arb import arb_start_bound, refine_mean_bound, refine_scale_bound
 from .arb_rc import RoundedScales, rc_start_bound

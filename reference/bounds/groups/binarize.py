@@ -20,7 +20,8 @@ import numpy.typing as npt
 
 from subbit.reference.bounds.rounding import Arithmetic, Input, Rounded
 from subbit.reference.errors import check_choice, check_count, check_mask
-from subbit.reference.notation import Mask, SignOfZero, sign
+from subbit.reference.notation import Mask, SignOfZero
+from subbit.reference.signs import sign
 
 
 def _mean_over(values: Rounded, mask: Mask) -> Rounded:

@@ -1,7 +1,7 @@
-"""Notation
-===========
+"""Signs
+=====
 
-The sign convention on a device; see :mod:`subbit.reference.notation` for the symbols.
+The sign convention on a device; see :mod:`subbit.reference.signs`.
 """
 
 from subbit import reference

@@ -1,0 +1,5 @@
+"""Contracts
+=========
+
+What public functions take, declared once: the kinds of arguments, and the door that checks them.
+"""
