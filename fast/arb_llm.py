@@ -28,9 +28,8 @@ from subbit.fast.launches.fetch import BlockOnDevice, Layout, fetch
 from subbit.fast.launches.group import Refined
 from subbit.fast.launches.partition import salient_columns
 from subbit.reference.arb_llm import ARBLLM, PAPER
-from subbit.reference.layer import BinaryGroup, QuantizedBlock, QuantizedLayer
+from subbit.reference.layer import BinaryGroup, QuantizedBlock, QuantizedLayer, Zone
 from subbit.reference.notation import Mask
-from subbit.reference.zones.column_groups import Zone
 
 from .blocks import prepare_layer, quantize_blocks
 from .device import Device

@@ -1,17 +1,52 @@
-"""Documentation of mirrored functions
-===================================
+"""Mirrored functions
+==================
 
 The functions of this package have the names, the order and the signatures of the
 reference, with the device in front. So their documentation is the reference's as well:
-it is written once, there.
+it is written once, there. The same holds for what they take: the reference's contract is
+checked at the door, and arrays come in as arrays of the device.
 """
 
 import inspect
 import re
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from subbit.reference.contracts.door import Arrays, Room, Shape, with_door
+from subbit.reference.errors import as_array
+from subbit.reference.notation import AnyArray
+
+from .device import Device
+from .launches.arrays import DeviceArray, mask, matrix, to_host
+
+FAST = Room("fast")
 F = TypeVar("F", bound=Callable[..., object])
+
+
+class DeviceArrays(Arrays):
+    """How functions on a device take arrays: as contiguous arrays of the device.
+
+    Parameters
+    ----------
+    device : Device
+        The device.
+    """
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+
+    def numbers(self, name: str, value: Any, shape: Shape) -> DeviceArray:  # noqa: ANN401
+        """Return finite numbers as float32, or refuse."""
+        return matrix(self.device, name, value, shape=shape)
+
+    def flags(self, name: str, value: Any, shape: tuple[int, ...]) -> DeviceArray:  # noqa: ANN401
+        """Return a boolean array, or refuse."""
+        return mask(self.device, name, value, shape)
+
+    def host(self, name: str, value: Any) -> AnyArray:  # noqa: ANN401
+        """Return an array of small numbers on the host."""
+        return as_array(name, to_host(value) if hasattr(value, "get") else value)
+
 
 _DEVICE = """Parameters
 ----------
@@ -21,7 +56,7 @@ device : Device
 
 
 def mirrors(original: Callable[..., object]) -> Callable[[F], F]:
-    """Complete a docstring by the sections of the function that it mirrors.
+    """Give a function the contract and the documentation of the one that it mirrors.
 
     Parameters
     ----------
@@ -31,7 +66,7 @@ def mirrors(original: Callable[..., object]) -> Callable[[F], F]:
     Returns
     -------
     callable
-        A decorator; it keeps the summary and the function itself.
+        A decorator; it keeps the summary.
 
     Examples
     --------
@@ -49,6 +84,7 @@ def mirrors(original: Callable[..., object]) -> Callable[[F], F]:
 
     def complete(function: F) -> F:
         function.__doc__ = f"{(function.__doc__ or '').strip()}\n\n{_DEVICE}{sections.strip()}\n"
-        return function
+        terms = original.contract  # type: ignore[attr-defined]
+        return with_door(function, terms, FAST, DeviceArrays, skip=1)
 
     return complete

@@ -91,7 +91,7 @@ from subbit.reference.storage.printed_bits import (
     stbllm_storage_bits,
     stbllm_storing_bits,
 )
-from subbit.reference.zones.column_groups import ColumnGroups, Zone, choose_column_groups
+from subbit.reference.zones.column_groups import ColumnGroups, choose_column_groups
 from subbit.reference.zones.partition import Partition
 from subbit.reference.zones.running import interval_errors, prefix_errors, rank_in_rows
 from subbit.reference.zones.saliency import (
@@ -144,6 +144,7 @@ from .layer import (
     QuantizedLayer,
     UniformGroup,
     ValueGroup,
+    Zone,
     block_slices,
 )
 from .methods import METHODS, Method

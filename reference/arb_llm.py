@@ -23,22 +23,34 @@ equations, ``RELEASED`` the authors' code, ``CORRECTED`` takes what is sound of 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from subbit.reference.contracts.door import Kind, contract
+from subbit.reference.contracts.kinds import Whole, matrix
+from subbit.reference.contracts.words import (
+    ALIVE,
+    BLOCK,
+    LAYER,
+    PROXY,
+    SALIENT,
+    SCORES,
+    START,
+    WEIGHTS,
+)
 from subbit.reference.groups.arb import arb
 from subbit.reference.groups.arb_rc import arb_rc
 from subbit.reference.groups.arb_x import arb_x, calibrate_levels
 from subbit.reference.groups.refinement import Refinement
-from subbit.reference.zones.column_groups import ColumnGroups, Zone, choose_column_groups
+from subbit.reference.records import Config, Zones
+from subbit.reference.zones.column_groups import ColumnGroups, choose_column_groups
 from subbit.reference.zones.partition import Grid, Score
 from subbit.reference.zones.salient import choose_salient
 
 from .blocks import prepare_layer, quantize_blocks
-from .errors import check_count, check_matrix
-from .layer import BinaryGroup, QuantizedBlock, QuantizedLayer
+from .errors import ArgumentError
+from .layer import BinaryGroup, QuantizedBlock, QuantizedLayer, Zone
 from .notation import Array, Mask
 
 Algorithm: TypeAlias = Literal["arb", "arb_x", "arb_rc"]
@@ -140,10 +152,7 @@ class ARBLLM(Refinement, ColumnGroups):
     closed: bool = False
     sweeps: int = 0
 
-    def __post_init__(self) -> None:
-        Refinement.__post_init__(self)
-        ColumnGroups.__post_init__(self)
-        check_count("sweeps", self.sweeps, 0)
+    DOMAINS: ClassVar[Mapping[str, Kind]] = {"sweeps": Whole(0)}
 
 
 PAPER = ARBLLM()
@@ -201,31 +210,22 @@ PRESETS: Mapping[Algorithm, Mapping[str, ARBLLM]] = MappingProxyType(
 )
 
 
+@contract(
+    3,
+    W=WEIGHTS,
+    zones=Zones(text="Disjoint groups."),
+    config=Config(ARBLLM),
+    gram=matrix("k", "k", text='Gram matrix of the inputs; the algorithm ``"arb_x"`` needs it.'),
+)
 def refine_zones(
     W: Array, zones: tuple[Zone, ...], config: ARBLLM = PAPER, *, gram: Array | None = None
 ) -> tuple[BinaryGroup, ...]:
     """Binarize the groups of a block.
 
-    Parameters
-    ----------
-    W : ndarray of float64, shape (n, k)
-        Weights.
-    zones : tuple of Zone
-        Disjoint groups.
-    config : ARBLLM
-        The configuration.
-    gram : ndarray of float64, shape (k, k), optional
-        Gram matrix of the inputs; the algorithm ``"arb_x"`` needs it.
-
     Returns
     -------
     tuple of BinaryGroup
         One for each zone.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs or a number is not finite.
 
     Notes
     -----
@@ -245,8 +245,8 @@ def refine_zones(
     >>> refine_zones(W, (zone,))[0].decode().round(3)
     array([[ 1., -1.,  8.,  9.]])
     """
-    if config.algorithm == "arb_x":
-        gram = check_matrix("gram", gram, shape=(W.shape[1],) * 2)  # type: ignore[arg-type]
+    if config.algorithm == "arb_x" and gram is None:
+        raise ArgumentError("gram", f"a matrix of shape {(W.shape[1],) * 2}", "None")
     groups = [_refine(W, zone, config, gram) for zone in zones]
     if config.algorithm == "arb_x" and gram is not None:
         for _ in range(config.sweeps):
@@ -300,6 +300,16 @@ def _salient_image(T: Array, salient: Mask, config: ARBLLM) -> Array:
     return _refine(T, zone, plain, None).decode()
 
 
+@contract(
+    3,
+    W=BLOCK,
+    S=SCORES,
+    alive=ALIVE,
+    config=Config(ARBLLM),
+    gram=matrix("k", "k", text="Gram matrix of the block's inputs; ARB-X needs it."),
+    salient=SALIENT,
+    start=START,
+)
 def arb_llm_block(
     W: Array,
     S: Array,
@@ -312,33 +322,11 @@ def arb_llm_block(
 ) -> QuantizedBlock:
     """Quantize one block: salient columns, column-group bitmap, refined groups.
 
-    Parameters
-    ----------
-    W : ndarray of float64, shape (n, k)
-        Weights of the block.
-    S : ndarray of float64, shape (n, k)
-        Saliency scores.
-    alive : ndarray of bool, shape (k,)
-        Columns to quantize; the others decode to zero.
-    config : ARBLLM, default PAPER
-        The configuration.
-    gram : ndarray of float64, shape (k, k), optional
-        Gram matrix of the block's inputs; ARB-X needs it.
-    salient : ndarray of bool, shape (k,), optional
-        Salient columns; searched for by default.
-    start : int, default 0
-        The block's first column in the layer.
-
     Returns
     -------
     QuantizedBlock
         Groups "salient-sparse", "salient-concentrated", "sparse" and "concentrated"; or
         "salient" in place of the first two.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs or a number is not finite.
 
     References
     ----------
@@ -352,7 +340,6 @@ def arb_llm_block(
     >>> [group.name for group in block.groups]
     ['salient-sparse', 'salient-concentrated', 'sparse', 'concentrated']
     """
-    check_matrix("S", S, shape=np.shape(W))
     if salient is None:
         salient = choose_salient(W, S, alive, config)
     image = None
@@ -365,17 +352,9 @@ def arb_llm_block(
     return QuantizedBlock(start, start + W.shape[1], groups, salient)
 
 
-def arb_llm_layer(W: npt.ArrayLike, H: npt.ArrayLike, config: ARBLLM = PAPER) -> QuantizedLayer:
+@contract(3, W=LAYER, H=PROXY, config=Config(ARBLLM, text="The configuration; see ``PRESETS``."))
+def arb_llm_layer(W: Array, H: Array, config: ARBLLM = PAPER) -> QuantizedLayer:
     """Quantize a linear layer with ARB-LLM.
-
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, m)
-        Weights.
-    H : array_like of float64, shape (m, m)
-        Proxy Hessian ``2/N Σ XᵀX``, not damped.
-    config : ARBLLM, default PAPER
-        The configuration; see ``PRESETS``.
 
     Returns
     -------
@@ -385,8 +364,6 @@ def arb_llm_layer(W: npt.ArrayLike, H: npt.ArrayLike, config: ARBLLM = PAPER) ->
 
     Raises
     ------
-    ArgumentError
-        If a shape differs or a number is not finite.
     HessianError
         If `H` is not positive definite after damping.
 
@@ -404,7 +381,7 @@ def arb_llm_layer(W: npt.ArrayLike, H: npt.ArrayLike, config: ARBLLM = PAPER) ->
     >>> layer.decode().shape, len(layer.blocks), 1.0 <= nominal_bits(layer) <= 2.0
     ((4, 64), 2, True)
     """
-    state = prepare_layer(W, H, config, ARBLLM)
+    state = prepare_layer(W, H, config)
 
     def quantize_block(current: Array, columns: slice) -> QuantizedBlock:
         return arb_llm_block(

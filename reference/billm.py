@@ -28,15 +28,26 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from subbit.reference.contracts.door import contract
+from subbit.reference.contracts.kinds import Flags
+from subbit.reference.contracts.words import (
+    ALIVE,
+    BLOCK,
+    LAYER,
+    PROXY,
+    SALIENT,
+    SCORES,
+    START,
+    WEIGHTS,
+)
 from subbit.reference.groups.binarize import residual_binarize
+from subbit.reference.records import Config
 from subbit.reference.zones.partition import Partition, candidate_thresholds, split_search
 from subbit.reference.zones.salient import choose_salient
 from subbit.reference.zones.split import bell_split
 
 from .blocks import LayerState, prepare_layer, quantize_blocks
-from .errors import check_matrix
 from .layer import QuantizedBlock, QuantizedLayer, block_slices
 from .notation import Array, Mask
 
@@ -118,19 +129,15 @@ PRESETS: Mapping[str, BiLLM] = MappingProxyType(
 )
 
 
+@contract(
+    2,
+    W=WEIGHTS,
+    S=SCORES,
+    columns=Flags(("k",), text="The columns to split.", whole=False),
+    config=Config(Partition),
+)
 def choose_split(W: Array, S: Array, columns: Mask, config: Partition = PAPER) -> tuple[Mask, Mask]:
     """Choose the concentrated and the sparse entries among some columns.
-
-    Parameters
-    ----------
-    W : ndarray of float64, shape (n, k)
-        Weights.
-    S : ndarray of float64, shape (n, k)
-        Saliency scores.
-    columns : ndarray of bool, shape (k,)
-        The columns to split.
-    config : BiLLM, default PAPER
-        The configuration.
 
     Returns
     -------
@@ -157,6 +164,7 @@ def choose_split(W: Array, S: Array, columns: Mask, config: Partition = PAPER) -
     return bell_split(key, columns, search.choice, closed=config.closed)
 
 
+@contract(3, W=BLOCK, S=SCORES, alive=ALIVE, config=Config(BiLLM), salient=SALIENT, start=START)
 def billm_block(
     W: Array,
     S: Array,
@@ -167,21 +175,6 @@ def billm_block(
     start: int = 0,
 ) -> QuantizedBlock:
     """Quantize one block: salient columns, bell split, three binarized groups.
-
-    Parameters
-    ----------
-    W : ndarray of float64, shape (n, k)
-        Weights of the block.
-    S : ndarray of float64, shape (n, k)
-        Saliency scores.
-    alive : ndarray of bool, shape (k,)
-        Columns to quantize; the others decode to zero.
-    config : BiLLM, default PAPER
-        The configuration.
-    salient : ndarray of bool, shape (k,), optional
-        Salient columns; searched for by default.
-    start : int, default 0
-        The block's first column in the layer.
 
     Returns
     -------
@@ -200,7 +193,6 @@ def billm_block(
     array([[ 9.,  1., -1.,  4.],
            [-9.,  1.,  1.,  4.]])
     """
-    check_matrix("S", S, shape=np.shape(W))
     if salient is None:
         salient = choose_salient(W, S, alive, config)
     concentrated, sparse = choose_split(W, S, alive & ~salient, config)
@@ -224,17 +216,9 @@ def billm_block(
     return QuantizedBlock(start, start + W.shape[1], groups, salient)
 
 
-def billm_layer(W: npt.ArrayLike, H: npt.ArrayLike, config: BiLLM = PAPER) -> QuantizedLayer:
+@contract(3, W=LAYER, H=PROXY, config=Config(BiLLM, text="The configuration; see ``PRESETS``."))
+def billm_layer(W: Array, H: Array, config: BiLLM = PAPER) -> QuantizedLayer:
     """Quantize a linear layer with BiLLM.
-
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, m)
-        Weights.
-    H : array_like of float64, shape (m, m)
-        Proxy Hessian ``2/N Σ XᵀX``, not damped.
-    config : BiLLM, default PAPER
-        The configuration; see ``PRESETS``.
 
     Returns
     -------
@@ -244,8 +228,6 @@ def billm_layer(W: npt.ArrayLike, H: npt.ArrayLike, config: BiLLM = PAPER) -> Qu
 
     Raises
     ------
-    ArgumentError
-        If a shape differs or a number is not finite.
     HessianError
         If `H` is not positive definite after damping.
 
@@ -263,7 +245,7 @@ def billm_layer(W: npt.ArrayLike, H: npt.ArrayLike, config: BiLLM = PAPER) -> Qu
     >>> layer.decode().shape, len(layer.blocks), 1.0 <= nominal_bits(layer) <= 2.0
     ((4, 64), 2, True)
     """
-    state = prepare_layer(W, H, config, BiLLM)
+    state = prepare_layer(W, H, config)
     salient = _matrix_salient(state, config) if config.scope == "matrix" else None
 
     def quantize_block(current: Array, columns: slice) -> QuantizedBlock:

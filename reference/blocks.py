@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
 from subbit.reference.zones.partition import Partition
 from subbit.reference.zones.saliency import (
@@ -21,7 +20,6 @@ from subbit.reference.zones.saliency import (
 )
 
 from .compensate import compensate
-from .errors import check_config, check_matrix
 from .hessian import PreparedHessian, prepare_hessian
 from .layer import QuantizedBlock, QuantizedLayer
 from .notation import Array, Mask
@@ -83,21 +81,17 @@ class LayerState:
 BlockOf = Callable[[Array, slice], QuantizedBlock]
 
 
-def prepare_layer(
-    W: npt.ArrayLike, H: npt.ArrayLike, config: Partition, kind: type[Partition]
-) -> LayerState:
-    """Check a layer's arguments and prepare its Hessian.
+def prepare_layer(W: Array, H: Array, config: Partition) -> LayerState:
+    """Prepare the Hessian of a layer and zero the weights of dead inputs.
 
     Parameters
     ----------
-    W : array_like of float64, shape (n, m)
+    W : ndarray of float64, shape (n, m)
         Weights.
-    H : array_like of float64, shape (m, m)
+    H : ndarray of float64, shape (m, m)
         Proxy Hessian, not damped.
     config : Partition
         The configuration.
-    kind : type
-        The configuration's type.
 
     Returns
     -------
@@ -106,8 +100,6 @@ def prepare_layer(
 
     Raises
     ------
-    ArgumentError
-        If a shape differs, a number is not finite or the configuration is another's.
     HessianError
         If `H` is not positive definite after damping.
 
@@ -115,17 +107,14 @@ def prepare_layer(
     --------
     >>> import numpy as np
     >>> from subbit.reference import BiLLM
-    >>> prepare_layer([[1.0, 2.0]], np.diag([1.0, 0.0]), BiLLM(), BiLLM).weights
+    >>> prepare_layer(np.array([[1.0, 2.0]]), np.diag([1.0, 0.0]), BiLLM()).weights
     array([[1., 0.]])
     """
-    weights = check_matrix("W", W)
-    hessian = check_matrix("H", H, shape=(weights.shape[1],) * 2)
-    check_config(config, kind)
-    prepared = prepare_hessian(hessian, config.percdamp)
-    everything = np.ones(len(hessian), dtype=np.bool_)
+    prepared = prepare_hessian(H, config.percdamp)
+    everything = np.ones(len(H), dtype=np.bool_)
     return LayerState(
-        weights=np.where(prepared.dead, 0.0, weights),
-        gram=hessian / 2.0,
+        weights=np.where(prepared.dead, 0.0, W),
+        gram=H / 2.0,
         prepared=prepared,
         alive=~prepared.dead if config.dead_inputs == "zero" else everything,
         config=config,
@@ -155,7 +144,7 @@ def quantize_blocks(
     --------
     >>> import numpy as np
     >>> from subbit.reference import BiLLM, residual_binarize
-    >>> state = prepare_layer([[2.0, -2.0]], np.eye(2), BiLLM(), BiLLM)
+    >>> state = prepare_layer(np.array([[2.0, -2.0]]), np.eye(2), BiLLM())
     >>> def one_group(W, columns):
     ...     return QuantizedBlock(0, 2, (residual_binarize(W[:, columns]),))
     >>> quantize_blocks(state, one_group).decode()

@@ -30,39 +30,36 @@ they would have, which is no least-squares move any more.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias, get_args
+from typing import TypeAlias
 
 import numpy as np
 import scipy.linalg
 
-from .errors import check_choice, check_mask, check_matrix
+from subbit.reference.contracts.door import contract
+from subbit.reference.contracts.kinds import Flags, Span, Whole, choice, matrix
+from subbit.reference.records import Quantizer
+
+from .errors import LARGEST, ArgumentError
 from .layer import QuantizedBlock, QuantizedLayer, block_slices
 from .notation import Array, Compensation, Mask
 
+FREE = Flags(("n", "m"), text="The weights that feedback may move; all by default.", whole=False)
 BlockQuantizer: TypeAlias = Callable[[Array, slice], QuantizedBlock]
 
 
+@contract(
+    2,
+    D=matrix("n", "k", text="The block's error ``W_B - Q_B``."),
+    U_block=matrix("k", "k", text="``U_BB``, upper triangular."),
+    mode=choice(Compensation, "The form of compensation."),
+)
 def feedback(D: Array, U_block: Array, mode: Compensation) -> Array:
     """Turn a block's error into what is fed forward.
-
-    Parameters
-    ----------
-    D : ndarray of float64, shape (n, k)
-        The block's error ``W_B - Q_B``.
-    U_block : ndarray of float64, shape (k, k)
-        ``U_BB``, upper triangular.
-    mode : {"none", "released", "exact"}
-        The form of compensation.
 
     Returns
     -------
     ndarray of float64, shape (n, k)
         ``E``; zeros for ``"none"``.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs, a number is not finite or the mode is unknown.
 
     Notes
     -----
@@ -80,20 +77,29 @@ def feedback(D: Array, U_block: Array, mode: Compensation) -> Array:
     >>> feedback(D, U, "released"), feedback(D, U, "exact")
     (array([[0.5, 1. ]]), array([[0.5, 0.5]]))
     """
-    check_choice("mode", mode, get_args(Compensation))
-    error = check_matrix("D", D)
-    U = check_matrix("U_block", U_block, shape=(error.shape[1],) * 2)
-    diagonal = np.diag(U)
+    error, diagonal = D, np.diag(U_block)
     if mode == "none":
-        return np.zeros(error.shape)
+        return np.zeros(D.shape)
     if mode == "exact":
         # Eq. (4), GPTQ:  δ_F = −(w_Q − quant(w_Q)) ([H⁻¹]_QQ)⁻¹ [H⁻¹]_QF = −D_B U_BB⁻¹ U_BF
-        unit = U / diagonal[:, None]
-        error = scipy.linalg.solve_triangular(unit, error.T, trans="T", unit_diagonal=True).T
+        unit = U_block / diagonal[:, None]
+        error = scipy.linalg.solve_triangular(unit, D.T, trans="T", unit_diagonal=True).T
     # Alg. 1, BiLLM:  E = (W_B − B) / H^c_BB
-    return np.asarray(error / diagonal)
+    E = np.asarray(error / diagonal)
+    if not np.all(np.abs(E) <= LARGEST):
+        raise ArgumentError("U_block", f"a factor that keeps errors below {LARGEST:g}", "others")
+    return E
 
 
+@contract(
+    2,
+    W=matrix("n", "m", text="The layer's weights as the blocks before left them."),
+    U=matrix("m", "m", text="Inverse factor."),
+    columns=Span("m", text="The block's columns."),
+    quantize_block=Quantizer(text="``quantize_block(W, columns)`` gives the block's record."),
+    mode=choice(Compensation, "The form of compensation."),
+    free=FREE,
+)
 def compensate_step(
     W: Array,
     U: Array,
@@ -105,21 +111,6 @@ def compensate_step(
 ) -> tuple[QuantizedBlock, Array, Array]:
     """Quantize one block and feed its error forward.
 
-    Parameters
-    ----------
-    W : ndarray of float64, shape (n, m)
-        The layer's weights as the blocks before left them.
-    U : ndarray of float64, shape (m, m)
-        Inverse factor.
-    columns : slice
-        The block's columns.
-    quantize_block : callable
-        ``quantize_block(W, columns)`` gives the block's record.
-    mode : {"none", "released", "exact"}
-        The form of compensation.
-    free : ndarray of bool, shape (n, m), optional
-        The weights that feedback may move; all by default.
-
     Returns
     -------
     block : QuantizedBlock
@@ -128,11 +119,6 @@ def compensate_step(
         ``W`` with the block replaced by its image and the columns right of it moved.
     E : ndarray of float64, shape (n, k)
         The error that was fed forward.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs, a number is not finite or the mode is unknown.
 
     References
     ----------
@@ -179,6 +165,20 @@ class Compensated:
     errors: Array
 
 
+@contract(
+    2,
+    W=matrix("n", "m"),
+    U=matrix("m", "m", text="Inverse factor."),
+    quantize_block=Quantizer(
+        text=(
+            "``quantize_block(W, columns)`` gives the record of the block at `columns`, where "
+            "``W`` is the whole layer as the blocks before left it."
+        )
+    ),
+    block_size=Whole(text="Columns of a block."),
+    mode=choice(Compensation, "The form of compensation."),
+    free=FREE,
+)
 def compensate(
     W: Array,
     U: Array,
@@ -190,31 +190,10 @@ def compensate(
 ) -> Compensated:
     """Quantize a layer block by block.
 
-    Parameters
-    ----------
-    W : ndarray of float64, shape (n, m)
-        Weights.
-    U : ndarray of float64, shape (m, m)
-        Inverse factor.
-    quantize_block : callable
-        ``quantize_block(W, columns)`` gives the record of the block at `columns`, where
-        ``W`` is the whole layer as the blocks before left it.
-    block_size : int
-        Columns of a block.
-    mode : {"none", "released", "exact"}
-        The form of compensation.
-    free : ndarray of bool, shape (n, m), optional
-        The weights that feedback may move; all by default.
-
     Returns
     -------
     Compensated
         The record and the errors.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs, a number is not finite or the mode is unknown.
 
     References
     ----------
@@ -231,16 +210,12 @@ def compensate(
     >>> compensate(W, U, one_group, block_size=2, mode="exact").layer.decode()
     array([[2., 2., 4.]])
     """
-    current = check_matrix("W", W)
-    factor = check_matrix("U", U, shape=(current.shape[1],) * 2)
-    n, m = current.shape
-    movable = None if free is None else check_mask("free", free, (n, m))
-    blocks, errors = [], []
-    for columns in block_slices(m, block_size):
+    blocks, errors, current = [], [], W
+    for columns in block_slices(W.shape[1], block_size):
         # Alg. 1, BiLLM:  one block after the other, W_R carrying the error
         block, current, E = compensate_step(
-            current, factor, columns, quantize_block, mode=mode, free=movable
+            current, U, columns, quantize_block, mode=mode, free=free
         )
         blocks.append(block)
         errors.append(E)
-    return Compensated(QuantizedLayer((n, m), tuple(blocks)), np.hstack(errors))
+    return Compensated(QuantizedLayer(W.shape, tuple(blocks)), np.hstack(errors))

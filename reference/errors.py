@@ -51,7 +51,31 @@ def _describe(value: AnyArray) -> str:
     return f"an array of shape {value.shape} and dtype {value.dtype}"
 
 
-def _as_array(argument: str, value: npt.ArrayLike | None) -> AnyArray:
+def as_array(argument: str, value: npt.ArrayLike | None) -> AnyArray:
+    """Return `value` as an array of NumPy.
+
+    Parameters
+    ----------
+    argument : str
+        Name to put in the error.
+    value : array_like
+        Any numbers.
+
+    Returns
+    -------
+    ndarray
+        The array.
+
+    Raises
+    ------
+    ArgumentError
+        If it is none, such as a ragged list.
+
+    Examples
+    --------
+    >>> as_array("W", [1, 2]).shape
+    (2,)
+    """
     try:
         return np.asarray(value)
     except (TypeError, ValueError) as error:
@@ -95,7 +119,7 @@ def check_matrix(
         ...
     subbit.reference.errors.ArgumentError: W: expected finite numbers, got 1 of 2 NaN or infinite
     """
-    raw = _as_array(argument, value)
+    raw = as_array(argument, value)
     wanted = "(" + ", ".join("any" if s is None else str(s) for s in shape) + ")"
     if raw.ndim != len(shape) or any(
         s not in (None, length) for s, length in zip(shape, raw.shape, strict=True)
@@ -143,7 +167,7 @@ def check_mask(argument: str, value: npt.ArrayLike | None, shape: tuple[int, ...
     """
     if value is None:
         return np.ones(shape, dtype=np.bool_)
-    mask = _as_array(argument, value)
+    mask = as_array(argument, value)
     if mask.dtype != np.bool_ or mask.shape != shape:
         raise ArgumentError(argument, f"a boolean array of shape {shape}", _describe(mask))
     return mask

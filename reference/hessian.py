@@ -23,7 +23,11 @@ import numpy as np
 import numpy.typing as npt
 import scipy.linalg
 
-from .errors import ArgumentError, HessianError, check_count, check_matrix
+from subbit.reference.contracts.door import contract
+from subbit.reference.contracts.kinds import Real, Whole, matrix, symmetric
+from subbit.reference.contracts.words import HESSIAN, PERCDAMP
+
+from .errors import ArgumentError, HessianError, check_matrix
 from .notation import Array, Mask
 
 
@@ -48,8 +52,9 @@ class HessianAccumulator:
            [0., 4.]])
     """
 
+    @contract(2, width=Whole(text="Number of inputs m."))
     def __init__(self, width: int) -> None:
-        self._sum = np.zeros((check_count("width", width),) * 2)
+        self._sum = np.zeros((width, width))
         self._count = 0
 
     @property
@@ -96,23 +101,14 @@ class HessianAccumulator:
         return (2.0 / self._count) * self._sum
 
 
-def accumulate_hessian(X: npt.ArrayLike) -> Array:
+@contract(2, X=matrix("N", "L", "m", text="Inputs of N sequences."))
+def accumulate_hessian(X: Array) -> Array:
     """Proxy Hessian of a whole calibration set.
-
-    Parameters
-    ----------
-    X : array_like of float64, shape (N, L, m)
-        Inputs of N sequences.
 
     Returns
     -------
     ndarray of float64, shape (m, m)
         ``2/N Σ_s X_sᵀ X_s``.
-
-    Raises
-    ------
-    ArgumentError
-        If the shape is not (N, L, m) or a number is not finite.
 
     Notes
     -----
@@ -128,30 +124,20 @@ def accumulate_hessian(X: npt.ArrayLike) -> Array:
     array([[1., 0.],
            [0., 4.]])
     """
-    inputs = check_matrix("X", X, shape=(None, None, None))
-    accumulator = HessianAccumulator(inputs.shape[-1])
+    accumulator = HessianAccumulator(X.shape[-1])
     # Eq. (7), subbit:  H = 2/N Σ_s X_sᵀ X_s
-    accumulator.add(inputs)
+    accumulator.add(X)
     return accumulator.hessian()
 
 
-def dead_inputs(H: npt.ArrayLike) -> Mask:
+@contract(1, H=HESSIAN)
+def dead_inputs(H: Array) -> Mask:
     """Find the inputs that were zero in every calibration token.
-
-    Parameters
-    ----------
-    H : array_like of float64, shape (m, m)
-        Proxy Hessian, not damped.
 
     Returns
     -------
     ndarray of bool, shape (m,)
         True where the diagonal is zero.
-
-    Raises
-    ------
-    ArgumentError
-        If `H` is not a finite square matrix.
 
     Examples
     --------
@@ -159,28 +145,24 @@ def dead_inputs(H: npt.ArrayLike) -> Mask:
     array([False,  True])
     """
     # Eq. (8), subbit:  dead_j  ⇔  H_jj = 0
-    return np.asarray(np.diag(_check_hessian(H)) == 0.0)
+    return np.asarray(np.diag(H) == 0.0)
 
 
-def damp(H: npt.ArrayLike, percdamp: float = 0.01) -> Array:
+@contract(
+    2,
+    H=symmetric("m", "Proxy Hessian."),
+    percdamp=Real(
+        0.0,
+        text=("The share, not negative. It is relative, so scaling the inputs scales the result."),
+    ),
+)
+def damp(H: Array, percdamp: float = 0.01) -> Array:
     """Put ones on dead diagonals, then add a share of the mean diagonal.
-
-    Parameters
-    ----------
-    H : array_like of float64, shape (m, m)
-        Proxy Hessian.
-    percdamp : float, default 0.01
-        The share, not negative. It is relative, so scaling the inputs scales the result.
 
     Returns
     -------
     ndarray of float64, shape (m, m)
         The damped Hessian.
-
-    Raises
-    ------
-    ArgumentError
-        If `H` is not a finite symmetric matrix or `percdamp` is negative.
 
     Notes
     -----
@@ -196,9 +178,7 @@ def damp(H: npt.ArrayLike, percdamp: float = 0.01) -> Array:
     array([[4., 0.],
            [0., 2.]])
     """
-    damped = _check_hessian(H).copy()
-    if not 0.0 <= percdamp < np.inf:
-        raise ArgumentError("percdamp", "a finite number that is not negative", percdamp)
+    damped = H.copy()
     diagonal = np.diag(damped).copy()
     diagonal[diagonal == 0.0] = 1.0
     # Eq. (9), subbit:  H ← H + λI,  λ = percdamp · mean(diag H)
@@ -206,13 +186,9 @@ def damp(H: npt.ArrayLike, percdamp: float = 0.01) -> Array:
     return damped
 
 
-def inverse_factor(H: npt.ArrayLike) -> Array:
+@contract(2, H=symmetric("m", "Positive definite matrix."))
+def inverse_factor(H: Array) -> Array:
     """Upper triangular factor of the inverse Hessian.
-
-    Parameters
-    ----------
-    H : array_like of float64, shape (m, m)
-        Positive definite matrix.
 
     Returns
     -------
@@ -239,9 +215,8 @@ def inverse_factor(H: npt.ArrayLike) -> Array:
     array([[0.5, 0. ],
            [0. , 2. ]])
     """
-    matrix = _check_hessian(H)
     try:
-        reversed_factor = scipy.linalg.cholesky(matrix[::-1, ::-1], lower=True)
+        reversed_factor = scipy.linalg.cholesky(H[::-1, ::-1], lower=True)
     except np.linalg.LinAlgError as error:
         raise HessianError("H", "a positive definite matrix", str(error)) from error
     # Alg. 1, BiLLM:  H^c = Cholesky((H + λI)⁻¹), so that H⁻¹ = UᵀU
@@ -271,15 +246,13 @@ class PreparedHessian:
     dead: Mask
 
 
-def prepare_hessian(H: npt.ArrayLike, percdamp: float = 0.01) -> PreparedHessian:
+@contract(
+    2,
+    H=HESSIAN,
+    percdamp=PERCDAMP,
+)
+def prepare_hessian(H: Array, percdamp: float = 0.01) -> PreparedHessian:
     """Find dead inputs, damp and factor a Hessian.
-
-    Parameters
-    ----------
-    H : array_like of float64, shape (m, m)
-        Proxy Hessian, not damped.
-    percdamp : float, default 0.01
-        Damping relative to the mean diagonal.
 
     Returns
     -------
@@ -288,8 +261,6 @@ def prepare_hessian(H: npt.ArrayLike, percdamp: float = 0.01) -> PreparedHessian
 
     Raises
     ------
-    ArgumentError
-        If `H` is not a finite symmetric matrix or `percdamp` is negative.
     HessianError
         If `H` is not positive definite after damping.
 
@@ -305,13 +276,3 @@ def prepare_hessian(H: npt.ArrayLike, percdamp: float = 0.01) -> PreparedHessian
     # Alg. 1, BiLLM:  H^c = Cholesky((H + λI)⁻¹)
     damped = damp(H, percdamp)
     return PreparedHessian(damped, inverse_factor(damped), dead_inputs(H))
-
-
-def _check_hessian(H: npt.ArrayLike) -> Array:
-    matrix = check_matrix("H", H)
-    if matrix.shape[0] != matrix.shape[1]:
-        raise ArgumentError("H", "a square matrix", f"shape {matrix.shape}")
-    asymmetry = float(np.max(np.abs(matrix - matrix.T)))
-    if asymmetry > 1e-6 * float(np.max(np.abs(matrix))):
-        raise HessianError("H", "a symmetric matrix", f"entries that differ by {asymmetry:g}")
-    return matrix

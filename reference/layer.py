@@ -29,7 +29,9 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from .errors import check_count
+from subbit.reference.contracts.door import contract
+from subbit.reference.contracts.kinds import Whole
+
 from .notation import Array, Codes, Indices, Mask, Signs
 
 
@@ -256,6 +258,31 @@ class ValueGroup:
         return replace(self, values=_round(self.values, dtype))
 
 
+@dataclass(frozen=True, eq=False)
+class Zone:
+    """A group of a block before it is binarized.
+
+    Parameters
+    ----------
+    name : str
+        The group's name.
+    mask : ndarray of bool, shape (n, k)
+        Its entries.
+    order : int
+        Orders of binarization.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Zone("sparse", np.ones((1, 2), dtype=bool), 1).name
+    'sparse'
+    """
+
+    name: str
+    mask: Mask
+    order: int
+
+
 Group: TypeAlias = BinaryGroup | UniformGroup | ValueGroup
 
 
@@ -364,25 +391,18 @@ class QuantizedLayer:
         return replace(self, blocks=blocks)
 
 
+@contract(
+    1,
+    width=Whole(text="Number of columns m."),
+    block_size=Whole(text="Columns of a block."),
+)
 def block_slices(width: int, block_size: int) -> list[slice]:
     """Column ranges of the blocks; the last one may be narrower.
-
-    Parameters
-    ----------
-    width : int
-        Number of columns m.
-    block_size : int
-        Columns of a block.
 
     Returns
     -------
     list of slice
         Consecutive ranges that cover all columns.
-
-    Raises
-    ------
-    ArgumentError
-        If a number is not a whole number of at least one.
 
     References
     ----------
@@ -393,6 +413,6 @@ def block_slices(width: int, block_size: int) -> list[slice]:
     >>> block_slices(5, 2)
     [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
     """
-    m, k = check_count("width", width), check_count("block_size", block_size)
     # Alg. 1, BiLLM:  for b = 0, β, 2β, …
-    return [slice(start, min(start + k, m)) for start in range(0, m, k)]
+    starts = range(0, width, block_size)
+    return [slice(start, min(start + block_size, width)) for start in starts]

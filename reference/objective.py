@@ -16,39 +16,37 @@ symbol     shape       meaning
 The number that the released BiLLM code prints as "error" is none of these: ERRATA B-12.
 """
 
-import numpy as np
-import numpy.typing as npt
+from collections.abc import Mapping
 
-from .errors import ArgumentError, check_count, check_matrix
+import numpy as np
+
+from subbit.reference.contracts.door import contract
+from subbit.reference.contracts.kinds import Numbers, Whole, matrix
+
+from .errors import ArgumentError
 from .notation import Array
 
-
-def _difference(W: npt.ArrayLike, Q: npt.ArrayLike) -> Array:
-    weights = check_matrix("W", W)
-    return weights - check_matrix("Q", Q, shape=weights.shape)
+IMAGE: Mapping[str, Numbers] = {
+    "W": matrix("n", "m"),
+    "Q": matrix("n", "m", text="Their quantized image."),
+}
 
 
 def _quadratic(D: Array, S: Array) -> float:
     return float(np.sum((D @ S) * D))
 
 
-def weight_error(W: npt.ArrayLike, Q: npt.ArrayLike) -> float:
+@contract(
+    2,
+    **IMAGE,
+)
+def weight_error(W: Array, Q: Array) -> float:
     """Squared Frobenius norm of the weight error.
-
-    Parameters
-    ----------
-    W, Q : array_like of float64, shape (n, m)
-        Weights and their quantized image.
 
     Returns
     -------
     float
         ``L1``, not negative.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs or a number is not finite.
 
     Notes
     -----
@@ -64,28 +62,21 @@ def weight_error(W: npt.ArrayLike, Q: npt.ArrayLike) -> float:
     0.5
     """
     # Eq. (4), BiLLM:  L1 = ‖W − αB‖²
-    return float(np.sum(_difference(W, Q) ** 2))
+    return float(np.sum((W - Q) ** 2))
 
 
-def calibrated_error(W: npt.ArrayLike, Q: npt.ArrayLike, X: npt.ArrayLike) -> float:
+@contract(
+    2,
+    **IMAGE,
+    X=matrix("T", "m", text="Inputs, one token a row."),
+)
+def calibrated_error(W: Array, Q: Array, X: Array) -> float:
     """Squared output error on calibration inputs, from the inputs.
-
-    Parameters
-    ----------
-    W, Q : array_like of float64, shape (n, m)
-        Weights and their quantized image.
-    X : array_like of float64, shape (T, m)
-        Inputs, one token a row.
 
     Returns
     -------
     float
         ``L2``, not negative.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs or a number is not finite.
 
     Notes
     -----
@@ -100,31 +91,23 @@ def calibrated_error(W: npt.ArrayLike, Q: npt.ArrayLike, X: npt.ArrayLike) -> fl
     >>> calibrated_error([[1.0, -2.0]], [[1.5, -1.5]], [[1.0, 1.0], [1.0, -1.0]])
     1.0
     """
-    D = _difference(W, Q)
-    inputs = check_matrix("X", X, shape=(None, D.shape[1]))
+    D = W - Q
     # Eq. (1), GPTQ:  L2 = ‖WX − ŴX‖²
-    return float(np.sum((D @ inputs.T) ** 2))
+    return float(np.sum((D @ X.T) ** 2))
 
 
-def calibrated_error_trace(W: npt.ArrayLike, Q: npt.ArrayLike, S: npt.ArrayLike) -> float:
+@contract(
+    2,
+    **IMAGE,
+    S=matrix("m", "m", text="``XᵀX``, symmetric and positive semi-definite."),
+)
+def calibrated_error_trace(W: Array, Q: Array, S: Array) -> float:
     """Squared output error on calibration inputs, from their Gram matrix.
-
-    Parameters
-    ----------
-    W, Q : array_like of float64, shape (n, m)
-        Weights and their quantized image.
-    S : array_like of float64, shape (m, m)
-        ``XᵀX``, symmetric and positive semi-definite.
 
     Returns
     -------
     float
         ``L2``; equal to :func:`calibrated_error` when ``S = XᵀX``.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs or a number is not finite.
 
     Notes
     -----
@@ -135,34 +118,26 @@ def calibrated_error_trace(W: npt.ArrayLike, Q: npt.ArrayLike, S: npt.ArrayLike)
     >>> calibrated_error_trace([[1.0, -2.0]], [[1.5, -1.5]], [[2.0, 0.0], [0.0, 2.0]])
     1.0
     """
-    D = _difference(W, Q)
-    gram = check_matrix("S", S, shape=(D.shape[1], D.shape[1]))
     # Eq. (3), subbit:  L2 = Tr(D S Dᵀ)
-    return _quadratic(D, gram)
+    return _quadratic(W - Q, S)
 
 
+@contract(
+    2,
+    n=Whole(text="Rows of the block."),
+    k=Whole(text="Columns of the block."),
+    rounds=Whole(text="How often the error is evaluated, ``T``."),
+    batch=Whole(text="Calibration sequences, ``B``."),
+    length=Whole(text="Tokens of each, ``L``."),
+)
 def gram_cost_ratio(n: int, k: int, rounds: int, batch: int, length: int) -> float:
     """How much cheaper the calibrated error is from the Gram matrix than from the inputs.
-
-    Parameters
-    ----------
-    n, k : int
-        Shape of the block, rows and columns.
-    rounds : int
-        How often the error is evaluated, ``T``.
-    batch, length : int
-        Calibration sequences ``B`` and tokens of each ``L``.
 
     Returns
     -------
     float
         Multiplications and additions of :func:`calibrated_error` over those of
         :func:`calibrated_error_trace`, with ``S = XᵀX`` made once for all rounds.
-
-    Raises
-    ------
-    ArgumentError
-        If one of them is not a whole number of at least 1.
 
     Notes
     -----
@@ -178,32 +153,22 @@ def gram_cost_ratio(n: int, k: int, rounds: int, batch: int, length: int) -> flo
     >>> round(gram_cost_ratio(n=4096, k=128, rounds=15, batch=128, length=2048))
     389
     """
-    sizes = {"n": n, "k": k, "rounds": rounds, "batch": batch, "length": length}
-    rows, columns, times, sequences, tokens = (check_count(*item) for item in sizes.items())
     # Eq. (10), ARB-LLM:  n k B L T / (k² B L + n k² T) = 1 / (k (1 / (n T) + 1 / (B L)))
-    return 1.0 / (columns * (1.0 / (rows * times) + 1.0 / (sequences * tokens)))
+    return 1.0 / (k * (1.0 / (n * rounds) + 1.0 / (batch * length)))
 
 
-def relative_error(W: npt.ArrayLike, Q: npt.ArrayLike, S: npt.ArrayLike) -> float:
+@contract(
+    2,
+    **IMAGE,
+    S=matrix("m", "m", text="``XᵀX`` or any positive multiple of it."),
+)
+def relative_error(W: Array, Q: Array, S: Array) -> float:
     """Output error relative to the energy of the outputs.
-
-    Parameters
-    ----------
-    W, Q : array_like of float64, shape (n, m)
-        Weights and their quantized image.
-    S : array_like of float64, shape (m, m)
-        ``XᵀX`` or any positive multiple of it.
 
     Returns
     -------
     float
         0 for a perfect image, 1 for an image of zeros.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs, a number is not finite, or the outputs are all zero while
-        their error is not.
 
     Notes
     -----
@@ -218,31 +183,24 @@ def relative_error(W: npt.ArrayLike, Q: npt.ArrayLike, S: npt.ArrayLike) -> floa
     if error == 0.0:
         return 0.0
     # Eq. (4), subbit:  ε = Tr(D S Dᵀ) / Tr(W S Wᵀ)
-    energy = _quadratic(check_matrix("W", W), check_matrix("S", S))
+    energy = _quadratic(W, S)
     if energy <= 0.0:
         raise ArgumentError("W", "outputs that are not all zero", f"output energy {energy:g}")
     return error / energy
 
 
-def proxy_loss(W: npt.ArrayLike, Q: npt.ArrayLike, H: npt.ArrayLike) -> float:
+@contract(
+    2,
+    **IMAGE,
+    H=matrix("m", "m", text="Proxy Hessian, damped or not."),
+)
+def proxy_loss(W: Array, Q: Array, H: Array) -> float:
     """Second-order estimate of the loss that quantization adds.
-
-    Parameters
-    ----------
-    W, Q : array_like of float64, shape (n, m)
-        Weights and their quantized image.
-    H : array_like of float64, shape (m, m)
-        Proxy Hessian, damped or not.
 
     Returns
     -------
     float
         The loss; with ``H = 2/N Σ XᵀX`` it is ``L2 / N`` for N calibration sequences.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs or a number is not finite.
 
     Notes
     -----
@@ -253,7 +211,5 @@ def proxy_loss(W: npt.ArrayLike, Q: npt.ArrayLike, H: npt.ArrayLike) -> float:
     >>> proxy_loss([[1.0, -2.0]], [[1.5, -1.5]], [[2.0, 0.0], [0.0, 2.0]])
     0.5
     """
-    D = _difference(W, Q)
-    hessian = check_matrix("H", H, shape=(D.shape[1], D.shape[1]))
     # Eq. (5), subbit:  ℒ = ½ Tr(D H Dᵀ)
-    return 0.5 * _quadratic(D, hessian)
+    return 0.5 * _quadratic(W - Q, H)

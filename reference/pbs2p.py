@@ -30,23 +30,35 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from subbit.reference.contracts.door import Kind, contract
+from subbit.reference.contracts.kinds import Nested, Whole, matrix, symmetric
+from subbit.reference.contracts.words import (
+    ALIVE,
+    BLOCK,
+    GRAM,
+    LAYER,
+    PROXY,
+    SALIENT,
+    SCORES,
+    START,
+    WEIGHTS,
+)
 from subbit.reference.groups.arb_x import calibrate_levels
 from subbit.reference.groups.binarize import masked_mean
 from subbit.reference.pruning.cfs import FineScore, fine_scores
 from subbit.reference.pruning.removal import removal_move
 from subbit.reference.pruning.spbo import SPBO, spbo, spbo_schedule
-from subbit.reference.zones.column_groups import ColumnGroups, Zone, choose_column_groups
+from subbit.reference.records import Config
+from subbit.reference.zones.column_groups import ColumnGroups, choose_column_groups
 from subbit.reference.zones.partition import Grid, Score
 from subbit.reference.zones.salient import choose_salient
 
 from .blocks import LayerState, prepare_layer, quantize_blocks
-from .errors import check_count, check_mask, check_matrix
-from .layer import BinaryGroup, QuantizedBlock, QuantizedLayer
+from .layer import BinaryGroup, QuantizedBlock, QuantizedLayer, Zone
 from .notation import Array, Mask
 
 Scores: TypeAlias = Literal["once", "recomputed"]
@@ -144,10 +156,7 @@ class PBS2P(SPBO, ColumnGroups):
     partitioned: bool = True
     sweeps: int = 0
 
-    def __post_init__(self) -> None:
-        SPBO.__post_init__(self)
-        ColumnGroups.__post_init__(self)
-        check_count("sweeps", self.sweeps, 0)
+    DOMAINS: ClassVar[Mapping[str, Kind]] = {"sweeps": Whole(0)}
 
 
 CANONICAL = PBS2P()
@@ -180,28 +189,26 @@ PRESETS: Mapping[str, PBS2P] = MappingProxyType(
 )
 
 
+@contract(
+    3,
+    W=WEIGHTS,
+    H=symmetric("k", "Damped Hessian of the block's columns."),
+    alive=ALIVE.says("Columns to quantize; the others are pruned first."),
+    config=Config(PBS2P),
+    unit=matrix(
+        "k",
+        text=("Scores of weights of magnitude 1 in each column; those that `H` gives by default."),
+    ),
+)
 def pruning_masks(
-    W: npt.ArrayLike,
-    H: npt.ArrayLike,
+    W: Array,
+    H: Array,
     alive: Mask,
     config: PBS2P = CANONICAL,
     *,
-    unit: npt.ArrayLike | None = None,
+    unit: Array | None = None,
 ) -> Mask:
     """Weights of a block that are kept after each step.
-
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, k)
-        Weights.
-    H : array_like of float64, shape (k, k)
-        Damped Hessian of the block's columns.
-    alive : ndarray of bool, shape (k,)
-        Columns to quantize; the others are pruned first.
-    config : PBS2P
-        The configuration.
-    unit : array_like of float64, shape (k,), optional
-        Scores of weights of magnitude 1 in each column; those that `H` gives by default.
 
     Returns
     -------
@@ -210,9 +217,6 @@ def pruning_masks(
 
     Raises
     ------
-    ArgumentError
-        If a shape differs, a number is not finite, or M does not divide the width and
-        `tail` is "error".
     HessianError
         If `H` is not positive definite.
 
@@ -233,13 +237,8 @@ def pruning_masks(
     >>> pruning_masks(W, np.diag([1.0, 1.0, 9.0, 1.0]), alive, config)[-1].astype(int)
     array([[1, 0, 1, 0]])
     """
-    weights = check_matrix("W", W)
-    k = weights.shape[1]
-    live = check_mask("alive", alive, (k,))
-    matrix = check_matrix("H", H, shape=(k, k))
     if unit is None:
-        unit = fine_scores(np.ones((1, k)), matrix, score=config.fine_score)[0]
-    factors = check_matrix("unit", unit, shape=(k,))
+        unit = fine_scores(np.ones((1, len(H))), H, score=config.fine_score)[0]
     schedule = partial(
         spbo_schedule,
         keep=config.keep[0],
@@ -248,14 +247,14 @@ def pruning_masks(
         parts=config.parts,
         tail=config.tail,
     )
-    masks = schedule(_scored(weights, factors, live, config))
+    masks = schedule(_scored(W, unit, alive, config))
     if config.scores == "once":
         return masks
-    kept = np.ones(weights.shape, dtype=np.bool_)
+    kept = np.ones(W.shape, dtype=np.bool_)
     for t in range(len(masks)):
         # Eq. (62), subbit:  s_t = scores of argmin_{W' ⊙ (1 − P_{t−1}) = 0} (W' − W) H (W' − W)ᵀ
-        moved = removal_move(weights, matrix, ~kept) if t else weights
-        scores = _scored(moved, factors, live, config)
+        moved = removal_move(W, H, ~kept) if t else W
+        scores = _scored(moved, unit, alive, config)
         kept = schedule(np.where(kept, scores, REMOVED))[t]
         masks[t] = kept
     return masks
@@ -269,6 +268,21 @@ def _scored(W: Array, unit: Array, alive: Mask, config: PBS2P) -> Array:
     return np.where(alive, unit * sizes, PRUNED)
 
 
+@contract(
+    3,
+    W=BLOCK,
+    S=SCORES,
+    masks=Nested(
+        ("t", "n", "k"),
+        whole=False,
+        text=("Weights that are kept after each step, nested; see :func:`pruning_masks`."),
+    ),
+    alive=ALIVE,
+    config=Config(PBS2P),
+    gram=GRAM,
+    salient=SALIENT,
+    start=START,
+)
 def pbs2p_block(
     W: Array,
     S: Array,
@@ -282,35 +296,11 @@ def pbs2p_block(
 ) -> QuantizedBlock:
     """Quantize one block: groups, each pruned step by step.
 
-    Parameters
-    ----------
-    W : ndarray of float64, shape (n, k)
-        Weights of the block.
-    S : ndarray of float64, shape (n, k)
-        Saliency scores.
-    masks : ndarray of bool, shape (t, n, k)
-        Weights that are kept after each step, nested; see :func:`pruning_masks`.
-    alive : ndarray of bool, shape (k,)
-        Columns to quantize; the others decode to zero.
-    config : PBS2P, default CANONICAL
-        The configuration.
-    gram : ndarray of float64, shape (k, k)
-        Gram matrix of the block's inputs.
-    salient : ndarray of bool, shape (k,), optional
-        Salient columns; searched for by default.
-    start : int, default 0
-        The block's first column in the layer.
-
     Returns
     -------
     QuantizedBlock
         Groups as ARB-LLM's; or one, "all". With a shared mean each is followed by a group
         of its pruned weights, with a mean and no signs, such as "sparse-pruned".
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs, a number is not finite or the masks are not nested.
 
     References
     ----------
@@ -325,8 +315,6 @@ def pbs2p_block(
     >>> pbs2p_block(W, W**2, masks, alive, config, gram=np.eye(4)).decode()
     array([[ 3.,  0.,  0., -3.]])
     """
-    check_matrix("S", S, shape=np.shape(W))
-    check_matrix("gram", gram, shape=(W.shape[1],) * 2)
     if config.partitioned and salient is None:
         salient = choose_salient(W, S, alive, config)
     zones: tuple[Zone, ...] = (Zone("all", np.broadcast_to(alive, W.shape), 1),)
@@ -362,17 +350,14 @@ def _recorded(group: BinaryGroup, kept: Mask, config: PBS2P) -> tuple[BinaryGrou
     return (replace(group, mask=group.mask & kept), pruned)
 
 
-def pbs2p_layer(W: npt.ArrayLike, H: npt.ArrayLike, config: PBS2P = CANONICAL) -> QuantizedLayer:
+@contract(
+    3,
+    W=LAYER,
+    H=PROXY,
+    config=Config(PBS2P, text="The configuration, `keep` being the layer's own; see ``PRESETS``."),
+)
+def pbs2p_layer(W: Array, H: Array, config: PBS2P = CANONICAL) -> QuantizedLayer:
     """Quantize a linear layer with PBS2P.
-
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, m)
-        Weights.
-    H : array_like of float64, shape (m, m)
-        Proxy Hessian ``2/N Σ XᵀX``, not damped.
-    config : PBS2P, default CANONICAL
-        The configuration, `keep` being the layer's own; see ``PRESETS``.
 
     Returns
     -------
@@ -382,9 +367,6 @@ def pbs2p_layer(W: npt.ArrayLike, H: npt.ArrayLike, config: PBS2P = CANONICAL) -
 
     Raises
     ------
-    ArgumentError
-        If a shape differs, a number is not finite, or M does not divide a block's width
-        and `tail` is "error".
     HessianError
         If `H` is not positive definite after damping.
 
@@ -402,7 +384,7 @@ def pbs2p_layer(W: npt.ArrayLike, H: npt.ArrayLike, config: PBS2P = CANONICAL) -
     >>> layer.decode().shape, float(np.mean(layer.decode() != 0.0)), nominal_bits(layer) < 1.0
     ((4, 64), 0.5, True)
     """
-    state = prepare_layer(W, H, config, PBS2P)
+    state = prepare_layer(W, H, config)
     unit = _unit_scores(state, slice(None), config) if config.fine_hessian == "layer" else None
 
     def quantize_block(current: Array, columns: slice) -> QuantizedBlock:

@@ -7,27 +7,33 @@ computes with signs that are none or with a scale that is NaN.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from types import UnionType
 from typing import Any, ClassVar
 
 import numpy as np
 
 from .contracts.door import Call, Kind, Shape
-from .errors import ArgumentError, check_choice, check_config, check_matrix
-from .layer import BinaryGroup, Plane
+from .errors import (
+    ArgumentError,
+    check_choice,
+    check_config,
+    check_count,
+    check_matrix,
+    check_pair,
+)
+from .layer import (
+    BinaryGroup,
+    Plane,
+    QuantizedBlock,
+    QuantizedLayer,
+    UniformGroup,
+    ValueGroup,
+    Zone,
+)
+from .notation import Mask
 
-
-def _check_plane(name: str, plane: Any, group: BinaryGroup) -> None:  # noqa: ANN401
-    if not isinstance(plane, Plane):
-        raise ArgumentError(name, "planes that are each a Plane", plane)
-    n, k = group.mask.shape
-    signs: Any = plane.sign
-    if not isinstance(signs, np.ndarray) or signs.dtype != np.int8 or signs.shape != (n, k):
-        raise ArgumentError(name, f"signs in an int8 array of shape {(n, k)}", _seen(signs))
-    if np.any(np.abs(signs) > group.mask):
-        raise ArgumentError(name, "signs of -1, 0 or +1 that are 0 outside the mask", "others")
-    check_matrix(f"{name}.row_scale", plane.row_scale, shape=(n,))
-    if plane.column_scale is not None:
-        check_matrix(f"{name}.column_scale", plane.column_scale, shape=(k,))
+MOST_PLANES = 2
+"""Sign planes of a group that is refined."""
 
 
 def _seen(value: object) -> str:
@@ -36,8 +42,49 @@ def _seen(value: object) -> str:
     return f"a {type(value).__name__}"
 
 
-def check_group(name: str, group: object) -> BinaryGroup:
-    """Return a binary group whose fields fit each other, or refuse.
+def _check_array(name: str, value: Any, dtype: type, shape: tuple[int, ...]) -> None:  # noqa: ANN401
+    """Hold a field to a type and a shape; floating fields to finite numbers as well."""
+    wrong = not isinstance(value, np.ndarray) or value.dtype != dtype or value.shape != shape
+    if wrong:
+        kind = np.dtype(dtype).name
+        raise ArgumentError(name, f"an array of shape {shape} and dtype {kind}", _seen(value))
+    if dtype is np.float64:
+        check_matrix(name, value, shape=shape)
+
+
+def _check_plane(name: str, plane: Any, mask: Mask) -> None:  # noqa: ANN401
+    if not isinstance(plane, Plane):
+        raise ArgumentError(name, "planes that are each a Plane", _seen(plane))
+    n, k = mask.shape
+    _check_array(f"{name}.sign", plane.sign, np.int8, (n, k))
+    if np.any(np.abs(plane.sign) > mask):
+        raise ArgumentError(name, "signs of -1, 0 or +1 that are 0 outside the mask", "others")
+    _check_array(f"{name}.row_scale", plane.row_scale, np.float64, (n,))
+    if plane.column_scale is not None:
+        _check_array(f"{name}.column_scale", plane.column_scale, np.float64, (k,))
+
+
+def _check_binary(name: str, group: Any) -> None:  # noqa: ANN401
+    if not isinstance(group.planes, tuple):
+        raise ArgumentError(name, "a tuple of planes", _seen(group.planes))
+    for plane in group.planes:
+        _check_plane(name, plane, group.mask)
+    if group.mean is not None:
+        _check_array(f"{name}.mean", group.mean, np.float64, group.mask.shape[:1])
+
+
+def _check_uniform(name: str, group: UniformGroup) -> None:
+    n, k = group.mask.shape
+    _check_array(f"{name}.codes", group.codes, np.uint8, (n, k))
+    _check_array(f"{name}.scale", group.scale, np.float64, (n,))
+    _check_array(f"{name}.zero", group.zero, np.float64, (n,))
+    check_count(f"{name}.bits", group.bits, 1, 8)
+    if np.any(group.codes >= 2**group.bits):
+        raise ArgumentError(name, f"codes below {2**group.bits}", f"{group.codes.max()}")
+
+
+def check_group(name: str, group: object, kind: type | UnionType = BinaryGroup) -> Any:  # noqa: ANN401
+    """Return a group whose fields fit each other, or refuse.
 
     Parameters
     ----------
@@ -45,10 +92,12 @@ def check_group(name: str, group: object) -> BinaryGroup:
         Name of the argument.
     group : object
         What came.
+    kind : type, default BinaryGroup
+        What it must be.
 
     Returns
     -------
-    BinaryGroup
+    Group
         The group.
 
     Raises
@@ -62,31 +111,124 @@ def check_group(name: str, group: object) -> BinaryGroup:
     >>> check_group("group", residual_binarize([[1.0, 2.0]])).name
     'all'
     """
-    if not isinstance(group, BinaryGroup):
-        raise ArgumentError(name, "a BinaryGroup", group)
-    mask: Any = group.mask
+    if not isinstance(group, kind):
+        raise ArgumentError(name, f"a {getattr(kind, '__name__', 'group')}", _seen(group))
+    mask: Any = group.mask  # type: ignore[attr-defined]
     if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.ndim != 2:
         raise ArgumentError(name, "a mask that is a boolean matrix", _seen(mask))
-    planes: Any = group.planes
-    if mask.size == 0 or not isinstance(planes, tuple) or not planes:
-        raise ArgumentError(name, "at least one entry and one plane", _seen(mask))
-    for plane in group.planes:
-        _check_plane(name, plane, group)
-    if group.mean is not None:
-        check_matrix(f"{name}.mean", group.mean, shape=mask.shape[:1])
+    if mask.size == 0:
+        raise ArgumentError(name, "a mask of at least one entry", _seen(mask))
+    match group:
+        case BinaryGroup():
+            _check_binary(name, group)
+        case UniformGroup():
+            _check_uniform(name, group)
+        case ValueGroup():
+            _check_array(f"{name}.values", group.values, np.float64, mask.shape)
     return group
 
 
+def check_block(name: str, block: object, columns: slice, rows: int) -> QuantizedBlock:
+    """Return the record of a block whose groups have its shape, or refuse.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument.
+    block : object
+        What came.
+    columns : slice
+        Its place in the layer.
+    rows : int
+        The layer's rows.
+
+    Returns
+    -------
+    QuantizedBlock
+        The block.
+
+    Raises
+    ------
+    ArgumentError
+        If it is none, stands elsewhere, or a field does not fit.
+
+    Examples
+    --------
+    >>> from subbit.reference import rtn_layer
+    >>> check_block("layer", rtn_layer([[1.0, 2.0]]).blocks[0], slice(0, 2), 1).stop
+    2
+    """
+    if not isinstance(block, QuantizedBlock):
+        raise ArgumentError(name, "a QuantizedBlock", _seen(block))
+    if (block.start, block.stop) != (columns.start, columns.stop):
+        wanted = f"a block of columns {columns.start} to {columns.stop}"
+        raise ArgumentError(name, wanted, f"{block.start} to {block.stop}")
+    shape = (rows, columns.stop - columns.start)
+    groups: Any = block.groups
+    if not isinstance(groups, tuple) or not groups:
+        raise ArgumentError(name, "a block with at least one group", _seen(groups))
+    for group in groups:
+        own = check_group(name, group, BinaryGroup | UniformGroup | ValueGroup).mask.shape
+        if own != shape:
+            raise ArgumentError(name, f"groups of shape {shape}", own)
+    if block.salient is not None:
+        _check_array(f"{name}.salient", block.salient, np.bool_, shape[1:])
+    return block
+
+
+def check_layer(name: str, layer: object) -> QuantizedLayer:
+    """Return the record of a layer whose blocks cover it once, or refuse.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument.
+    layer : object
+        What came.
+
+    Returns
+    -------
+    QuantizedLayer
+        The layer.
+
+    Raises
+    ------
+    ArgumentError
+        If it is none, or a field does not fit.
+
+    Examples
+    --------
+    >>> from subbit.reference import rtn_layer
+    >>> check_layer("layer", rtn_layer([[1.0, 2.0]])).shape
+    (1, 2)
+    """
+    if not isinstance(layer, QuantizedLayer):
+        raise ArgumentError(name, "a QuantizedLayer", _seen(layer))
+    rows, width = check_pair(f"{name}.shape", layer.shape)
+    n, m = check_count(f"{name}.shape", rows), check_count(f"{name}.shape", width)
+    stop, blocks = 0, tuple[Any, ...](layer.blocks)
+    for block in blocks:
+        if getattr(block, "start", None) != stop:
+            raise ArgumentError(name, "blocks from left to right", f"a gap at column {stop}")
+        columns = slice(stop, check_count(f"{name}.stop", block.stop, stop + 1, m))
+        stop = check_block(name, block, columns, n).stop
+    if stop != m:
+        raise ArgumentError(name, f"blocks that cover {m} columns", stop)
+    if layer.order is not None and sorted(np.ravel(layer.order).tolist()) != list(range(m)):
+        raise ArgumentError(name, f"an order of {m} columns", _seen(layer.order))
+    return layer
+
+
 @dataclass(frozen=True)
-class Group(Kind):
-    """A binary group.
+class Binary(Kind):
+    """A binary group of one or two sign planes.
 
     Parameters
     ----------
     axes : tuple of str
         Letters for the axes of its mask.
     columns : bool, default False
-        Whether each plane needs a scale for each column.
+        Whether its planes have a scale for each column; otherwise none may.
     """
 
     axes: tuple[str, str] = ("n", "k")
@@ -100,8 +242,11 @@ class Group(Kind):
     def check(self, name: str, value: Any, call: Call) -> BinaryGroup:  # noqa: ANN401
         """Return the group, or refuse."""
         group = check_group(name, value)
-        if self.columns and any(plane.column_scale is None for plane in group.planes):
-            raise ArgumentError(name, "planes with column scales", "a plane without")
+        if not 1 <= len(group.planes) <= MOST_PLANES:
+            raise ArgumentError(name, "one or two planes", len(group.planes))
+        if any((plane.column_scale is not None) != self.columns for plane in group.planes):
+            wanted, came = ("with", "without") if self.columns else ("without", "with them")
+            raise ArgumentError(name, f"planes {wanted} column scales", f"a plane {came}")
         call.settle(name, self.axes, group.mask.shape)
         return group
 
@@ -174,5 +319,67 @@ def _half_steps(name: str, steps: Iterable[Any], shape: Shape) -> Iterator[tuple
                 raise ArgumentError(name, "pairs of a str and a BinaryGroup", _seen(step))
 
 
-GROUP = Group(text="The state.")
+@dataclass(frozen=True)
+class Layer(Kind):
+    """The record of a layer."""
+
+    def describe(self) -> str:
+        """Return the type as documentation writes it."""
+        return "QuantizedLayer"
+
+    def check(self, name: str, value: Any, call: Call) -> QuantizedLayer:  # noqa: ANN401, ARG002
+        """Return the record, or refuse."""
+        return check_layer(name, value)
+
+
+@dataclass(frozen=True)
+class Zones(Kind):
+    """Zones of a block."""
+
+    stage: ClassVar[int] = 2
+
+    def describe(self) -> str:
+        """Return the type as documentation writes it."""
+        return "tuple of Zone"
+
+    def check(self, name: str, value: Any, call: Call) -> tuple[Zone, ...]:  # noqa: ANN401
+        """Return the zones, or refuse."""
+        if not isinstance(value, tuple):
+            raise ArgumentError(name, "a tuple of Zone", type(value).__name__)
+        shape = call.lengths(("n", "k"))
+        for zone in value:
+            if not isinstance(zone, Zone):
+                raise ArgumentError(name, "zones that are each a Zone", type(zone).__name__)
+            mask: Any = zone.mask
+            if np.shape(mask) != shape or np.asarray(mask).dtype != np.bool_:
+                raise ArgumentError(name, f"boolean masks of shape {shape}", np.shape(mask))
+            check_choice(name, zone.order, (1, 2))
+        return value
+
+
+@dataclass(frozen=True)
+class Quantizer(Kind):
+    """A function of a caller that quantizes a block."""
+
+    stage: ClassVar[int] = 2
+
+    def describe(self) -> str:
+        """Return the type as documentation writes it."""
+        return "callable"
+
+    def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401
+        """Return the function, with its own calls and its answers checked."""
+        if not callable(value):
+            raise ArgumentError(name, "a callable", _seen(value))
+        rows = call.sizes["n"]
+
+        def quantize(W: Any, columns: slice) -> QuantizedBlock:  # noqa: ANN401
+            with call.room.inside(False):  # noqa: FBT003
+                block = value(W, columns)
+            return check_block(name, block, columns, rows)
+
+        return quantize
+
+
+GROUP = Binary(text="The state.")
 PLANE = PlaneNumber(text="Which sign plane.")

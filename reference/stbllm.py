@@ -27,12 +27,26 @@ method's mask, are what STBLLM compares itself with.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from subbit.reference.baselines.sparsegpt import SparseGPT, sparsegpt_prune
+from subbit.reference.contracts.door import Kind, contract
+from subbit.reference.contracts.kinds import Flags, Part, Share, Whole
+from subbit.reference.contracts.settings import Pattern
+from subbit.reference.contracts.words import (
+    ALIVE,
+    BLOCK,
+    FACTOR,
+    HESSIAN,
+    LAYER,
+    PROXY,
+    SALIENT,
+    SCORES,
+    START,
+    WEIGHTS,
+)
 from subbit.reference.groups.binarize import residual_binarize
 from subbit.reference.pruning.sparsity import (
     Axis,
@@ -45,6 +59,7 @@ from subbit.reference.pruning.sparsity import (
     standardized_importance,
     wanda_importance,
 )
+from subbit.reference.records import Config
 from subbit.reference.zones.partition import Grid, Partition, candidate_thresholds, split_search
 from subbit.reference.zones.saliency import obs_saliency, trailing_saliency
 from subbit.reference.zones.salient import choose_salient
@@ -58,13 +73,8 @@ from subbit.reference.zones.trisection import (
 )
 
 from .blocks import LayerState, prepare_layer, quantize_blocks
-from .checks import checked_factor
 from .errors import (
     check_blocks_hold_groups,
-    check_count,
-    check_mask,
-    check_matrix,
-    check_pair,
 )
 from .layer import QuantizedBlock, QuantizedLayer
 from .notation import Array, Mask
@@ -172,12 +182,15 @@ class STBLLM(Partition):
     free: Free = "kept"
     fallback: bool = False
 
+    DOMAINS: ClassVar[Mapping[str, Kind]] = {
+        "keep": Pattern(),
+        "exponent": Share(),
+        "factor": FACTOR,
+        "levels": Whole(),
+    }
+
     def __post_init__(self) -> None:
         super().__post_init__()
-        kept, group = check_pair("keep", self.keep)
-        check_count("keep", kept, 1, check_count("keep", group))
-        checked_factor(self.factor)
-        check_count("levels", self.levels)
         if self.prunes:
             check_blocks_hold_groups(self.block_size, self.keep)
 
@@ -266,17 +279,9 @@ def _scores(W: Array, norms: Array, state: LayerState, config: STBLLM) -> Array:
     return magnitude_importance(W)
 
 
-def choose_kept(W: npt.ArrayLike, H: npt.ArrayLike, config: STBLLM = PAPER) -> tuple[Array, Mask]:
+@contract(3, W=LAYER, H=HESSIAN, config=Config(STBLLM))
+def choose_kept(W: Array, H: Array, config: STBLLM = PAPER) -> tuple[Array, Mask]:
     """Choose the weights that are kept, and those that quantization starts from.
-
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, m)
-        Weights.
-    H : array_like of float64, shape (m, m)
-        Proxy Hessian, not damped.
-    config : STBLLM, default PAPER
-        The configuration.
 
     Returns
     -------
@@ -288,8 +293,6 @@ def choose_kept(W: npt.ArrayLike, H: npt.ArrayLike, config: STBLLM = PAPER) -> t
 
     Raises
     ------
-    ArgumentError
-        If a shape differs, a number is not finite or M does not divide the width.
     HessianError
         If `H` is not positive definite after damping.
 
@@ -304,9 +307,9 @@ def choose_kept(W: npt.ArrayLike, H: npt.ArrayLike, config: STBLLM = PAPER) -> t
     >>> choose_kept(np.array([[4.0, 1.0, -2.0, 3.0]]), np.eye(4), config)
     (array([[4., 0., 0., 3.]]), array([[ True, False, False,  True]]))
     """
-    state = prepare_layer(W, H, config, STBLLM)
+    state = prepare_layer(W, H, config)
     # Alg. 1, STBLLM:  W ∘ M, where M holds the N largest scores of each M weights
-    return _choose_kept(check_matrix("W", W), check_matrix("H", H), state, config)
+    return _choose_kept(W, H, state, config)
 
 
 def _choose_kept(W: Array, H: Array, state: LayerState, config: STBLLM) -> tuple[Array, Mask]:
@@ -328,19 +331,15 @@ def _choose_kept(W: Array, H: Array, state: LayerState, config: STBLLM) -> tuple
     return state.weights if config.start == "dense" else moved, kept
 
 
+@contract(
+    2,
+    W=WEIGHTS,
+    S=SCORES,
+    part=Part(("n", "k"), text="The columns, or the entries, that are cut."),
+    config=Config(STBLLM),
+)
 def choose_regions(W: Array, S: Array, part: Mask, config: STBLLM = PAPER) -> tuple[Mask, ...]:
     """Cut some entries into regions of magnitude.
-
-    Parameters
-    ----------
-    W : ndarray of float64, shape (n, k)
-        Weights.
-    S : ndarray of float64, shape (n, k)
-        Saliency scores.
-    part : ndarray of bool, shape (k,) or (n, k)
-        The columns, or the entries, that are cut.
-    config : STBLLM, default PAPER
-        The configuration.
 
     Returns
     -------
@@ -403,6 +402,20 @@ def _trisect(target: Array, key: Array, part: Mask, cuts: Array, config: STBLLM)
 _NAMES = {3: ("dense", "intermediate", "sparse"), 2: ("concentrated", "sparse")}
 
 
+@contract(
+    3,
+    W=BLOCK,
+    S=SCORES,
+    alive=ALIVE,
+    kept=Flags(
+        ("n", "k"),
+        whole=False,
+        text=('The N:M mask; entries outside of it decode to zero, with ``pruned="zero"``.'),
+    ),
+    config=Config(STBLLM),
+    salient=SALIENT,
+    start=START,
+)
 def stbllm_block(
     W: Array,
     S: Array,
@@ -414,23 +427,6 @@ def stbllm_block(
     start: int = 0,
 ) -> QuantizedBlock:
     """Quantize one block: salient columns, regions, binarized groups.
-
-    Parameters
-    ----------
-    W : ndarray of float64, shape (n, k)
-        Weights of the block.
-    S : ndarray of float64, shape (n, k)
-        Saliency scores.
-    alive : ndarray of bool, shape (k,)
-        Columns to quantize; the others decode to zero.
-    kept : ndarray of bool, shape (n, k)
-        The N:M mask; entries outside of it decode to zero, with ``pruned="zero"``.
-    config : STBLLM, default PAPER
-        The configuration.
-    salient : ndarray of bool, shape (k,), optional
-        Salient columns; searched for by default.
-    start : int, default 0
-        The block's first column in the layer.
 
     Returns
     -------
@@ -452,10 +448,7 @@ def stbllm_block(
     array([[ 9.,  1.,  0.,  4.],
            [-9.,  0.,  1.,  4.]])
     """
-    check_matrix("S", S, shape=np.shape(W))
-    entries = check_mask("kept", kept, np.shape(W))
-    if not config.strict:
-        entries = np.ones_like(entries)
+    entries = kept if config.strict else np.ones_like(kept)
     if salient is None:
         salient = choose_salient(W, S, alive, config, entries=entries if config.strict else None)
     # Eq. (49), subbit:  every group is cut from what is kept, M_g ⊆ M
@@ -473,17 +466,14 @@ def stbllm_block(
     return QuantizedBlock(start, start + W.shape[1], groups, salient, pattern)
 
 
-def stbllm_layer(W: npt.ArrayLike, H: npt.ArrayLike, config: STBLLM = PAPER) -> QuantizedLayer:
+@contract(
+    3,
+    W=LAYER,
+    H=PROXY,
+    config=Config(STBLLM, text="The configuration; see ``PRESETS`` and ``BILLM_PRESETS``."),
+)
+def stbllm_layer(W: Array, H: Array, config: STBLLM = PAPER) -> QuantizedLayer:
     """Quantize a linear layer with STBLLM.
-
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, m)
-        Weights.
-    H : array_like of float64, shape (m, m)
-        Proxy Hessian ``2/N Σ XᵀX``, not damped.
-    config : STBLLM, default PAPER
-        The configuration; see ``PRESETS`` and ``BILLM_PRESETS``.
 
     Returns
     -------
@@ -493,8 +483,6 @@ def stbllm_layer(W: npt.ArrayLike, H: npt.ArrayLike, config: STBLLM = PAPER) -> 
 
     Raises
     ------
-    ArgumentError
-        If a shape differs, a number is not finite or M does not divide the width.
     HessianError
         If `H` is not positive definite after damping.
 
@@ -517,8 +505,8 @@ def stbllm_layer(W: npt.ArrayLike, H: npt.ArrayLike, config: STBLLM = PAPER) -> 
     >>> np.count_nonzero(layer.decode().reshape(4, 8, 8), axis=-1).max()
     np.int64(4)
     """
-    state = prepare_layer(W, H, config, STBLLM)
-    weights, kept = _choose_kept(check_matrix("W", W), check_matrix("H", H), state, config)
+    state = prepare_layer(W, H, config)
+    weights, kept = _choose_kept(W, H, state, config)
     begun = replace(state, weights=weights)
     layer = _quantized(begun, kept, config)
     if not config.fallback or config.compensation == "none":

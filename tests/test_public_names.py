@@ -23,6 +23,7 @@ INTERNAL = {
         "checks",
         "contracts.door",
         "contracts.kinds",
+        "contracts.settings",
         "errors",
         "records",
         "groups.group_error",

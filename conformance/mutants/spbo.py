@@ -88,7 +88,7 @@ def _mirrored(scores: Any, keep: int, group: int, **switches: Any) -> Any:  # no
     # Of equal scores the higher column: a tie is broken by far less than any difference.
     values = np.asarray(scores, dtype=np.float64)
     ranks = np.argsort(np.argsort(values, axis=None, kind="stable")).reshape(values.shape)
-    return reference.spbo_schedule(ranks, keep, group, **switches)
+    return reference.spbo_schedule(ranks.astype(np.float64), keep, group, **switches)
 
 
 def _no_tail(masks: Any) -> Any:  # noqa: ANN401

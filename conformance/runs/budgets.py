@@ -22,7 +22,7 @@ and gives: all of them go by in one pass of the calibration sequences through th
 model.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
@@ -209,7 +209,7 @@ class BlockCosine(Measure):
             Of the same sequences.
         """
         tokens = before.shape[0] * before.shape[1]
-        self.total += tokens * block_cosine(before, after)
+        self.total += tokens * block_cosine(before.astype(np.float64), after.astype(np.float64))
         self.tokens += tokens
 
     def value(self) -> float:
@@ -223,11 +223,11 @@ class BlockCosine(Measure):
         return float(np.clip(self.total / self.tokens, -1.0, 1.0))
 
 
-def _coarse(values: Sequence[float], keep: int, group: int, *, repair: bool = False) -> Indices:
+def _coarse(values: Array, keep: int, group: int, *, repair: bool = False) -> Indices:
     return coarse_budget(layer_importance(values), keep, group, repair=repair)
 
 
-def _uniform(values: Sequence[float], keep: int, _group: int) -> Indices:
+def _uniform(values: Array, keep: int, _group: int) -> Indices:
     return np.full(len(values), keep)
 
 
@@ -247,7 +247,7 @@ class Rule:
 
     needs: Needs
     measure: Callable[[DecoderModel, int], Measure]
-    decide: Callable[[Sequence[float], int, int], Indices]
+    decide: Callable[[Array, int, int], Indices]
 
 
 BUDGETS: Mapping[str, Rule] = MappingProxyType(
@@ -337,4 +337,4 @@ def plan_kept(
     """
     keep, group = pattern
     values = _measure_blocks(model, budget, sequences, step)
-    return tuple(int(count) for count in BUDGETS[budget].decide(values, keep, group))
+    return tuple(int(count) for count in BUDGETS[budget].decide(np.array(values), keep, group))

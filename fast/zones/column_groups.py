@@ -18,7 +18,8 @@ from subbit.fast.launches.column_groups import (
     take_apart,
 )
 from subbit.fast.mirror import mirrors
-from subbit.reference.zones.column_groups import COLUMN_GROUPS, ColumnGroups, Zone
+from subbit.reference.layer import Zone
+from subbit.reference.zones.column_groups import COLUMN_GROUPS, ColumnGroups
 
 
 @mirrors(reference.choose_column_groups)

@@ -20,15 +20,19 @@ symbol     shape     meaning
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from subbit.reference.compensate import compensate
-from subbit.reference.errors import check_choice, check_config, check_count, check_matrix
+from subbit.reference.contracts.door import Kind, contract
+from subbit.reference.contracts.kinds import Whole
+from subbit.reference.contracts.settings import Maybe, check_settings
+from subbit.reference.contracts.words import BITS, HESSIAN, LAYER, PERCDAMP
 from subbit.reference.hessian import dead_inputs, prepare_hessian
 from subbit.reference.layer import QuantizedBlock, QuantizedLayer, UniformGroup, block_slices
 from subbit.reference.notation import Array, Codes, Indices
+from subbit.reference.records import Config
 
 from .rtn import grid_codes, minmax_grid
 
@@ -62,12 +66,15 @@ class GPTQ:
     block_size: int = 128
     percdamp: float = 0.01
 
+    DOMAINS: ClassVar[Mapping[str, Kind]] = {
+        "bits": BITS,
+        "group_size": Maybe(Whole()),
+        "block_size": Whole(),
+        "percdamp": PERCDAMP,
+    }
+
     def __post_init__(self) -> None:
-        check_count("bits", self.bits, 1, 8)
-        check_choice("activation_order", self.activation_order, (False, True))
-        check_count("block_size", self.block_size)
-        if self.group_size is not None:
-            check_count("group_size", self.group_size)
+        check_settings(self)
 
 
 PRESETS: Mapping[str, GPTQ] = MappingProxyType(
@@ -134,17 +141,9 @@ def _quantize_columns(W: Array, U: Array, config: GPTQ) -> _GridCodes:
     return grid
 
 
-def gptq_layer(W: npt.ArrayLike, H: npt.ArrayLike, config: GPTQ = GPTQ()) -> QuantizedLayer:
+@contract(3, W=LAYER, H=HESSIAN, config=Config(GPTQ))
+def gptq_layer(W: Array, H: Array, config: GPTQ = GPTQ()) -> QuantizedLayer:
     """Quantize a layer column by column with error compensation.
-
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, m)
-        Weights.
-    H : array_like of float64, shape (m, m)
-        Proxy Hessian, not damped.
-    config : GPTQ, default GPTQ()
-        The configuration.
 
     Returns
     -------
@@ -153,8 +152,6 @@ def gptq_layer(W: npt.ArrayLike, H: npt.ArrayLike, config: GPTQ = GPTQ()) -> Qua
 
     Raises
     ------
-    ArgumentError
-        If a shape differs or a number is not finite.
     HessianError
         If `H` is not positive definite after damping.
 
@@ -174,17 +171,14 @@ def gptq_layer(W: npt.ArrayLike, H: npt.ArrayLike, config: GPTQ = GPTQ()) -> Qua
     >>> gptq_layer(W, np.eye(4)).decode()
     array([[0., 1., 2., 3.]])
     """
-    weights = check_matrix("W", W)
-    hessian = check_matrix("H", H, shape=(weights.shape[1],) * 2)
-    check_config(config, GPTQ)
-    order = _activation_order(hessian) if config.activation_order else None
+    order = _activation_order(H) if config.activation_order else None
     if order is not None:
-        weights, hessian = weights[:, order], hessian[np.ix_(order, order)]
-    prepared = prepare_hessian(hessian, config.percdamp)
+        W, H = W[:, order], H[np.ix_(order, order)]
+    prepared = prepare_hessian(H, config.percdamp)
     # Alg. 1, GPTQ:  columns from left to right, Q_:i = quant(W_:i), E = (W_:i − Q_:i) / U_ii
-    grid = _quantize_columns(np.where(prepared.dead, 0.0, weights), prepared.factor, config)
+    grid = _quantize_columns(np.where(prepared.dead, 0.0, W), prepared.factor, config)
     blocks = tuple(grid.block(group) for group in grid.groups)
-    return QuantizedLayer((weights.shape[0], weights.shape[1]), blocks, order)
+    return QuantizedLayer((W.shape[0], W.shape[1]), blocks, order)
 
 
 def _activation_order(H: Array) -> Indices:

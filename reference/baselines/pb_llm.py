@@ -29,19 +29,15 @@ there: 24 bits a row and block, where one grid a row would do.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from subbit.reference.compensate import compensate
-from subbit.reference.errors import (
-    check_config,
-    check_count,
-    check_literals,
-    check_matrix,
-    check_share,
-)
+from subbit.reference.contracts.door import Kind, contract
+from subbit.reference.contracts.kinds import Share, Whole
+from subbit.reference.contracts.settings import check_settings
+from subbit.reference.contracts.words import BITS, HESSIAN, LAYER, PERCDAMP
 from subbit.reference.groups.binarize import masked_mean, masked_scale
 from subbit.reference.hessian import prepare_hessian
 from subbit.reference.layer import (
@@ -54,6 +50,7 @@ from subbit.reference.layer import (
 )
 from subbit.reference.notation import Array, Mask, SignOfZero
 from subbit.reference.pruning.sparsity import magnitude_importance, threshold_mask
+from subbit.reference.records import Config
 from subbit.reference.signs import sign
 from subbit.reference.zones.saliency import trailing_saliency
 
@@ -96,11 +93,15 @@ class PBLLM:
     block_size: int = 128
     percdamp: float = 0.01
 
+    DOMAINS: ClassVar[Mapping[str, Kind]] = {
+        "low_share": Share(below=True),
+        "high_bits": BITS,
+        "block_size": Whole(),
+        "percdamp": PERCDAMP,
+    }
+
     def __post_init__(self) -> None:
-        check_literals(self)
-        check_count("high_bits", self.high_bits, 1, 8)
-        check_count("block_size", self.block_size)
-        check_share("low_share", self.low_share, below=True)
+        check_settings(self)
 
 
 PRESETS: Mapping[str, PBLLM] = MappingProxyType(
@@ -163,17 +164,9 @@ class _Parts:
         return QuantizedBlock(start + columns.start, start + columns.stop, groups)
 
 
-def pb_llm_layer(W: npt.ArrayLike, H: npt.ArrayLike, config: PBLLM = PBLLM()) -> QuantizedLayer:
+@contract(3, W=LAYER, H=HESSIAN, config=Config(PBLLM))
+def pb_llm_layer(W: Array, H: Array, config: PBLLM = PBLLM()) -> QuantizedLayer:
     """Binarize most weights of a layer and round the others to a fine grid.
-
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, m)
-        Weights.
-    H : array_like of float64, shape (m, m)
-        Proxy Hessian, not damped.
-    config : PBLLM, default PBLLM()
-        The configuration.
 
     Returns
     -------
@@ -182,8 +175,6 @@ def pb_llm_layer(W: npt.ArrayLike, H: npt.ArrayLike, config: PBLLM = PBLLM()) ->
 
     Raises
     ------
-    ArgumentError
-        If a shape differs or a number is not finite.
     HessianError
         If `H` is not positive definite after damping.
 
@@ -204,18 +195,14 @@ def pb_llm_layer(W: npt.ArrayLike, H: npt.ArrayLike, config: PBLLM = PBLLM()) ->
     >>> pb_llm_layer([[1.0, -6.0, 3.0, -1.0, 0.0]], np.eye(5), config).decode()
     array([[ 0.66666667, -6.        ,  3.        , -0.66666667,  0.        ]])
     """
-    weights = check_matrix("W", W)
-    m = weights.shape[1]
-    hessian = check_matrix("H", H, shape=(m, m))
-    check_config(config, PBLLM)
-    prepared = prepare_hessian(hessian, config.percdamp)
+    prepared = prepare_hessian(H, config.percdamp)
     # Row sums must not depend on how the caller's array lies in memory.
-    weights = np.ascontiguousarray(np.where(prepared.dead, 0.0, weights))
+    weights = np.ascontiguousarray(np.where(prepared.dead, 0.0, W))
     U = prepared.factor
     grid = minmax_grid(weights, config.high_bits)
     parts = {
         b.start: _Parts(_low_part(weights[:, b], U[b, b], config), grid, config)
-        for b in block_slices(m, config.block_size)
+        for b in block_slices(W.shape[1], config.block_size)
     }
 
     def quantize_block(current: Array, columns: slice) -> QuantizedBlock:

@@ -21,21 +21,21 @@ symbol     shape     meaning
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from subbit.reference.contracts.door import Kind, contract
+from subbit.reference.contracts.kinds import Whole, matrix
+from subbit.reference.contracts.settings import Maybe, check_settings
+from subbit.reference.contracts.words import BITS, LAYER, WEIGHTS
 from subbit.reference.errors import (
     ArgumentError,
-    check_choice,
-    check_config,
-    check_count,
-    check_matrix,
 )
 from subbit.reference.groups.binarize import residual_binarize
 from subbit.reference.layer import Group, QuantizedBlock, QuantizedLayer, UniformGroup, block_slices
 from subbit.reference.notation import Array, Codes
+from subbit.reference.records import Config
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,12 @@ class RTN:
     group_size: int | None = 128
     center: bool = True
 
+    DOMAINS: ClassVar[Mapping[str, Kind]] = {"bits": BITS, "group_size": Maybe(Whole())}
+
     def __post_init__(self) -> None:
-        check_choice("kind", self.kind, ("sign", "minmax"))
-        check_choice("center", self.center, (False, True))
-        check_count("bits", self.bits, 1, 8)
+        check_settings(self)
         if self.kind == "sign" and self.bits != 1:
             raise ArgumentError("bits", "1 with kind 'sign'", self.bits)
-        if self.group_size is not None:
-            check_count("group_size", self.group_size)
 
 
 PRESETS: Mapping[str, RTN] = MappingProxyType(
@@ -85,15 +83,9 @@ PRESETS: Mapping[str, RTN] = MappingProxyType(
 )
 
 
-def minmax_grid(W: npt.ArrayLike, bits: int) -> tuple[Array, Array]:
+@contract(2, W=WEIGHTS, bits=BITS)
+def minmax_grid(W: Array, bits: int) -> tuple[Array, Array]:
     """Uniform grid over the range of each row.
-
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, k)
-        Weights.
-    bits : int
-        Bits of a code, 1 to 8.
 
     Returns
     -------
@@ -101,11 +93,6 @@ def minmax_grid(W: npt.ArrayLike, bits: int) -> tuple[Array, Array]:
         Distance between levels; positive.
     zero : ndarray of float64, shape (n,)
         Code of the value zero, a whole number.
-
-    Raises
-    ------
-    ArgumentError
-        If `W` is not a finite matrix or `bits` is outside 1 to 8.
 
     Notes
     -----
@@ -120,10 +107,8 @@ def minmax_grid(W: npt.ArrayLike, bits: int) -> tuple[Array, Array]:
     >>> minmax_grid([[-1.0, 2.0]], bits=2)
     (array([1.]), array([1.]))
     """
-    weights = check_matrix("W", W)
-    check_count("bits", bits, 1, 8)
-    low = np.minimum(weights.min(axis=1), 0.0)
-    high = np.maximum(weights.max(axis=1), 0.0)
+    low = np.minimum(W.min(axis=1), 0.0)
+    high = np.maximum(W.max(axis=1), 0.0)
     empty = high - low < np.finfo(np.float64).tiny
     low, high = np.where(empty, -1.0, low), np.where(empty, 1.0, high)
     # Eq. (11), subbit:  s = (max − min) / (2^b − 1),  z = round(−min / s)
@@ -131,27 +116,20 @@ def minmax_grid(W: npt.ArrayLike, bits: int) -> tuple[Array, Array]:
     return scale, np.round(-low / scale)
 
 
-def grid_codes(W: npt.ArrayLike, scale: Array, zero: Array, bits: int) -> Codes:
+@contract(
+    1,
+    W=WEIGHTS,
+    scale=matrix("n", text="Distance between the levels of each row."),
+    zero=matrix("n", text="The code of zero in each row."),
+    bits=BITS,
+)
+def grid_codes(W: Array, scale: Array, zero: Array, bits: int) -> Codes:
     """Nearest grid position of each weight.
-
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, k)
-        Weights.
-    scale, zero : ndarray of float64, shape (n,)
-        The grid of each row.
-    bits : int
-        Bits of a code, 1 to 8.
 
     Returns
     -------
     ndarray of uint8, shape (n, k)
         Codes; values outside the range get the nearest end.
-
-    Raises
-    ------
-    ArgumentError
-        If `W` is not a finite matrix or `bits` is outside 1 to 8.
 
     Notes
     -----
@@ -163,10 +141,9 @@ def grid_codes(W: npt.ArrayLike, scale: Array, zero: Array, bits: int) -> Codes:
     >>> grid_codes([[-1.2, 0.4, 2.6]], np.array([1.0]), np.array([1.0]), bits=2)
     array([[0, 1, 3]], dtype=uint8)
     """
-    weights = check_matrix("W", W)
-    top = 2 ** check_count("bits", bits, 1, 8) - 1
+    top = 2**bits - 1
     # Eq. (12), subbit:  C = clip(round(W / s) + z, 0, 2^b − 1)
-    positions = np.round(weights / scale[:, None]) + zero[:, None]
+    positions = np.round(W / scale[:, None]) + zero[:, None]
     return np.clip(positions, 0, top).astype(np.uint8)
 
 
@@ -178,29 +155,19 @@ def _quantize_group(W: Array, config: RTN) -> Group:
     return UniformGroup("all", np.ones(W.shape, dtype=np.bool_), codes, scale, zero, config.bits)
 
 
-def rtn_layer(
-    W: npt.ArrayLike, H: npt.ArrayLike | None = None, config: RTN = RTN()
-) -> QuantizedLayer:
+@contract(
+    3,
+    W=LAYER,
+    H=matrix("m", "m", text="Not used; every layer routine has the same signature."),
+    config=Config(RTN),
+)
+def rtn_layer(W: Array, H: Array | None = None, config: RTN = RTN()) -> QuantizedLayer:
     """Quantize a layer by rounding each weight to the nearest level.
-
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, m)
-        Weights.
-    H : array_like of float64, shape (m, m), optional
-        Not used; every layer routine has the same signature.
-    config : RTN, default RTN()
-        The configuration.
 
     Returns
     -------
     QuantizedLayer
         One block for each group of columns.
-
-    Raises
-    ------
-    ArgumentError
-        If `W` is not a finite matrix.
 
     Examples
     --------
@@ -208,12 +175,10 @@ def rtn_layer(
     array([[0., 1., 2., 3.]])
     """
     del H
-    weights = check_matrix("W", W)
-    check_config(config, RTN)
-    n, m = weights.shape
+    n, m = W.shape
     # Eq. (13), subbit:  Q_g = nearest level of each row's grid in the columns of group g
     blocks = tuple(
-        QuantizedBlock(g.start, g.stop, (_quantize_group(weights[:, g], config),))
+        QuantizedBlock(g.start, g.stop, (_quantize_group(W[:, g], config),))
         for g in block_slices(m, config.group_size or m)
     )
     return QuantizedLayer((n, m), blocks)

@@ -24,23 +24,25 @@ one weight more than the share asks for, see ``sparsity.threshold_mask``.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from subbit.reference.compensate import compensate
+from subbit.reference.contracts.door import Kind, contract
+from subbit.reference.contracts.kinds import Whole
+from subbit.reference.contracts.settings import Maybe, Pattern, check_settings
+from subbit.reference.contracts.words import HESSIAN, LAYER, PERCDAMP, SPARSITY
 from subbit.reference.errors import (
     ArgumentError,
     check_blocks_hold_groups,
-    check_config,
-    check_literals,
-    check_matrix,
     check_sparsity,
 )
 from subbit.reference.hessian import prepare_hessian
 from subbit.reference.layer import QuantizedBlock, QuantizedLayer, ValueGroup
 from subbit.reference.notation import Array, Mask
 from subbit.reference.pruning.sparsity import Tail, nm_mask, threshold_mask
+from subbit.reference.records import Config
 from subbit.reference.zones.saliency import trailing_saliency
 
 
@@ -73,10 +75,17 @@ class SparseGPT:
     percdamp: float = 0.01
     tail: Tail = "error"
 
+    DOMAINS: ClassVar[Mapping[str, Kind]] = {
+        "keep": Maybe(Pattern()),
+        "sparsity": Maybe(SPARSITY),
+        "block_size": Whole(),
+        "percdamp": PERCDAMP,
+    }
+
     def __post_init__(self) -> None:
+        check_settings(self)
         check_sparsity(self.keep, self.sparsity)
         check_blocks_hold_groups(self.block_size, self.keep)
-        check_literals(self)
 
 
 PRESETS: Mapping[str, SparseGPT] = MappingProxyType(
@@ -114,38 +123,25 @@ def _prune_block(W: Array, U: Array, config: SparseGPT, start: int) -> Quantized
     return QuantizedBlock(start, start + W.shape[1], (group,), pattern=config.keep)
 
 
-def _pruned(W: npt.ArrayLike, H: npt.ArrayLike, config: SparseGPT) -> QuantizedLayer:
-    weights = check_matrix("W", W)
-    m = weights.shape[1]
-    hessian = check_matrix("H", H, shape=(m, m))
-    check_config(config, SparseGPT)
+def _pruned(W: Array, H: Array, config: SparseGPT) -> QuantizedLayer:
+    m = W.shape[1]
     if config.keep is not None and config.tail == "error" and m % config.keep[1]:
         raise ArgumentError("W", f"a width that the group {config.keep[1]} divides", m)
-    prepared = prepare_hessian(hessian, config.percdamp)
+    prepared = prepare_hessian(H, config.percdamp)
     U = prepared.factor
 
     def prune_block(current: Array, columns: slice) -> QuantizedBlock:
         return _prune_block(current[:, columns], U[columns, columns], config, columns.start)
 
-    weights = np.where(prepared.dead, 0.0, weights)
+    weights = np.where(prepared.dead, 0.0, W)
     # Alg. 1, SparseGPT:  W_R ← W_R − E U_BR after each block
     size = config.block_size
     return compensate(weights, U, prune_block, block_size=size, mode="exact").layer
 
 
-def sparsegpt_prune(
-    W: npt.ArrayLike, H: npt.ArrayLike, config: SparseGPT = SparseGPT()
-) -> tuple[Array, Mask]:
+@contract(3, W=LAYER, H=HESSIAN, config=Config(SparseGPT))
+def sparsegpt_prune(W: Array, H: Array, config: SparseGPT = SparseGPT()) -> tuple[Array, Mask]:
     """Prune a layer and move the weights that stay.
-
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, m)
-        Weights.
-    H : array_like of float64, shape (m, m)
-        Proxy Hessian, not damped.
-    config : SparseGPT, default SparseGPT()
-        The configuration.
 
     Returns
     -------
@@ -156,8 +152,6 @@ def sparsegpt_prune(
 
     Raises
     ------
-    ArgumentError
-        If a shape differs, a number is not finite or M does not divide the width.
     HessianError
         If `H` is not positive definite after damping.
 
@@ -182,19 +176,9 @@ def sparsegpt_prune(
     return layer.decode(), mask
 
 
-def sparsegpt_layer(
-    W: npt.ArrayLike, H: npt.ArrayLike, config: SparseGPT = SparseGPT()
-) -> QuantizedLayer:
+@contract(3, W=LAYER, H=HESSIAN, config=Config(SparseGPT))
+def sparsegpt_layer(W: Array, H: Array, config: SparseGPT = SparseGPT()) -> QuantizedLayer:
     """Prune a layer and record what is kept.
-
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, m)
-        Weights.
-    H : array_like of float64, shape (m, m)
-        Proxy Hessian, not damped.
-    config : SparseGPT, default SparseGPT()
-        The configuration.
 
     Returns
     -------
@@ -203,8 +187,6 @@ def sparsegpt_layer(
 
     Raises
     ------
-    ArgumentError
-        If a shape differs, a number is not finite or M does not divide the width.
     HessianError
         If `H` is not positive definite after damping.
 

@@ -20,18 +20,17 @@ importance      score                            what a share of `sparsity` is t
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from subbit.reference.contracts.door import Kind, contract
+from subbit.reference.contracts.kinds import Whole, symmetric
+from subbit.reference.contracts.settings import Maybe, Pattern, check_settings
+from subbit.reference.contracts.words import EXPONENT, LAYER, SPARSITY
 from subbit.reference.errors import (
     ArgumentError,
     check_blocks_hold_groups,
-    check_config,
-    check_literals,
-    check_matrix,
-    check_share,
     check_sparsity,
 )
 from subbit.reference.layer import QuantizedBlock, QuantizedLayer, ValueGroup, block_slices
@@ -46,6 +45,7 @@ from subbit.reference.pruning.sparsity import (
     threshold_mask,
     wanda_importance,
 )
+from subbit.reference.records import Config
 
 
 @dataclass(frozen=True)
@@ -80,11 +80,17 @@ class Wanda:
     block_size: int = 128
     tail: Tail = "error"
 
+    DOMAINS: ClassVar[Mapping[str, Kind]] = {
+        "keep": Maybe(Pattern()),
+        "sparsity": Maybe(SPARSITY),
+        "exponent": EXPONENT,
+        "block_size": Whole(),
+    }
+
     def __post_init__(self) -> None:
+        check_settings(self)
         check_sparsity(self.keep, self.sparsity)
         check_blocks_hold_groups(self.block_size, self.keep)
-        check_literals(self)
-        check_share("exponent", self.exponent)
 
 
 PRESETS: Mapping[str, Wanda] = MappingProxyType(
@@ -111,27 +117,21 @@ def _kept(scores: Array, config: Wanda) -> Mask:
     return of_what(scores, 0.0 if config.sparsity is None else config.sparsity)
 
 
-def wanda_layer(W: npt.ArrayLike, H: npt.ArrayLike, config: Wanda = Wanda()) -> QuantizedLayer:
+@contract(
+    3,
+    W=LAYER,
+    H=symmetric(
+        "m", ("Proxy Hessian, not damped; the inputs' lengths are read from its diagonal.")
+    ),
+    config=Config(Wanda),
+)
+def wanda_layer(W: Array, H: Array, config: Wanda = Wanda()) -> QuantizedLayer:
     """Zero the least important weights of a layer.
-
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, m)
-        Weights.
-    H : array_like of float64, shape (m, m)
-        Proxy Hessian, not damped; the inputs' lengths are read from its diagonal.
-    config : Wanda, default Wanda()
-        The configuration.
 
     Returns
     -------
     QuantizedLayer
         Blocks of `block_size` columns with one group of plain values, ``"kept"``.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs, a number is not finite or M does not divide the width.
 
     Notes
     -----
@@ -148,15 +148,12 @@ def wanda_layer(W: npt.ArrayLike, H: npt.ArrayLike, config: Wanda = Wanda()) -> 
     >>> wanda_layer([[3.0, 1.0, 1.0, 4.0]], H, Wanda(keep=(2, 4))).decode()
     array([[0., 0., 1., 4.]])
     """
-    weights = check_matrix("W", W)
-    n, m = weights.shape
-    hessian = check_matrix("H", H, shape=(m, m))
-    check_config(config, Wanda)
+    n, m = W.shape
     if config.keep is not None and config.tail == "error" and m % config.keep[1]:
         raise ArgumentError("W", f"a width that the group {config.keep[1]} divides", m)
     # Alg. 1, Wanda:  M from the metric |W| · ‖X‖₂,  Q = M ∘ W
-    kept = _kept(_scores(weights, hessian, config), config)
-    pruned = np.where(kept, weights, 0.0)
+    kept = _kept(_scores(W, H, config), config)
+    pruned = np.where(kept, W, 0.0)
     blocks = tuple(
         QuantizedBlock(
             b.start, b.stop, (ValueGroup("kept", kept[:, b], pruned[:, b]),), pattern=config.keep

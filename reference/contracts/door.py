@@ -24,7 +24,7 @@ from functools import cached_property, wraps
 from types import FunctionType
 from typing import Any, ClassVar, Self, TypeVar, cast
 
-from subbit.reference.errors import ArgumentError, check_mask, check_matrix
+from subbit.reference.errors import ArgumentError, as_array, check_mask, check_matrix
 from subbit.reference.notation import AnyArray
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -125,6 +125,42 @@ class Arrays:
             The numbers.
         """
         return check_matrix(name, value, shape=shape)
+
+    def few(self, name: str, value: Any, shape: Shape) -> AnyArray:  # noqa: ANN401
+        """Return a few finite numbers of the wanted shape on the host, or refuse.
+
+        Parameters
+        ----------
+        name : str
+            Name of the argument.
+        value : object
+            The argument.
+        shape : tuple of int or None
+            Wanted lengths.
+
+        Returns
+        -------
+        ndarray of float64
+            The numbers.
+        """
+        return check_matrix(name, self.host(name, value), shape=shape)
+
+    def host(self, name: str, value: Any) -> AnyArray:  # noqa: ANN401
+        """Return an array of small numbers, such as column numbers, on the host.
+
+        Parameters
+        ----------
+        name : str
+            Name of the argument.
+        value : object
+            The argument.
+
+        Returns
+        -------
+        ndarray
+            The numbers.
+        """
+        return as_array(name, value)
 
     def flags(self, name: str, value: Any, shape: tuple[int, ...]) -> AnyArray:  # noqa: ANN401
         """Return a boolean array of the wanted shape, or refuse; None means all True.
@@ -322,11 +358,14 @@ class Contract:
         1 exact, 2 within a bound, 3 layers.
     kinds : mapping of str to Kind
         By parameter, in the order of the signature.
+    skip : int, default 0
+        Parameters in front that it does not speak of, such as `self`.
     """
 
     function: Callable[..., Any]
     level: int
     kinds: Mapping[str, Kind]
+    skip: int = 0
 
     def __post_init__(self) -> None:
         if list(self.kinds) != list(self.signature.parameters):
@@ -342,7 +381,7 @@ class Contract:
             p.replace(annotation=_Written(self.kinds[p.name])) if p.name in self.kinds else p
             for p in signature.parameters.values()
         ]
-        return signature.replace(parameters=parameters)
+        return signature.replace(parameters=parameters[self.skip :])
 
     @cached_property
     def _defaults(self) -> dict[str, Any]:
@@ -468,13 +507,17 @@ def _sections(text: str) -> dict[str, str]:
     return found
 
 
-def with_door(terms: Contract, room: Room, arrays: Callable[..., Arrays], skip: int = 0) -> Any:  # noqa: ANN401
+def with_door(
+    function: F, terms: Contract, room: Room, arrays: Callable[..., Arrays], skip: int = 0
+) -> F:
     """Return a function behind a door that checks the outermost call.
 
     Parameters
     ----------
+    function : callable
+        The function.
     terms : Contract
-        What the function takes.
+        What it takes.
     room : Room
         Whose functions call each other plainly.
     arrays : callable
@@ -490,10 +533,9 @@ def with_door(terms: Contract, room: Room, arrays: Callable[..., Arrays], skip: 
     Examples
     --------
     >>> from subbit.reference import sign
-    >>> with_door(sign.contract, REFERENCE, Arrays)([-2.0])
+    >>> with_door(sign, sign.contract, REFERENCE, Arrays)([-2.0])
     array([-1], dtype=int8)
     """
-    function = terms.function
 
     def door(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         if room.entered and terms.is_whole(args[skip:], kwargs):
@@ -505,7 +547,11 @@ def with_door(terms: Contract, room: Room, arrays: Callable[..., Arrays], skip: 
         return room.iterate(answer, entered=True) if generates else answer
 
     generates = inspect.isgeneratorfunction(function)
-    return door
+    # Doctest takes a function for a module's own by its globals.
+    own = FunctionType(
+        door.__code__, function.__globals__, function.__name__, None, door.__closure__
+    )
+    return cast("F", wraps(function)(own))
 
 
 def contract(level: int, /, **kinds: Kind) -> Callable[[F], F]:
@@ -536,16 +582,13 @@ def contract(level: int, /, **kinds: Kind) -> Callable[[F], F]:
     """
 
     def declare(function: F) -> F:
-        terms = Contract(function, level, kinds)
-        door = with_door(terms, REFERENCE, Arrays)
-        # Doctest takes a function for a module's own by its globals.
-        own = FunctionType(
-            door.__code__, function.__globals__, function.__name__, None, door.__closure__
-        )
-        result: Any = wraps(function)(own)
-        result.__doc__ = terms.documented(function.__doc__ or "")
-        result.__signature__ = terms.signature
-        result.contract = terms
-        return cast("F", result)
+        skip = int("self" in inspect.signature(function).parameters)
+        terms = Contract(function, level, kinds, skip)
+        door: Any = with_door(function, terms, REFERENCE, lambda *_: Arrays(), skip)
+        if not skip:
+            door.__doc__ = terms.documented(function.__doc__ or "")
+            door.__signature__ = terms.signature
+        door.contract = terms
+        return cast("F", door)
 
     return declare

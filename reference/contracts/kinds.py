@@ -13,15 +13,17 @@ import numpy as np
 from subbit.reference.errors import (
     LARGEST,
     ArgumentError,
+    HessianError,
     check_choice,
     check_count,
     check_real,
     check_share,
 )
-from subbit.reference.least_squares import EpsKind
-from subbit.reference.notation import SignOfZero
 
 from .door import Call, Kind
+
+ASYMMETRY = 1e-6
+"""Share of the largest entry by which mirrored entries may differ."""
 
 
 def _written(axes: tuple[str, ...]) -> str:
@@ -38,10 +40,13 @@ class Numbers(Kind):
         A letter for each axis.
     positive : bool, default False
         Whether negative numbers are refused.
+    few : bool, default False
+        Whether they are few, and stay on the host in float64.
     """
 
     axes: tuple[str, ...]
     positive: bool = False
+    few: bool = False
 
     def describe(self) -> str:
         """Return the type as documentation writes it."""
@@ -53,10 +58,25 @@ class Numbers(Kind):
 
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401
         """Return the numbers as the room takes arrays, or refuse."""
-        array = call.arrays.numbers(name, value, call.lengths(self.axes))
+        taken = call.arrays.few if self.few else call.arrays.numbers
+        array = taken(name, value, call.lengths(self.axes))
         call.settle(name, self.axes, array.shape)
         if self.positive and (least := float(array.min())) < 0:
             raise ArgumentError(name, "numbers that are not negative", f"{least:g}")
+        return array
+
+
+@dataclass(frozen=True)
+class Symmetric(Numbers):
+    """A symmetric matrix."""
+
+    def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401
+        """Return the matrix as the room takes arrays, or refuse."""
+        array = super().check(name, value, call)
+        asymmetry = float(abs(array - array.T).max())
+        if asymmetry > ASYMMETRY * float(abs(array).max()):
+            said = f"entries that differ by {asymmetry:g}"
+            raise HessianError(name, "a symmetric matrix", said)
         return array
 
 
@@ -108,6 +128,86 @@ class Values(Kind):
 
 
 @dataclass(frozen=True)
+class Tokens(Kind):
+    """A vector for each token, with or without an axis of sequences in front.
+
+    Parameters
+    ----------
+    axes : tuple of str
+        Letters for tokens and features.
+    """
+
+    axes: tuple[str, str]
+
+    def describe(self) -> str:
+        """Return the type as documentation writes it."""
+        tokens, features = self.axes
+        return f"array_like of float64, shape ({tokens}, {features}) or (N, L, {features})"
+
+    def short(self) -> str:
+        """Return the type as a signature writes it."""
+        return f"array {_written(self.axes)}"
+
+    def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401
+        """Return the vectors of all tokens, or refuse."""
+        if np.ndim(value) > len(self.axes):
+            array = call.arrays.numbers(name, value, (None, None, None))
+            array = array.reshape(-1, array.shape[-1])
+        else:
+            array = call.arrays.numbers(name, value, (None, None))
+        known = call.lengths(self.axes)
+        if None not in known and array.shape != known:
+            raise ArgumentError(name, f"shape {known}", f"shape {array.shape}")
+        call.settle(name, self.axes, array.shape)
+        return array
+
+
+@dataclass(frozen=True)
+class Several(Kind):
+    """A sequence of arrays of numbers, of any shapes."""
+
+    def describe(self) -> str:
+        """Return the type as documentation writes it."""
+        return "sequence of array_like of float64"
+
+    def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401
+        """Return the arrays, or refuse."""
+        if not isinstance(value, list | tuple) or not value:
+            raise ArgumentError(name, "a sequence of at least one array", type(value).__name__)
+        return [call.arrays.numbers(name, part, (None,) * np.ndim(part)) for part in value]
+
+
+@dataclass(frozen=True)
+class WholeNumbers(Kind):
+    """Whole numbers in an array.
+
+    Parameters
+    ----------
+    axes : tuple of str
+        A letter for each axis.
+    """
+
+    axes: tuple[str, ...]
+
+    def describe(self) -> str:
+        """Return the type as documentation writes it."""
+        return f"array_like of int, shape {_written(self.axes)}"
+
+    def short(self) -> str:
+        """Return the type as a signature writes it."""
+        return f"int array {_written(self.axes)}"
+
+    def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401
+        """Return the numbers on the host, or refuse."""
+        numbers = call.arrays.host(name, value)
+        if numbers.ndim != len(self.axes) or numbers.dtype.kind not in "iu":
+            came = f"{numbers.ndim} axes of {numbers.dtype}"
+            raise ArgumentError(name, f"whole numbers on {len(self.axes)} axes", came)
+        call.settle(name, self.axes, numbers.shape)
+        return numbers
+
+
+@dataclass(frozen=True)
 class Flags(Kind):
     """A boolean mask.
 
@@ -132,7 +232,12 @@ class Flags(Kind):
 
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401
         """Return the mask as the room takes arrays, or refuse."""
-        return call.arrays.flags(name, value, tuple(call.sizes[axis] for axis in self.axes))
+        known = call.lengths(self.axes)
+        own = np.shape(value) if np.ndim(value) == len(known) else (0,) * len(known)
+        lengths = tuple(o if k is None else k for o, k in zip(own, known, strict=True))
+        mask = call.arrays.flags(name, value, lengths)
+        call.settle(name, self.axes, mask.shape)
+        return mask
 
     @property
     def fills(self) -> bool:
@@ -142,6 +247,19 @@ class Flags(Kind):
     def absent(self, name: str, call: Call) -> Any:  # noqa: ANN401
         """Return the mask that is True everywhere, or None."""
         return self.check(name, None, call) if self.whole else None
+
+
+@dataclass(frozen=True)
+class Nested(Flags):
+    """Masks along the first axis, each within the one before."""
+
+    def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401
+        """Return the masks as the room takes arrays, or refuse."""
+        masks = super().check(name, value, call)
+        if bool((masks[1:] & ~masks[:-1]).any()):
+            came = "an entry that comes back"
+            raise ArgumentError(name, "each mask within the one before", came)
+        return masks
 
 
 @dataclass(frozen=True)
@@ -169,6 +287,47 @@ class Part(Kind):
         rows, width = (call.sizes[axis] for axis in self.axes)
         shape = (rows, width) if np.ndim(value) > 1 else (width,)
         return call.arrays.flags(name, value, shape)
+
+
+@dataclass(frozen=True)
+class Places(Kind):
+    """Whole numbers that name places in an axis, or count leading ones.
+
+    Parameters
+    ----------
+    axis : str
+        The letter of their own axis.
+    of : str
+        The letter of the axis that they are about.
+    distinct : bool, default False
+        Whether they are different places; otherwise they are counts, from 0 to all.
+    """
+
+    axis: str
+    of: str
+    distinct: bool = False
+
+    def describe(self) -> str:
+        """Return the type as documentation writes it."""
+        return f"array_like of int, shape {_written((self.axis,))}"
+
+    def short(self) -> str:
+        """Return the type as a signature writes it."""
+        return f"int array {_written((self.axis,))}"
+
+    def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401
+        """Return the numbers on the host, or refuse."""
+        numbers = call.arrays.host(name, value)
+        if numbers.ndim != 1 or numbers.size == 0 or numbers.dtype.kind not in "iu":
+            raise ArgumentError(name, "a list of whole numbers, not empty", numbers.tolist())
+        size = call.sizes[self.of]
+        if numbers.min() < 0 or numbers.max() > size - self.distinct:
+            least_to_most = f"0 to {size - self.distinct}"
+            raise ArgumentError(name, f"numbers from {least_to_most}", numbers.tolist())
+        if self.distinct and len(np.unique(numbers)) < numbers.size:
+            raise ArgumentError(name, "distinct numbers", numbers.tolist())
+        call.settle(name, (self.axis,), numbers.shape)
+        return numbers.astype(np.intp)
 
 
 @dataclass(frozen=True)
@@ -200,13 +359,13 @@ class Whole(Kind):
 
     Parameters
     ----------
-    least : int, default 1
-        The smallest.
+    least : int or str, default 1
+        The smallest, or the argument that it must reach.
     most : int, str or None, default None
         The largest, or the argument that it may not exceed.
     """
 
-    least: int = 1
+    least: int | str = 1
     most: int | str | None = None
     stage: ClassVar[int] = 2
 
@@ -216,10 +375,14 @@ class Whole(Kind):
 
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401
         """Return the number, or refuse."""
-        most = self.most
-        if isinstance(most, str):
-            most = check_count(most, call.values[most])
-        return check_count(name, value, self.least, most)
+
+        def end(limit: int | str | None) -> int | None:
+            if isinstance(limit, str):
+                given = call.values[limit]
+                return None if given is None else check_count(limit, given, 0)
+            return limit
+
+        return check_count(name, value, end(self.least) or 0, end(self.most))
 
 
 @dataclass(frozen=True)
@@ -306,6 +469,31 @@ class Orders(Kind):
         return tuple(check_count(name, order, 1, self.most) for order in value)
 
 
+@dataclass(frozen=True)
+class Span(Kind):
+    """A range of columns.
+
+    Parameters
+    ----------
+    axis : str
+        The letter of the axis that it is in.
+    """
+
+    axis: str
+
+    def describe(self) -> str:
+        """Return the type as documentation writes it."""
+        return "slice"
+
+    def check(self, name: str, value: Any, call: Call) -> slice:  # noqa: ANN401
+        """Return the range, or refuse."""
+        if not isinstance(value, slice) or value.step not in {None, 1}:
+            raise ArgumentError(name, "a slice without a step", value)
+        width = call.sizes[self.axis]
+        start = check_count(name, value.start, 0, width - 1)
+        return slice(start, check_count(name, value.stop, start + 1, width))
+
+
 def matrix(*axes: str, text: str = "Weights.") -> Numbers:
     """Real numbers, by the letters of their axes.
 
@@ -324,9 +512,32 @@ def matrix(*axes: str, text: str = "Weights.") -> Numbers:
     Examples
     --------
     >>> matrix("n", "k")
-    Numbers(text='Weights.', axes=('n', 'k'), positive=False)
+    Numbers(text='Weights.', axes=('n', 'k'), positive=False, few=False)
     """
     return Numbers(axes, text=text)
+
+
+def symmetric(axis: str, text: str = "Proxy Hessian, not damped.") -> Symmetric:
+    """Proxy Hessian, by the letter of its axes.
+
+    Parameters
+    ----------
+    axis : str
+        The letter.
+    text : str, default "Proxy Hessian, not damped."
+        What it means.
+
+    Returns
+    -------
+    Symmetric
+        The kind.
+
+    Examples
+    --------
+    >>> symmetric("m").axes
+    ('m', 'm')
+    """
+    return Symmetric((axis, axis), text=text)
 
 
 def choice(literal: Any, text: str) -> Choice:  # noqa: ANN401
@@ -350,15 +561,3 @@ def choice(literal: Any, text: str) -> Choice:  # noqa: ANN401
     (False, True)
     """
     return Choice((False, True) if literal is bool else get_args(literal), text=text)
-
-
-WEIGHTS = matrix("n", "k")
-GRAM = matrix("k", "k", text="Gram matrix of the inputs.")
-ENTRIES = Flags(("n", "k"), text="The group's entries; all by default.")
-ORDER = Choice((1, 2), text="Number of sign planes.")
-NAME = Text(text="Name of the group in the record.")
-SIGN_ZERO = choice(SignOfZero, "Sign of zero.")
-EPS = Share(text="Number added to a denominator.")
-EPS_KIND = choice(
-    EpsKind, "Whether `eps` is a number, or a share of the mean denominator of all rows."
-)

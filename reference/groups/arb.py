@@ -31,17 +31,8 @@ from dataclasses import replace
 import numpy as np
 
 from subbit.reference.contracts.door import ALL, contract
-from subbit.reference.contracts.kinds import (
-    ENTRIES,
-    EPS,
-    EPS_KIND,
-    NAME,
-    ORDER,
-    SIGN_ZERO,
-    WEIGHTS,
-    Spread,
-    matrix,
-)
+from subbit.reference.contracts.kinds import Spread, matrix
+from subbit.reference.contracts.words import ENTRIES, EPS, EPS_KIND, NAME, ORDER, SIGN_ZERO, WEIGHTS
 from subbit.reference.layer import BinaryGroup, Plane
 from subbit.reference.least_squares import EpsKind, ratio
 from subbit.reference.notation import Array, Mask, SignOfZero, Signs

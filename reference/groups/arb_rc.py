@@ -29,11 +29,11 @@ import numpy as np
 import numpy.typing as npt
 
 from subbit.reference.contracts.door import ALL, contract
-from subbit.reference.contracts.kinds import ENTRIES, EPS, EPS_KIND, NAME, ORDER, SIGN_ZERO, WEIGHTS
+from subbit.reference.contracts.words import ENTRIES, EPS, EPS_KIND, NAME, ORDER, SIGN_ZERO, WEIGHTS
 from subbit.reference.layer import BinaryGroup, Plane
 from subbit.reference.least_squares import EpsKind, ratio
 from subbit.reference.notation import Array, Mask, SignOfZero
-from subbit.reference.records import PLANE, Config, Group
+from subbit.reference.records import PLANE, Binary, Config
 from subbit.reference.signs import sign
 
 from .arb import joint_signs
@@ -93,7 +93,7 @@ def rc_start(
     return BinaryGroup(name, mask, tuple(planes))
 
 
-SCALED = Group(columns=True, text="The state; its planes have column scales.")
+SCALED = Binary(columns=True, text="The state; its planes have column scales.")
 _Products: TypeAlias = tuple[Array, Array]
 """``B∘W`` for what the other plane leaves, and ``B²``, both of shape (n, k)."""
 

@@ -23,7 +23,7 @@ from dataclasses import replace
 import numpy as np
 
 from subbit.reference.contracts.door import ALL, contract
-from subbit.reference.contracts.kinds import ENTRIES, NAME, WEIGHTS
+from subbit.reference.contracts.words import ENTRIES, NAME, WEIGHTS
 from subbit.reference.layer import BinaryGroup, Plane
 from subbit.reference.least_squares import solve_normal
 from subbit.reference.notation import Array, Mask

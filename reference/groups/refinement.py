@@ -12,15 +12,17 @@ the last of them, and :func:`trace_objective` evaluates them all.
 Differences between paper and code: ERRATA D-1 to D-7, D-13 and D-17.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 
-from subbit.reference.contracts.door import contract
-from subbit.reference.contracts.kinds import WEIGHTS, Flags, matrix
-from subbit.reference.errors import ArgumentError, check_count, check_literals
+from subbit.reference.contracts.door import Kind, contract
+from subbit.reference.contracts.kinds import Flags, Share, Whole, matrix
+from subbit.reference.contracts.settings import check_settings
+from subbit.reference.contracts.words import WEIGHTS
+from subbit.reference.errors import ArgumentError
 from subbit.reference.layer import BinaryGroup
 from subbit.reference.least_squares import EpsKind
 from subbit.reference.notation import Array, Mask, SignOfZero
@@ -91,14 +93,15 @@ class Refinement:
     column_signs: ColumnSigns = "fixed"
     levels: Levels = "alternate"
 
+    DOMAINS: ClassVar[Mapping[str, Kind]] = {
+        "iterations": Whole(0),
+        "calibrated_iterations": Whole(0),
+        "eps": Share(),
+        "calibrated_eps": Share(),
+    }
+
     def __post_init__(self) -> None:
-        check_literals(self)
-        check_count("iterations", self.iterations, 0)
-        check_count("calibrated_iterations", self.calibrated_iterations, 0)
-        for name in ("eps", "calibrated_eps"):
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
-                raise ArgumentError(name, "a number from 0 to 1", value)
+        check_settings(self)
 
 
 REFINEMENT = Refinement()

@@ -36,7 +36,9 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from subbit.reference.errors import ArgumentError, check_choice, check_count, check_matrix
+from subbit.reference.contracts.door import contract
+from subbit.reference.contracts.kinds import Numbers, Real, Several, Whole, choice, matrix
+from subbit.reference.contracts.words import GROUP_SIZE, KEEP, REPAIR
 from subbit.reference.notation import Array
 
 Counts: TypeAlias = npt.NDArray[np.int64]
@@ -44,34 +46,24 @@ Counts: TypeAlias = npt.NDArray[np.int64]
 MOST_SPREAD = 1e6
 
 
-def _not_negative(argument: str, values: npt.ArrayLike) -> Array:
-    numbers = check_matrix(argument, values, shape=(None,))
-    if np.min(numbers) < 0.0:
-        raise ArgumentError(argument, "numbers that are not negative", f"{numbers.min():g}")
-    return numbers
-
-
-def norm_budget(norms: npt.ArrayLike, keep: int, group: int, *, repair: bool = False) -> Counts:
+@contract(
+    1,
+    norms=Numbers(
+        ("L",),
+        positive=True,
+        text="A norm of each layer, not negative; zeros alone count as equal norms.",
+    ),
+    keep=KEEP,
+    group=GROUP_SIZE,
+    repair=REPAIR,
+)
+def norm_budget(norms: Array, keep: int, group: int, *, repair: bool = False) -> Counts:
     """Kept weights of each layer by a norm of its weights, as the paper says.
-
-    Parameters
-    ----------
-    norms : array_like of float64, shape (L,)
-        A norm of each layer, not negative; zeros alone count as equal norms.
-    keep, group : int
-        N and M.
-    repair : bool, default False
-        Whether the mean has to be N.
 
     Returns
     -------
     ndarray of int64, shape (L,)
         ``N_l``, from N to M; with `repair` from 1 to M and of mean N.
-
-    Raises
-    ------
-    ArgumentError
-        If a norm is negative or not finite, or N is not from 1 to M.
 
     Notes
     -----
@@ -89,11 +81,8 @@ def norm_budget(norms: npt.ArrayLike, keep: int, group: int, *, repair: bool = F
     >>> norm_budget([3.0, 1.0], 4, 8, repair=True)
     array([5, 3])
     """
-    lengths = _not_negative("norms", norms)
-    check_count("keep", keep, 1, check_count("group", group))
-    check_choice("repair", repair, (False, True))
-    largest = float(np.max(lengths))
-    weights = lengths / largest if largest > 0.0 else np.ones(len(lengths))
+    largest = float(np.max(norms))
+    weights = norms / largest if largest > 0.0 else np.ones(len(norms))
     share = weights / np.sum(weights)
     # Eq. (ratio), STBLLM:  N_l / M = α_l + (1 − α_l) N / M,  α_l = w_l / Σ w
     wishes = group * share + (1.0 - share) * keep
@@ -102,25 +91,20 @@ def norm_budget(norms: npt.ArrayLike, keep: int, group: int, *, repair: bool = F
     return np.rint(wishes).astype(np.int64)
 
 
-def outlier_share(scores: Sequence[npt.ArrayLike], threshold: float) -> float:
+@contract(
+    1,
+    scores=Several(
+        text="Scores of all weights of a decoder layer, one array a linear, of any shapes."
+    ),
+    threshold=Real(0.0, text="How many times the mean of all of them."),
+)
+def outlier_share(scores: Sequence[Array], threshold: float) -> float:
     """Share of the scores that are far above their mean.
-
-    Parameters
-    ----------
-    scores : sequence of array_like of float64
-        Scores of all weights of a decoder layer, one array a linear, of any shapes.
-    threshold : float
-        How many times the mean of all of them.
 
     Returns
     -------
     float
         Per cent, 0 to 100.
-
-    Raises
-    ------
-    ArgumentError
-        If there is no score, one is not finite, or `threshold` is negative or not finite.
 
     References
     ----------
@@ -131,19 +115,30 @@ def outlier_share(scores: Sequence[npt.ArrayLike], threshold: float) -> float:
     >>> outlier_share([[[1.0, 1.0], [1.0, 1.0]], [[6.0]]], 2.0)
     20.0
     """
-    if isinstance(scores, np.ndarray | str) or not len(scores):
-        raise ArgumentError("scores", "a sequence of at least one array", type(scores).__name__)
-    flat = np.concatenate(
-        [check_matrix("scores", np.ravel(np.asarray(part)), shape=(None,)) for part in scores]
-    )
-    if not 0.0 <= threshold < np.inf:
-        raise ArgumentError("threshold", "a finite number that is not negative", threshold)
+    flat = np.concatenate([np.ravel(part) for part in scores])
     # Eq. (outliers), OWL:  o_l = 100 · #{s > T mean(s)} / #s
     return 100.0 * float(np.count_nonzero(flat > threshold * np.mean(flat))) / flat.size
 
 
+@contract(
+    1,
+    outliers=Numbers(("L",), positive=True, text="Outlier shares of the layers, not negative."),
+    keep=KEEP,
+    group=GROUP_SIZE,
+    spread=Real(
+        0.0, MOST_SPREAD, text="How far the wishes of the layers lie apart, in weights of a group."
+    ),
+    promote=choice(
+        bool,
+        (
+            "Whether a layer that gets one weight more gets two; this breaks the mean. With "
+            "`repair` it is not asked for."
+        ),
+    ),
+    repair=REPAIR,
+)
 def outlier_budget(
-    outliers: npt.ArrayLike,
+    outliers: Array,
     keep: int,
     group: int,
     *,
@@ -153,30 +148,10 @@ def outlier_budget(
 ) -> Counts:
     """Kept weights of each layer by its outliers, as the released code does.
 
-    Parameters
-    ----------
-    outliers : array_like of float64, shape (L,)
-        Outlier shares of the layers, not negative.
-    keep, group : int
-        N and M.
-    spread : float, default 2.0
-        How far the wishes of the layers lie apart, in weights of a group.
-    promote : bool, default True
-        Whether a layer that gets one weight more gets two; this breaks the mean. With
-        `repair` it is not asked for.
-    repair : bool, default False
-        Whether the mean has to be N.
-
     Returns
     -------
     ndarray of int64, shape (L,)
         ``N_l``, from 1 to M.
-
-    Raises
-    ------
-    ArgumentError
-        If a share is negative or not finite, `spread` is not from 0 to a million, or N is
-        not from 1 to M.
 
     Notes
     -----
@@ -195,14 +170,8 @@ def outlier_budget(
     >>> outlier_budget([8.0, 5.0, 1.0, 2.0], 4, 8, repair=True)
     array([5, 4, 3, 4])
     """
-    shares = _not_negative("outliers", outliers)
-    check_count("keep", keep, 1, check_count("group", group))
-    check_choice("promote", promote, (False, True))
-    check_choice("repair", repair, (False, True))
-    if not 0.0 <= spread <= MOST_SPREAD:
-        raise ArgumentError("spread", f"a number from 0 to {MOST_SPREAD:g}", spread)
     # Eq. (ratio), OWL:  z_l = λ (o_l − min o) / (max o − min o),  z_l ← z_l − mean z
-    wishes = keep + _spread(shares, float(spread))
+    wishes = keep + _spread(outliers, spread)
     if repair:
         return _centered(wishes, keep, group)
     steps = np.rint(wishes - keep).astype(np.int64)
@@ -224,28 +193,20 @@ def _centered(wishes: Array, keep: int, group: int) -> Counts:
     return repair_budget(wishes - np.mean(wishes) + keep, keep, 1, group)
 
 
-def repair_budget(wishes: npt.ArrayLike, keep: int, low: int, high: int) -> Counts:
+@contract(
+    1,
+    wishes=matrix("L", text="What each layer would keep of a group."),
+    keep=Whole("low", "high", text="The mean that has to come out."),
+    low=Whole(0, text="The least that a layer may keep, at most `keep`."),
+    high=Whole("low", text="The most that a layer may keep, at least `keep`."),
+)
+def repair_budget(wishes: Array, keep: int, low: int, high: int) -> Counts:
     """Round wishes to whole numbers of an exact mean, at the least loss.
-
-    Parameters
-    ----------
-    wishes : array_like of float64, shape (L,)
-        What each layer would keep of a group.
-    keep : int
-        The mean that has to come out.
-    low, high : int
-        Least and most that a layer may keep; `keep` lies between them.
 
     Returns
     -------
     ndarray of int64, shape (L,)
         ``N_l`` from `low` to `high` with ``Σ N_l = L · keep``.
-
-    Raises
-    ------
-    ArgumentError
-        If a wish is not finite, or `low`, `keep`, `high` are no ascending whole numbers
-        that are not negative.
 
     Notes
     -----
@@ -268,12 +229,8 @@ def repair_budget(wishes: npt.ArrayLike, keep: int, low: int, high: int) -> Coun
     >>> repair_budget([9.0, 5.0, 5.0, 3.0], 4, 3, 5)
     array([5, 4, 4, 3])
     """
-    x = check_matrix("wishes", wishes, shape=(None,))
-    check_count("low", low, 0)
-    check_count("high", high, low)
-    check_count("keep", keep, low, high)
     # Eq. (38), subbit:  min Σ (N_l − x_l)²,  Σ N_l = L N:  the cheapest steps v → v + 1
-    cost = np.arange(low, high) - x[:, None] + 0.5  # (L, high − low)
+    cost = np.arange(low, high) - wishes[:, None] + 0.5  # (L, high − low)
     taken = np.zeros(cost.size, dtype=np.bool_)
-    taken[np.argsort(cost, axis=None, kind="stable")[: len(x) * (keep - low)]] = True
+    taken[np.argsort(cost, axis=None, kind="stable")[: len(wishes) * (keep - low)]] = True
     return low + np.count_nonzero(taken.reshape(cost.shape), axis=1).astype(np.int64)

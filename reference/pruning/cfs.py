@@ -25,12 +25,14 @@ cosines that models have, the drawn bars follow from no other formula. The ends 
 published.
 """
 
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-from subbit.reference.errors import ArgumentError, check_choice, check_count, check_matrix
+from subbit.reference.contracts.door import contract
+from subbit.reference.contracts.kinds import Numbers, Tokens, Whole, choice, matrix, symmetric
+from subbit.reference.contracts.words import GROUP_SIZE, KEEP, WEIGHTS
+from subbit.reference.errors import ArgumentError
 from subbit.reference.hessian import inverse_factor
 from subbit.reference.notation import Array, Indices
 from subbit.reference.zones.saliency import (
@@ -47,30 +49,18 @@ BudgetRule: TypeAlias = Literal["proportional", "interpolated"]
 FineScore: TypeAlias = Literal["obs", "squared", "trailing", "magnitude", "wanda"]
 
 
-def _tokens(argument: str, value: npt.ArrayLike) -> Array:
-    raw = np.asarray(value)
-    if raw.ndim == 3:
-        raw = raw.reshape(-1, raw.shape[-1])
-    return check_matrix(argument, raw)
-
-
-def block_cosine(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
+@contract(
+    2,
+    x=Tokens(("T", "d"), text="Inputs of the layer, one token per row."),
+    y=Tokens(("T", "d"), text="Its outputs."),
+)
+def block_cosine(x: Array, y: Array) -> float:
     """How much a decoder layer leaves its input as it is.
-
-    Parameters
-    ----------
-    x, y : array_like of float64, shape (T, d) or (N, L, d)
-        Inputs and outputs of the layer, a token a row.
 
     Returns
     -------
     float
         Mean cosine over the tokens, from -1 to 1; a vector of zeros has the cosine 0.
-
-    Raises
-    ------
-    ArgumentError
-        If the shapes differ or a number is not finite.
 
     Notes
     -----
@@ -85,11 +75,8 @@ def block_cosine(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
     >>> block_cosine([[1.0, 0.0], [0.0, 2.0]], [[3.0, 0.0], [4.0, 0.0]])
     0.5
     """
-    inputs, outputs = _tokens("x", x), _tokens("y", y)
-    if outputs.shape != inputs.shape:
-        raise ArgumentError("y", f"shape {inputs.shape}", f"shape {outputs.shape}")
     # Eq. (58), subbit:  c_l = mean_t cos(x_t, y_t)
-    cosine = np.mean(np.sum(_directions(inputs) * _directions(outputs), axis=1))
+    cosine = np.mean(np.sum(_directions(x) * _directions(y), axis=1))
     # Rounding may carry a mean of ones beyond 1, where no angle is.
     return float(np.clip(cosine, -1.0, 1.0))
 
@@ -102,27 +89,25 @@ def _directions(values: Array) -> Array:
     return scaled / np.where(norms > 0.0, norms, 1.0)
 
 
-def layer_importance(cosines: npt.ArrayLike, *, kind: Importance = "arccos") -> Array:
+@contract(
+    2,
+    cosines=matrix("L", text="Mean cosines, see :func:`block_cosine`, from -1 to 1."),
+    kind=choice(
+        Importance,
+        (
+            "The angle between input and output; one minus its cosine; one over its cosine; "
+            "or two minus the cosine over the mean cosine, so that what exceeds the mean "
+            "redundancy is taken off. The last two take cosines above 0 only."
+        ),
+    ),
+)
+def layer_importance(cosines: Array, *, kind: Importance = "arccos") -> Array:
     """Importance of each decoder layer.
-
-    Parameters
-    ----------
-    cosines : array_like of float64, shape (L,)
-        Mean cosines, see :func:`block_cosine`, from -1 to 1.
-    kind : {"arccos", "one_minus", "reciprocal", "redundancy"}, default "arccos"
-        The angle between input and output; one minus its cosine; one over its cosine; or
-        two minus the cosine over the mean cosine, so that what exceeds the mean
-        redundancy is taken off. The last two take cosines above 0 only.
 
     Returns
     -------
     ndarray of float64, shape (L,)
         Importance, its mean 1; ones where no layer does anything.
-
-    Raises
-    ------
-    ArgumentError
-        If a cosine is not finite or outside its range, or the kind is unknown.
 
     Notes
     -----
@@ -137,8 +122,7 @@ def layer_importance(cosines: npt.ArrayLike, *, kind: Importance = "arccos") -> 
     >>> layer_importance([0.0, 0.5, 0.5**0.5]).round(3)
     array([1.385, 0.923, 0.692])
     """
-    check_choice("kind", kind, get_args(Importance))
-    c = check_matrix("cosines", cosines, shape=(None,))
+    c = cosines
     least = 0.0 if kind in {"reciprocal", "redundancy"} else -1.0
     if np.max(c) > 1.0 or np.min(c) < least or (least == 0.0 and np.min(c) <= 0.0):
         span = "above 0 and up to 1" if least == 0.0 else "from -1 to 1"
@@ -158,8 +142,38 @@ def _amounts(c: Array, kind: Importance) -> Array:
     return 1.0 - c if kind == "one_minus" else 1.0 / c
 
 
+@contract(
+    1,
+    importance=Numbers(
+        ("L",),
+        positive=True,
+        text="Importance of each layer, not negative; see :func:`layer_importance`.",
+    ),
+    keep=KEEP.says("How many to keep on average, N, from 1 to M."),
+    group=GROUP_SIZE.says("M."),
+    low=Whole(
+        1,
+        "keep",
+        text="The least that a layer keeps; by default one less than `keep`, if there is one.",
+    ),
+    high=Whole(
+        "keep",
+        "group",
+        text="The most that a layer keeps; by default one more than `keep`, if there is one.",
+    ),
+    rule=choice(
+        BudgetRule,
+        (
+            "In proportion to importance, or on a straight line from the least important "
+            "layer at `low` to the most important one at `high`."
+        ),
+    ),
+    repair=choice(
+        bool, ("Whether the average is met exactly. Rounding and the two ends break it otherwise.")
+    ),
+)
 def coarse_budget(
-    importance: npt.ArrayLike,
+    importance: Array,
     keep: int,
     group: int,
     *,
@@ -170,33 +184,10 @@ def coarse_budget(
 ) -> Indices:
     """How many of every M weights each decoder layer keeps.
 
-    Parameters
-    ----------
-    importance : array_like of float64, shape (L,)
-        Importance of each layer, not negative; see :func:`layer_importance`.
-    keep : int
-        How many to keep on average, N, from 1 to M.
-    group : int
-        M.
-    low, high : int, optional
-        The ends, ``1 <= low <= keep <= high <= M``; by default one less and one more than
-        `keep`, where that is in the range.
-    rule : {"proportional", "interpolated"}, default "proportional"
-        In proportion to importance, or on a straight line from the least important layer
-        at `low` to the most important one at `high`.
-    repair : bool, default True
-        Whether the average is met exactly. Rounding and the two ends break it otherwise.
-
     Returns
     -------
     ndarray of intp, shape (L,)
         ``N_l``.
-
-    Raises
-    ------
-    ArgumentError
-        If an importance is negative or not finite, a number lies outside its range, or a
-        switch is unknown.
 
     Notes
     -----
@@ -214,15 +205,10 @@ def coarse_budget(
     >>> coarse_budget([1.75, 0.75, 0.75, 0.75], 4, 8, repair=False)
     array([5, 3, 3, 3])
     """
-    amounts = check_matrix("importance", importance, shape=(None,))
-    if np.min(amounts) < 0.0:
-        raise ArgumentError("importance", "numbers that are not negative", f"{amounts.min():g}")
-    check_count("keep", keep, 1, check_count("group", group))
-    check_choice("rule", rule, get_args(BudgetRule))
-    check_choice("repair", repair, (True, False))
-    least = check_count("low", max(keep - 1, 1) if low is None else low, 1, keep)
-    most = check_count("high", min(keep + 1, group) if high is None else high, keep, group)
-    wishes = keep * amounts if rule == "proportional" else _line(amounts, keep, least, most)
+    least = max(keep - 1, 1) if low is None else low
+    most = min(keep + 1, group) if high is None else high
+    proportional = rule == "proportional"
+    wishes = keep * importance if proportional else _line(importance, keep, least, most)
     if repair:
         return repair_budget(wishes, keep, least, most)
     # Eq. (7), PBS2P:  N_l = min(N_high, max(N_low, ⌊N LI_l + ½⌋))
@@ -237,18 +223,20 @@ def _line(amounts: Array, keep: int, low: int, high: int) -> Array:
     return np.asarray(low + (high - low) * ((amounts - np.min(amounts)) / span))
 
 
-def fine_scores(W: npt.ArrayLike, H: npt.ArrayLike, *, score: FineScore = "obs") -> Array:
+@contract(
+    2,
+    W=WEIGHTS,
+    H=symmetric("k", "Hessian of the columns; damped, for the scores that invert it."),
+    score=choice(
+        FineScore,
+        (
+            "``w² / [H⁻¹]_jj``; ``w² / [H⁻¹]_jj²``, the saliency of BiLLM and ARB-LLM; ``w² / "
+            "U_jj²``, what their codes compute; ``|w|``; ``|w| ‖X_j‖``."
+        ),
+    ),
+)
+def fine_scores(W: Array, H: Array, *, score: FineScore = "obs") -> Array:
     """Score the weights among which every M columns choose theirs.
-
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, k)
-        Weights.
-    H : array_like of float64, shape (k, k)
-        Hessian of the columns; damped, for the scores that invert it.
-    score : {"obs", "squared", "trailing", "magnitude", "wanda"}, default "obs"
-        ``w² / [H⁻¹]_jj``; ``w² / [H⁻¹]_jj²``, the saliency of BiLLM and ARB-LLM;
-        ``w² / U_jj²``, what their codes compute; ``|w|``; ``|w| ‖X_j‖``.
 
     Returns
     -------
@@ -257,8 +245,6 @@ def fine_scores(W: npt.ArrayLike, H: npt.ArrayLike, *, score: FineScore = "obs")
 
     Raises
     ------
-    ArgumentError
-        If a shape differs, a number is not finite or the score is unknown.
     HessianError
         If the score inverts `H` and it is not positive definite.
 
@@ -279,7 +265,6 @@ def fine_scores(W: npt.ArrayLike, H: npt.ArrayLike, *, score: FineScore = "obs")
     >>> fine_scores([[1.0, 2.0]], [[2.0, 0.0], [0.0, 1.0]], score="squared")
     array([[4., 4.]])
     """
-    check_choice("score", score, get_args(FineScore))
     if score == "magnitude":
         return magnitude_importance(W)
     if score == "wanda":

@@ -26,14 +26,12 @@ gives optimal brain surgery, whose score is in ``saliency``.
 from math import comb
 
 import numpy as np
-import numpy.typing as npt
 
+from subbit.reference.contracts.door import contract
+from subbit.reference.contracts.words import DAMPED, GROUP_SIZE, KEEP, LAYER, REMOVAL
 from subbit.reference.errors import (
     ArgumentError,
     HessianError,
-    check_count,
-    check_mask,
-    check_matrix,
 )
 from subbit.reference.hessian import inverse_factor
 from subbit.reference.notation import Array, Mask
@@ -46,8 +44,8 @@ MOST_PATTERNS = 2**16
 """Choices of a group that are tried at most."""
 
 
-def _inverse(H: npt.ArrayLike, width: int) -> Array:
-    U = inverse_factor(check_matrix("H", H, shape=(width, width)))
+def _inverse(H: Array) -> Array:
+    U = inverse_factor(H)
     return np.asarray(U.T @ U)
 
 
@@ -80,17 +78,9 @@ def _gradients(weights: Array, G: Array, removed: Mask) -> Array:
     return y
 
 
-def removal_move(W: npt.ArrayLike, H: npt.ArrayLike, removed: npt.ArrayLike) -> Array:
+@contract(2, W=LAYER, H=DAMPED, removed=REMOVAL)
+def removal_move(W: Array, H: Array, removed: Mask) -> Array:
     """Remove weights and move the kept ones of their rows optimally.
-
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, m)
-        Weights.
-    H : array_like of float64, shape (m, m)
-        Damped Hessian, positive definite.
-    removed : array_like of bool, shape (n, m)
-        Weights that become zero.
 
     Returns
     -------
@@ -99,8 +89,6 @@ def removal_move(W: npt.ArrayLike, H: npt.ArrayLike, removed: npt.ArrayLike) -> 
 
     Raises
     ------
-    ArgumentError
-        If a shape or dtype differs or a number is not finite.
     HessianError
         If `H` is not positive definite.
 
@@ -117,25 +105,15 @@ def removal_move(W: npt.ArrayLike, H: npt.ArrayLike, removed: npt.ArrayLike) -> 
     >>> removal_move([[1.0, 1.0]], [[1.0, 0.5], [0.5, 1.0]], [[True, False]])
     array([[0. , 1.5]])
     """
-    weights = check_matrix("W", W)
-    gone = check_mask("removed", removed, weights.shape)
-    G = _inverse(H, weights.shape[1])
-    y = _gradients(weights, G, gone)
+    G = _inverse(H)
+    y = _gradients(W, G, removed)
     # Eq. (11), MRP:  δ = −w_p [G_pp]⁻¹ G_p:
-    return np.where(gone, 0.0, weights - y @ G)
+    return np.where(removed, 0.0, W - y @ G)
 
 
-def removal_loss(W: npt.ArrayLike, H: npt.ArrayLike, removed: npt.ArrayLike) -> Array:
+@contract(2, W=LAYER, H=DAMPED, removed=REMOVAL)
+def removal_loss(W: Array, H: Array, removed: Mask) -> Array:
     """Rise of each row's loss when weights are removed and the kept ones move optimally.
-
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, m)
-        Weights.
-    H : array_like of float64, shape (m, m)
-        Damped Hessian, positive definite.
-    removed : array_like of bool, shape (n, m)
-        Weights that become zero.
 
     Returns
     -------
@@ -144,8 +122,6 @@ def removal_loss(W: npt.ArrayLike, H: npt.ArrayLike, removed: npt.ArrayLike) -> 
 
     Raises
     ------
-    ArgumentError
-        If a shape or dtype differs or a number is not finite.
     HessianError
         If `H` is not positive definite.
 
@@ -163,16 +139,13 @@ def removal_loss(W: npt.ArrayLike, H: npt.ArrayLike, removed: npt.ArrayLike) -> 
     >>> removal_loss([[1.0, 1.0]], [[1.0, 0.5], [0.5, 1.0]], [[True, False]])
     array([0.375])
     """
-    weights = check_matrix("W", W)
-    gone = check_mask("removed", removed, weights.shape)
-    y = _gradients(weights, _inverse(H, weights.shape[1]), gone)
+    y = _gradients(W, _inverse(H), removed)
     # Eq. (12), MRP:  L = ½ w_p [G_pp]⁻¹ w_pᵀ
-    return np.maximum(0.5 * np.sum(weights * y, axis=1), 0.0)
+    return np.maximum(0.5 * np.sum(W * y, axis=1), 0.0)
 
 
 def _choices(keep: int, group: int) -> Mask:
     """List the ways to keep N of M weights, in the order of their numbers: (C(M, N), M)."""
-    check_count("keep", keep, 1, check_count("group", group))
     count = comb(group, keep)
     if count > MOST_PATTERNS:
         raise ArgumentError("group", f"one of at most {MOST_PATTERNS} patterns", f"{count}")
@@ -187,17 +160,9 @@ def _choice_losses(weights: Array, G: Array, removed: Mask) -> Array:
     return 0.5 * np.sum(w * y, axis=1).T
 
 
-def removal_mask(W: npt.ArrayLike, H: npt.ArrayLike, keep: int, group: int) -> Mask:
+@contract(2, W=LAYER, H=DAMPED, keep=KEEP, group=GROUP_SIZE)
+def removal_mask(W: Array, H: Array, keep: int, group: int) -> Mask:
     """Keep N of M weights, the ones that are best to keep together.
-
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, m)
-        Weights.
-    H : array_like of float64, shape (m, m)
-        Damped Hessian, positive definite.
-    keep, group : int
-        N and M.
 
     Returns
     -------
@@ -206,9 +171,6 @@ def removal_mask(W: npt.ArrayLike, H: npt.ArrayLike, keep: int, group: int) -> M
 
     Raises
     ------
-    ArgumentError
-        If a shape differs, a number is not finite, M does not divide the width, or a group
-        has more than 65536 patterns.
     HessianError
         If `H` is not positive definite.
 
@@ -228,18 +190,17 @@ def removal_mask(W: npt.ArrayLike, H: npt.ArrayLike, keep: int, group: int) -> M
     >>> removal_mask([[1.0, 1.0, 0.9]], [[1.0, 0.9, 0.0], [0.9, 1.0, 0.0], [0.0, 0.0, 1.0]], 1, 3)
     array([[ True, False, False]])
     """
-    weights = check_matrix("W", W)
-    n, m = weights.shape
+    n, m = W.shape
     kept = _choices(keep, group)
     if m % group:
         raise ArgumentError("group", f"a divisor of the width {m}", group)
-    G = _inverse(H, m)
-    mask = np.zeros(weights.shape, dtype=np.bool_)
+    G = _inverse(H)
+    mask = np.zeros(W.shape, dtype=np.bool_)
     step = max(1, HELD // (len(kept) * max(1, group - keep)))
     for start in range(0, n, step):
         for first in range(0, m, group):
             place = slice(start, start + step), slice(first, first + group)
             # Eq. (12), MRP:  L = ½ w_p [G_pp]⁻¹ w_pᵀ, for every set p of the group
-            losses = _choice_losses(weights[place], G[place[1], place[1]], ~kept)
+            losses = _choice_losses(W[place], G[place[1], place[1]], ~kept)
             mask[place] = kept[np.argmin(losses, axis=1)]
     return mask

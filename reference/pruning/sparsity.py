@@ -30,17 +30,15 @@ prune instead, so that their 3:8 is 5:8 here. The scores of optimal brain surgeo
 in ``saliency``. Differences between paper and code: ERRATA.
 """
 
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from subbit.reference.contracts.door import contract
+from subbit.reference.contracts.kinds import choice, matrix
+from subbit.reference.contracts.words import EXPONENT, GROUP_SIZE, KEEP, LAYER, NORMS, SPARSITY
 from subbit.reference.errors import (
     ArgumentError,
-    check_choice,
-    check_count,
-    check_matrix,
-    check_share,
 )
 from subbit.reference.notation import Array, Mask
 
@@ -49,30 +47,14 @@ Axis: TypeAlias = Literal["row", "matrix"]
 Tail: TypeAlias = Literal["error", "dense"]
 
 
-def _check_norms(norms: npt.ArrayLike, width: int) -> Array:
-    lengths = check_matrix("norms", norms, shape=(width,))
-    if np.min(lengths) < 0.0:
-        raise ArgumentError("norms", "numbers that are not negative", f"{lengths.min():g}")
-    return lengths
-
-
-def input_norms(H: npt.ArrayLike) -> Array:
+@contract(2, H=matrix("m", "m", text="Proxy Hessian, not damped."))
+def input_norms(H: Array) -> Array:
     """Length of each input over the calibration set, from the proxy Hessian.
-
-    Parameters
-    ----------
-    H : array_like of float64, shape (m, m)
-        Proxy Hessian, not damped.
 
     Returns
     -------
     ndarray of float64, shape (m,)
         Norms: the root of the mean over sequences of an input's squared length.
-
-    Raises
-    ------
-    ArgumentError
-        If `H` is not a finite square matrix or has a negative diagonal entry.
 
     Notes
     -----
@@ -88,31 +70,21 @@ def input_norms(H: npt.ArrayLike) -> Array:
     >>> input_norms([[8.0, 1.0], [1.0, 18.0]])
     array([2., 3.])
     """
-    matrix = check_matrix("H", H)
-    diagonal = np.diag(check_matrix("H", H, shape=(len(matrix),) * 2))
+    diagonal = np.diag(H)
     if np.min(diagonal) < 0.0:
         raise ArgumentError("H", "a diagonal that is not negative", f"{diagonal.min():g}")
     # Eq. (31), subbit:  ‖X_j‖ = √(H_jj / 2)
     return np.sqrt(diagonal / 2)
 
 
-def magnitude_importance(W: npt.ArrayLike) -> Array:
+@contract(1, W=LAYER)
+def magnitude_importance(W: Array) -> Array:
     """Score weights by their magnitude.
-
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, m)
-        Weights.
 
     Returns
     -------
     ndarray of float64, shape (n, m)
         ``|W|``.
-
-    Raises
-    ------
-    ArgumentError
-        If `W` is not a finite matrix.
 
     References
     ----------
@@ -124,28 +96,17 @@ def magnitude_importance(W: npt.ArrayLike) -> Array:
     array([[1., 2.]])
     """
     # Eq. (1), Wanda:  S_ij = |W_ij|, where all norms are one
-    return np.abs(check_matrix("W", W))
+    return np.abs(W)
 
 
-def wanda_importance(W: npt.ArrayLike, norms: npt.ArrayLike) -> Array:
+@contract(2, W=LAYER, norms=NORMS)
+def wanda_importance(W: Array, norms: Array) -> Array:
     """Score weights by magnitude times the length of their input.
-
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, m)
-        Weights.
-    norms : array_like of float64, shape (m,)
-        Lengths of the inputs, see :func:`input_norms`.
 
     Returns
     -------
     ndarray of float64, shape (n, m)
         Scores, not negative.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs, a number is not finite or a norm is negative.
 
     Notes
     -----
@@ -161,9 +122,8 @@ def wanda_importance(W: npt.ArrayLike, norms: npt.ArrayLike) -> Array:
     >>> wanda_importance([[1.0, -2.0]], [3.0, 1.0])
     array([[3., 2.]])
     """
-    weights = check_matrix("W", W)
     # Eq. (1), Wanda:  S_ij = |W_ij| · ‖X_j‖₂
-    return np.abs(weights) * _check_norms(norms, weights.shape[1])
+    return np.abs(W) * norms
 
 
 def _share(magnitudes: Array, axis: int) -> Array:
@@ -176,28 +136,14 @@ def _relative(weights: Array) -> Array:
     return _share(magnitudes, 0) + _share(magnitudes, 1)
 
 
-def ria_importance(W: npt.ArrayLike, norms: npt.ArrayLike, *, exponent: float = 0.5) -> Array:
+@contract(2, W=LAYER, norms=NORMS, exponent=EXPONENT)
+def ria_importance(W: Array, norms: Array, *, exponent: float = 0.5) -> Array:
     """Score weights by their share of column and row, times a power of the input's length.
-
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, m)
-        Weights.
-    norms : array_like of float64, shape (m,)
-        Lengths of the inputs, see :func:`input_norms`.
-    exponent : float, default 0.5
-        Power of the norms, from 0 to 1.
 
     Returns
     -------
     ndarray of float64, shape (n, m)
         Scores, not negative; a weight in a column or row of zeros has no share of it.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs, a number is not finite, a norm is negative or `exponent` lies
-        outside its range.
 
     Notes
     -----
@@ -215,11 +161,8 @@ def ria_importance(W: npt.ArrayLike, norms: npt.ArrayLike, *, exponent: float = 
     array([[1.5 , 1.75],
            [3.  , 0.  ]])
     """
-    weights = check_matrix("W", W)
-    lengths = _check_norms(norms, weights.shape[1])
-    power = check_share("exponent", exponent)
     # Eq. (32), subbit:  R_ij = (|W_ij| / Σ_i |W_ij| + |W_ij| / Σ_j |W_ij|) ‖X_j‖^a
-    return np.asarray(_relative(weights) * lengths**power)
+    return np.asarray(_relative(W) * norms**exponent)
 
 
 def _standardized(values: Array, axis: Axis) -> Array:
@@ -231,9 +174,24 @@ def _standardized(values: Array, axis: Axis) -> Array:
     return np.divide(centered, deviation, out=np.zeros_like(centered), where=deviation > 0.0)
 
 
+@contract(
+    2,
+    W=LAYER,
+    norms=NORMS,
+    exponent=EXPONENT,
+    standardize=choice(
+        Standardize,
+        (
+            "Whether the shares are standardized (text), or their products with the norms "
+            "(the code's unused function), or nothing (what the code runs, with exponent "
+            "1/2)."
+        ),
+    ),
+    axis=choice(Axis, "What mean and standard deviation are taken of."),
+)
 def standardized_importance(
-    W: npt.ArrayLike,
-    norms: npt.ArrayLike,
+    W: Array,
+    norms: Array,
     *,
     exponent: float = 1.0,
     standardize: Standardize = "before",
@@ -241,31 +199,11 @@ def standardized_importance(
 ) -> Array:
     """Score weights by their standardized share, times the input's length.
 
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, m)
-        Weights.
-    norms : array_like of float64, shape (m,)
-        Lengths of the inputs, see :func:`input_norms`.
-    exponent : float, default 1.0
-        Power of the norms, from 0 to 1.
-    standardize : {"before", "after", "none"}, default "before"
-        Whether the shares are standardized (text), or their products with the norms (the
-        code's unused function), or nothing (what the code runs, with exponent 1/2).
-    axis : {"row", "matrix"}, default "row"
-        What mean and standard deviation are taken of.
-
     Returns
     -------
     ndarray of float64, shape (n, m)
         Scores, which may be negative unless nothing is standardized; zero where all that
         is standardized together is equal.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs, a number is not finite, a norm is negative, `exponent` lies
-        outside its range or a switch has no such setting.
 
     Notes
     -----
@@ -291,12 +229,9 @@ def standardized_importance(
     array([[ 1., -1.],
            [ 1., -1.]])
     """
-    weights = check_matrix("W", W)
     # An exponent of at most 1 keeps the squares of all admitted numbers finite.
-    factor = _check_norms(norms, weights.shape[1]) ** check_share("exponent", exponent)
-    check_choice("standardize", standardize, get_args(Standardize))
-    check_choice("axis", axis, get_args(Axis))
-    importance = _relative(weights)
+    factor = norms**exponent
+    importance = _relative(W)
     if standardize == "before":
         importance = _standardized(importance, axis)
     # Eq. (2), STBLLM:  SI_ij = σ(μ(|W_ij|)) · ‖X_:,j‖₂
@@ -304,30 +239,20 @@ def standardized_importance(
     return _standardized(scores, axis) if standardize == "after" else scores
 
 
-def nm_mask(scores: npt.ArrayLike, keep: int, group: int, *, tail: Tail = "error") -> Mask:
+@contract(
+    1,
+    scores=matrix("n", "m", text="Scores of any sign."),
+    keep=KEEP,
+    group=GROUP_SIZE,
+    tail=choice(Tail, ("What becomes of ``m % M`` last columns: they are refused, or all kept.")),
+)
+def nm_mask(scores: Array, keep: int, group: int, *, tail: Tail = "error") -> Mask:
     """Keep the N largest of every M consecutive scores of a row.
-
-    Parameters
-    ----------
-    scores : array_like of float64, shape (n, m)
-        Scores of any sign.
-    keep : int
-        How many to keep in a group, N, from 1 to M.
-    group : int
-        Consecutive columns in a group, M, counted from the first.
-    tail : {"error", "dense"}, default "error"
-        What becomes of ``m % M`` last columns: they are refused, or all kept.
 
     Returns
     -------
     ndarray of bool, shape (n, m)
         What is kept; of equal scores the one in the lower column.
-
-    Raises
-    ------
-    ArgumentError
-        If `scores` is not a finite matrix, a number lies outside its range, or M does not
-        divide the width and `tail` is "error".
 
     Notes
     -----
@@ -344,15 +269,12 @@ def nm_mask(scores: npt.ArrayLike, keep: int, group: int, *, tail: Tail = "error
     >>> nm_mask([[1.0, 3.0, 2.0, 2.0, 0.0]], 2, 4, tail="dense")
     array([[False,  True,  True, False,  True]])
     """
-    values = check_matrix("scores", scores)
-    check_count("keep", keep, 1, check_count("group", group))
-    check_choice("tail", tail, get_args(Tail))
-    rows, width = values.shape
+    rows, width = scores.shape
     if (rest := width % group) and tail == "error":
         raise ArgumentError("group", f"a divisor of the width {width}", group)
-    mask = np.ones(values.shape, dtype=np.bool_)
+    mask = np.ones(scores.shape, dtype=np.bool_)
     # Shape (n, m // M, M): one group along the last axis.
-    groups = values[:, : width - rest].reshape(rows, -1, group)
+    groups = scores[:, : width - rest].reshape(rows, -1, group)
     order = np.argsort(-groups, axis=-1, kind="stable")
     kept = np.zeros(groups.shape, dtype=np.bool_)
     # Eq. (33), subbit:  M_ij = [#{l in group : S_il > S_ij, or = with l < j} < N]
@@ -361,26 +283,15 @@ def nm_mask(scores: npt.ArrayLike, keep: int, group: int, *, tail: Tail = "error
     return mask
 
 
-def row_mask(scores: npt.ArrayLike, sparsity: float) -> Mask:
+@contract(1, scores=matrix("n", "m", text="Scores of any sign."), sparsity=SPARSITY)
+def row_mask(scores: Array, sparsity: float) -> Mask:
     """Prune a share of the smallest scores of each row.
-
-    Parameters
-    ----------
-    scores : array_like of float64, shape (n, m)
-        Scores of any sign.
-    sparsity : float
-        Share to prune, from 0 to below 1.
 
     Returns
     -------
     ndarray of bool, shape (n, m)
         What is kept: all but ``int(m * sparsity)`` of each row; of equal scores the one in
         the lower column is kept.
-
-    Raises
-    ------
-    ArgumentError
-        If `scores` is not a finite matrix or `sparsity` lies outside its range.
 
     Notes
     -----
@@ -396,35 +307,23 @@ def row_mask(scores: npt.ArrayLike, sparsity: float) -> Mask:
     >>> row_mask([[1.0, 3.0, 2.0, 1.0]], 0.5)
     array([[False,  True,  True, False]])
     """
-    values = check_matrix("scores", scores)
-    width = values.shape[1]
-    pruned = int(width * check_share("sparsity", sparsity, below=True))
-    order = np.argsort(-values, axis=1, kind="stable")
-    mask = np.zeros(values.shape, dtype=np.bool_)
+    width = scores.shape[1]
+    pruned = int(width * sparsity)
+    order = np.argsort(-scores, axis=1, kind="stable")
+    mask = np.zeros(scores.shape, dtype=np.bool_)
     # Alg. 1, Wanda:  prune the int(C_in · s) smallest metrics of each row
     np.put_along_axis(mask, order[:, : width - pruned], values=True, axis=1)
     return mask
 
 
-def threshold_mask(scores: npt.ArrayLike, sparsity: float) -> Mask:
+@contract(1, scores=matrix("n", "k", text="Scores of any sign."), sparsity=SPARSITY)
+def threshold_mask(scores: Array, sparsity: float) -> Mask:
     """Prune the scores up to a quantile of all of them.
-
-    Parameters
-    ----------
-    scores : array_like of float64, shape (n, k)
-        Scores of any sign.
-    sparsity : float
-        Share to prune, from 0 to below 1.
 
     Returns
     -------
     ndarray of bool, shape (n, k)
         What is kept: the scores above the threshold.
-
-    Raises
-    ------
-    ArgumentError
-        If `scores` is not a finite matrix or `sparsity` lies outside its range.
 
     Notes
     -----
@@ -442,7 +341,6 @@ def threshold_mask(scores: npt.ArrayLike, sparsity: float) -> Mask:
     array([[False,  True],
            [ True, False]])
     """
-    values = check_matrix("scores", scores)
-    place = int(values.size * check_share("sparsity", sparsity, below=True))
+    place = int(scores.size * sparsity)
     # Eq. (34), subbit:  M_ij = [S_ij > sorted(S)[int(n k s)]]
-    return np.asarray(values > np.partition(values, place, axis=None)[place])
+    return np.asarray(scores > np.partition(scores, place, axis=None)[place])

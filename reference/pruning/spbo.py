@@ -28,25 +28,22 @@ ones. So the fit is :func:`~subbit.reference.groups.arb_x.calibrate_levels`, and
 residual is the same fit to ``P_t ∘ W``.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-from subbit.reference.errors import (
-    ArgumentError,
-    check_choice,
-    check_count,
-    check_mask,
-    check_matrix,
-    check_pair,
-)
+from subbit.reference.contracts.door import Kind, contract
+from subbit.reference.contracts.kinds import Flags, Nested, Whole, choice, matrix
+from subbit.reference.contracts.settings import Pattern
+from subbit.reference.contracts.words import ENTRIES, GRAM, GROUP_SIZE, KEEP, NAME, ORDER, WEIGHTS
 from subbit.reference.groups.arb import arb, arb_start, refine_signs
 from subbit.reference.groups.arb_x import calibrate_levels
 from subbit.reference.groups.refinement import Refinement, Steps
 from subbit.reference.layer import BinaryGroup
 from subbit.reference.notation import Array, Mask
+from subbit.reference.records import GROUP, Config
 
 from .sparsity import Tail, nm_mask
 
@@ -106,18 +103,29 @@ class SPBO(Refinement):
     mean: StepMean = "masked"
     objective: Residual = "full"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_count("parts", self.parts)
-        keep, group = check_pair("keep", self.keep)
-        check_count("keep", keep, 1, check_count("keep", group))
+    DOMAINS: ClassVar[Mapping[str, Kind]] = {"keep": Pattern(), "parts": Whole()}
 
 
 STEPWISE = SPBO()
 
 
+@contract(
+    1,
+    scores=matrix("n", "k", text="How much entries matter."),
+    keep=KEEP.says("How many stay of each group of columns, N."),
+    group=GROUP_SIZE,
+    schedule=choice(
+        Schedule,
+        (
+            "What goes in a step: of every group the entry with the smallest score; an equal "
+            "part of all that go, smallest scores of the block first; everything."
+        ),
+    ),
+    parts=Whole(text='Number of steps of the schedule "parts".'),
+    tail=choice(Tail, "As in :func:`~subbit.reference.pruning.sparsity.nm_mask`."),
+)
 def spbo_schedule(
-    scores: npt.ArrayLike,
+    scores: Array,
     keep: int,
     group: int,
     *,
@@ -127,33 +135,11 @@ def spbo_schedule(
 ) -> Mask:
     """Entries kept after each step.
 
-    Parameters
-    ----------
-    scores : array_like of float64, shape (n, k)
-        How much entries matter.
-    keep : int
-        How many stay of each group of columns, N.
-    group : int
-        Consecutive columns in a group, M.
-    schedule : {"element", "parts", "one"}, default "element"
-        What goes in a step: of every group the entry with the smallest score; an equal
-        part of all that go, smallest scores of the block first; everything.
-    parts : int, default 4
-        Number of steps of the schedule "parts".
-    tail : {"error", "dense"}, default "error"
-        As in :func:`~subbit.reference.pruning.sparsity.nm_mask`.
-
     Returns
     -------
     ndarray of bool, shape (t, n, k)
         Nested masks. With "element" there are M - N of them; the last is always N:M, and
         the same for all schedules.
-
-    Raises
-    ------
-    ArgumentError
-        If `scores` is not a finite matrix, a number lies outside its range, a switch is
-        unknown, or M does not divide the width and `tail` is "error".
 
     Notes
     -----
@@ -171,13 +157,11 @@ def spbo_schedule(
     <BLANKLINE>
            [[1, 0, 1, 0]]])
     """
-    check_choice("schedule", schedule, ("element", "parts", "one"))
-    check_count("parts", parts)
     last = nm_mask(scores, keep, group, tail=tail)
     if schedule == "one":
         return last[None]
     if schedule == "parts":
-        return _in_parts(check_matrix("scores", scores), last, parts)
+        return _in_parts(scores, last, parts)
     # Eq. (53), subbit:  P_t = nm_mask(s, M − t, M),  t = 1, …, M − N
     steps = [nm_mask(scores, left, group, tail=tail) for left in range(group - 1, keep - 1, -1)]
     return np.array(steps, dtype=np.bool_).reshape(-1, *last.shape)
@@ -194,40 +178,36 @@ def _in_parts(scores: Array, last: Mask, parts: int) -> Mask:
     return (gone == 0) | (gone > np.arange(1, parts + 1)[:, None, None])
 
 
+@contract(
+    2,
+    W=matrix(
+        "n",
+        "k",
+        text=(
+            "What the group has to match in all columns: its own weights before any was "
+            "pruned, zero elsewhere."
+        ),
+    ),
+    group=GROUP,
+    keep=Flags(("n", "k"), text="What is kept.", whole=False),
+    S=GRAM,
+    config=Config(SPBO),
+)
 def spbo_step(
-    W: npt.ArrayLike,
+    W: Array,
     group: BinaryGroup,
-    keep: npt.ArrayLike,
-    S: npt.ArrayLike,
+    keep: Mask,
+    S: Array,
     *,
     config: SPBO = STEPWISE,
 ) -> BinaryGroup:
     """Prune a group and refit its mean and scales.
-
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, k)
-        What the group has to match in all columns: its own weights before any was
-        pruned, zero elsewhere.
-    group : BinaryGroup
-        The state.
-    keep : array_like of bool, shape (n, k)
-        What is kept.
-    S : array_like of float64, shape (k, k)
-        Gram matrix of the inputs.
-    config : SPBO
-        The switches.
 
     Returns
     -------
     BinaryGroup
         The next state. With a shared mean its mask stays, and pruned entries have the
         sign 0, so that they decode to the mean.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs or a number is not finite.
 
     Notes
     -----
@@ -249,17 +229,9 @@ def spbo_step(
     >>> spbo_step(W, arb_start(W), keep, np.eye(4), config=exact).decode()
     array([[ 3.,  0.,  0., -2.]])
     """
-    weights, entries, gram = _checked(W, group.mask.shape, keep, S)
     # Eq. (57), subbit:  (α, B, μ)_t from P_t and (α, B, μ)_{t−1},  t = 1, …, τ
-    *_, (_, last) = _step(weights, group, entries, gram, config)
+    *_, (_, last) = _step(W, group, keep, S, config)
     return last
-
-
-def _checked(
-    W: npt.ArrayLike, shape: tuple[int, ...], keep: npt.ArrayLike | None, S: npt.ArrayLike
-) -> tuple[Array, Mask, Array]:
-    gram = check_matrix("S", S, shape=(shape[1],) * 2)
-    return check_matrix("W", W, shape=shape), check_mask("keep", keep, shape), gram
 
 
 def _step(W: Array, group: BinaryGroup, keep: Mask, S: Array, config: SPBO) -> Steps:
@@ -285,34 +257,31 @@ def _refit(W: Array, group: BinaryGroup, keep: Mask, S: Array, config: SPBO) -> 
         yield "signs", replace(signed, mask=fitted.mask)
 
 
+@contract(
+    2,
+    W=WEIGHTS,
+    mask=ENTRIES.says("The group's entries before any is pruned; None for all."),
+    masks=Nested(
+        ("t", "n", "k"),
+        text="Entries of the block that are kept after each step, nested.",
+        whole=False,
+    ),
+    S=GRAM,
+    order=ORDER,
+    config=Config(SPBO),
+    name=NAME,
+)
 def spbo_steps(
-    W: npt.ArrayLike,
-    mask: npt.ArrayLike | None,
-    masks: npt.ArrayLike,
-    S: npt.ArrayLike,
+    W: Array,
+    mask: Mask,
+    masks: Mask,
+    S: Array,
     *,
     order: int = 1,
     config: SPBO = STEPWISE,
     name: str = "all",
 ) -> Steps:
     """Yield every state of stepwise pruning.
-
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, k)
-        Weights.
-    mask : array_like of bool, shape (n, k), or None
-        The group's entries before any is pruned; None for all.
-    masks : array_like of bool, shape (t, n, k)
-        Entries of the block that are kept after each step, nested.
-    S : array_like of float64, shape (k, k)
-        Gram matrix of the inputs.
-    order : {1, 2}, default 1
-        Number of sign planes.
-    config : SPBO
-        The switches.
-    name : str, default "all"
-        Name of the group in the record.
 
     Yields
     ------
@@ -321,12 +290,6 @@ def spbo_steps(
         ``"levels"`` is followed by ``"signs"`` where signs are recomputed.
     group : BinaryGroup
         The state.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs, a number is not finite, the order is unknown or the masks are
-        not nested.
 
     References
     ----------
@@ -347,36 +310,39 @@ def spbo_steps(
     >>> made.objectives.round(1)
     array([6.5, 6.5, 5. , 3.3, 2. , 0.4])
     """
-    weights = check_matrix("W", W)
-    cell = check_mask("mask", mask, weights.shape)
-    nested = _checked_masks(masks, weights.shape)
-    own, _, gram = _checked(np.where(cell, weights, 0.0), weights.shape, None, S)
+    own = np.where(mask, W, 0.0)
     begin = arb if config.calibrated_start == "refined" else arb_start
-    group = begin(own, cell, order=order, config=config, name=name)
+    group = begin(own, mask, order=order, config=config, name=name)
     yield "start", group
-    for state in _refit(own, group, cell, gram, config):
+    for state in _refit(own, group, mask, S, config):
         group = state[1]
         yield state
     # Eq. (57), subbit:  (α, B, μ)_t from P_t and (α, B, μ)_{t−1},  t = 1, …, τ
-    for keep in nested:
-        for state in _step(own, group, keep, gram, config):
+    for keep in masks:
+        for state in _step(own, group, keep, S, config):
             group = state[1]
             yield state
 
 
-def _checked_masks(masks: npt.ArrayLike, shape: tuple[int, ...]) -> Mask:
-    values = np.asarray(masks)
-    nested = check_mask("masks", values, (values.shape[0] if values.ndim else 0, *shape))
-    if np.any(nested[1:] & ~nested[:-1]):
-        raise ArgumentError("masks", "each mask within the one before", "an entry that comes back")
-    return nested
-
-
+@contract(
+    2,
+    W=WEIGHTS,
+    mask=ENTRIES.says("The group's entries before any is pruned; None for all."),
+    masks=Nested(
+        ("t", "n", "k"),
+        text="Entries of the block that are kept after each step, nested.",
+        whole=False,
+    ),
+    S=GRAM,
+    order=ORDER,
+    config=Config(SPBO),
+    name=NAME,
+)
 def spbo(
-    W: npt.ArrayLike,
-    mask: npt.ArrayLike | None,
-    masks: npt.ArrayLike,
-    S: npt.ArrayLike,
+    W: Array,
+    mask: Mask,
+    masks: Mask,
+    S: Array,
     *,
     order: int = 1,
     config: SPBO = STEPWISE,
@@ -384,33 +350,10 @@ def spbo(
 ) -> BinaryGroup:
     """Binarize a group, prune it step by step and fit its levels after each step.
 
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, k)
-        Weights.
-    mask : array_like of bool, shape (n, k), or None
-        The group's entries before any is pruned; None for all.
-    masks : array_like of bool, shape (t, n, k)
-        Entries of the block that are kept after each step, nested.
-    S : array_like of float64, shape (k, k)
-        Gram matrix of the inputs.
-    order : {1, 2}, default 1
-        Number of sign planes.
-    config : SPBO
-        The switches.
-    name : str, default "all"
-        Name of the group in the record.
-
     Returns
     -------
     BinaryGroup
         The last state of :func:`spbo_steps`.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs, a number is not finite, the order is unknown or the masks are
-        not nested.
 
     Notes
     -----

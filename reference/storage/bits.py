@@ -31,7 +31,8 @@ from math import ceil, log2
 
 import numpy as np
 
-from subbit.reference.errors import check_count
+from subbit.reference.contracts.door import contract
+from subbit.reference.contracts.kinds import Whole
 from subbit.reference.layer import (
     BinaryGroup,
     Group,
@@ -41,6 +42,7 @@ from subbit.reference.layer import (
     ValueGroup,
 )
 from subbit.reference.notation import Mask
+from subbit.reference.records import Layer
 
 from .kept_entries import flags_of, meant_entries
 from .patterns import pattern_bits, pattern_entropy
@@ -117,13 +119,9 @@ class PayloadBits:
         )
 
 
+@contract(1, layer=Layer(text="The record."))
 def nominal_bits(layer: QuantizedLayer) -> float:
     """Signs, codes and plain values of a layer, per weight.
-
-    Parameters
-    ----------
-    layer : QuantizedLayer
-        The record.
 
     Returns
     -------
@@ -149,26 +147,16 @@ def nominal_bits(layer: QuantizedLayer) -> float:
     return float(total / (layer.shape[0] * layer.shape[1]))
 
 
+@contract(
+    1, layer=Layer(text="The record."), float_bits=Whole(text="Bits of a stored scale or mean.")
+)
 def payload_bits(layer: QuantizedLayer, *, float_bits: int = 16) -> PayloadBits:
     """Everything a decoder of the layer needs, part by part.
-
-    Parameters
-    ----------
-    layer : QuantizedLayer
-        The record.
-    float_bits : int, default 16
-        Bits of a stored scale or mean.
 
     Returns
     -------
     PayloadBits
         The parts, in bits of the whole layer.
-
-    Raises
-    ------
-    ArgumentError
-        If `float_bits` is not a whole number of at least one, or a block covers more
-        entries than its N:M pattern has.
 
     Notes
     -----
@@ -186,7 +174,6 @@ def payload_bits(layer: QuantizedLayer, *, float_bits: int = 16) -> PayloadBits:
     >>> payload_bits(rtn_layer([[1.0, -1.0]])).per_weight
     17.0
     """
-    check_count("float_bits", float_bits)
     n, m = layer.shape
     # Eq. (19), subbit:  payload = Σ_blocks signs + maps + 16 · (scales + means)
     total = PayloadBits(weights=n * m, order=0 if layer.order is None else m * _index_bits(m))
@@ -198,24 +185,15 @@ def payload_bits(layer: QuantizedLayer, *, float_bits: int = 16) -> PayloadBits:
     return total
 
 
+@contract(1, layer=Layer(text="The record."))
 def index_floor(layer: QuantizedLayer) -> float:
     """Bits of a layer's map of kept entries, with the entropy of patterns in place of numbers.
-
-    Parameters
-    ----------
-    layer : QuantizedLayer
-        The record.
 
     Returns
     -------
     float
         Bits of the whole layer: ``kept_map`` of :func:`payload_bits` with ``log2 C(M, N)`` that
         is not rounded up. No code for all patterns has fewer on average.
-
-    Raises
-    ------
-    ArgumentError
-        If a block covers more entries than its N:M pattern has.
 
     Examples
     --------

@@ -34,7 +34,10 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from subbit.reference.errors import ArgumentError, check_count, check_mask
+from subbit.reference.contracts.door import contract
+from subbit.reference.contracts.kinds import Flags, WholeNumbers
+from subbit.reference.contracts.words import GROUP_SIZE, KEEP
+from subbit.reference.errors import ArgumentError
 from subbit.reference.notation import Mask
 
 Numbers: TypeAlias = npt.NDArray[np.int64]
@@ -42,29 +45,14 @@ Numbers: TypeAlias = npt.NDArray[np.int64]
 LARGEST_COUNT = 2**63 - 1
 
 
-def _count(keep: int, group: int) -> int:
-    """Return how many patterns there are, once N and M are checked."""
-    check_count("keep", keep, 1, check_count("group", group))
-    return comb(group, keep)
-
-
+@contract(1, keep=KEEP, group=GROUP_SIZE)
 def pattern_bits(keep: int, group: int) -> int:
     """Bits of a pattern's number.
-
-    Parameters
-    ----------
-    keep, group : int
-        N and M.
 
     Returns
     -------
     int
         ``⌈log2 C(M, N)⌉``.
-
-    Raises
-    ------
-    ArgumentError
-        If an argument is not a whole number, or N is not from 1 to M.
 
     References
     ----------
@@ -76,26 +64,17 @@ def pattern_bits(keep: int, group: int) -> int:
     (7, 3, 0)
     """
     # Eq. (46), NanoQuant:  ⌈log2 C(M, N)⌉ bits name the kept weights of a group
-    return (_count(keep, group) - 1).bit_length()
+    return (comb(group, keep) - 1).bit_length()
 
 
+@contract(1, keep=KEEP, group=GROUP_SIZE)
 def pattern_entropy(keep: int, group: int) -> float:
     """Information in a pattern, if all are equally likely.
-
-    Parameters
-    ----------
-    keep, group : int
-        N and M.
 
     Returns
     -------
     float
         ``log2 C(M, N)``, which no code for all patterns can undercut on average.
-
-    Raises
-    ------
-    ArgumentError
-        If an argument is not a whole number, or N is not from 1 to M.
 
     Examples
     --------
@@ -103,7 +82,7 @@ def pattern_entropy(keep: int, group: int) -> float:
     0.766
     """
     # Eq. (35), subbit:  h = log2 C(M, N)
-    return log2(_count(keep, group))
+    return log2(comb(group, keep))
 
 
 def _steps(keep: int, group: int) -> Numbers:
@@ -112,7 +91,7 @@ def _steps(keep: int, group: int) -> Numbers:
     Where no pattern has r kept weights left, the entry may be larger than all counts that
     are looked up; it is cut off.
     """
-    total = _count(keep, group)
+    total = comb(group, keep)
     if total > LARGEST_COUNT:
         raise ArgumentError("group", "one with fewer than 2**63 patterns", f"{keep}:{group}")
     rows = (
@@ -122,34 +101,21 @@ def _steps(keep: int, group: int) -> Numbers:
     return np.array(list(rows), dtype=np.int64)
 
 
-def _groups(argument: str, values: npt.ArrayLike, group: int) -> npt.NDArray[np.generic]:
-    """Return a matrix as (n, m / M, M)."""
-    matrix = np.asarray(values)
-    if matrix.ndim != 2 or matrix.shape[1] % group:
-        raise ArgumentError(argument, f"shape (any, a multiple of {group})", f"{matrix.shape}")
-    return matrix.reshape(len(matrix), -1, group)
-
-
-def rank_patterns(mask: npt.ArrayLike, keep: int, group: int) -> Numbers:
+@contract(
+    1,
+    mask=Flags(
+        ("n", "m"), text="Kept weights, exactly N of each M consecutive columns.", whole=False
+    ),
+    keep=KEEP,
+    group=GROUP_SIZE,
+)
+def rank_patterns(mask: Mask, keep: int, group: int) -> Numbers:
     """Number the patterns of kept weights.
-
-    Parameters
-    ----------
-    mask : array_like of bool, shape (n, m)
-        Kept weights, exactly N of each M consecutive columns.
-    keep, group : int
-        N and M.
 
     Returns
     -------
     ndarray of int64, shape (n, m // group)
         Numbers from 0 to ``C(M, N) − 1``, in lexicographic order of the kept columns.
-
-    Raises
-    ------
-    ArgumentError
-        If M does not divide the width, some group keeps more or fewer than N, or there are
-        2⁶³ patterns or more.
 
     Notes
     -----
@@ -162,8 +128,10 @@ def rank_patterns(mask: npt.ArrayLike, keep: int, group: int) -> Numbers:
     array([[0, 4]])
     """
     steps = _steps(keep, group)
-    given = _groups("mask", mask, group)
-    kept = check_mask("mask", given, given.shape)
+    n, m = mask.shape
+    if m % group:
+        raise ArgumentError("mask", f"shape (any, a multiple of {group})", f"{mask.shape}")
+    kept = mask.reshape(n, -1, group)
     counts = np.count_nonzero(kept, axis=2)
     if np.any(counts != keep):
         wrong = int(counts[counts != keep][0])
@@ -174,25 +142,19 @@ def rank_patterns(mask: npt.ArrayLike, keep: int, group: int) -> Numbers:
     return np.asarray(np.sum(np.where(kept, 0, passed), axis=2), dtype=np.int64)
 
 
-def unrank_patterns(ranks: npt.ArrayLike, keep: int, group: int) -> Mask:
+@contract(
+    1,
+    ranks=WholeNumbers(("n", "g"), text="Numbers from 0 to ``C(M, N) − 1``."),
+    keep=KEEP,
+    group=GROUP_SIZE,
+)
+def unrank_patterns(ranks: Numbers, keep: int, group: int) -> Mask:
     """Find the patterns that numbers name.
-
-    Parameters
-    ----------
-    ranks : array_like of int, shape (n, g)
-        Numbers from 0 to ``C(M, N) − 1``.
-    keep, group : int
-        N and M.
 
     Returns
     -------
     ndarray of bool, shape (n, g * group)
         Kept weights; :func:`rank_patterns` gives the numbers back.
-
-    Raises
-    ------
-    ArgumentError
-        If a number is out of range, or there are 2⁶³ patterns or more.
 
     Notes
     -----
@@ -205,13 +167,10 @@ def unrank_patterns(ranks: npt.ArrayLike, keep: int, group: int) -> Mask:
     array([[1, 1, 0, 0, 0, 1, 0, 1]])
     """
     steps = _steps(keep, group)
-    numbers = np.asarray(ranks)
-    if numbers.ndim != 2 or numbers.dtype.kind not in "iu":
-        raise ArgumentError("ranks", "a matrix of whole numbers", f"{numbers.dtype} {numbers.ndim}")
     count = comb(group, keep)
-    if numbers.size and not 0 <= int(numbers.min()) <= int(numbers.max()) < count:
+    if ranks.size and not 0 <= int(ranks.min()) <= int(ranks.max()) < count:
         raise ArgumentError("ranks", f"numbers from 0 to {count - 1}", "others")
-    rest = numbers.astype(np.int64)
+    rest = ranks.astype(np.int64)
     left = np.full(rest.shape, keep)
     mask = np.zeros((*rest.shape, group), dtype=np.bool_)
     # Eq. (36), subbit:  t = Σ_j (1 − m_j) C(M − 1 − j, r_j − 1),  r_j = Σ_{i ≥ j} m_i
@@ -220,4 +179,4 @@ def unrank_patterns(ranks: npt.ArrayLike, keep: int, group: int) -> Mask:
         mask[:, :, j] = rest < step
         rest -= np.where(mask[:, :, j], 0, step)
         left -= mask[:, :, j]
-    return mask.reshape(len(numbers), -1)
+    return mask.reshape(len(ranks), -1)

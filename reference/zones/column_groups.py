@@ -26,15 +26,21 @@ More groups, ``splits`` larger than 1, come from cutting the small entries again
 D-8b, D-10, D-12.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 
-from subbit.reference.errors import check_count, check_matrix
+from subbit.reference.contracts.door import Kind, contract
+from subbit.reference.contracts.kinds import Flags, Whole, matrix
+from subbit.reference.contracts.words import ALIVE, SCORES, WEIGHTS
+from subbit.reference.errors import ArgumentError
 from subbit.reference.groups.arb_rc import rc_start
 from subbit.reference.groups.group_error import group_error
+from subbit.reference.layer import Zone
 from subbit.reference.notation import Array, Mask
+from subbit.reference.records import Config
 
 from .partition import Partition, candidate_thresholds, split_search
 from .split import bell_split, calibrated_split_search
@@ -107,37 +113,10 @@ class ColumnGroups(Partition):
     taken_error: TakenError = "residual"
     split_error: SplitError = "weights"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_count("splits", self.splits)
+    DOMAINS: ClassVar[Mapping[str, Kind]] = {"splits": Whole()}
 
 
 COLUMN_GROUPS = ColumnGroups()
-
-
-@dataclass(frozen=True, eq=False)
-class Zone:
-    """A group of a block before it is binarized.
-
-    Parameters
-    ----------
-    name : str
-        The group's name.
-    mask : ndarray of bool, shape (n, k)
-        Its entries.
-    order : int
-        Orders of binarization.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> Zone("sparse", np.ones((1, 2), dtype=bool), 1).name
-    'sparse'
-    """
-
-    name: str
-    mask: Mask
-    order: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,6 +161,23 @@ class _ZoneSearch:
         return group_error(self.target, mask, order, center=center, sign_zero=zero)
 
 
+@contract(
+    2,
+    W=WEIGHTS,
+    S=SCORES,
+    alive=ALIVE.says("Columns to quantize."),
+    salient=Flags(("k",), text="Salient columns.", whole=False),
+    config=Config(ColumnGroups),
+    gram=matrix("k", "k", text='Gram matrix of the inputs; ``split_error="outputs"`` needs it.'),
+    image=matrix(
+        "n",
+        "k",
+        text=(
+            'What the salient entries decode to, for ``split_error="outputs"``; by default '
+            "what they are."
+        ),
+    ),
+)
 def choose_column_groups(
     W: Array,
     S: Array,
@@ -193,24 +189,6 @@ def choose_column_groups(
     image: Array | None = None,
 ) -> tuple[Zone, ...]:
     """Take a block apart into its groups.
-
-    Parameters
-    ----------
-    W : ndarray of float64, shape (n, k)
-        Weights.
-    S : ndarray of float64, shape (n, k)
-        Saliency scores.
-    alive : ndarray of bool, shape (k,)
-        Columns to quantize.
-    salient : ndarray of bool, shape (k,)
-        Salient columns.
-    config : ColumnGroups
-        The configuration.
-    gram : ndarray of float64, shape (k, k), optional
-        Gram matrix of the inputs; ``split_error="outputs"`` needs it.
-    image : ndarray of float64, shape (n, k), optional
-        What the salient entries decode to, for ``split_error="outputs"``; by default what
-        they are.
 
     Returns
     -------
@@ -245,7 +223,8 @@ def choose_column_groups(
     if config.column_groups:
         zones = _split_zone(state, chosen, 2)
     if config.split_error == "outputs":
-        gram = check_matrix("gram", gram, shape=(W.shape[1],) * 2)  # type: ignore[arg-type]
+        if gram is None:
+            raise ArgumentError("gram", f"a matrix of shape {(W.shape[1],) * 2}", "None")
         state = _ZoneSearch(target, key, config, gram, image)
     return _named(zones, "salient", 2) + _named(_split_zone(state, rest, 1), "", 1)
 

@@ -6,12 +6,16 @@ by magnitude. What the papers leave open or do in different ways are fields of
 :class:`Partition`, from which the methods' configurations derive.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 
-from subbit.reference.errors import check_count, check_literals, check_pair
+from subbit.reference.contracts.door import Kind
+from subbit.reference.contracts.kinds import Orders, Whole
+from subbit.reference.contracts.settings import Range, check_settings
+from subbit.reference.contracts.words import PERCDAMP
 from subbit.reference.notation import Array, Compensation, Mask, SignOfZero
 
 from .search import Search
@@ -85,13 +89,15 @@ class Partition:
     closed: bool = True
     dead_inputs: DeadInputs = "binarize"
 
+    DOMAINS: ClassVar[Mapping[str, Kind]] = {
+        "block_size": Whole(),
+        "percdamp": PERCDAMP,
+        "search_orders": Orders(2),
+        "counts": Range(),
+    }
+
     def __post_init__(self) -> None:
-        check_count("block_size", self.block_size)
-        check_literals(self)
-        low, high = check_pair("counts", self.counts)
-        check_count("counts", high, check_count("counts", low, 0))
-        for order in check_pair("search_orders", self.search_orders):
-            check_count("search_orders", order)
+        check_settings(self)
 
 
 PARTITION = Partition()

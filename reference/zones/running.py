@@ -21,11 +21,30 @@ symbol     shape     meaning
 
 import numpy as np
 
+from subbit.reference.contracts.door import contract
+from subbit.reference.contracts.kinds import (
+    Orders,
+    Part,
+    Places,
+    Whole,
+    choice,
+    matrix,
+)
+from subbit.reference.contracts.words import CENTER, COUNTED, SIGN_ZERO, THRESHOLDS
 from subbit.reference.notation import Array, Indices, Mask, SignOfZero
 
 from .sorted_rows import ROWS, bisect_rows, mean_of, nested_errors
 
 
+@contract(
+    2,
+    X=matrix("n", "k", text="Values."),
+    counts=Places("c", "k", text="Numbers of leading columns that form the group."),
+    order=Whole(1, 64, text="Orders of binarization."),
+    center=CENTER,
+    sign_zero=SIGN_ZERO,
+    part=COUNTED.says("The entries that take part; all by default."),
+)
 def prefix_errors(
     X: Array,
     counts: Indices,
@@ -36,19 +55,6 @@ def prefix_errors(
     part: Mask | None = None,
 ) -> Array:
     """Squared error of binarizing the first columns, for several numbers of columns.
-
-    Parameters
-    ----------
-    X : ndarray of float64, shape (n, k)
-        Values.
-    counts : ndarray of intp, shape (c,)
-        Numbers of leading columns that form the group.
-    order : int
-        Orders of binarization.
-    center, sign_zero
-        As in :func:`~subbit.reference.groups.binarize.residual_binarize`.
-    part : ndarray of bool, shape (n, k), optional
-        The entries that take part; all by default.
 
     Returns
     -------
@@ -182,6 +188,18 @@ def _leave_out(remainder: Array, part: Mask | None) -> None:
         remainder *= part
 
 
+@contract(
+    2,
+    X=matrix("n", "k", text="Values."),
+    thresholds=THRESHOLDS.says("Magnitudes."),
+    orders=Orders(
+        2, 2, text="Orders of binarization of the entries inside and of those outside, 1 or 2."
+    ),
+    center=CENTER,
+    sign_zero=SIGN_ZERO,
+    closed=choice(bool, "Whether an entry at the threshold lies inside."),
+    part=Part(("n", "k"), text="The columns, or the entries, that take part; all by default."),
+)
 def interval_errors(
     X: Array,
     thresholds: Array,
@@ -193,21 +211,6 @@ def interval_errors(
     part: Mask | None = None,
 ) -> Array:
     """Squared error of cutting each row at a magnitude, for several magnitudes.
-
-    Parameters
-    ----------
-    X : ndarray of float64, shape (n, k)
-        Values.
-    thresholds : ndarray of float64, shape (c,)
-        Magnitudes.
-    orders : tuple of int, default (1, 1)
-        Orders of binarization of the entries inside and of those outside, 1 or 2.
-    center, sign_zero
-        As in :func:`~subbit.reference.groups.binarize.residual_binarize`.
-    closed : bool
-        Whether an entry at the threshold lies inside.
-    part : ndarray of bool, shape (k,) or (n, k), optional
-        The columns, or the entries, that take part; all by default.
 
     Returns
     -------
@@ -232,17 +235,14 @@ def interval_errors(
     )
 
 
+@contract(
+    1,
+    rows=matrix("n", "k", text="Values, increasing in each row."),
+    values=matrix("n", "t", text="What to look up in the row of the same number."),
+    right=choice(bool, "Whether equal entries count as lying before."),
+)
 def rank_in_rows(rows: Array, values: Array, *, right: bool) -> Indices:
     """Count the entries of each sorted row that lie before some values.
-
-    Parameters
-    ----------
-    rows : ndarray of float64, shape (n, k)
-        Values, increasing in each row.
-    values : ndarray of float64, shape (n, t)
-        What to look up in the row of the same number.
-    right : bool
-        Whether equal entries count as lying before.
 
     Returns
     -------

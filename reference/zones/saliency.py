@@ -25,31 +25,25 @@ It is here twice: ``salient_search_direct`` evaluates every count as the equatio
 """
 
 import numpy as np
-import numpy.typing as npt
 import scipy.linalg
 
-from subbit.reference.errors import ArgumentError, HessianError, check_matrix
+from subbit.reference.contracts.door import contract
+from subbit.reference.contracts.kinds import matrix, symmetric
+from subbit.reference.errors import ArgumentError, HessianError
 from subbit.reference.notation import Array
 
 
-def _inverse_diagonal(H: npt.ArrayLike, width: int) -> Array:
-    matrix = check_matrix("H", H, shape=(width, width))
+def _inverse_diagonal(H: Array) -> Array:
     try:
-        factor = scipy.linalg.cho_factor(matrix)
+        factor = scipy.linalg.cho_factor(H)
     except np.linalg.LinAlgError as error:
         raise HessianError("H", "a positive definite matrix", str(error)) from error
-    return np.asarray(np.diag(scipy.linalg.cho_solve(factor, np.eye(width))))
+    return np.asarray(np.diag(scipy.linalg.cho_solve(factor, np.eye(len(H)))))
 
 
-def inverse_hessian_saliency(W: npt.ArrayLike, H: npt.ArrayLike) -> Array:
+@contract(2, W=matrix("n", "m"), H=symmetric("m", "Damped Hessian, positive definite."))
+def inverse_hessian_saliency(W: Array, H: Array) -> Array:
     """Score weights by the squared diagonal of the inverse Hessian.
-
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, m)
-        Weights.
-    H : array_like of float64, shape (m, m)
-        Damped Hessian, positive definite.
 
     Returns
     -------
@@ -58,8 +52,6 @@ def inverse_hessian_saliency(W: npt.ArrayLike, H: npt.ArrayLike) -> Array:
 
     Raises
     ------
-    ArgumentError
-        If a shape differs or a number is not finite.
     HessianError
         If `H` is not positive definite.
 
@@ -76,30 +68,22 @@ def inverse_hessian_saliency(W: npt.ArrayLike, H: npt.ArrayLike) -> Array:
     >>> inverse_hessian_saliency([[1.0, 2.0]], [[2.0, 0.0], [0.0, 1.0]])
     array([[4., 4.]])
     """
-    weights = check_matrix("W", W)
     # Eq. (3), BiLLM:  s_i = w_i² / [H⁻¹]_ii²
-    return weights**2 / _inverse_diagonal(H, weights.shape[1]) ** 2
+    return W**2 / _inverse_diagonal(H) ** 2
 
 
-def trailing_saliency(W: npt.ArrayLike, U: npt.ArrayLike) -> Array:
+@contract(
+    2,
+    W=matrix("n", "k", text="Weights of a layer, or of a block of it."),
+    U=matrix("k", "k", text="Inverse factor, or its diagonal block for the same columns."),
+)
+def trailing_saliency(W: Array, U: Array) -> Array:
     """Score weights by the diagonal of the inverse Hessian's factor.
-
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, k)
-        Weights of a layer, or of a block of it.
-    U : array_like of float64, shape (k, k)
-        Inverse factor, or its diagonal block for the same columns.
 
     Returns
     -------
     ndarray of float64, shape (n, k)
         Scores, not negative.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs, a number is not finite or the diagonal is not positive.
 
     Notes
     -----
@@ -115,23 +99,16 @@ def trailing_saliency(W: npt.ArrayLike, U: npt.ArrayLike) -> Array:
     >>> trailing_saliency([[1.0, 2.0]], [[0.5, 0.1], [0.0, 2.0]])
     array([[4., 1.]])
     """
-    weights = check_matrix("W", W)
-    diagonal = np.diag(check_matrix("U", U, shape=(weights.shape[1],) * 2))
+    diagonal = np.diag(U)
     if np.min(diagonal) <= 0.0:
         raise ArgumentError("U", "a positive diagonal", f"a smallest entry of {diagonal.min():g}")
     # Alg. 2, BiLLM:  S = W² / [H^c]²
-    return weights**2 / diagonal**2
+    return W**2 / diagonal**2
 
 
-def obs_saliency(W: npt.ArrayLike, H: npt.ArrayLike) -> Array:
+@contract(2, W=matrix("n", "m"), H=symmetric("m", "Damped Hessian, positive definite."))
+def obs_saliency(W: Array, H: Array) -> Array:
     """Score weights by the loss of zeroing one of them while all others may move.
-
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, m)
-        Weights.
-    H : array_like of float64, shape (m, m)
-        Damped Hessian, positive definite.
 
     Returns
     -------
@@ -140,8 +117,6 @@ def obs_saliency(W: npt.ArrayLike, H: npt.ArrayLike) -> Array:
 
     Raises
     ------
-    ArgumentError
-        If a shape differs or a number is not finite.
     HessianError
         If `H` is not positive definite.
 
@@ -158,28 +133,18 @@ def obs_saliency(W: npt.ArrayLike, H: npt.ArrayLike) -> Array:
     >>> obs_saliency([[1.0, 2.0]], [[2.0, 0.0], [0.0, 1.0]])
     array([[2., 4.]])
     """
-    weights = check_matrix("W", W)
     # Eq. (2), GPTQ:  s_q = (quant(w_q) − w_q)² / [H⁻¹]_qq, here with quant = 0
-    return weights**2 / _inverse_diagonal(H, weights.shape[1])
+    return W**2 / _inverse_diagonal(H)
 
 
-def magnitude_saliency(W: npt.ArrayLike) -> Array:
+@contract(1, W=matrix("n", "m"))
+def magnitude_saliency(W: Array) -> Array:
     """Score weights by themselves.
-
-    Parameters
-    ----------
-    W : array_like of float64, shape (n, m)
-        Weights.
 
     Returns
     -------
     ndarray of float64, shape (n, m)
         ``W``, signs kept: the released searches run on signed values with this metric.
-
-    Raises
-    ------
-    ArgumentError
-        If `W` is not a finite matrix.
 
     References
     ----------
@@ -191,4 +156,4 @@ def magnitude_saliency(W: npt.ArrayLike) -> Array:
     array([[ 1., -2.]])
     """
     # Eq. (10), subbit:  S = W
-    return check_matrix("W", W).copy()
+    return W.copy()

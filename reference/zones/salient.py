@@ -9,34 +9,37 @@ sums over the ranked columns.
 """
 
 import numpy as np
-import numpy.typing as npt
 
-from subbit.reference.errors import ArgumentError, check_mask, check_matrix
+from subbit.reference.contracts.door import contract
+from subbit.reference.contracts.kinds import Orders, Whole, matrix
+from subbit.reference.contracts.words import (
+    ALIVE,
+    CENTER,
+    COUNTED,
+    COUNTS,
+    RANKING,
+    SCORES,
+    SIGN_ZERO,
+    TARGET,
+    WEIGHTS,
+)
 from subbit.reference.groups.group_error import group_error
 from subbit.reference.notation import Array, Indices, Mask, SignOfZero
+from subbit.reference.records import Config
 
 from .partition import PARTITION, Partition
 from .running import prefix_errors
 from .search import Search
 
 
-def column_saliency(S: npt.ArrayLike) -> Array:
+@contract(2, S=matrix("n", "k", text="Scores."))
+def column_saliency(S: Array) -> Array:
     """Sum of absolute scores in each column.
-
-    Parameters
-    ----------
-    S : array_like of float64, shape (n, k)
-        Scores.
 
     Returns
     -------
     ndarray of float64, shape (k,)
         Column scores.
-
-    Raises
-    ------
-    ArgumentError
-        If `S` is not a finite matrix.
 
     References
     ----------
@@ -48,26 +51,17 @@ def column_saliency(S: npt.ArrayLike) -> Array:
     array([2., 4.])
     """
     # Alg. 2, BiLLM:  Σ_i |S_ij|
-    return np.asarray(np.sum(np.abs(check_matrix("S", S)), axis=0))
+    return np.asarray(np.sum(np.abs(S), axis=0))
 
 
-def rank_columns(scores: npt.ArrayLike) -> Indices:
+@contract(1, scores=matrix("k", text="Column scores."))
+def rank_columns(scores: Array) -> Indices:
     """Columns in decreasing order of their score.
-
-    Parameters
-    ----------
-    scores : array_like of float64, shape (k,)
-        Column scores.
 
     Returns
     -------
     ndarray of intp, shape (k,)
         Column numbers; of equal scores the lower number comes first.
-
-    Raises
-    ------
-    ArgumentError
-        If `scores` is not a finite vector.
 
     References
     ----------
@@ -78,72 +72,36 @@ def rank_columns(scores: npt.ArrayLike) -> Indices:
     >>> rank_columns([1.0, 3.0, 1.0])
     array([1, 0, 2])
     """
-    values = check_matrix("scores", scores, shape=(None,))
     # Alg. 2, BiLLM:  columns by topk(Σ_i |S_ij|)
-    return np.argsort(-values, kind="stable")
+    return np.argsort(-scores, kind="stable")
 
 
-def _check_ranking(ranking: npt.ArrayLike, width: int) -> Indices:
-    order = np.asarray(ranking)
-    valid = (
-        order.ndim == 1
-        and order.dtype.kind in "iu"
-        and len(np.unique(order)) == order.size
-        and order.size > 0
-        and order.min() >= 0
-        and order.max() < width
-    )
-    if not valid:
-        raise ArgumentError("ranking", f"distinct column numbers below {width}", order.tolist())
-    return order.astype(np.intp)
-
-
-def _check_counts(counts: npt.ArrayLike, most: int) -> Indices:
-    values = np.asarray(counts)
-    if values.ndim != 1 or values.size == 0 or values.dtype.kind not in "iu":
-        raise ArgumentError("counts", "a list of whole numbers, not empty", values.tolist())
-    if values.min() < 0 or values.max() > most:
-        raise ArgumentError("counts", f"numbers from 0 to {most}", values.tolist())
-    return values.astype(np.intp)
-
-
+@contract(
+    2,
+    target=TARGET,
+    ranking=RANKING,
+    counts=COUNTS,
+    orders=Orders(2, text="Orders of binarization of the salient columns and of the rest."),
+    center=CENTER,
+    sign_zero=SIGN_ZERO,
+    entries=COUNTED,
+)
 def salient_search_direct(
-    target: npt.ArrayLike,
-    ranking: npt.ArrayLike,
-    counts: npt.ArrayLike,
+    target: Array,
+    ranking: Indices,
+    counts: Indices,
     *,
     orders: tuple[int, int] = (1, 1),
     center: bool = False,
     sign_zero: SignOfZero = 1,
-    entries: npt.ArrayLike | None = None,
+    entries: Mask | None = None,
 ) -> Search:
     """How many of the ranked columns to make salient, as the equation reads.
-
-    Parameters
-    ----------
-    target : array_like of float64, shape (n, k)
-        What errors are measured on.
-    ranking : array_like of int, shape (a,)
-        Distinct columns in decreasing order of importance; columns that are not in it
-        belong to neither group.
-    counts : array_like of int, shape (c,)
-        Candidate numbers of salient columns, each from 0 to a.
-    orders : tuple of int, default (1, 1)
-        Orders of binarization of the salient columns and of the rest.
-    center, sign_zero
-        As in :func:`~subbit.reference.groups.binarize.residual_binarize`.
-    entries : array_like of bool, shape (n, k), optional
-        The entries that belong to a group at all; all by default.
 
     Returns
     -------
     Search
         The counts and their squared errors.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs, a number is not finite or a column number is out of range.
 
     Notes
     -----
@@ -158,60 +116,47 @@ def salient_search_direct(
     >>> salient_search_direct([[9.0, 1.0, -1.0]], [0, 1, 2], [0, 1, 2]).choice
     1
     """
-    values = check_matrix("target", target)
-    order = _check_ranking(ranking, values.shape[1])
-    numbers = _check_counts(counts, len(order))
     objectives = []
-    kept = check_mask("entries", entries, values.shape)
-    for s in numbers:
-        salient, rest = np.zeros((2, *values.shape), dtype=np.bool_)
-        salient[:, order[:s]], rest[:, order[s:]] = kept[:, order[:s]], kept[:, order[s:]]
+    kept = np.ones(target.shape, dtype=np.bool_) if entries is None else entries
+    for s in counts:
+        salient, rest = np.zeros((2, *target.shape), dtype=np.bool_)
+        chosen, left = ranking[:s], ranking[s:]
+        salient[:, chosen], rest[:, left] = kept[:, chosen], kept[:, left]
         # Eq. (5), BiLLM:  ‖W − (α_sal sign(W_sal) ∪ α_uns sign(W_uns))‖²
         objectives.append(
-            group_error(values, salient, orders[0], center=center, sign_zero=sign_zero)
-            + group_error(values, rest, orders[1], center=center, sign_zero=sign_zero)
+            group_error(target, salient, orders[0], center=center, sign_zero=sign_zero)
+            + group_error(target, rest, orders[1], center=center, sign_zero=sign_zero)
         )
-    return Search(numbers, np.array(objectives))
+    return Search(counts, np.array(objectives))
 
 
+@contract(
+    2,
+    target=TARGET,
+    ranking=RANKING,
+    counts=COUNTS,
+    orders=Orders(2, text="Orders of binarization of the salient columns and of the rest."),
+    center=CENTER,
+    sign_zero=SIGN_ZERO,
+    entries=COUNTED,
+)
 def salient_search(
-    target: npt.ArrayLike,
-    ranking: npt.ArrayLike,
-    counts: npt.ArrayLike,
+    target: Array,
+    ranking: Indices,
+    counts: Indices,
     *,
     orders: tuple[int, int] = (1, 1),
     center: bool = False,
     sign_zero: SignOfZero = 1,
-    entries: npt.ArrayLike | None = None,
+    entries: Mask | None = None,
 ) -> Search:
     """How many of the ranked columns to make salient, from running sums.
-
-    Parameters
-    ----------
-    target : array_like of float64, shape (n, k)
-        What errors are measured on.
-    ranking : array_like of int, shape (a,)
-        Distinct columns in decreasing order of importance; columns that are not in it
-        belong to neither group.
-    counts : array_like of int, shape (c,)
-        Candidate numbers of salient columns, each from 0 to a.
-    orders : tuple of int, default (1, 1)
-        Orders of binarization of the salient columns and of the rest.
-    center, sign_zero
-        As in :func:`~subbit.reference.groups.binarize.residual_binarize`.
-    entries : array_like of bool, shape (n, k), optional
-        The entries that belong to a group at all; all by default.
 
     Returns
     -------
     Search
         The counts and their squared errors, equal to those of
         :func:`salient_search_direct`.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs, a number is not finite or a column number is out of range.
 
     Notes
     -----
@@ -227,24 +172,21 @@ def salient_search(
     >>> salient_search([[9.0, 1.0, -1.0]], [0, 1, 2], [0, 1, 2]).choice
     1
     """
-    values = check_matrix("target", target)
-    order = _check_ranking(ranking, values.shape[1])
-    numbers = _check_counts(counts, len(order))
-    ranked = values[:, order]
-    part = None if entries is None else check_mask("entries", entries, values.shape)[:, order]
+    ranked = target[:, ranking]
+    part = None if entries is None else entries[:, ranking]
     # Eq. (5), BiLLM:  both parts are runs of the ranked columns
     salient = prefix_errors(
-        ranked, numbers, order=orders[0], center=center, sign_zero=sign_zero, part=part
+        ranked, counts, order=orders[0], center=center, sign_zero=sign_zero, part=part
     )
     rest = prefix_errors(
         ranked[:, ::-1],
-        len(order) - numbers,
+        len(ranking) - counts,
         order=orders[1],
         center=center,
         sign_zero=sign_zero,
         part=None if part is None else part[:, ::-1],
     )
-    return Search(numbers, salient + rest)
+    return Search(counts, salient + rest)
 
 
 def _candidates(counts: tuple[int, int], available: int, blocks: int = 1) -> Indices:
@@ -252,6 +194,17 @@ def _candidates(counts: tuple[int, int], available: int, blocks: int = 1) -> Ind
     return np.arange(low, high + 1)
 
 
+@contract(
+    2,
+    W=WEIGHTS,
+    S=SCORES,
+    alive=ALIVE.says("Columns that may be salient."),
+    config=Config(Partition),
+    blocks=Whole(text="Number of blocks in `W`; the range of counts is per block."),
+    entries=COUNTED.says(
+        "The entries whose errors count, such as those that are not pruned; all by default."
+    ),
+)
 def choose_salient(
     W: Array,
     S: Array,
@@ -262,21 +215,6 @@ def choose_salient(
     entries: Mask | None = None,
 ) -> Mask:
     """Choose the salient columns of a block, or of a whole matrix.
-
-    Parameters
-    ----------
-    W : ndarray of float64, shape (n, k)
-        Weights.
-    S : ndarray of float64, shape (n, k)
-        Saliency scores.
-    alive : ndarray of bool, shape (k,)
-        Columns that may be salient.
-    config : Partition, default PARTITION
-        The configuration.
-    blocks : int, default 1
-        Number of blocks in `W`; the range of counts is per block.
-    entries : ndarray of bool, shape (n, k), optional
-        The entries whose errors count, such as those that are not pruned; all by default.
 
     Returns
     -------

@@ -28,10 +28,20 @@ symbol       shape     meaning
 """
 
 import numpy as np
-import numpy.typing as npt
 
-from subbit.reference.checks import checked_factor, checked_part, checked_search
-from subbit.reference.errors import check_choice, check_count, check_matrix
+from subbit.reference.contracts.door import contract
+from subbit.reference.contracts.kinds import Orders, Real, choice
+from subbit.reference.contracts.words import (
+    CENTER,
+    COLUMNS,
+    CUT_TARGET,
+    FACTOR,
+    KEY,
+    MAGNITUDES,
+    SIGN_ZERO,
+    TARGET,
+    THRESHOLDS,
+)
 from subbit.reference.groups.group_error import group_error
 from subbit.reference.notation import Array, Mask, SignOfZero
 
@@ -39,9 +49,23 @@ from .search import Search
 from .sorted_rows import nested_errors
 
 
+@contract(
+    1,
+    key=MAGNITUDES,
+    columns=COLUMNS,
+    threshold=Real(text="The lower magnitude."),
+    factor=FACTOR,
+    closed=choice(
+        bool,
+        (
+            "Whether an entry at a magnitude belongs to the group below it; the released code "
+            "puts it above."
+        ),
+    ),
+)
 def trisection(
-    key: npt.ArrayLike,
-    columns: npt.ArrayLike,
+    key: Array,
+    columns: Mask,
     threshold: float,
     *,
     factor: float = 2.0,
@@ -49,29 +73,10 @@ def trisection(
 ) -> tuple[Mask, Mask, Mask]:
     """Cut the entries of some columns at two magnitudes.
 
-    Parameters
-    ----------
-    key : array_like of float64, shape (n, k)
-        Magnitudes.
-    columns : array_like of bool, shape (k,) or (n, k)
-        The columns, or the entries, that take part.
-    threshold : float
-        The lower magnitude.
-    factor : float, default 2.0
-        The upper magnitude divided by the lower one.
-    closed : bool, default True
-        Whether an entry at a magnitude belongs to the group below it; the released code
-        puts it above.
-
     Returns
     -------
     dense, intermediate, sparse : ndarray of bool, shape (n, k)
         Disjoint masks that cover what takes part.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs or a number is not finite.
 
     References
     ----------
@@ -83,34 +88,25 @@ def trisection(
     >>> dense, sparse
     (array([[ True, False, False]]), array([[False, False,  True]]))
     """
-    magnitudes = check_matrix("key", key)
-    part = checked_part(columns, magnitudes.shape)
-    upper = checked_factor(factor) * threshold
+    upper = factor * threshold
     # Alg. 2, STBLLM:  M₁: |w| ≤ p₁,  M₂: p₁ < |w| ≤ p₂,  M₃: |w| > p₂,  p₂ = 2 p₁
-    below = magnitudes <= threshold if closed else magnitudes < threshold
-    inner = below | (magnitudes <= upper if closed else magnitudes < upper)
-    return below & part, inner & ~below & part, ~inner & part
+    below = key <= threshold if closed else key < threshold
+    inner = below | (key <= upper if closed else key < upper)
+    return below & columns, inner & ~below & columns, ~inner & columns
 
 
-def trisection_thresholds(thresholds: npt.ArrayLike, *, factor: float = 2.0) -> Array:
+@contract(
+    2,
+    thresholds=THRESHOLDS.says("Magnitudes in increasing order."),
+    factor=FACTOR,
+)
+def trisection_thresholds(thresholds: Array, *, factor: float = 2.0) -> Array:
     """Candidates whose upper magnitude lies within the grid.
-
-    Parameters
-    ----------
-    thresholds : array_like of float64, shape (c,)
-        Magnitudes in increasing order.
-    factor : float, default 2.0
-        The upper magnitude divided by the lower one.
 
     Returns
     -------
     ndarray of float64, shape (a,)
         Those of which `factor` times is at most the last; all of them if there are none.
-
-    Raises
-    ------
-    ArgumentError
-        If `thresholds` is empty or not finite.
 
     References
     ----------
@@ -121,19 +117,32 @@ def trisection_thresholds(thresholds: npt.ArrayLike, *, factor: float = 2.0) -> 
     >>> trisection_thresholds([1.0, 2.0, 3.0, 4.0]), trisection_thresholds([3.0, 4.0])
     (array([1., 2.]), array([3., 4.]))
     """
-    cuts = check_matrix("thresholds", thresholds, shape=(None,))
     # Eq. (40), subbit:  {t : 2t ≤ t_c}, or all t if that is empty
-    within = checked_factor(factor) * cuts <= cuts[-1]
-    return cuts[within] if within.any() else cuts
+    within = factor * thresholds <= thresholds[-1]
+    return thresholds[within] if within.any() else thresholds
 
 
+@contract(
+    2,
+    target=TARGET,
+    columns=COLUMNS,
+    thresholds=THRESHOLDS.says("Candidates for the lower magnitude."),
+    factor=FACTOR,
+    key=KEY,
+    orders=Orders(
+        3, text=("Orders of binarization of the dense, the intermediate and the sparse group.")
+    ),
+    center=CENTER,
+    sign_zero=SIGN_ZERO,
+    closed=choice(bool, "As in :func:`trisection`."),
+)
 def trisection_search_direct(
-    target: npt.ArrayLike,
-    columns: npt.ArrayLike,
-    thresholds: npt.ArrayLike,
+    target: Array,
+    columns: Mask,
+    thresholds: Array,
     *,
     factor: float = 2.0,
-    key: npt.ArrayLike | None = None,
+    key: Array | None = None,
     orders: tuple[int, int, int] = (1, 1, 1),
     center: bool = False,
     sign_zero: SignOfZero = 1,
@@ -141,34 +150,10 @@ def trisection_search_direct(
 ) -> Search:
     """Where to cut a block's entries in three, as the equation reads.
 
-    Parameters
-    ----------
-    target : array_like of float64, shape (n, k)
-        What errors are measured on.
-    columns : array_like of bool, shape (k,) or (n, k)
-        The columns, or the entries, that take part.
-    thresholds : array_like of float64, shape (c,)
-        Candidates for the lower magnitude.
-    factor : float, default 2.0
-        The upper magnitude divided by the lower one.
-    key : array_like of float64, shape (n, k), optional
-        What is cut; ``|target|`` by default.
-    orders : tuple of int, default (1, 1, 1)
-        Orders of binarization of the dense, the intermediate and the sparse group.
-    center, sign_zero
-        As in :func:`~subbit.reference.groups.binarize.residual_binarize`.
-    closed : bool, default True
-        As in :func:`trisection`.
-
     Returns
     -------
     Search
         The thresholds and their squared errors.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs or a number is not finite.
 
     Notes
     -----
@@ -183,25 +168,40 @@ def trisection_search_direct(
     >>> trisection_search_direct([[1.0, -2.0, 5.0]], [True] * 3, [0.4, 1.0]).choice
     1.0
     """
-    values, part, cuts = checked_search(target, columns, thresholds)
-    first, second, third = (check_count("orders", order) for order in orders)
-    magnitudes = np.abs(values) if key is None else check_matrix("key", key, shape=values.shape)
+    magnitudes = np.abs(target) if key is None else key
     objectives = []
-    for t in cuts:
-        masks = trisection(magnitudes, part, t, factor=factor, closed=closed)
+    for t in thresholds:
+        masks = trisection(magnitudes, columns, t, factor=factor, closed=closed)
         # Eq. (41), subbit:  θ²(t) = Σ_g ‖W_g − α_g B_g‖²,  g dense, intermediate, sparse
         errors = [
-            group_error(values, mask, order, center=center, sign_zero=sign_zero)
-            for mask, order in zip(masks, (first, second, third), strict=True)
+            group_error(target, mask, order, center=center, sign_zero=sign_zero)
+            for mask, order in zip(masks, orders, strict=True)
         ]
         objectives.append(sum(errors))
-    return Search(cuts, np.array(objectives))
+    return Search(thresholds, np.array(objectives))
 
 
+@contract(
+    2,
+    target=CUT_TARGET,
+    columns=COLUMNS,
+    thresholds=THRESHOLDS.says("Candidates for the lower magnitude."),
+    factor=FACTOR,
+    orders=Orders(
+        3,
+        2,
+        text=(
+            "Orders of binarization of the dense, the intermediate and the sparse group, 1 or 2."
+        ),
+    ),
+    center=CENTER,
+    sign_zero=SIGN_ZERO,
+    closed=choice(bool, "As in :func:`trisection`."),
+)
 def trisection_search(
-    target: npt.ArrayLike,
-    columns: npt.ArrayLike,
-    thresholds: npt.ArrayLike,
+    target: Array,
+    columns: Mask,
+    thresholds: Array,
     *,
     factor: float = 2.0,
     orders: tuple[int, int, int] = (1, 1, 1),
@@ -211,33 +211,11 @@ def trisection_search(
 ) -> Search:
     """Where to cut a block's entries in three, from running sums of its sorted rows.
 
-    Parameters
-    ----------
-    target : array_like of float64, shape (n, k)
-        What errors are measured on; its magnitude is what is cut.
-    columns : array_like of bool, shape (k,) or (n, k)
-        The columns, or the entries, that take part.
-    thresholds : array_like of float64, shape (c,)
-        Candidates for the lower magnitude.
-    factor : float, default 2.0
-        The upper magnitude divided by the lower one.
-    orders : tuple of int, default (1, 1, 1)
-        Orders of binarization of the dense, the intermediate and the sparse group, 1 or 2.
-    center, sign_zero
-        As in :func:`~subbit.reference.groups.binarize.residual_binarize`.
-    closed : bool, default True
-        As in :func:`trisection`.
-
     Returns
     -------
     Search
         The thresholds and their squared errors, equal to those of
         :func:`trisection_search_direct`.
-
-    Raises
-    ------
-    ArgumentError
-        If a shape differs or a number is not finite.
 
     Notes
     -----
@@ -253,18 +231,14 @@ def trisection_search(
     >>> trisection_search([[1.0, -2.0, 5.0]], [True] * 3, [0.4, 1.0]).choice
     1.0
     """
-    values, part, cuts = checked_search(target, columns, thresholds)
-    first, second, third = orders
-    for order in orders:
-        check_choice("orders", order, (1, 2))
     # Eq. (42), subbit:  t* = argmin_t θ²(t), the first of equal ones
     errors = nested_errors(
-        values,
-        np.stack([cuts, checked_factor(factor) * cuts]),
-        orders=(first, second, third),
+        target,
+        np.stack([thresholds, factor * thresholds]),
+        orders=orders,
         center=center,
         sign_zero=sign_zero,
         closed=closed,
-        part=part,
+        part=columns,
     )
-    return Search(cuts, errors)
+    return Search(thresholds, errors)

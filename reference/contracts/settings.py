@@ -1,0 +1,130 @@
+"""Settings of configurations
+===========================
+
+A configuration names the domain of each field: a Literal type or ``bool`` says it by itself,
+the others stand in ``DOMAINS`` of the class that has the field.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from subbit.reference.errors import check_count, check_pair
+
+from .door import REFERENCE, Arrays, Call, Kind
+from .kinds import Choice
+
+
+@dataclass(frozen=True)
+class Maybe(Kind):
+    """A setting, or None.
+
+    Parameters
+    ----------
+    of : Kind
+        The setting.
+    """
+
+    of: Kind
+
+    def describe(self) -> str:
+        """Return the type as documentation writes it."""
+        return f"{self.of.describe()} or None"
+
+    def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401
+        """Return the setting, or refuse."""
+        return None if value is None else self.of.check(name, value, call)
+
+
+@dataclass(frozen=True)
+class Pattern(Kind):
+    """N of each M."""
+
+    def describe(self) -> str:
+        """Return the type as documentation writes it."""
+        return "tuple of int"
+
+    def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401, ARG002
+        """Return the pair, or refuse."""
+        keep, group = check_pair(name, value)
+        most = check_count(name, group)
+        return check_count(name, keep, 1, most), most
+
+
+@dataclass(frozen=True)
+class Range(Kind):
+    """The least and the most of a count."""
+
+    def describe(self) -> str:
+        """Return the type as documentation writes it."""
+        return "tuple of int"
+
+    def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401, ARG002
+        """Return the pair, or refuse."""
+        low, high = check_pair(name, value)
+        least = check_count(name, low, 0)
+        return least, check_count(name, high, least)
+
+
+def domains(kind: type) -> Mapping[str, Kind]:
+    """Return the domain of each field of a configuration.
+
+    Parameters
+    ----------
+    kind : type
+        The configuration's class.
+
+    Returns
+    -------
+    mapping of str to Kind
+        By field.
+
+    Raises
+    ------
+    TypeError
+        If a field has none.
+
+    Examples
+    --------
+    >>> from subbit.reference import GPTQ
+    >>> domains(GPTQ)["bits"].most
+    8
+    """
+    named: dict[str, Kind] = {}
+    for base in reversed(kind.__mro__):
+        named |= vars(base).get("DOMAINS", {})
+    hints = get_type_hints(kind)
+    found = {}
+    for field in fields(kind):
+        hint = hints[field.name]
+        if get_origin(hint) is Literal or hint is bool:
+            options = (False, True) if hint is bool else get_args(hint)
+            named[field.name] = Choice(options)
+        if field.name not in named:
+            message = f"{kind.__name__}.{field.name} has no domain"
+            raise TypeError(message)
+        found[field.name] = named[field.name]
+    return found
+
+
+def check_settings(config: object) -> None:
+    """Hold the fields of a configuration to their domains.
+
+    Parameters
+    ----------
+    config : dataclass
+        The configuration.
+
+    Raises
+    ------
+    ArgumentError
+        If a field lies outside its domain.
+
+    Examples
+    --------
+    >>> from subbit.reference import BiLLM
+    >>> check_settings(BiLLM())
+    """
+    call = Call({}, Arrays(), REFERENCE)
+    for name, kind in domains(type(config)).items():
+        kind.check(name, getattr(config, name), call)

@@ -1,0 +1,75 @@
+"""Words of contracts
+==================
+
+Arguments that several functions share, with what they mean.
+"""
+
+from subbit.reference.least_squares import EpsKind
+from subbit.reference.notation import SignOfZero
+
+from .kinds import (
+    Choice,
+    Flags,
+    Numbers,
+    Part,
+    Places,
+    Real,
+    Share,
+    Text,
+    Whole,
+    choice,
+    matrix,
+    symmetric,
+)
+
+WEIGHTS = matrix("n", "k")
+HESSIAN = symmetric("m")
+PERCDAMP = Real(0.0, text="Damping relative to the mean diagonal.")
+GRAM = matrix("k", "k", text="Gram matrix of the inputs.")
+ENTRIES = Flags(("n", "k"), text="The group's entries; all by default.")
+ORDER = Choice((1, 2), text="Number of sign planes.")
+NAME = Text(text="Name of the group in the record.")
+SIGN_ZERO = choice(SignOfZero, "Sign of zero.")
+EPS = Share(text="Number added to a denominator.")
+EPS_KIND = choice(
+    EpsKind, "Whether `eps` is a number, or a share of the mean denominator of all rows."
+)
+CENTER = choice(bool, "Subtract the masked row mean at every order (released code) or not (paper).")
+TARGET = matrix("n", "k", text="What errors are measured on.")
+CUT_TARGET = TARGET.says("What errors are measured on; its magnitude is what is cut.")
+KEY = matrix("n", "k", text="What is cut; ``|target|`` by default.")
+MAGNITUDES = matrix("n", "k", text="Magnitudes.")
+COLUMNS = Part(("n", "k"), text="The columns, or the entries, that take part.")
+THRESHOLDS = Numbers(("c",), few=True, text="Candidates.")
+FACTOR = Real(1.0, text="The upper magnitude divided by the lower one.")
+RANKING = Places(
+    "a",
+    "k",
+    distinct=True,
+    text=(
+        "Distinct columns in decreasing order of importance; columns that are not in it "
+        "belong to neither group."
+    ),
+)
+COUNTS = Places("c", "a", text="Candidate numbers of salient columns, each from 0 to a.")
+COUNTED = Flags(
+    ("n", "k"),
+    text="The entries that belong to a group at all; all by default.",
+    whole=False,
+)
+SCORES = matrix("n", "k", text="Saliency scores.")
+KEEP = Whole(1, "group", text="How many to keep in a group, N, from 1 to M.")
+GROUP_SIZE = Whole(text="Consecutive columns in a group, M, counted from the first.")
+NORMS = Numbers(("m",), positive=True, text="Lengths of the inputs, see :func:`input_norms`.")
+SPARSITY = Share(below=True, text="Share to prune, from 0 to below 1.")
+EXPONENT = Share(text="Power of the norms, from 0 to 1.")
+REPAIR = choice(bool, "Whether the mean has to be N.")
+DAMPED = symmetric("m", "Damped Hessian, positive definite.")
+REMOVAL = Flags(("n", "m"), text="Weights that become zero.", whole=False)
+LAYER = matrix("n", "m")
+PROXY = symmetric("m", "Proxy Hessian ``2/N Σ XᵀX``, not damped.")
+BLOCK = matrix("n", "k", text="Weights of the block.")
+ALIVE = Flags(("k",), text="Columns to quantize; the others decode to zero.", whole=False)
+SALIENT = Flags(("k",), text="Salient columns; searched for by default.", whole=False)
+START = Whole(0, text="The block's first column in the layer.")
+BITS = Whole(1, 8, text="Bits of a code, 1 to 8.")
