@@ -15,7 +15,7 @@ import numpy as np
 from subbit import reference
 from subbit.fast.launches.arb_x import Gram
 from subbit.fast.launches.arb_x import gram as in_range
-from subbit.fast.launches.arrays import DeviceArray, mask, matrix, to_host
+from subbit.fast.launches.arrays import DeviceArray, needed, to_host
 from subbit.fast.launches.column_groups import (
     ZoneSearch,
     codes_of,
@@ -49,15 +49,14 @@ def refine_zones(
     if not zones:
         return ()
     xp = device.xp
-    weights = matrix(device, "W", W)
-    S = _gram(device, gram, weights, config)
-    numbers = np.zeros(weights.shape, dtype=np.uint8)
+    S = _gram(device, gram, W, config)
+    numbers = np.zeros(W.shape, dtype=np.uint8)
     for number, zone in enumerate(zones):
         numbers[zone.mask] = number + 1
     group = xp.asarray(numbers)
     names, orders = tuple(z.name for z in zones), tuple(z.order for z in zones)
     layout = _stored(Layout(names, orders), config)
-    made = _refined(device, weights, group, layout.orders, config=config, S=S)
+    made = _refined(device, W, group, layout.orders, config=config, S=S)
     (block,) = fetch(device, [BlockOnDevice(0, group, made, layout)])
     return cast("tuple[BinaryGroup, ...]", block.groups)
 
@@ -74,7 +73,7 @@ def _needs_gram(config: ARBLLM) -> bool:
 def _gram(device: Device, gram: DeviceArray | None, W: DeviceArray, config: ARBLLM) -> Gram | None:
     if not _needs_gram(config):
         return None
-    return in_range(device, matrix(device, "gram", gram, shape=(W.shape[1],) * 2))
+    return in_range(device, needed("gram", gram, W.shape[1]))
 
 
 def _refined(
@@ -163,17 +162,13 @@ def arb_llm_block(
     start: int = 0,
 ) -> QuantizedBlock:
     """Quantize one block: salient columns, column-group bitmap, refined groups."""
-    weights = matrix(device, "W", W)
-    scores = matrix(device, "S", S, shape=weights.shape)
-    part = mask(device, "alive", alive, weights.shape[1:])
-    outputs, live = _gram(device, gram, weights, config), to_host(part)
+    outputs, live = _gram(device, gram, W, config), to_host(alive)
     if salient is None:
-        made = _block(device, weights, scores, live, config, gram=outputs, start=start)
+        made = _block(device, W, S, live, config, gram=outputs, start=start)
         return fetch(device, [made])[0]
-    chosen = mask(device, "salient", salient, weights.shape[1:])
-    codes = codes_of(device, part, chosen, config)
-    made = _block(device, weights, scores, live, config, gram=outputs, codes=codes, start=start)
-    return replace(fetch(device, [made])[0], salient=to_host(chosen))
+    codes = codes_of(device, alive, salient, config)
+    made = _block(device, W, S, live, config, gram=outputs, codes=codes, start=start)
+    return replace(fetch(device, [made])[0], salient=to_host(salient))
 
 
 def _block(
@@ -217,7 +212,7 @@ def arb_llm_layer(
     device: Device, W: DeviceArray, H: DeviceArray, config: ARBLLM = PAPER
 ) -> QuantizedLayer:
     """Quantize a linear layer with ARB-LLM."""
-    state = prepare_layer(device, W, H, config, ARBLLM)
+    state = prepare_layer(device, W, H, config)
 
     def quantize_block(current: DeviceArray, columns: slice) -> BlockOnDevice:
         return _block(

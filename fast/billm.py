@@ -8,7 +8,7 @@ back once: counts, thresholds and masks are chosen by kernels and stay where the
 from typing import Any
 
 from subbit import reference
-from subbit.fast.launches.arrays import DeviceArray, mask, matrix, to_host
+from subbit.fast.launches.arrays import DeviceArray, to_host
 from subbit.fast.launches.fetch import BlockOnDevice, Layout, fetch
 from subbit.fast.launches.partition import candidate_thresholds, salient_columns
 from subbit.reference.billm import PAPER, BiLLM
@@ -47,10 +47,7 @@ def choose_split(
     config: Partition = PAPER,
 ) -> tuple[DeviceArray, DeviceArray]:
     """Choose the concentrated and the sparse entries among some columns."""
-    weights = matrix(device, "W", W)
-    scores = matrix(device, "S", S, shape=weights.shape)
-    part = mask(device, "columns", columns, weights.shape[1:])
-    group = _group(device, weights, scores, part.view(device.xp.uint8), config)
+    group = _group(device, W, S, columns.view(device.xp.uint8), config)
     return group == _CONCENTRATED, group == _SPARSE
 
 
@@ -88,14 +85,10 @@ def billm_block(
 ) -> QuantizedBlock:
     """Quantize one block: salient columns, bell split, three binarized groups."""
     xp = device.xp
-    weights = matrix(device, "W", W)
-    scores = matrix(device, "S", S, shape=weights.shape)
-    part = mask(device, "alive", alive, weights.shape[1:])
     codes = None
     if salient is not None:
-        chosen = mask(device, "salient", salient, weights.shape[1:])
-        codes = xp.where(chosen, xp.uint8(_SALIENT), part.view(xp.uint8))
-    made = _block(device, weights, scores, to_host(part), config, codes=codes, start=start)
+        codes = xp.where(salient, xp.uint8(_SALIENT), alive.view(xp.uint8))
+    made = _block(device, W, S, to_host(alive), config, codes=codes, start=start)
     return fetch(device, [made])[0]
 
 
@@ -124,7 +117,7 @@ def billm_layer(
     device: Device, W: DeviceArray, H: DeviceArray, config: BiLLM = PAPER
 ) -> QuantizedLayer:
     """Quantize a linear layer with BiLLM."""
-    state = prepare_layer(device, W, H, config, BiLLM)
+    state = prepare_layer(device, W, H, config)
     chosen = _matrix_codes(state, config) if config.scope == "matrix" else None
 
     def quantize_block(current: DeviceArray, columns: slice) -> BlockOnDevice:

@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from subbit.fast.launches.arrays import DeviceArray, exponent, matrix, scaled, to_host
+from subbit.fast.launches.arrays import DeviceArray, exponent, scaled, to_host
 from subbit.fast.launches.fetch import BlockOnDevice, fetch
-from subbit.reference.errors import check_config
 from subbit.reference.hessian import PreparedHessian
 from subbit.reference.layer import QuantizedLayer
 from subbit.reference.notation import Mask
@@ -94,23 +93,19 @@ class LayerState:
         return scaled(self.device, self.hessian[columns, columns], -1)
 
 
-def prepare_layer(
-    device: Device, W: DeviceArray, H: DeviceArray, config: Partition, kind: type[Partition]
-) -> LayerState:
-    """Check a layer's arguments and prepare its Hessian.
+def prepare_layer(device: Device, W: DeviceArray, H: DeviceArray, config: Partition) -> LayerState:
+    """Prepare the Hessian of a layer and zero the weights of dead inputs.
 
     Parameters
     ----------
     device : Device
         Where to compute.
-    W : array_like of float32, shape (n, m)
+    W : array of float32, shape (n, m)
         Weights.
-    H : array_like of float32, shape (m, m)
+    H : array of float32, shape (m, m)
         Proxy Hessian, not damped.
     config : Partition
         The configuration.
-    kind : type
-        The configuration's type.
 
     Returns
     -------
@@ -119,22 +114,17 @@ def prepare_layer(
 
     Raises
     ------
-    ArgumentError
-        If a shape differs, a number is not finite or the configuration is another's.
     HessianError
         If `H` is not positive definite after damping.
     """
-    weights = matrix(device, "W", W)
-    hessian = matrix(device, "H", H, shape=(weights.shape[1],) * 2)
-    check_config(config, kind)
-    prepared = prepare_hessian(device, hessian, config.percdamp)
-    weights = device.xp.where(prepared.dead, device.xp.float32(0), weights)
+    prepared = prepare_hessian(device, H, config.percdamp)
+    weights = device.xp.where(prepared.dead, device.xp.float32(0), W)
     return LayerState(
         device,
         weights,
-        hessian,
+        H,
         prepared,
-        alive=_alive(H, config),
+        alive=_alive(prepared, config),
         config=config,
         power=exponent(device, weights),
         divisor=_divisor(device, prepared, config),
@@ -150,11 +140,10 @@ def _divisor(device: Device, prepared: PreparedHessian, config: Partition) -> De
     return scaled(device, divisor, -xp.frexp(xp.min(divisor))[1])
 
 
-def _alive(H: DeviceArray, config: Partition) -> Mask:
-    # From the caller's own matrix: where it lies on the host, nothing comes back for this.
-    diagonal = to_host(H.diagonal()) if hasattr(H, "get") else np.diagonal(np.asarray(H))
-    live: Mask = diagonal.astype(np.float32) != 0
-    return live if config.dead_inputs == "zero" else np.ones(len(live), dtype=np.bool_)
+def _alive(prepared: PreparedHessian, config: Partition) -> Mask:
+    if config.dead_inputs == "binarize":
+        return np.ones(len(prepared.dead), dtype=np.bool_)
+    return ~to_host(prepared.dead)
 
 
 BlockOf = Callable[[DeviceArray, slice], BlockOnDevice]

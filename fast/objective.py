@@ -8,16 +8,11 @@ scaled by powers of two before they are squared, so that no square leaves the ra
 import math
 
 from subbit import reference
-from subbit.fast.launches.arrays import DeviceArray, exponent, matrix, scaled
+from subbit.fast.launches.arrays import DeviceArray, exponent, scaled
 from subbit.reference.errors import ArgumentError
 
 from .device import Device
 from .mirror import mirrors
-
-
-def _difference(device: Device, W: DeviceArray, Q: DeviceArray) -> DeviceArray:
-    weights = matrix(device, "W", W)
-    return weights - matrix(device, "Q", Q, shape=weights.shape)
 
 
 def _unit(device: Device, x: DeviceArray) -> tuple[DeviceArray, int]:
@@ -39,22 +34,21 @@ def _quadratic(device: Device, D: DeviceArray, S: DeviceArray) -> float:
 @mirrors(reference.weight_error)
 def weight_error(device: Device, W: DeviceArray, Q: DeviceArray) -> float:
     """Squared Frobenius norm of the weight error."""
-    return _energy(device, _difference(device, W, Q))
+    return _energy(device, W - Q)
 
 
 @mirrors(reference.calibrated_error)
 def calibrated_error(device: Device, W: DeviceArray, Q: DeviceArray, X: DeviceArray) -> float:
     """Squared output error on calibration inputs, from the inputs."""
-    D, power = _unit(device, _difference(device, W, Q))
-    inputs, input_power = _unit(device, matrix(device, "X", X, shape=(None, D.shape[1])))
+    D, power = _unit(device, W - Q)
+    inputs, input_power = _unit(device, X)
     return math.ldexp(_energy(device, D @ inputs.T), 2 * (power + input_power))
 
 
 @mirrors(reference.calibrated_error_trace)
 def calibrated_error_trace(device: Device, W: DeviceArray, Q: DeviceArray, S: DeviceArray) -> float:
     """Squared output error on calibration inputs, from their Gram matrix."""
-    D = _difference(device, W, Q)
-    return _quadratic(device, D, matrix(device, "S", S, shape=(D.shape[1], D.shape[1])))
+    return _quadratic(device, W - Q, S)
 
 
 @mirrors(reference.relative_error)
@@ -63,7 +57,7 @@ def relative_error(device: Device, W: DeviceArray, Q: DeviceArray, S: DeviceArra
     error = calibrated_error_trace(device, W, Q, S)
     if error == 0.0:
         return 0.0
-    energy = _quadratic(device, matrix(device, "W", W), matrix(device, "S", S))
+    energy = _quadratic(device, W, S)
     if energy <= 0.0:
         raise ArgumentError("W", "outputs that are not all zero", f"output energy {energy:g}")
     return error / energy
@@ -72,5 +66,4 @@ def relative_error(device: Device, W: DeviceArray, Q: DeviceArray, S: DeviceArra
 @mirrors(reference.proxy_loss)
 def proxy_loss(device: Device, W: DeviceArray, Q: DeviceArray, H: DeviceArray) -> float:
     """Second-order estimate of the loss that quantization adds."""
-    D = _difference(device, W, Q)
-    return 0.5 * _quadratic(device, D, matrix(device, "H", H, shape=(D.shape[1], D.shape[1])))
+    return 0.5 * _quadratic(device, W - Q, H)

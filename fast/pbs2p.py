@@ -12,7 +12,7 @@ from dataclasses import replace
 from subbit import reference
 from subbit.fast.launches.arb_x import Gram
 from subbit.fast.launches.arb_x import gram as in_range
-from subbit.fast.launches.arrays import DeviceArray, exponent, mask, matrix, scaled, to_host
+from subbit.fast.launches.arrays import DeviceArray, exponent, matrix, scaled, to_host
 from subbit.fast.launches.column_groups import (
     ZoneSearch,
     codes_of,
@@ -24,7 +24,7 @@ from subbit.fast.launches.column_groups import (
 from subbit.fast.launches.fetch import BlockOnDevice, Layout, fetch
 from subbit.fast.launches.group import Refined
 from subbit.fast.launches.partition import salient_columns
-from subbit.fast.launches.pruning_steps import nested_masks, scheduled, with_start
+from subbit.fast.launches.pruning_steps import scheduled, with_start
 from subbit.fast.pruning.cfs import fine_scores
 from subbit.reference.layer import QuantizedBlock, QuantizedLayer
 from subbit.reference.notation import Mask
@@ -48,14 +48,10 @@ def pruning_masks(
     unit: DeviceArray | None = None,
 ) -> DeviceArray:
     """Weights of a block that are kept after each step."""
-    weights = matrix(device, "W", W)
-    k = weights.shape[1]
-    live = mask(device, "alive", alive, (k,))
-    hessian = matrix(device, "H", H, shape=(k, k))
+    k = W.shape[1]
     if unit is None:
-        unit = _unit(device, hessian, config)
-    factors = matrix(device, "unit", unit, shape=(k,))
-    words = _words(device, weights, hessian, live, config, unit=factors)
+        unit = _unit(device, H, config)
+    words = _words(device, W, H, alive, config, unit=unit)
     return pruning.masks_of(device, words, k)
 
 
@@ -122,29 +118,21 @@ def pbs2p_block(  # noqa: PLR0917  (the reference's, and a device)
     start: int = 0,
 ) -> QuantizedBlock:
     """Quantize one block: groups, each pruned step by step."""
-    weights = matrix(device, "W", W)
-    k = weights.shape[1]
-    scores = matrix(device, "S", S, shape=weights.shape)
-    part = mask(device, "alive", alive, (k,))
-    outputs = in_range(device, matrix(device, "gram", gram, shape=(k, k)))
-    words = pruning.words_of(device, nested_masks(device, masks, weights.shape))
-    codes = chosen = None
-    if salient is not None:
-        chosen = mask(device, "salient", salient, (k,))
-        codes = codes_of(device, part, chosen, config)
+    words = pruning.words_of(device, masks)
+    codes = None if salient is None else codes_of(device, alive, salient, config)
     made = _block(
         device,
-        weights,
-        scores,
-        to_host(part),
+        W,
+        S,
+        to_host(alive),
         config,
         words=words,
-        gram=outputs,
+        gram=in_range(device, gram),
         codes=codes,
         start=start,
     )
     (block,) = fetch(device, [made])
-    return block if chosen is None else replace(block, salient=to_host(chosen))
+    return block if salient is None else replace(block, salient=to_host(salient))
 
 
 def _block(
@@ -259,7 +247,7 @@ def pbs2p_layer(
     device: Device, W: DeviceArray, H: DeviceArray, config: PBS2P = CANONICAL
 ) -> QuantizedLayer:
     """Quantize a linear layer with PBS2P."""
-    xp, state = device.xp, prepare_layer(device, W, H, config, PBS2P)
+    xp, state = device.xp, prepare_layer(device, W, H, config)
     unit = _unit_scores(state, slice(None), config) if config.fine_hessian == "layer" else None
 
     def quantize_block(current: DeviceArray, columns: slice) -> BlockOnDevice:

@@ -11,7 +11,7 @@ from typing import Any
 
 from subbit import reference
 from subbit.fast.baselines.sparsegpt import sparsegpt_prune
-from subbit.fast.launches.arrays import DeviceArray, mask, matrix, to_host
+from subbit.fast.launches.arrays import DeviceArray, to_host
 from subbit.fast.launches.fetch import BlockOnDevice, Layout, fetch
 from subbit.fast.launches.partition import candidate_thresholds, salient_columns
 from subbit.fast.launches.regions import cut_regions
@@ -83,8 +83,8 @@ def choose_kept(
     device: Device, W: DeviceArray, H: DeviceArray, config: STBLLM = PAPER
 ) -> tuple[DeviceArray, DeviceArray]:
     """Choose the weights that are kept, and those that quantization starts from."""
-    state = prepare_layer(device, W, H, config, STBLLM)
-    return _choose_kept(device, matrix(device, "W", W), state, config)
+    state = prepare_layer(device, W, H, config)
+    return _choose_kept(device, W, state, config)
 
 
 def _choose_kept(
@@ -117,10 +117,8 @@ def choose_regions(
     config: STBLLM = PAPER,
 ) -> tuple[DeviceArray, ...]:
     """Cut some entries into regions of magnitude."""
-    weights = matrix(device, "W", W)
-    scores = matrix(device, "S", S, shape=weights.shape)
-    codes = numbers_of(device, part, weights.shape)
-    group = _group(device, weights, scores, codes, config)
+    codes = numbers_of(device, part)
+    group = _group(device, W, S, codes, config)
     return tuple(group == number for number in range(1, config.regions + 1))
 
 
@@ -162,17 +160,10 @@ def stbllm_block(  # noqa: PLR0917  (the reference's, and a device)
 ) -> QuantizedBlock:
     """Quantize one block: salient columns, regions, binarized groups."""
     xp = device.xp
-    weights = matrix(device, "W", W)
-    scores = matrix(device, "S", S, shape=weights.shape)
-    part = mask(device, "alive", alive, weights.shape[1:])
-    entries = mask(device, "kept", kept, weights.shape)
     codes, number = None, _layout(config).salient[0]
     if salient is not None:
-        chosen = mask(device, "salient", salient, weights.shape[1:])
-        codes = xp.where(chosen, xp.uint8(number), part.view(xp.uint8))
-    made = _block(
-        device, weights, scores, to_host(part), config, kept=entries, codes=codes, start=start
-    )
+        codes = xp.where(salient, xp.uint8(number), alive.view(xp.uint8))
+    made = _block(device, W, S, to_host(alive), config, kept=kept, codes=codes, start=start)
     return fetch(device, [made])[0]
 
 
@@ -222,8 +213,8 @@ def stbllm_layer(
     device: Device, W: DeviceArray, H: DeviceArray, config: STBLLM = PAPER
 ) -> QuantizedLayer:
     """Quantize a linear layer with STBLLM."""
-    state = prepare_layer(device, W, H, config, STBLLM)
-    weights, kept = _choose_kept(device, matrix(device, "W", W), state, config)
+    state = prepare_layer(device, W, H, config)
+    weights, kept = _choose_kept(device, W, state, config)
     begun = replace(state, weights=weights)
     blocks = _quantized(begun, kept, config)
     if config.fallback and config.compensation != "none":

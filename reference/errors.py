@@ -6,7 +6,7 @@ the argument as a float64 array, so that a function's first lines are its contra
 """
 
 from collections.abc import Iterable
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -217,30 +217,6 @@ def check_choice(argument: str, value: object, choices: Iterable[T]) -> T:
         if _is_setting(value, option):
             return option
     raise ArgumentError(argument, "one of " + ", ".join(map(str, options)), value)
-
-
-def check_literals(config: object) -> None:
-    """Hold the fields of a configuration to the choices that their types name.
-
-    Parameters
-    ----------
-    config : dataclass
-        The configuration.
-
-    Raises
-    ------
-    ArgumentError
-        If a field has a value that its type does not name.
-
-    Examples
-    --------
-    >>> from subbit.reference import BiLLM
-    >>> check_literals(BiLLM())
-    """
-    for name, kind in get_type_hints(type(config)).items():
-        if get_origin(kind) is Literal or kind is bool:
-            choices = (False, True) if kind is bool else get_args(kind)
-            check_choice(name, getattr(config, name), choices)
 
 
 def check_config(value: object, kind: type) -> None:

@@ -59,7 +59,7 @@ FLOORS = {
         ("contracts",),
         ("signs", "layer"),
         ("records",),
-        ("objective", "hessian", "checks"),
+        ("objective", "hessian"),
         ("compensate",),
         ("storage",),
         ("groups",),

@@ -20,7 +20,6 @@ INTERNAL = {
     f"subbit.reference.{name}"
     for name in (
         "blocks",
-        "checks",
         "contracts.door",
         "contracts.kinds",
         "contracts.settings",

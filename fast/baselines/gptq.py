@@ -12,11 +12,10 @@ from subbit.fast.compensate import compensate
 from subbit.fast.device import Device
 from subbit.fast.hessian import prepare_hessian
 from subbit.fast.launches import rows
-from subbit.fast.launches.arrays import DeviceArray, matrix, to_host
+from subbit.fast.launches.arrays import DeviceArray, to_host
 from subbit.fast.launches.column_loops import Image, gptq_codes
 from subbit.fast.mirror import mirrors
 from subbit.reference.baselines.gptq import GPTQ
-from subbit.reference.errors import check_config
 from subbit.reference.layer import QuantizedBlock, QuantizedLayer, UniformGroup, block_slices
 
 from .rtn import minmax_grid
@@ -89,15 +88,12 @@ def gptq_layer(
 ) -> QuantizedLayer:
     """Quantize a layer column by column with error compensation."""
     xp = device.xp
-    weights = matrix(device, "W", W)
-    hessian = matrix(device, "H", H, shape=(weights.shape[1],) * 2)
-    check_config(config, GPTQ)
-    order = _activation_order(device, hessian) if config.activation_order else None
+    order = _activation_order(device, H) if config.activation_order else None
     if order is not None:
-        weights, hessian = weights[:, order], hessian[order][:, order]
-    prepared = prepare_hessian(device, hessian, config.percdamp)
-    weights = xp.where(prepared.dead, xp.float32(0), weights)
-    return _quantize_columns(device, weights, prepared.factor, config).layer(order)
+        W, H = W[:, order], H[order][:, order]
+    prepared = prepare_hessian(device, H, config.percdamp)
+    W = xp.where(prepared.dead, xp.float32(0), W)
+    return _quantize_columns(device, W, prepared.factor, config).layer(order)
 
 
 def _activation_order(device: Device, H: DeviceArray) -> DeviceArray:

@@ -15,13 +15,12 @@ from subbit.fast.device import Device
 from subbit.fast.groups.binarize import masked_mean, masked_scale
 from subbit.fast.hessian import prepare_hessian
 from subbit.fast.launches import column_loops as columns
-from subbit.fast.launches.arrays import DeviceArray, matrix, to_host
+from subbit.fast.launches.arrays import DeviceArray, to_host
 from subbit.fast.launches.column_loops import Image, Levels
 from subbit.fast.mirror import mirrors
 from subbit.fast.pruning.sparsity import magnitude_importance, threshold_mask
 from subbit.fast.zones.saliency import trailing_saliency
 from subbit.reference.baselines.pb_llm import PBLLM
-from subbit.reference.errors import check_config
 from subbit.reference.layer import (
     BinaryGroup,
     Plane,
@@ -53,7 +52,7 @@ def _levels(
         return Levels(low, mean, masked_scale(device, W, low, mean), *grid)
     kept = xp.where(low, W, xp.float32(0))
     mean = masked_mean(device, kept)
-    return Levels(low, mean, masked_scale(device, kept, None, mean), *grid)
+    return Levels(low, mean, masked_scale(device, kept, mean=mean), *grid)
 
 
 @dataclass(frozen=True)
@@ -89,15 +88,13 @@ def pb_llm_layer(
 ) -> QuantizedLayer:
     """Binarize most weights of a layer and round the others to a fine grid."""
     xp = device.xp
-    weights = matrix(device, "W", W)
-    n, m = weights.shape
-    hessian = matrix(device, "H", H, shape=(m, m))
-    check_config(config, PBLLM)
-    prepared = prepare_hessian(device, hessian, config.percdamp)
-    weights, U = xp.where(prepared.dead, xp.float32(0), weights), prepared.factor
-    grid = minmax_grid(device, weights, config.high_bits)
+    n, m = W.shape
+    prepared = prepare_hessian(device, H, config.percdamp)
+    W, U = xp.where(prepared.dead, xp.float32(0), W), prepared.factor
+    grid = minmax_grid(device, W, config.high_bits)
     parts = block_slices(m, config.block_size)
-    levels = {b.start: _levels(device, weights[:, b], U[b, b], grid, config) for b in parts}
+    contiguous = xp.ascontiguousarray
+    levels = {b.start: _levels(device, contiguous(W[:, b]), U[b, b], grid, config) for b in parts}
     made: list[_Rounded] = []
 
     def quantize_block(current: DeviceArray, part: slice) -> Image:
@@ -108,6 +105,6 @@ def pb_llm_layer(
         made.append(_Rounded(chosen, codes))
         return made[-1].image(device)
 
-    compensate(device, weights, U, quantize_block, block_size=config.block_size, mode="exact")
+    compensate(device, W, U, quantize_block, block_size=config.block_size, mode="exact")
     blocks = (x.block(part, config.high_bits) for x, part in zip(made, parts, strict=True))
     return QuantizedLayer((n, m), tuple(blocks))

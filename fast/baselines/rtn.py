@@ -9,10 +9,9 @@ import numpy as np
 from subbit import reference
 from subbit.fast.device import Device
 from subbit.fast.groups.binarize import residual_binarize
-from subbit.fast.launches.arrays import DeviceArray, matrix, to_host
+from subbit.fast.launches.arrays import DeviceArray, to_host
 from subbit.fast.mirror import mirrors
 from subbit.reference.baselines.rtn import RTN
-from subbit.reference.errors import check_config, check_count
 from subbit.reference.layer import Group, QuantizedBlock, QuantizedLayer, UniformGroup, block_slices
 
 
@@ -20,10 +19,8 @@ from subbit.reference.layer import Group, QuantizedBlock, QuantizedLayer, Unifor
 def minmax_grid(device: Device, W: DeviceArray, bits: int) -> tuple[DeviceArray, DeviceArray]:
     """Uniform grid over the range of each row."""
     xp = device.xp
-    weights = matrix(device, "W", W)
-    check_count("bits", bits, 1, 8)
-    low = xp.minimum(weights.min(axis=1), xp.float32(0))
-    high = xp.maximum(weights.max(axis=1), xp.float32(0))
+    low = xp.minimum(W.min(axis=1), xp.float32(0))
+    high = xp.maximum(W.max(axis=1), xp.float32(0))
     empty = high - low < np.finfo(np.float32).tiny
     low, high = xp.where(empty, xp.float32(-1), low), xp.where(empty, xp.float32(1), high)
     top = xp.float32(2**bits - 1)
@@ -37,12 +34,8 @@ def grid_codes(
 ) -> DeviceArray:
     """Nearest grid position of each weight."""
     xp = device.xp
-    weights = matrix(device, "W", W)
-    top = 2 ** check_count("bits", bits, 1, 8) - 1
-    rows = weights.shape[:1]
-    steps, zeros = (matrix(device, a, v, shape=rows) for a, v in (("scale", scale), ("zero", zero)))
-    positions = xp.rint(weights / steps[:, None]) + zeros[:, None]
-    return xp.clip(positions, 0, top).astype(xp.uint8)
+    positions = xp.rint(W / scale[:, None]) + zero[:, None]
+    return xp.clip(positions, 0, 2**bits - 1).astype(xp.uint8)
 
 
 def _quantize_group(device: Device, W: DeviceArray, config: RTN) -> Group:
@@ -60,11 +53,13 @@ def rtn_layer(
 ) -> QuantizedLayer:
     """Quantize a layer by rounding each weight to the nearest level."""
     del H
-    weights = matrix(device, "W", W)
-    check_config(config, RTN)
-    n, m = weights.shape
+    n, m = W.shape
     blocks = tuple(
-        QuantizedBlock(g.start, g.stop, (_quantize_group(device, weights[:, g], config),))
+        QuantizedBlock(
+            g.start,
+            g.stop,
+            (_quantize_group(device, device.xp.ascontiguousarray(W[:, g]), config),),
+        )
         for g in block_slices(m, config.group_size or m)
     )
     return QuantizedLayer((n, m), blocks)

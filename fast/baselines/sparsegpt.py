@@ -13,13 +13,13 @@ from subbit.fast.compensate import compensate
 from subbit.fast.device import Device
 from subbit.fast.hessian import prepare_hessian
 from subbit.fast.launches import column_loops as columns
-from subbit.fast.launches.arrays import DeviceArray, matrix, to_host
+from subbit.fast.launches.arrays import DeviceArray, to_host
 from subbit.fast.launches.column_loops import Image
 from subbit.fast.mirror import mirrors
 from subbit.fast.pruning.sparsity import threshold_mask
 from subbit.fast.zones.saliency import trailing_saliency
 from subbit.reference.baselines.sparsegpt import SparseGPT
-from subbit.reference.errors import ArgumentError, check_config
+from subbit.reference.errors import ArgumentError
 from subbit.reference.layer import QuantizedBlock, QuantizedLayer, ValueGroup, block_slices
 
 
@@ -40,13 +40,10 @@ def _pruned(
     device: Device, W: DeviceArray, H: DeviceArray, config: SparseGPT
 ) -> tuple[DeviceArray, DeviceArray]:
     xp = device.xp
-    weights = matrix(device, "W", W)
-    m = weights.shape[1]
-    hessian = matrix(device, "H", H, shape=(m, m))
-    check_config(config, SparseGPT)
+    m = W.shape[1]
     if config.keep is not None and config.tail == "error" and m % config.keep[1]:
         raise ArgumentError("W", f"a width that the group {config.keep[1]} divides", m)
-    prepared = prepare_hessian(device, hessian, config.percdamp)
+    prepared = prepare_hessian(device, H, config.percdamp)
     U = prepared.factor
     made: list[tuple[DeviceArray, DeviceArray]] = []
 
@@ -54,8 +51,8 @@ def _pruned(
         made.append(_prune_block(device, current[:, part], U[part, part], config))
         return Image(made[-1][0])
 
-    weights = xp.where(prepared.dead, xp.float32(0), weights)
-    compensate(device, weights, U, prune_block, block_size=config.block_size, mode="exact")
+    W = xp.where(prepared.dead, xp.float32(0), W)
+    compensate(device, W, U, prune_block, block_size=config.block_size, mode="exact")
     return xp.hstack([values for values, _ in made]), xp.hstack([kept for _, kept in made])
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from subbit import reference
 from subbit.fast.device import Device
-from subbit.fast.launches.arrays import DeviceArray, matrix, to_host
+from subbit.fast.launches.arrays import DeviceArray, to_host
 from subbit.fast.mirror import mirrors
 from subbit.fast.pruning.sparsity import (
     input_norms,
@@ -20,7 +20,7 @@ from subbit.fast.pruning.sparsity import (
     wanda_importance,
 )
 from subbit.reference.baselines.wanda import Wanda
-from subbit.reference.errors import ArgumentError, check_config
+from subbit.reference.errors import ArgumentError
 from subbit.reference.layer import QuantizedBlock, QuantizedLayer, ValueGroup, block_slices
 
 
@@ -45,14 +45,11 @@ def wanda_layer(
     device: Device, W: DeviceArray, H: DeviceArray, config: Wanda = Wanda()
 ) -> QuantizedLayer:
     """Zero the least important weights of a layer."""
-    weights = matrix(device, "W", W)
-    n, m = weights.shape
-    hessian = matrix(device, "H", H, shape=(m, m))
-    check_config(config, Wanda)
+    n, m = W.shape
     if config.keep is not None and config.tail == "error" and m % config.keep[1]:
         raise ArgumentError("W", f"a width that the group {config.keep[1]} divides", m)
-    kept = to_host(_kept(device, _scores(device, weights, hessian, config), config))
-    pruned = np.where(kept, to_host(weights).astype(np.float64), 0.0)
+    kept = to_host(_kept(device, _scores(device, W, H, config), config))
+    pruned = np.where(kept, to_host(W).astype(np.float64), 0.0)
     blocks = tuple(
         QuantizedBlock(
             b.start, b.stop, (ValueGroup("kept", kept[:, b], pruned[:, b]),), pattern=config.keep

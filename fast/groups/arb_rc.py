@@ -9,12 +9,10 @@ half step is a pass with one of these steps, and gives the same bits. The kernel
 
 from subbit import reference
 from subbit.fast.device import Device
-from subbit.fast.launches.arrays import DeviceArray, matrix, to_host
-from subbit.fast.launches.arrays import mask as mask_of
+from subbit.fast.launches.arrays import DeviceArray, to_host
 from subbit.fast.launches.group import Refined, numbers, uploaded, with_scales, with_signs
 from subbit.fast.mirror import mirrors
-from subbit.reference.checks import checked_order, checked_plane
-from subbit.reference.errors import check_config
+from subbit.reference.contracts.door import ALL
 from subbit.reference.groups.refinement import REFINEMENT, Refinement, Steps
 from subbit.reference.layer import BinaryGroup
 from subbit.reference.least_squares import EpsKind
@@ -25,26 +23,16 @@ from subbit.reference.notation import SignOfZero
 def rc_start(
     device: Device,
     W: DeviceArray,
-    mask: DeviceArray | None = None,
+    mask: DeviceArray = ALL,
     *,
     order: int = 1,
     config: Refinement = REFINEMENT,
     name: str = "all",
 ) -> BinaryGroup:
     """Initial row scales, column scales and signs."""
-    weights, entries, made = _new(device, W, mask, order, config)
-    made.rc_start(weights, entries.view(device.xp.uint8), config=config)
-    return made.record(name, to_host(entries), mean=False, columns=True)
-
-
-def _new(
-    device: Device, W: DeviceArray, mask: DeviceArray | None, order: int, config: Refinement
-) -> tuple[DeviceArray, DeviceArray, Refined]:
-    checked_order(order)
-    check_config(config, Refinement)
-    weights = matrix(device, "W", W)
-    entries = mask_of(device, "mask", mask, weights.shape)
-    return weights, entries, Refined(device, weights.shape, (order,))
+    made = Refined(device, W.shape, (order,))
+    made.rc_start(W, mask.view(device.xp.uint8), config=config)
+    return made.record(name, to_host(mask), mean=False, columns=True)
 
 
 @mirrors(reference.refine_row_scale)
@@ -86,9 +74,8 @@ def _fitted(
     step: str,
     config: Refinement,
 ) -> BinaryGroup:
-    weights, entries, made = uploaded(device, W, group, columns=True)
-    number = checked_plane(group, plane)
-    made.rc_step(weights, entries, step=step, plane=number, config=config)
+    entries, made = uploaded(device, group)
+    made.rc_step(W, entries, step=step, plane=plane, config=config)
     return with_scales(group, numbers(made.scale), numbers(made.columns))
 
 
@@ -97,8 +84,8 @@ def refine_rc_signs(
     device: Device, W: DeviceArray, group: BinaryGroup, *, sign_zero: SignOfZero = 1
 ) -> BinaryGroup:
     """Give every entry the signs of the level nearest to it, for row and column scales."""
-    weights, entries, made = uploaded(device, W, group, columns=True)
-    made.rc_step(weights, entries, step="signs", config=Refinement(sign_zero=sign_zero))
+    entries, made = uploaded(device, group)
+    made.rc_step(W, entries, step="signs", config=Refinement(sign_zero=sign_zero))
     return with_signs(group, to_host(made.signs))
 
 
@@ -106,25 +93,24 @@ def refine_rc_signs(
 def arb_rc_steps(
     device: Device,
     W: DeviceArray,
-    mask: DeviceArray | None = None,
+    mask: DeviceArray = ALL,
     *,
     order: int = 1,
     config: Refinement = REFINEMENT,
     name: str = "all",
 ) -> Steps:
     """Yield every half step of ARB-RC, each as a record of the host."""
-    weights = matrix(device, "W", W)
-    group = rc_start(device, weights, mask, order=order, config=config, name=name)
+    group = rc_start(device, W, mask, order=order, config=config, name=name)
     yield "start", group
     eps, kind = config.eps, config.eps_kind
     for _ in range(config.iterations):
         for plane in range(order):
-            group = refine_row_scale(device, weights, group, plane, eps=eps, eps_kind=kind)
+            group = refine_row_scale(device, W, group, plane, eps=eps, eps_kind=kind)
             yield "rows", group
-            group = refine_column_scale(device, weights, group, plane, eps=eps, eps_kind=kind)
+            group = refine_column_scale(device, W, group, plane, eps=eps, eps_kind=kind)
             yield "columns", group
         if order == 2 or config.column_signs == "refreshed":
-            group = refine_rc_signs(device, weights, group, sign_zero=config.sign_zero)
+            group = refine_rc_signs(device, W, group, sign_zero=config.sign_zero)
             yield "signs", group
 
 
@@ -132,13 +118,13 @@ def arb_rc_steps(
 def arb_rc(
     device: Device,
     W: DeviceArray,
-    mask: DeviceArray | None = None,
+    mask: DeviceArray = ALL,
     *,
     order: int = 1,
     config: Refinement = REFINEMENT,
     name: str = "all",
 ) -> BinaryGroup:
     """Binarize a group with row and column scales and refine them."""
-    weights, entries, made = _new(device, W, mask, order, config)
-    made.arb_rc(weights, entries.view(device.xp.uint8), config=config)
-    return made.record(name, to_host(entries), mean=False, columns=True)
+    made = Refined(device, W.shape, (order,))
+    made.arb_rc(W, mask.view(device.xp.uint8), config=config)
+    return made.record(name, to_host(mask), mean=False, columns=True)

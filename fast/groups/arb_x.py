@@ -10,11 +10,9 @@ from dataclasses import replace
 
 from subbit import reference
 from subbit.fast.device import Device
-from subbit.fast.launches.arrays import DeviceArray, matrix, scaled
-from subbit.fast.launches.group import Gram, gram, numbers, uploaded, with_scales
+from subbit.fast.launches.arrays import DeviceArray, scaled
+from subbit.fast.launches.group import gram, numbers, uploaded, with_scales
 from subbit.fast.mirror import mirrors
-from subbit.reference.checks import checked_plane
-from subbit.reference.errors import check_config
 from subbit.reference.groups.refinement import REFINEMENT, Precision, Refinement, Steps
 from subbit.reference.layer import BinaryGroup
 from subbit.reference.least_squares import EpsKind
@@ -22,19 +20,14 @@ from subbit.reference.least_squares import EpsKind
 from .arb import arb, arb_start
 
 
-def _gram(device: Device, S: DeviceArray, group: BinaryGroup) -> Gram:
-    width = group.mask.shape[1]
-    return gram(device, matrix(device, "S", S, shape=(width, width)))
-
-
 @mirrors(reference.calibrated_sums)
 def calibrated_sums(
     device: Device, target: DeviceArray, group: BinaryGroup, S: DeviceArray
 ) -> tuple[DeviceArray, DeviceArray]:
     """Everything that the calibrated error of a group's rows depends on."""
-    values, entries, made = uploaded(device, target, group, argument="target")
-    of = _gram(device, S, group)
-    sums = made.calibrated_sums(values, entries, S=of, whole=True)
+    entries, made = uploaded(device, group)
+    of = gram(device, S)
+    sums = made.calibrated_sums(target, entries, S=of, whole=True)
     G, g = (scaled(device, x, of.power) for x in sums)
     return G, g
 
@@ -51,10 +44,10 @@ def calibrated_mean(
     precision: Precision = "float64",
 ) -> BinaryGroup:
     """Fit the mean on the calibrated error."""
-    weights, entries, made = uploaded(device, W, group)
+    entries, made = uploaded(device, group)
     config = Refinement(calibrated_eps=eps, eps_kind=eps_kind, mean_denominator=precision)
-    of = _gram(device, S, group)
-    made.calibrated_step(weights, entries, level=0, S=of, config=config)
+    of = gram(device, S)
+    made.calibrated_step(W, entries, level=0, S=of, config=config)
     return replace(group, mean=numbers(made.mean[0]))
 
 
@@ -70,11 +63,11 @@ def calibrated_scale(
     eps_kind: EpsKind = "absolute",
 ) -> BinaryGroup:
     """Fit the scale of one sign plane on the calibrated error."""
-    weights, entries, made = uploaded(device, W, group)
-    level = checked_plane(group, plane) + 1
+    entries, made = uploaded(device, group)
+    level = plane + 1
     config = Refinement(calibrated_eps=eps, eps_kind=eps_kind)
-    of = _gram(device, S, group)
-    made.calibrated_step(weights, entries, level=level, S=of, config=config)
+    of = gram(device, S)
+    made.calibrated_step(W, entries, level=level, S=of, config=config)
     return with_scales(group, numbers(made.scale))
 
 
@@ -88,10 +81,9 @@ def calibrate_levels(
     config: Refinement = REFINEMENT,
 ) -> BinaryGroup:
     """Refine mean and scales on the calibrated error, by scalars."""
-    check_config(config, Refinement)
-    values, entries, made = uploaded(device, target, group, argument="target")
-    of = _gram(device, S, group)
-    made.calibrate(values, entries, S=of, config=config, whole=True)
+    entries, made = uploaded(device, group)
+    of = gram(device, S)
+    made.calibrate(target, entries, S=of, config=config, whole=True)
     return replace(with_scales(group, numbers(made.scale)), mean=numbers(made.mean[0]))
 
 
@@ -99,7 +91,7 @@ def calibrate_levels(
 def arb_x_steps(
     device: Device,
     W: DeviceArray,
-    mask: DeviceArray | None,
+    mask: DeviceArray,
     S: DeviceArray,
     *,
     order: int = 1,
@@ -107,33 +99,31 @@ def arb_x_steps(
     name: str = "all",
 ) -> Steps:
     """Yield every half step of ARB-X on the calibrated error, as the equations read."""
-    weights, group = _begun(device, W, mask, order=order, config=config, name=name)
+    group = _begun(device, W, mask, order=order, config=config, name=name)
     yield "start", group
     if config.levels == "exact":
-        yield "levels", _calibrated(device, weights, group, S, config)
+        yield "levels", _calibrated(device, W, group, S, config)
         return
     eps, kind = config.calibrated_eps, config.eps_kind
     for _ in range(config.calibrated_iterations):
-        group = calibrated_mean(device, weights, group, S, eps=eps, eps_kind=kind)
+        group = calibrated_mean(device, W, group, S, eps=eps, eps_kind=kind)
         yield "mean", group
         for plane in range(order):
-            group = calibrated_scale(device, weights, group, S, plane, eps=eps, eps_kind=kind)
+            group = calibrated_scale(device, W, group, S, plane, eps=eps, eps_kind=kind)
             yield "scale", group
 
 
 def _begun(
     device: Device,
     W: DeviceArray,
-    mask: DeviceArray | None,
+    mask: DeviceArray,
     *,
     order: int,
     config: Refinement,
     name: str,
-) -> tuple[DeviceArray, BinaryGroup]:
-    check_config(config, Refinement)
-    weights = matrix(device, "W", W)
+) -> BinaryGroup:
     begin = arb if config.calibrated_start == "refined" else arb_start
-    return weights, begin(device, weights, mask, order=order, config=config, name=name)
+    return begin(device, W, mask, order=order, config=config, name=name)
 
 
 def _calibrated(
@@ -147,7 +137,7 @@ def _calibrated(
 def arb_x(
     device: Device,
     W: DeviceArray,
-    mask: DeviceArray | None,
+    mask: DeviceArray,
     S: DeviceArray,
     *,
     order: int = 1,
@@ -155,5 +145,5 @@ def arb_x(
     name: str = "all",
 ) -> BinaryGroup:
     """Binarize a group and refine its levels on the calibrated error."""
-    weights, group = _begun(device, W, mask, order=order, config=config, name=name)
-    return _calibrated(device, weights, group, S, config)
+    group = _begun(device, W, mask, order=order, config=config, name=name)
+    return _calibrated(device, W, group, S, config)

@@ -14,10 +14,10 @@ from subbit import reference
 from subbit.fast.device import Device
 from subbit.fast.launches import rows
 from subbit.fast.launches.arb import LEVELS
-from subbit.fast.launches.arrays import DeviceArray, matrix, scaled, to_host
-from subbit.fast.launches.arrays import mask as mask_of
+from subbit.fast.launches.arrays import DeviceArray, scaled, to_host
 from subbit.fast.launches.group import numbers, uploaded, with_scales
 from subbit.fast.mirror import mirrors
+from subbit.reference.contracts.door import ALL
 from subbit.reference.groups.refinement import REFINEMENT
 from subbit.reference.layer import BinaryGroup, Plane
 
@@ -25,28 +25,26 @@ from subbit.reference.layer import BinaryGroup, Plane
 @mirrors(reference.solve_levels)
 def solve_levels(device: Device, W: DeviceArray, group: BinaryGroup) -> BinaryGroup:
     """Fit mean and scales at once, for fixed signs."""
-    weights, entries, made = uploaded(device, W, group)
-    made.arb_steps(weights, entries, steps=LEVELS, config=REFINEMENT)
+    entries, made = uploaded(device, group)
+    made.arb_steps(W, entries, steps=LEVELS, config=REFINEMENT)
     return replace(with_scales(group, numbers(made.scale)), mean=numbers(made.mean[0]))
 
 
 @mirrors(reference.two_means)
 def two_means(
-    device: Device, W: DeviceArray, mask: DeviceArray | None = None, *, name: str = "all"
+    device: Device, W: DeviceArray, mask: DeviceArray = ALL, *, name: str = "all"
 ) -> BinaryGroup:
     """Best first-order binarization of each row, exactly."""
     xp = device.xp
-    weights = matrix(device, "W", W)
-    M = mask_of(device, "mask", mask, weights.shape)
-    above = weights > _best_cuts(device, weights, M)[:, None]
-    low = numbers(rows.row_mean(device, weights, xp.ascontiguousarray(M & ~above)))
-    high = numbers(rows.row_mean(device, weights, xp.ascontiguousarray(M & above)))
-    one = ~to_host(xp.any(M & above, axis=1))
+    above = _best_cuts(device, W, mask)[:, None] < W
+    low = numbers(rows.row_mean(device, W, xp.ascontiguousarray(mask & ~above)))
+    high = numbers(rows.row_mean(device, W, xp.ascontiguousarray(mask & above)))
+    one = ~to_host(xp.any(mask & above, axis=1))
     # Eq. (24), subbit:  μ = (m₋ + m₊) / 2,  α = (m₊ − m₋) / 2
     mean = np.where(one, low, low + (high - low) / 2)
     scale = np.where(one, 0.0, (high - low) / 2)
-    signs = xp.where(M, xp.where(above, 1, -1), 0).astype(xp.int8)
-    return BinaryGroup(name, to_host(M), (Plane(to_host(signs), scale),), mean)
+    signs = xp.where(mask, xp.where(above, 1, -1), 0).astype(xp.int8)
+    return BinaryGroup(name, to_host(mask), (Plane(to_host(signs), scale),), mean)
 
 
 def _best_cuts(device: Device, W: DeviceArray, M: DeviceArray) -> DeviceArray:

@@ -132,6 +132,33 @@ def mask(device: Device, argument: str, value: object, shape: tuple[int, ...]) -
     return xp.ascontiguousarray(xp.asarray(check_mask(argument, value, shape)))  # type: ignore[arg-type]
 
 
+def needed(argument: str, value: DeviceArray | None, width: int) -> DeviceArray:
+    """Return an optional Gram matrix where a configuration needs it.
+
+    Parameters
+    ----------
+    argument : str
+        Name to put in the error.
+    value : array of float32, shape (k, k), or None
+        The matrix.
+    width : int
+        Its size k.
+
+    Returns
+    -------
+    array of float32, shape (k, k)
+        The matrix.
+
+    Raises
+    ------
+    ArgumentError
+        If it is None.
+    """
+    if value is None:
+        raise ArgumentError(argument, f"a matrix of shape {(width, width)}", "None")
+    return value
+
+
 def exponent(device: Device, x: DeviceArray) -> DeviceArray:
     """Return the power of two above the largest magnitude.
 

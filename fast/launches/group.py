@@ -97,33 +97,18 @@ def numbers(x: DeviceArray) -> Array:
     return values
 
 
-def uploaded(
-    device: Device,
-    W: DeviceArray,
-    group: BinaryGroup,
-    *,
-    columns: bool = False,
-    argument: str = "W",
-) -> tuple[DeviceArray, DeviceArray, Refined]:
-    """Bring weights and the state of a refinement to the device.
+def uploaded(device: Device, group: BinaryGroup) -> tuple[DeviceArray, Refined]:
+    """Bring the state of a refinement to the device.
 
     Parameters
     ----------
     device : Device
-        Device to place them on.
-    W : array_like or array of the device, shape (n, k)
-        Weights.
+        Device to place it on.
     group : BinaryGroup
         The state, of one or two planes.
-    columns : bool, default False
-        Whether it must have column scales; otherwise it must not.
-    argument : str, default "W"
-        Name of the weights in errors.
 
     Returns
     -------
-    weights : array of float32, shape (n, k)
-        The weights.
     entries : array of uint8, shape (n, k)
         1 where the group is.
     made : Refined
@@ -132,18 +117,9 @@ def uploaded(
     Raises
     ------
     ArgumentError
-        If a shape differs, a number is not finite or the state is of another kind.
+        If a number is beyond the range of float32.
     """
-    if not isinstance(group, BinaryGroup):
-        raise ArgumentError("group", "a BinaryGroup", group)
-    weights = matrix(device, argument, W, shape=group.mask.shape)
-    order = len(group.planes)
-    if order not in {1, 2}:
-        raise ArgumentError("group", "one or two sign planes", order)
-    if any((plane.column_scale is not None) != columns for plane in group.planes):
-        other = ("a plane with", "a plane without")[columns]
-        raise ArgumentError("group", f"planes with{'' if columns else 'out'} column scales", other)
-    return weights, device.xp.asarray(group.mask).view(device.xp.uint8), _state(device, group)
+    return device.xp.asarray(group.mask).view(device.xp.uint8), _state(device, group)
 
 
 def _state(device: Device, group: BinaryGroup) -> Refined:

@@ -63,7 +63,7 @@ def salient_columns(
     objective, _ = searches.salient_objectives(
         device,
         W if config.search_on == "weights" else S,
-        places_of(device, place, entries, "entries", W.shape),
+        places_of(device, place, entries),
         counts,
         orders=config.search_orders,
         center=config.center,

@@ -8,11 +8,10 @@ chooses them. How many there are of each kind is known beforehand, so nothing wa
 import numpy as np
 
 from subbit.fast.device import Device
-from subbit.reference.errors import ArgumentError
 from subbit.reference.pruning.spbo import SPBO
 
 from . import masks as pruning
-from .arrays import DeviceArray, mask, on_device
+from .arrays import DeviceArray
 
 
 def scheduled(device: Device, scores: DeviceArray, config: SPBO) -> DeviceArray:
@@ -79,32 +78,3 @@ def with_start(device: Device, words: DeviceArray) -> DeviceArray:
     xp = device.xp
     everything = xp.full((1, *words.shape[1:]), np.iinfo(np.uint32).max, dtype=xp.uint32)
     return xp.concatenate([everything, words])
-
-
-def nested_masks(device: Device, masks: DeviceArray, shape: tuple[int, int]) -> DeviceArray:
-    """Return a caller's step masks on the device.
-
-    Parameters
-    ----------
-    device : Device
-        Device to place them on.
-    masks : array_like of bool or array of the device, shape (t, n, k)
-        What each step keeps.
-    shape : tuple of int
-        (n, k).
-
-    Returns
-    -------
-    array of bool, shape (t, n, k)
-        The masks.
-
-    Raises
-    ------
-    ArgumentError
-        If the shape or the dtype differs, or a mask is not within the one before.
-    """
-    given = masks if on_device(device, masks) else np.asarray(masks)
-    nested = mask(device, "masks", given, (given.shape[0] if given.ndim else 0, *shape))
-    if bool((nested[1:] & ~nested[:-1]).any()):
-        raise ArgumentError("masks", "each mask within the one before", "an entry that comes back")
-    return nested

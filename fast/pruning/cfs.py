@@ -7,42 +7,26 @@ numbers and stays on the host. The kernels are ``cosine.cu``, ``reduce.cu`` and 
 the scores.
 """
 
-from typing import get_args
-
-import numpy as np
-
 from subbit import reference
 from subbit.fast.device import Device
 from subbit.fast.hessian import inverse_factor
 from subbit.fast.launches import rows
-from subbit.fast.launches.arrays import DeviceArray, matrix, on_device
+from subbit.fast.launches.arrays import DeviceArray
 from subbit.fast.mirror import mirrors
 from subbit.fast.zones.saliency import (
     inverse_hessian_saliency,
     obs_saliency,
     trailing_saliency,
 )
-from subbit.reference.errors import check_choice
 from subbit.reference.pruning.cfs import FineScore
 
 from .sparsity import input_norms, magnitude_importance, wanda_importance
 
 
-def _tokens(
-    device: Device, argument: str, value: DeviceArray, shape: tuple[int | None, ...]
-) -> DeviceArray:
-    raw = value if on_device(device, value) else np.asarray(value)
-    if raw.ndim == 3:
-        raw = raw.reshape(-1, raw.shape[-1])
-    return matrix(device, argument, raw, shape=shape)
-
-
 @mirrors(reference.block_cosine)
 def block_cosine(device: Device, x: DeviceArray, y: DeviceArray) -> float:
     """How much a decoder layer leaves its input as it is."""
-    inputs = _tokens(device, "x", x, (None, None))
-    outputs = _tokens(device, "y", y, inputs.shape)
-    mean = float(rows.cosine_sum(device, inputs, outputs)) / len(inputs)
+    mean = float(rows.cosine_sum(device, x, y)) / len(x)
     # Rounding may carry a mean of ones beyond 1, where no angle is.
     return min(max(mean, -1.0), 1.0)
 
@@ -52,7 +36,6 @@ def fine_scores(
     device: Device, W: DeviceArray, H: DeviceArray, *, score: FineScore = "obs"
 ) -> DeviceArray:
     """Score the weights among which every M columns choose theirs."""
-    check_choice("score", score, get_args(FineScore))
     if score == "magnitude":
         return magnitude_importance(device, W)
     if score == "wanda":

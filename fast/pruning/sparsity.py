@@ -7,26 +7,16 @@ library. The kernels are ``saliency.cu``, ``importance.cu``, ``nm_mask.cu`` and
 ``nm_mask_any.cu``.
 """
 
-from typing import get_args
-
 import numpy as np
 
 from subbit import reference
 from subbit.fast.device import Device
 from subbit.fast.launches import masks as pruning
 from subbit.fast.launches import rows
-from subbit.fast.launches.arrays import DeviceArray, matrix
+from subbit.fast.launches.arrays import DeviceArray
 from subbit.fast.mirror import mirrors
-from subbit.reference.errors import ArgumentError, check_choice, check_share
+from subbit.reference.errors import ArgumentError
 from subbit.reference.pruning.sparsity import Axis, Standardize, Tail
-
-
-def _norms(device: Device, norms: DeviceArray, width: int) -> DeviceArray:
-    lengths = matrix(device, "norms", norms, shape=(width,))
-    least = float(lengths.min())
-    if least < 0.0:
-        raise ArgumentError("norms", "numbers that are not negative", f"{least:g}")
-    return lengths
 
 
 def _held(device: Device, scores: DeviceArray) -> DeviceArray:
@@ -39,8 +29,7 @@ def _held(device: Device, scores: DeviceArray) -> DeviceArray:
 def input_norms(device: Device, H: DeviceArray) -> DeviceArray:
     """Length of each input over the calibration set, from the proxy Hessian."""
     xp = device.xp
-    hessian = matrix(device, "H", H)
-    diagonal = xp.diagonal(matrix(device, "H", hessian, shape=(len(hessian),) * 2))
+    diagonal = xp.diagonal(H)
     least = float(diagonal.min())
     if least < 0.0:
         raise ArgumentError("H", "a diagonal that is not negative", f"{least:g}")
@@ -50,15 +39,13 @@ def input_norms(device: Device, H: DeviceArray) -> DeviceArray:
 @mirrors(reference.magnitude_importance)
 def magnitude_importance(device: Device, W: DeviceArray) -> DeviceArray:
     """Score weights by their magnitude."""
-    return device.xp.abs(matrix(device, "W", W))
+    return device.xp.abs(W)
 
 
 @mirrors(reference.wanda_importance)
 def wanda_importance(device: Device, W: DeviceArray, norms: DeviceArray) -> DeviceArray:
     """Score weights by magnitude times the length of their input."""
-    weights = matrix(device, "W", W)
-    lengths = _norms(device, norms, weights.shape[1])
-    return _held(device, pruning.scaled_magnitude(device, weights, lengths))
+    return _held(device, pruning.scaled_magnitude(device, W, norms))
 
 
 @mirrors(reference.ria_importance)
@@ -90,23 +77,19 @@ def standardized_importance(
 ) -> DeviceArray:
     """Score weights by their standardized share, times the input's length."""
     xp = device.xp
-    weights = matrix(device, "W", W)
-    lengths = _norms(device, norms, weights.shape[1])
-    factor = lengths ** xp.float32(check_share("exponent", exponent))
-    check_choice("standardize", standardize, get_args(Standardize))
-    check_choice("axis", axis, get_args(Axis))
-    columns = rows.column_sums(device, weights)
+    factor = norms ** xp.float32(exponent)
+    columns = rows.column_sums(device, W)
     # A sum of magnitudes that overflows would leave shares of zero.
-    if float(xp.abs(weights).max()) > np.finfo(np.float32).max / max(weights.shape):
+    if float(xp.abs(W).max()) > np.finfo(np.float32).max / max(W.shape):
         raise ArgumentError("W", "weights whose sums float32 can hold", "larger ones")
     if axis == "row":
-        scores = pruning.importance(device, weights, columns, factor, standardize)
+        scores = pruning.importance(device, W, columns, factor, standardize)
     elif standardize == "before":
         ones = xp.ones_like(factor)
-        shares = pruning.importance(device, weights, columns, ones, "none")
+        shares = pruning.importance(device, W, columns, ones, "none")
         scores = _standardized(device, shares) * factor
     else:
-        scores = pruning.importance(device, weights, columns, factor, "none")
+        scores = pruning.importance(device, W, columns, factor, "none")
         scores = _standardized(device, scores) if standardize == "after" else scores
     return _held(device, scores)
 
@@ -116,20 +99,18 @@ def nm_mask(
     device: Device, scores: DeviceArray, keep: int, group: int, *, tail: Tail = "error"
 ) -> DeviceArray:
     """Keep the N largest of every M consecutive scores of a row."""
-    values = matrix(device, "scores", scores)
-    pattern = pruning.check_pattern(values.shape[1], keep, group, tail)
-    return pruning.nm_mask(device, values, *pattern)
+    pattern = pruning.check_pattern(scores.shape[1], keep, group, tail)
+    return pruning.nm_mask(device, scores, *pattern)
 
 
 @mirrors(reference.row_mask)
 def row_mask(device: Device, scores: DeviceArray, sparsity: float) -> DeviceArray:
     """Prune a share of the smallest scores of each row."""
     xp = device.xp
-    values = matrix(device, "scores", scores)
-    n, width = values.shape
-    pruned = int(width * check_share("sparsity", sparsity, below=True))
-    order = xp.argsort(-values, axis=1, kind="stable")
-    kept = xp.zeros(values.shape, dtype=bool)
+    n, width = scores.shape
+    pruned = int(width * sparsity)
+    order = xp.argsort(-scores, axis=1, kind="stable")
+    kept = xp.zeros(scores.shape, dtype=bool)
     kept[xp.arange(n)[:, None], order[:, : width - pruned]] = True
     return kept
 
@@ -137,6 +118,5 @@ def row_mask(device: Device, scores: DeviceArray, sparsity: float) -> DeviceArra
 @mirrors(reference.threshold_mask)
 def threshold_mask(device: Device, scores: DeviceArray, sparsity: float) -> DeviceArray:
     """Prune the scores up to a quantile of all of them."""
-    values = matrix(device, "scores", scores)
-    place = int(values.size * check_share("sparsity", sparsity, below=True))
-    return values > device.xp.sort(values.ravel())[place]
+    place = int(scores.size * sparsity)
+    return scores > device.xp.sort(scores.ravel())[place]

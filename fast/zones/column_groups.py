@@ -9,7 +9,7 @@ and ``split.cu``.
 from subbit import reference
 from subbit.fast.device import Device
 from subbit.fast.launches.arb_x import gram as in_range
-from subbit.fast.launches.arrays import DeviceArray, mask, matrix, to_host
+from subbit.fast.launches.arrays import DeviceArray, needed, to_host
 from subbit.fast.launches.column_groups import (
     ZoneSearch,
     codes_of,
@@ -35,20 +35,14 @@ def choose_column_groups(  # noqa: PLR0917  (the reference's five behind the dev
     image: DeviceArray | None = None,
 ) -> tuple[Zone, ...]:
     """Take a block apart into its groups."""
-    weights = matrix(device, "W", W)
-    scores = matrix(device, "S", S, shape=weights.shape)
-    part = mask(device, "alive", alive, weights.shape[1:])
-    chosen = mask(device, "salient", salient, weights.shape[1:])
     target, key = (
-        weights if domain == "weights" else scores for domain in (config.search_on, config.split_by)
+        W if domain == "weights" else S for domain in (config.search_on, config.split_by)
     )
     outputs = None
     if searches_outputs(config):
-        outputs = in_range(device, matrix(device, "gram", gram, shape=(weights.shape[1],) * 2))
-        if image is not None:
-            image = matrix(device, "image", image, shape=weights.shape)
+        outputs = in_range(device, needed("gram", gram, W.shape[1]))
     search = ZoneSearch(device, target, device.xp.abs(key), config, gram=outputs, image=image)
-    codes = codes_of(device, part, chosen, config)
+    codes = codes_of(device, alive, salient, config)
     group, layout = to_host(take_apart(search, codes)), layout_of(config)
     return tuple(
         Zone(name, group == number + 1, order)

@@ -9,7 +9,7 @@ candidate, and sums each group separately, which cancels nothing.
 from subbit import reference
 from subbit.fast.device import Device
 from subbit.fast.launches import searches
-from subbit.fast.launches.arrays import DeviceArray, matrix
+from subbit.fast.launches.arrays import DeviceArray
 from subbit.fast.launches.search_inputs import numbers_of, places_of
 from subbit.fast.mirror import mirrors
 from subbit.reference.notation import SignOfZero
@@ -32,12 +32,11 @@ def prefix_errors(
 ) -> DeviceArray:
     """Squared error of binarizing the first columns, for several numbers of columns."""
     xp = device.xp
-    values = matrix(device, "X", X)
-    place = xp.arange(values.shape[1], dtype=xp.int32)
+    place = xp.arange(X.shape[1], dtype=xp.int32)
     objective, power = searches.salient_objectives(
         device,
-        values,
-        places_of(device, place, part, "part", values.shape),
+        X,
+        places_of(device, place, part),
         xp.asarray(counts, dtype=xp.int32),
         orders=(order, 0),
         center=center,
@@ -60,12 +59,11 @@ def interval_errors(
 ) -> DeviceArray:
     """Squared error of cutting each row at a magnitude, for several magnitudes."""
     xp = device.xp
-    values = matrix(device, "X", X)
-    taken = xp.ones(values.shape[1], dtype=xp.bool_) if part is None else part
+    taken = xp.ones(X.shape[1], dtype=xp.bool_) if part is None else part
     objective, power = searches.split_objectives(
         device,
-        searches.Entries(values, xp.abs(values), numbers_of(device, taken, values.shape)),
-        matrix(device, "thresholds", thresholds, shape=(None,)),
+        searches.Entries(X, xp.abs(X), numbers_of(device, taken)),
+        xp.asarray(thresholds, dtype=xp.float32),
         (searches.Cut(1, 2, orders),),
         center=center,
         sign_zero=sign_zero,
@@ -80,17 +78,15 @@ def rank_in_rows(
 ) -> DeviceArray:
     """Count the entries of each sorted row that lie before some values."""
     xp = device.xp
-    entries = matrix(device, "rows", rows)
-    wanted = matrix(device, "values", values, shape=(len(entries), None))
-    n, k = entries.shape
-    flat = xp.ravel(entries)
+    n, k = rows.shape
+    flat = xp.ravel(rows)
     base = xp.arange(n, dtype=xp.intp)[:, None] * k
-    rank = xp.zeros(wanted.shape, dtype=xp.intp)
+    rank = xp.zeros(values.shape, dtype=xp.intp)
     step = 1 << max(k.bit_length() - 1, 0)
     while step:
         probe = rank + step
         entry = flat[base + xp.minimum(probe, k) - 1]
-        before = entry <= wanted if right else entry < wanted
+        before = entry <= values if right else entry < values
         rank = xp.where((probe <= k) & before, probe, rank)
         step >>= 1
     return rank

@@ -7,17 +7,14 @@ reference are one function here. The kernels are ``split_search.cu``,
 ``calibrated_split.cu``, ``reduce.cu`` and ``split.cu``.
 """
 
-import numpy as np
-
 from subbit import reference
 from subbit.fast.device import Device
 from subbit.fast.launches import searches
 from subbit.fast.launches.arb_x import gram as in_range
-from subbit.fast.launches.arrays import DeviceArray, matrix, on_device
-from subbit.fast.launches.search_inputs import checked_search, numbers_of
+from subbit.fast.launches.arrays import DeviceArray
+from subbit.fast.launches.search_inputs import numbers_of, search_inputs
 from subbit.fast.launches.thresholds import quantiles, shares
 from subbit.fast.mirror import mirrors
-from subbit.reference.errors import check_choice, check_count
 from subbit.reference.notation import SignOfZero
 from subbit.reference.zones.search import Search
 
@@ -25,26 +22,19 @@ from subbit.reference.zones.search import Search
 @mirrors(reference.maximum_grid)
 def maximum_grid(device: Device, key: DeviceArray, levels: int = 9) -> DeviceArray:
     """Thresholds at shares of the largest magnitude from 0.1 to 0.9."""
-    return shares(device, _flat(device, key).max(), check_count("levels", levels))
+    return shares(device, key.max(), levels)
 
 
 @mirrors(reference.quantile_grid)
 def quantile_grid(device: Device, key: DeviceArray, levels: int = 81) -> DeviceArray:
     """Thresholds at quantiles of the magnitudes from 0.10 to 0.90."""
-    magnitudes = _flat(device, key)
-    check_count("levels", levels)
-    return quantiles(device, device.xp.sort(magnitudes), magnitudes.size, levels)
+    return quantiles(device, device.xp.sort(key.ravel()), key.size, levels)
 
 
 @mirrors(reference.breakpoint_grid)
 def breakpoint_grid(device: Device, key: DeviceArray) -> DeviceArray:
     """Every magnitude that occurs: the search over it is exact."""
-    return device.xp.unique(_flat(device, key))
-
-
-def _flat(device: Device, key: DeviceArray) -> DeviceArray:
-    flat = key.ravel() if on_device(device, key) else np.ravel(key)
-    return matrix(device, "key", flat, shape=(None,))
+    return device.xp.unique(key)
 
 
 @mirrors(reference.bell_split)
@@ -58,11 +48,10 @@ def bell_split(
 ) -> tuple[DeviceArray, DeviceArray]:
     """Cut the entries of some columns at a magnitude."""
     xp = device.xp
-    magnitudes = matrix(device, "key", key)
-    codes = numbers_of(device, columns, magnitudes.shape)
+    codes = numbers_of(device, columns)
     cuts = xp.full(1, threshold, dtype=xp.float32)
     first = xp.zeros(1, dtype=xp.int32)
-    group = searches.cut_zones(device, magnitudes, codes, cuts, first, closed=closed)
+    group = searches.cut_zones(device, key, codes, cuts, first, closed=closed)
     return group == searches.ALL.zone, group == searches.ALL.large
 
 
@@ -80,9 +69,7 @@ def bell_split_search_direct(
     closed: bool = True,
 ) -> Search:
     """Where to cut a block's entries, as the equation reads."""
-    given = checked_search(
-        device, target, columns, thresholds, key, orders=orders, sign_zero=sign_zero
-    )
+    given = search_inputs(device, target, columns, thresholds, key)
     objective, power = searches.split_objectives(
         device,
         given.entries,
@@ -108,8 +95,6 @@ def bell_split_search(
     closed: bool = True,
 ) -> Search:
     """Where to cut a block's entries: the same as the direct form."""
-    for order in orders:
-        check_choice("orders", order, (1, 2))
     return bell_split_search_direct(
         device,
         target,
@@ -138,16 +123,12 @@ def calibrated_split_search(
     closed: bool = True,
 ) -> Search:
     """Where to cut a block's entries, measured on the layer's outputs."""
-    given = checked_search(
-        device, target, columns, thresholds, key, orders=orders, sign_zero=sign_zero
-    )
-    values = given.entries.target
-    gram = in_range(device, matrix(device, "S", S, shape=(values.shape[1],) * 2))
-    others = values if image is None else matrix(device, "image", image, shape=values.shape)
+    given = search_inputs(device, target, columns, thresholds, key)
+    gram = in_range(device, S)
     objective, power = searches.calibrated_objectives(
         device,
         given.entries,
-        others,
+        target if image is None else image,
         given.cuts,
         gram,
         cut=searches.Cut(1, 2, orders),

@@ -11,12 +11,10 @@ from dataclasses import replace
 from subbit import reference
 from subbit.fast.device import Device
 from subbit.fast.launches import searches
-from subbit.fast.launches.arrays import DeviceArray, matrix
+from subbit.fast.launches.arrays import DeviceArray
 from subbit.fast.launches.regions import REGIONS, region_objectives, within_grid
-from subbit.fast.launches.search_inputs import checked_search, numbers_of
+from subbit.fast.launches.search_inputs import numbers_of, search_inputs
 from subbit.fast.mirror import mirrors
-from subbit.reference.checks import checked_factor
-from subbit.reference.errors import check_choice
 from subbit.reference.notation import SignOfZero
 from subbit.reference.zones.search import Search
 
@@ -33,11 +31,10 @@ def trisection(
 ) -> tuple[DeviceArray, DeviceArray, DeviceArray]:
     """Cut the entries of some columns at two magnitudes."""
     xp = device.xp
-    magnitudes = matrix(device, "key", key)
-    numbers = numbers_of(device, columns, magnitudes.shape)
-    cut = replace(REGIONS, factor=checked_factor(factor))
+    numbers = numbers_of(device, columns)
+    cut = replace(REGIONS, factor=factor)
     cuts, first = xp.full(1, threshold, dtype=xp.float32), xp.zeros(1, dtype=xp.int32)
-    group = searches.cut_zones(device, magnitudes, numbers, cuts, first, cuts=(cut,), closed=closed)
+    group = searches.cut_zones(device, key, numbers, cuts, first, cuts=(cut,), closed=closed)
     return group == cut.zone, group == cut.large, group == cut.largest
 
 
@@ -46,8 +43,8 @@ def trisection_thresholds(
     device: Device, thresholds: DeviceArray, *, factor: float = 2.0
 ) -> DeviceArray:
     """Candidates whose upper magnitude lies within the grid."""
-    cuts = matrix(device, "thresholds", thresholds, shape=(None,))
-    return cuts[within_grid(device, cuts, checked_factor(factor))]
+    cuts = device.xp.asarray(thresholds, dtype=device.xp.float32)
+    return cuts[within_grid(device, cuts, factor)]
 
 
 @mirrors(reference.trisection_search_direct)
@@ -65,14 +62,12 @@ def trisection_search_direct(
     closed: bool = True,
 ) -> Search:
     """Where to cut a block's entries in three, as the equation reads."""
-    given = checked_search(
-        device, target, columns, thresholds, key, orders=orders, sign_zero=sign_zero
-    )
+    given = search_inputs(device, target, columns, thresholds, key)
     objective, power = region_objectives(
         device,
         given.entries,
         given.cuts,
-        replace(REGIONS, orders=orders, factor=checked_factor(factor)),
+        replace(REGIONS, orders=orders, factor=factor),
         center=center,
         sign_zero=sign_zero,
         closed=closed,
@@ -94,8 +89,6 @@ def trisection_search(
     closed: bool = True,
 ) -> Search:
     """Where to cut a block's entries in three: the same as the direct form."""
-    for order in orders:
-        check_choice("orders", order, (1, 2))
     return trisection_search_direct(
         device,
         target,
