@@ -19,70 +19,13 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 from subbit import reference
 from subbit.conformance.target import Port
+from subbit.reference.contracts.door import Contract
 
 LEVELS = (0, 1, 2, 3)
-_EXACT = frozenset(
-    {
-        "arb_storage_bits",
-        "bell_split",
-        "billm_parameter_bits",
-        "billm_storage_bits",
-        "billm_storing_bits",
-        "block_slices",
-        "breakpoint_grid",
-        "coarse_budget",
-        "dead_inputs",
-        "grid_codes",
-        "index_floor",
-        "magnitude_importance",
-        "magnitude_saliency",
-        "nm_mask",
-        "nominal_bits",
-        "norm_budget",
-        "outlier_budget",
-        "outlier_share",
-        "pattern_bits",
-        "pattern_entropy",
-        "payload_bits",
-        "rank_columns",
-        "rank_in_rows",
-        "rank_patterns",
-        "repair_budget",
-        "row_mask",
-        "sign",
-        "trisection",
-        "spbo_schedule",
-        "stbllm_parameter_bits",
-        "stbllm_storage_bits",
-        "stbllm_storing_bits",
-        "threshold_mask",
-        "unrank_patterns",
-    }
-)
-_LAYERS = frozenset(
-    {
-        "arb_llm_block",
-        "arb_llm_layer",
-        "billm_block",
-        "billm_layer",
-        "choose_kept",
-        "gptq_layer",
-        "pb_llm_layer",
-        "pbs2p_block",
-        "pbs2p_layer",
-        "pruning_masks",
-        "refine_zones",
-        "rtn_layer",
-        "sparsegpt_layer",
-        "sparsegpt_prune",
-        "stbllm_block",
-        "stbllm_layer",
-        "wanda_layer",
-    }
-)
 CLASSES = frozenset({"HessianAccumulator"})
 
 
@@ -96,23 +39,31 @@ class Function:
         Its name.
     level : int
         The level that judges what it computes.
+    family : str
+        The module of the reference that specifies it.
     signature : inspect.Signature
         Its parameters, those of the reference.
     summary : str
         What it does, in one line.
+    contract : Contract
+        What it takes.
     """
 
     name: str
     level: int
+    family: str
     signature: inspect.Signature
     summary: str
+    contract: Contract
 
 
 def _function(name: str) -> Function:
-    value = getattr(reference, name)
-    level = 1 if name in _EXACT else 3 if name in _LAYERS else 2
+    value: Any = getattr(reference, name)
+    contract = value.__init__.contract if name in CLASSES else value.contract
+    family = value.__module__.removeprefix(f"{reference.__name__}.")
     summary = (inspect.getdoc(value) or "").partition("\n")[0]
-    return Function(name, level, inspect.signature(value), summary)
+    signature = inspect.signature(value)
+    return Function(name, contract.level, family, signature, summary, contract)
 
 
 PROTOCOL: Mapping[str, Function] = MappingProxyType(

@@ -17,9 +17,12 @@ CAPABILITIES = {"dtype": "float32"}
 """Nothing is said of depths, so sums may be taken in any order."""
 
 
-def _floats(name: str, value: npt.ArrayLike, axes: int) -> np.ndarray:
-    given = np.asarray(value)
-    if given.dtype.kind not in "iuf" or given.ndim != axes or given.size == 0:
+def _floats(name: str, value: npt.ArrayLike, axes: int | None = None) -> np.ndarray:
+    try:
+        given = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name}: expected an array") from error
+    if given.dtype.kind not in "iuf" or axes not in (None, given.ndim) or given.size == 0:
         raise ValueError(f"{name}: expected numbers on {axes} axes, got shape {given.shape}")
     if not np.isfinite(given).all():
         raise ValueError(f"{name}: expected finite numbers")
@@ -41,7 +44,7 @@ def _row_means(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 def sign(x: npt.ArrayLike, zero: int = 1) -> np.ndarray:
     """Sign of each element, with a stated sign of zero."""
-    values = _floats("x", x, np.ndim(x))
+    values = _floats("x", x)
     if zero not in (0, 1):
         raise ValueError(f"zero: expected 0 or 1, got {zero}")
     drawn = np.sign(values).astype(np.int8)

@@ -29,7 +29,7 @@ class HessianAccumulator:
     """
 
     def __init__(self, device: Device, width: int) -> None:
-        shape = (check_count("width", width),) * 2
+        shape = (check_count("width", width, 1, 2**17),) * 2
         self._device = device
         self._sum = device.xp.zeros(shape, dtype=device.xp.float32)
         self._count = 0

@@ -17,7 +17,7 @@ from subbit.reference.errors import as_array
 from subbit.reference.notation import AnyArray
 
 from .device import Device
-from .launches.arrays import DeviceArray, mask, matrix, to_host
+from .launches.arrays import DeviceArray, mask, matrix, on_device, to_host
 
 FAST = Room("fast")
 F = TypeVar("F", bound=Callable[..., object])
@@ -45,7 +45,7 @@ class DeviceArrays(Arrays):
 
     def host(self, name: str, value: Any) -> AnyArray:  # noqa: ANN401
         """Return an array of small numbers on the host."""
-        return as_array(name, to_host(value) if hasattr(value, "get") else value)
+        return as_array(name, to_host(value) if on_device(self.device, value) else value)
 
 
 _DEVICE = """Parameters

@@ -28,12 +28,13 @@ from typing import ClassVar, Literal, TypeAlias
 import numpy as np
 
 from subbit.reference.contracts.door import Kind, contract
-from subbit.reference.contracts.kinds import Whole, matrix
+from subbit.reference.contracts.kinds import matrix
 from subbit.reference.contracts.words import (
     ALIVE,
     BLOCK,
     LAYER,
     PROXY,
+    ROUNDS,
     SALIENT,
     SCORES,
     START,
@@ -152,7 +153,7 @@ class ARBLLM(Refinement, ColumnGroups):
     closed: bool = False
     sweeps: int = 0
 
-    DOMAINS: ClassVar[Mapping[str, Kind]] = {"sweeps": Whole(0)}
+    DOMAINS: ClassVar[Mapping[str, Kind]] = {"sweeps": ROUNDS}
 
 
 PAPER = ARBLLM()

@@ -52,7 +52,7 @@ class HessianAccumulator:
            [0., 4.]])
     """
 
-    @contract(2, width=Whole(text="Number of inputs m."))
+    @contract(2, width=Whole(1, 2**17, text="Number of inputs m."))
     def __init__(self, width: int) -> None:
         self._sum = np.zeros((width, width))
         self._count = 0

@@ -393,7 +393,7 @@ class QuantizedLayer:
 
 @contract(
     1,
-    width=Whole(text="Number of columns m."),
+    width=Whole(1, 2**24, text="Number of columns m."),
     block_size=Whole(text="Columns of a block."),
 )
 def block_slices(width: int, block_size: int) -> list[slice]:

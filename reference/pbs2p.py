@@ -35,13 +35,14 @@ from typing import ClassVar, Literal, TypeAlias
 import numpy as np
 
 from subbit.reference.contracts.door import Kind, contract
-from subbit.reference.contracts.kinds import Nested, Whole, matrix, symmetric
+from subbit.reference.contracts.kinds import Nested, matrix, symmetric
 from subbit.reference.contracts.words import (
     ALIVE,
     BLOCK,
     GRAM,
     LAYER,
     PROXY,
+    ROUNDS,
     SALIENT,
     SCORES,
     START,
@@ -156,7 +157,7 @@ class PBS2P(SPBO, ColumnGroups):
     partitioned: bool = True
     sweeps: int = 0
 
-    DOMAINS: ClassVar[Mapping[str, Kind]] = {"sweeps": Whole(0)}
+    DOMAINS: ClassVar[Mapping[str, Kind]] = {"sweeps": ROUNDS}
 
 
 CANONICAL = PBS2P()

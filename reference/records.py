@@ -5,7 +5,7 @@ A record that a caller made is held to all that its fields promise, so that a fu
 computes with signs that are none or with a scale that is NaN.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import UnionType
 from typing import Any, ClassVar
@@ -301,14 +301,16 @@ class HalfSteps(Kind):
 
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401
         """Return an iterator that refuses the first step that is none."""
-        if not isinstance(value, Iterable):
-            raise ArgumentError(name, self.describe(), _seen(value))
+        try:
+            steps = iter(value)
+        except TypeError as error:
+            raise ArgumentError(name, self.describe(), _seen(value)) from error
         # The steps are computed by the caller's code, or through doors of their own.
         shape = call.lengths(("n", "k"))
-        return call.room.iterate(_half_steps(name, value, shape), entered=False)
+        return call.room.iterate(_half_steps(name, steps, shape), entered=False)
 
 
-def _half_steps(name: str, steps: Iterable[Any], shape: Shape) -> Iterator[tuple[str, BinaryGroup]]:
+def _half_steps(name: str, steps: Iterator[Any], shape: Shape) -> Iterator[tuple[str, BinaryGroup]]:
     for step in steps:
         match step:
             case (str() as what, BinaryGroup() as group):

@@ -33,7 +33,7 @@ import numpy as np
 
 from subbit.reference.baselines.sparsegpt import SparseGPT, sparsegpt_prune
 from subbit.reference.contracts.door import Kind, contract
-from subbit.reference.contracts.kinds import Flags, Part, Share, Whole
+from subbit.reference.contracts.kinds import Flags, Part, Share
 from subbit.reference.contracts.settings import Pattern
 from subbit.reference.contracts.words import (
     ALIVE,
@@ -41,6 +41,7 @@ from subbit.reference.contracts.words import (
     FACTOR,
     HESSIAN,
     LAYER,
+    LEVELS,
     PROXY,
     SALIENT,
     SCORES,
@@ -186,7 +187,7 @@ class STBLLM(Partition):
         "keep": Pattern(),
         "exponent": Share(),
         "factor": FACTOR,
-        "levels": Whole(),
+        "levels": LEVELS,
     }
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ exception that names the argument.
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,27 @@ from subbit.conformance.cases.draw import Draw
 from subbit.conformance.cases.judge import Judge, host
 from subbit.conformance.cases.registry import Operation, operation
 from subbit.conformance.target import Port
+from subbit.reference.contracts.door import Kind
+from subbit.reference.contracts.kinds import (
+    Choice,
+    Flags,
+    Nested,
+    Numbers,
+    Orders,
+    Part,
+    Places,
+    Real,
+    Share,
+    Spread,
+    Symmetric,
+    Text,
+    Tokens,
+    Values,
+    Whole,
+    WholeNumbers,
+)
 from subbit.reference.errors import ArgumentError
+from subbit.reference.records import Binary, PlaneNumber
 
 _W = np.array([[1.0, -2.0, 0.5, 3.0], [0.25, 1.5, -1.0, 2.0]])
 _H = np.diag([2.0, 1.0, 4.0, 1.0])
@@ -205,38 +225,92 @@ CALLS: Mapping[str, Mapping[str, Any]] = {
 """A call of each function, with every argument by its name."""
 
 
-def _nasty(value: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401
-    if isinstance(value, np.ndarray) and value.dtype == np.float64:
-        broken = value.copy()
-        broken.flat[-1] = np.nan
-        yield "NaN", broken
-        yield "an infinity", np.where(np.isnan(broken), np.inf, broken)
-        yield "an empty array", value[..., :0]
-        yield "one axis more", value[None]
-        yield "another width", np.concatenate([value, value], axis=-1)
-        yield "complex numbers", value + 1j
-        yield "text", value.astype(str)
-    elif isinstance(value, np.ndarray):
-        yield "another width", value[..., :-1]
-        yield "numbers", value.astype(np.float64)
-    elif isinstance(value, list):
-        yield "an empty list", []
-        yield "a number below", [-1, *value]
-        yield "NaN", [np.nan]
-    elif isinstance(value, str | bool | tuple):
-        yield "no such setting", 7
-    elif isinstance(value, int | float):
-        yield "a negative number", -1
-        yield "a fraction", 1.5
-        yield "NaN", np.nan
-    elif value is not None:
-        yield "something else", "something"
+Wrong = Iterator[tuple[str, Any]]
 
 
-BAD = {
-    name: [(argument, *case) for argument, value in call.items() for case in _nasty(value)]
-    for name, call in CALLS.items()
+def _wrong_numbers(value: Any) -> Wrong:  # noqa: ANN401
+    numbers = np.array(value, dtype=np.float64)
+    broken = numbers.copy()
+    broken.flat[-1] = np.nan
+    yield "NaN", broken
+    yield "an infinity", np.where(np.isnan(broken), np.inf, broken)
+    yield "an empty array", numbers[..., :0]
+    yield "one axis more", numbers[None]
+    yield "another width", np.concatenate([numbers, numbers], axis=-1)
+    yield "complex numbers", numbers + 1j
+    yield "text", numbers.astype(str)
+    yield "a ragged list", [[1.0, 2.0], [3.0]]
+
+
+def _wrong_mask(value: Any) -> Wrong:  # noqa: ANN401
+    yield "another width", value[..., :-1]
+    yield "numbers", value.astype(np.float64)
+
+
+def _wrong_places(value: Any) -> Wrong:  # noqa: ANN401
+    yield "an empty list", []
+    yield "a number below", [-1, *value]
+    yield "NaN", [np.nan]
+
+
+def _wrong_scalar(value: Any) -> Wrong:  # noqa: ANN401, ARG001
+    yield "a negative number", -1
+    yield "a fraction", 1.5
+    yield "NaN", np.nan
+
+
+def _wrong_setting(value: Any) -> Wrong:  # noqa: ANN401, ARG001
+    yield "no such setting", 7
+
+
+def _wrong_group(value: Any) -> Wrong:  # noqa: ANN401
+    plane = value.planes[0]
+    rows = np.full(len(value.mask), np.nan)
+    yield "something else", "something"
+    yield "a mean that is NaN", replace(value, mean=rows)
+    yield "a scale that is NaN", replace(value, planes=(replace(plane, row_scale=rows),))
+    yield "a mask of numbers", replace(value, mask=value.mask.astype(np.float64))
+    yield "no plane", replace(value, planes=())
+
+
+def _wrong_thing(value: Any) -> Wrong:  # noqa: ANN401, ARG001
+    yield "something else", "something"
+
+
+_WRONG: Mapping[type[Kind], Callable[[Any], Wrong]] = {
+    Numbers: _wrong_numbers,
+    Symmetric: _wrong_numbers,
+    Spread: _wrong_numbers,
+    Values: _wrong_numbers,
+    Tokens: _wrong_numbers,
+    WholeNumbers: _wrong_places,
+    Flags: _wrong_mask,
+    Nested: _wrong_mask,
+    Part: _wrong_mask,
+    Places: _wrong_places,
+    Whole: _wrong_scalar,
+    PlaneNumber: _wrong_scalar,
+    Real: _wrong_scalar,
+    Share: _wrong_scalar,
+    Choice: _wrong_setting,
+    Orders: _wrong_setting,
+    Text: _wrong_setting,
+    Binary: _wrong_group,
 }
+"""What a function has to refuse, by the kind of the argument; of others, something else."""
+
+
+def _bad(name: str) -> list[tuple[str, str, Any]]:
+    kinds, call = protocol.PROTOCOL[name].contract.kinds, CALLS[name]
+    return [
+        (argument, *case)
+        for argument, value in call.items()
+        if value is not None
+        for case in _WRONG.get(type(kinds[argument]), _wrong_thing)(value)
+    ]
+
+
+BAD = {name: _bad(name) for name in CALLS}
 """For each function arguments that are wrong, with what is wrong."""
 
 
@@ -266,7 +340,8 @@ def _demanded(name: str, call: Mapping[str, Any], argument: str) -> bool:
             warnings.simplefilter("ignore")
             _answer(getattr(reference, name), call)
     except ArgumentError as error:
-        return str(error).startswith(argument + ":")
+        # A field of a record is named behind the record.
+        return error.argument.partition(".")[0] == argument
     except Exception:  # noqa: BLE001  (the reference does not say what is wrong either)
         return False
     return False

@@ -6,12 +6,16 @@ implements none. Replacing one body after the other, ``subbit check`` says which
 """
 
 import inspect
+import re
 from dataclasses import is_dataclass
+from itertools import groupby
 from pathlib import Path
+from textwrap import indent
 from typing import Annotated, Any
 
 import typer
 
+from subbit import reference
 from subbit.conformance.command.console import make_console, refusals
 from subbit.conformance.protocol import CLASSES, PROTOCOL, Function
 from subbit.reference.errors import ArgumentError
@@ -79,15 +83,28 @@ def _body(name: str) -> str:
     return f'    raise NotImplementedError("{name}")\n'
 
 
+def _documented(function: Function) -> str:
+    """The summary, what the function takes and what it answers, as a docstring."""
+    text = inspect.getdoc(getattr(reference, function.name)) or ""
+    titles = "Returns|Yields|Raises|Notes|References|Examples"
+    parts = re.split(rf"\n(?=(?:{titles})\n-+\n)", text)
+    kept = [part for part in parts if not re.match("Raises|Notes|References|Examples", part)]
+    return indent('"""' + "\n".join(kept).rstrip() + '\n"""', "    ")
+
+
 def _definition(function: Function) -> str:
     if function.name in CLASSES:
         arguments = _signature(function).removeprefix("(").removesuffix(")")
         return (
-            f'class {function.name}:\n    """{function.summary}"""\n\n'
+            f"class {function.name}:\n{_documented(function)}\n\n"
             f"    def __init__(self, {arguments}):\n    {_body(function.name)}"
         )
     head = f"def {function.name}{_signature(function)}:\n"
-    return f'{head}    """{function.summary}"""\n{_body(function.name)}'
+    return f"{head}{_documented(function)}\n{_body(function.name)}"
+
+
+def _family(name: str) -> str:
+    return f"# {'-' * 77}\n# {name}\n"
 
 
 def skeleton(module: str) -> str:
@@ -109,7 +126,10 @@ def skeleton(module: str) -> str:
     True
     """
     head = _HEAD.format(module=module, configurations=_configurations())
-    parts = [head, *map(_definition, PROTOCOL.values())]
+    parts = [head]
+    functions = sorted(PROTOCOL.values(), key=lambda function: function.family)
+    for family, members in groupby(functions, key=lambda function: function.family):
+        parts += [_family(family), *map(_definition, members)]
     return "\n\n".join(parts)
 
 

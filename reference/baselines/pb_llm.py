@@ -125,13 +125,11 @@ def _low_part(W: Array, U: Array, config: PBLLM) -> _Low:
     scores = trailing_saliency(W, U) if config.score == "trailing" else magnitude_importance(W)
     # Eq. (45), subbit:  L = [score ≤ the quantile of all rows of the block], by trailing or |w|
     mask = ~threshold_mask(scores, config.low_share)
-    if config.statistics == "group":
-        mean = masked_mean(W, mask)
-        return _Low(mask, mean, masked_scale(W, mask, mean))
+    entries = mask if config.statistics == "group" else np.ones_like(mask)
     # Eq. (46), subbit:  μ_i = Σ_j L_ij W_ij / k,  α_i = Σ_j |L_ij W_ij − μ_i| / k
     low = np.where(mask, W, 0.0)
-    mean = masked_mean(low)
-    return _Low(mask, mean, masked_scale(low, mean=mean))
+    mean = masked_mean(low, entries)
+    return _Low(mask, mean, masked_scale(low, entries, mean))
 
 
 class _Parts:

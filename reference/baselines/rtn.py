@@ -26,7 +26,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from subbit.reference.contracts.door import Kind, contract
-from subbit.reference.contracts.kinds import Whole, matrix
+from subbit.reference.contracts.kinds import Numbers, Whole, matrix
 from subbit.reference.contracts.settings import Maybe, check_settings
 from subbit.reference.contracts.words import BITS, LAYER, WEIGHTS
 from subbit.reference.errors import (
@@ -119,7 +119,9 @@ def minmax_grid(W: Array, bits: int) -> tuple[Array, Array]:
 @contract(
     1,
     W=WEIGHTS,
-    scale=matrix("n", text="Distance between the levels of each row."),
+    scale=Numbers(
+        ("n",), positive=True, nonzero=True, text="Distance between the levels of each row."
+    ),
     zero=matrix("n", text="The code of zero in each row."),
     bits=BITS,
 )

@@ -14,6 +14,7 @@ from subbit.reference.errors import (
     LARGEST,
     ArgumentError,
     HessianError,
+    as_array,
     check_choice,
     check_count,
     check_real,
@@ -22,8 +23,16 @@ from subbit.reference.errors import (
 
 from .door import Call, Kind
 
+MOST_SIZE = 2**31 - 1
+"""A larger size can only be a mistake."""
 ASYMMETRY = 1e-6
 """Share of the largest entry by which mirrored entries may differ."""
+
+
+def _axes(name: str, value: Any) -> int:  # noqa: ANN401
+    """Number of axes of an array, of any device, or of what becomes one."""
+    axes = getattr(value, "ndim", None)
+    return axes if isinstance(axes, int) else as_array(name, value).ndim
 
 
 def _written(axes: tuple[str, ...]) -> str:
@@ -40,12 +49,15 @@ class Numbers(Kind):
         A letter for each axis.
     positive : bool, default False
         Whether negative numbers are refused.
+    nonzero : bool, default False
+        Whether zeros are refused.
     few : bool, default False
         Whether they are few, and stay on the host in float64.
     """
 
     axes: tuple[str, ...]
     positive: bool = False
+    nonzero: bool = False
     few: bool = False
 
     def describe(self) -> str:
@@ -63,6 +75,8 @@ class Numbers(Kind):
         call.settle(name, self.axes, array.shape)
         if self.positive and (least := float(array.min())) < 0:
             raise ArgumentError(name, "numbers that are not negative", f"{least:g}")
+        if self.nonzero and bool((array == 0).any()):
+            raise ArgumentError(name, "numbers that are not zero", "a zero")
         return array
 
 
@@ -124,7 +138,7 @@ class Values(Kind):
 
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401
         """Return the numbers as the room takes arrays, or refuse."""
-        return call.arrays.numbers(name, value, (None,) * np.ndim(value))
+        return call.arrays.numbers(name, value, (None,) * _axes(name, value))
 
 
 @dataclass(frozen=True)
@@ -150,7 +164,7 @@ class Tokens(Kind):
 
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401
         """Return the vectors of all tokens, or refuse."""
-        if np.ndim(value) > len(self.axes):
+        if _axes(name, value) > len(self.axes):
             array = call.arrays.numbers(name, value, (None, None, None))
             array = array.reshape(-1, array.shape[-1])
         else:
@@ -174,7 +188,7 @@ class Several(Kind):
         """Return the arrays, or refuse."""
         if not isinstance(value, list | tuple) or not value:
             raise ArgumentError(name, "a sequence of at least one array", type(value).__name__)
-        return [call.arrays.numbers(name, part, (None,) * np.ndim(part)) for part in value]
+        return [call.arrays.numbers(name, part, (None,) * _axes(name, part)) for part in value]
 
 
 @dataclass(frozen=True)
@@ -233,7 +247,7 @@ class Flags(Kind):
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401
         """Return the mask as the room takes arrays, or refuse."""
         known = call.lengths(self.axes)
-        own = np.shape(value) if np.ndim(value) == len(known) else (0,) * len(known)
+        own = np.shape(value) if _axes(name, value) == len(known) else (0,) * len(known)
         lengths = tuple(o if k is None else k for o, k in zip(own, known, strict=True))
         mask = call.arrays.flags(name, value, lengths)
         call.settle(name, self.axes, mask.shape)
@@ -285,7 +299,7 @@ class Part(Kind):
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401
         """Return the mask as the room takes arrays, or refuse."""
         rows, width = (call.sizes[axis] for axis in self.axes)
-        shape = (rows, width) if np.ndim(value) > 1 else (width,)
+        shape = (rows, width) if _axes(name, value) > 1 else (width,)
         return call.arrays.flags(name, value, shape)
 
 
@@ -361,12 +375,12 @@ class Whole(Kind):
     ----------
     least : int or str, default 1
         The smallest, or the argument that it must reach.
-    most : int, str or None, default None
+    most : int or str, default 2147483647
         The largest, or the argument that it may not exceed.
     """
 
     least: int | str = 1
-    most: int | str | None = None
+    most: int | str = MOST_SIZE
     stage: ClassVar[int] = 2
 
     def describe(self) -> str:
@@ -512,7 +526,7 @@ def matrix(*axes: str, text: str = "Weights.") -> Numbers:
     Examples
     --------
     >>> matrix("n", "k")
-    Numbers(text='Weights.', axes=('n', 'k'), positive=False, few=False)
+    Numbers(text='Weights.', axes=('n', 'k'), positive=False, nonzero=False, few=False)
     """
     return Numbers(axes, text=text)
 

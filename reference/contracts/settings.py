@@ -14,6 +14,8 @@ from subbit.reference.errors import check_count, check_pair
 from .door import REFERENCE, Arrays, Call, Kind
 from .kinds import Choice
 
+MOST_GROUP = 2**16
+
 
 @dataclass(frozen=True)
 class Maybe(Kind):
@@ -47,7 +49,7 @@ class Pattern(Kind):
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401, ARG002
         """Return the pair, or refuse."""
         keep, group = check_pair(name, value)
-        most = check_count(name, group)
+        most = check_count(name, group, 1, MOST_GROUP)
         return check_count(name, keep, 1, most), most
 
 

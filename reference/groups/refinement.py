@@ -19,9 +19,9 @@ from typing import ClassVar, Literal, TypeAlias
 import numpy as np
 
 from subbit.reference.contracts.door import Kind, contract
-from subbit.reference.contracts.kinds import Flags, Share, Whole, matrix
+from subbit.reference.contracts.kinds import Flags, Share, matrix
 from subbit.reference.contracts.settings import check_settings
-from subbit.reference.contracts.words import WEIGHTS
+from subbit.reference.contracts.words import ROUNDS, WEIGHTS
 from subbit.reference.errors import ArgumentError
 from subbit.reference.layer import BinaryGroup
 from subbit.reference.least_squares import EpsKind
@@ -94,8 +94,8 @@ class Refinement:
     levels: Levels = "alternate"
 
     DOMAINS: ClassVar[Mapping[str, Kind]] = {
-        "iterations": Whole(0),
-        "calibrated_iterations": Whole(0),
+        "iterations": ROUNDS,
+        "calibrated_iterations": ROUNDS,
         "eps": Share(),
         "calibrated_eps": Share(),
     }

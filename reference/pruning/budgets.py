@@ -198,7 +198,7 @@ def _centered(wishes: Array, keep: int, group: int) -> Counts:
     wishes=matrix("L", text="What each layer would keep of a group."),
     keep=Whole("low", "high", text="The mean that has to come out."),
     low=Whole(0, text="The least that a layer may keep, at most `keep`."),
-    high=Whole("low", text="The most that a layer may keep, at least `keep`."),
+    high=Whole("low", 2**16, text="The most that a layer may keep, at least `keep`."),
 )
 def repair_budget(wishes: Array, keep: int, low: int, high: int) -> Counts:
     """Round wishes to whole numbers of an exact mean, at the least loss.

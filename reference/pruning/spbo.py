@@ -35,9 +35,18 @@ from typing import ClassVar, Literal, TypeAlias
 import numpy as np
 
 from subbit.reference.contracts.door import Kind, contract
-from subbit.reference.contracts.kinds import Flags, Nested, Whole, choice, matrix
+from subbit.reference.contracts.kinds import Flags, Nested, choice, matrix
 from subbit.reference.contracts.settings import Pattern
-from subbit.reference.contracts.words import ENTRIES, GRAM, GROUP_SIZE, KEEP, NAME, ORDER, WEIGHTS
+from subbit.reference.contracts.words import (
+    ENTRIES,
+    GRAM,
+    GROUP_SIZE,
+    KEEP,
+    NAME,
+    ORDER,
+    PARTS,
+    WEIGHTS,
+)
 from subbit.reference.groups.arb import arb, arb_start, refine_signs
 from subbit.reference.groups.arb_x import calibrate_levels
 from subbit.reference.groups.refinement import Refinement, Steps
@@ -103,7 +112,7 @@ class SPBO(Refinement):
     mean: StepMean = "masked"
     objective: Residual = "full"
 
-    DOMAINS: ClassVar[Mapping[str, Kind]] = {"keep": Pattern(), "parts": Whole()}
+    DOMAINS: ClassVar[Mapping[str, Kind]] = {"keep": Pattern(), "parts": PARTS}
 
 
 STEPWISE = SPBO()
@@ -121,7 +130,7 @@ STEPWISE = SPBO()
             "part of all that go, smallest scores of the block first; everything."
         ),
     ),
-    parts=Whole(text='Number of steps of the schedule "parts".'),
+    parts=PARTS.says('Number of steps of the schedule "parts".'),
     tail=choice(Tail, "As in :func:`~subbit.reference.pruning.sparsity.nm_mask`."),
 )
 def spbo_schedule(

@@ -148,7 +148,9 @@ def nominal_bits(layer: QuantizedLayer) -> float:
 
 
 @contract(
-    1, layer=Layer(text="The record."), float_bits=Whole(text="Bits of a stored scale or mean.")
+    1,
+    layer=Layer(text="The record."),
+    float_bits=Whole(1, 1024, text="Bits of a stored scale or mean."),
 )
 def payload_bits(layer: QuantizedLayer, *, float_bits: int = 16) -> PayloadBits:
     """Everything a decoder of the layer needs, part by part.

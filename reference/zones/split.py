@@ -28,13 +28,14 @@ Differences between paper and code: ERRATA B-4 to B-9, B-11, D-8b, D-10, D-12.
 import numpy as np
 
 from subbit.reference.contracts.door import contract
-from subbit.reference.contracts.kinds import Orders, Real, Values, Whole, choice, matrix
+from subbit.reference.contracts.kinds import Orders, Real, Values, choice, matrix
 from subbit.reference.contracts.words import (
     CENTER,
     COLUMNS,
     CUT_TARGET,
     GRAM,
     KEY,
+    LEVELS,
     MAGNITUDES,
     SIGN_ZERO,
     TARGET,
@@ -48,7 +49,7 @@ from .running import interval_errors
 from .search import Search
 
 
-@contract(2, key=Values(text="Magnitudes."), levels=Whole(text="Number of shares."))
+@contract(2, key=Values(text="Magnitudes."), levels=LEVELS.says("Number of shares."))
 def maximum_grid(key: Array, levels: int = 9) -> Array:
     """Thresholds at shares of the largest magnitude from 0.1 to 0.9.
 
@@ -75,7 +76,7 @@ def maximum_grid(key: Array, levels: int = 9) -> Array:
     return np.asarray(shares * key.max() / 10)
 
 
-@contract(2, key=Values(text="Magnitudes."), levels=Whole(text="Number of quantiles."))
+@contract(2, key=Values(text="Magnitudes."), levels=LEVELS.says("Number of quantiles."))
 def quantile_grid(key: Array, levels: int = 81) -> Array:
     """Thresholds at quantiles of the magnitudes from 0.10 to 0.90.
 

@@ -1,0 +1,240 @@
+"""Contracts: one declaration gives the checks, the signature and the documentation."""
+
+import inspect
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from subbit import reference
+from subbit.conformance.cases.names import CALLS
+from subbit.conformance.protocol import PROTOCOL
+from subbit.reference.contracts import door
+from subbit.reference.contracts.door import ALL, REFERENCE, Contract, contract
+from subbit.reference.contracts.kinds import Choice, Whole, matrix
+from subbit.reference.contracts.settings import domains
+from subbit.reference.contracts.words import ENTRIES, WEIGHTS
+from subbit.reference.errors import ArgumentError
+
+W = np.array([[1.0, -2.0, 0.5, 3.0], [0.25, 1.5, -1.0, 2.0]])
+LAYERS = {name: method for name, method in reference.METHODS.items() if method.entry != "rtn_layer"}
+CONFIGURATIONS = sorted(
+    {type(c) for m in reference.METHODS.values() for c in m.presets.values()}
+    | {reference.Refinement, reference.SPBO, reference.ColumnGroups},
+    key=str,
+)
+
+
+class Counted(door.Arrays):
+    """Counts how often an argument is checked."""
+
+    seen: ClassVar[list[str]] = []
+
+    def numbers(self, name, value, shape):
+        self.seen.append(name)
+        return super().numbers(name, value, shape)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_checks_its_weights_once(name, monkeypatch):
+    monkeypatch.setattr(Counted, "seen", [])
+    monkeypatch.setattr(door, "Arrays", Counted)
+    method = LAYERS[name]
+    config = next(iter(method.presets.values()))
+    if hasattr(config, "tail"):
+        config = replace(config, tail="dense")
+    X = np.random.default_rng(0).standard_normal((2, 40, 24))
+    weights = np.random.default_rng(1).standard_normal((3, 24))
+    H = X[0].T @ X[0] + X[1].T @ X[1]
+    getattr(reference, method.entry)(weights, H, config)
+    assert Counted.seen == ["W", "H"]
+
+
+@contract(2, W=WEIGHTS, mask=ENTRIES)
+def _total(W, mask=ALL):
+    """Sum of some weights."""
+    return float(np.sum(W[mask]))
+
+
+@contract(2, W=WEIGHTS, mask=ENTRIES)
+def _doubled(W, mask=ALL):
+    """Twice the sum."""
+    return 2 * _total(W, mask)
+
+
+@contract(2, W=WEIGHTS)
+def _whole(W):
+    """The sum of all, by an inner call that leaves the mask out."""
+    return _total(W)
+
+
+def test_inner_calls_are_plain_and_omitted_masks_are_filled_in():
+    assert _doubled([[1, 2]]) == 6.0
+    assert _whole([[1, 2]]) == 3.0
+
+
+def test_only_the_outermost_call_is_checked():
+    with REFERENCE.inside():
+        assert _total(np.array([[np.nan]]), np.array([[False]])) == 0.0
+    with pytest.raises(ArgumentError, match=r"^W: "):
+        _total([[np.nan]])
+
+
+def test_the_door_closes_behind_errors():
+    with pytest.raises(ArgumentError):
+        reference.relative_error(np.zeros((1, 2)), np.ones((1, 2)), np.zeros((2, 2)) + np.eye(2))
+    assert not REFERENCE.entered
+    with pytest.raises(ArgumentError, match=r"^W: "):
+        reference.masked_mean([[np.inf]])
+
+
+def test_steps_are_checked_at_once_and_computed_plainly():
+    with pytest.raises(ArgumentError, match=r"^order: "):
+        reference.arb_steps(W, order=3)
+    steps = reference.arb_steps(W)
+    assert next(steps)[0] == "start"
+    # Between two steps the caller's own calls are checked.
+    with pytest.raises(ArgumentError, match=r"^W: "):
+        reference.masked_mean([[np.nan]])
+    assert next(steps)[0] == "mean"
+
+
+def test_a_callers_function_is_outside():
+    def careless(current, columns):
+        return reference.residual_binarize(current[:, columns] * np.nan)
+
+    def wrong(current, columns):
+        return current, columns
+
+    def elsewhere(current, columns):
+        group = reference.residual_binarize(current[:, columns])
+        return reference.QuantizedBlock(columns.start + 1, columns.stop + 1, (group,))
+
+    switches = {"block_size": 2, "mode": "exact"}
+    for function, said in (
+        (careless, r"^W: expected finite"),
+        (wrong, r"^quantize_block: expected a QuantizedBlock"),
+        (elsewhere, r"^quantize_block: expected a block of columns 0 to 2"),
+    ):
+        with pytest.raises(ArgumentError, match=said):
+            reference.compensate(W, np.eye(4), function, **switches)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mean": np.array([0.0, np.nan])},
+        {"mean": np.zeros(3)},
+        {"mean": [0.0, 0.0]},
+        {"mask": np.ones((2, 4))},
+        {"mask": np.ones(4, dtype=bool)},
+        {"planes": []},
+        {"planes": ()},
+        {"planes": (1,)},
+    ],
+)
+def test_fields_of_groups_are_held_to_what_they_promise(change):
+    group = replace(reference.arb_start(W), **change)
+    with pytest.raises(ArgumentError, match=r"^group"):
+        reference.refine_mean(W, group)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sign": np.ones((2, 4))},
+        {"sign": np.full((2, 4), 2, dtype=np.int8)},
+        {"row_scale": np.array([1.0, np.inf])},
+        {"row_scale": np.ones(2, dtype=np.float32)},
+        {"column_scale": np.ones(4)},
+    ],
+)
+def test_fields_of_planes_are_held_to_what_they_promise(change):
+    group = reference.arb_start(W)
+    group = replace(group, planes=(replace(group.planes[0], **change),))
+    with pytest.raises(ArgumentError, match=r"^group"):
+        reference.refine_mean(W, group)
+
+
+def test_a_layer_with_a_gap_is_refused():
+    layer = reference.rtn_layer(W, None, reference.RTN(group_size=2))
+    with pytest.raises(ArgumentError, match=r"^layer: expected blocks that cover 4 columns"):
+        reference.payload_bits(replace(layer, blocks=layer.blocks[:1]))
+    with pytest.raises(ArgumentError, match=r"^layer: expected blocks from left to right"):
+        reference.payload_bits(replace(layer, blocks=layer.blocks[1:]))
+
+
+class Odd:
+    pass
+
+
+ODD = [
+    object(), {}, set(), "x", b"x", [], [[]], [None], [[1.0], [1.0, 2.0]], np.array([object()]),
+    np.array("x"), lambda: 0, Odd, True, 2**70, -(2**70), 1e400, 1 + 2j, (True, False),
+    slice(0, 10**9), np.datetime64("2020"),
+]  # fmt: skip
+
+
+def _refusal(name, call):
+    """The argument that a refusal names, or None."""
+    try:
+        found = getattr(reference, name)(**call)
+        if inspect.isgenerator(found):
+            list(found)
+    except ArgumentError as error:
+        return error.argument.partition(".")[0]
+    return None
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_whatever_comes_is_taken_or_refused_by_name(name):
+    """An argument of a foreign kind is refused, or it is one; nothing else happens."""
+    for argument in CALLS[name]:
+        for value in ODD:
+            if argument == "quantize_block" and callable(value):
+                continue
+            said = _refusal(name, {**CALLS[name], argument: value})
+            assert said is None or said in CALLS[name], (argument, value)
+
+
+@pytest.mark.parametrize("name", PROTOCOL)
+def test_documentation_says_what_is_taken(name):
+    value = getattr(reference, name)
+    text, terms = inspect.getdoc(value), PROTOCOL[name].contract
+    for argument, kind in terms.kinds.items():
+        assert kind.text.strip(), argument
+        assert f"{argument} : " in text
+    if inspect.isfunction(value):
+        assert text.count("Parameters\n------") == text.count("Raises\n------") == 1
+        signature = str(inspect.signature(value))
+        assert "Union" not in signature
+        assert "ndarray" not in signature.partition("->")[0]
+
+
+def test_a_contract_about_other_parameters_is_an_error():
+    def function(W):
+        return W
+
+    with pytest.raises(TypeError, match="function is about"):
+        Contract(function, 1, {"V": matrix("n", "k")})
+
+
+@pytest.mark.parametrize("kind", CONFIGURATIONS, ids=lambda kind: kind.__name__)
+def test_every_field_of_a_configuration_has_a_domain(kind):
+    """A value from outside of each is refused, by the field's name."""
+    defaults = kind()
+    for name, domain in domains(kind).items():
+        assert domain.describe()
+        for value in ("no such setting", -1, [1, 2], float("nan"), object()):
+            with pytest.raises(ArgumentError, match=rf"^{name}: "):
+                replace(defaults, **{name: value})
+
+
+def test_settings_are_not_mixed_up():
+    """To Python, True is 1 and 1.0 is; as a setting each is a mistake."""
+    sign_zero, order = Choice((1, 0)), Whole(1, 2)
+    for kind in (sign_zero, order):
+        for value in (True, 1.0, "1", None):
+            with pytest.raises(ArgumentError):
+                kind.check("it", value, door.Call({}, door.Arrays(), REFERENCE))
