@@ -53,7 +53,8 @@ class HessianAccumulator:
             If the last axis is not m, or a number is not finite.
         """
         width = len(self._sum)
-        batched = np.ndim(X) > self._sum.ndim
+        axes = X.ndim if hasattr(X, "ndim") else np.ndim(X)
+        batched = axes > self._sum.ndim
         shape = (None, None, width) if batched else (None, width)
         inputs = matrix(self._device, "X", X, shape=shape)
         flat = inputs.reshape(-1, width)

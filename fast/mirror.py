@@ -12,7 +12,8 @@ import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from subbit.reference.contracts.door import Arrays, Room, Shape, with_door
+from subbit.reference.contracts.door import with_door
+from subbit.reference.contracts.room import Arrays, Room, Shape
 from subbit.reference.errors import as_array
 from subbit.reference.notation import AnyArray
 

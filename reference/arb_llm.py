@@ -27,7 +27,8 @@ from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 
-from subbit.reference.contracts.door import Kind, contract
+from subbit.reference.contracts.door import contract
+from subbit.reference.contracts.kind import Kind
 from subbit.reference.contracts.kinds import matrix
 from subbit.reference.contracts.words import (
     ALIVE,
@@ -57,7 +58,7 @@ from .notation import Array, Mask
 Algorithm: TypeAlias = Literal["arb", "arb_x", "arb_rc"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ARBLLM(Refinement, ColumnGroups):
     """Configuration of ARB-LLM; the defaults are the paper's.
 

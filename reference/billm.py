@@ -54,7 +54,7 @@ from .notation import Array, Mask
 Scope: TypeAlias = Literal["block", "matrix"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BiLLM(Partition):
     """Configuration of BiLLM; the defaults are the paper's.
 

@@ -36,7 +36,8 @@ import numpy as np
 import scipy.linalg
 
 from subbit.reference.contracts.door import contract
-from subbit.reference.contracts.kinds import Flags, Span, Whole, choice, matrix
+from subbit.reference.contracts.kinds import Flags, Span, matrix
+from subbit.reference.contracts.scalars import Whole, choice
 from subbit.reference.records import Quantizer
 
 from .errors import LARGEST, ArgumentError

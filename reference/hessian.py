@@ -24,7 +24,8 @@ import numpy.typing as npt
 import scipy.linalg
 
 from subbit.reference.contracts.door import contract
-from subbit.reference.contracts.kinds import Real, Whole, matrix, symmetric
+from subbit.reference.contracts.kinds import matrix, symmetric
+from subbit.reference.contracts.scalars import Real, Whole
 from subbit.reference.contracts.words import HESSIAN, PERCDAMP
 
 from .errors import ArgumentError, HessianError, check_matrix

@@ -30,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from subbit.reference.contracts.door import contract
-from subbit.reference.contracts.kinds import Whole
+from subbit.reference.contracts.scalars import Whole
 
 from .notation import Array, Codes, Indices, Mask, Signs
 

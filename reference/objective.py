@@ -21,7 +21,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from subbit.reference.contracts.door import contract
-from subbit.reference.contracts.kinds import Numbers, Whole, matrix
+from subbit.reference.contracts.kinds import Numbers, matrix
+from subbit.reference.contracts.scalars import Whole
 
 from .errors import ArgumentError
 from .notation import Array

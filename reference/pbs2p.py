@@ -34,7 +34,8 @@ from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 
-from subbit.reference.contracts.door import Kind, contract
+from subbit.reference.contracts.door import contract
+from subbit.reference.contracts.kind import Kind
 from subbit.reference.contracts.kinds import Nested, matrix, symmetric
 from subbit.reference.contracts.words import (
     ALIVE,
@@ -69,7 +70,7 @@ PRUNED, REMOVED = -1.0, -2.0
 """Scores of dead columns and of entries that are gone; all others are not negative."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PBS2P(SPBO, ColumnGroups):
     """Configuration of PBS2P; the defaults are the canonical reading.
 

@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .contracts.door import Call, Kind, Shape
+from .contracts.kind import Call, Kind
+from .contracts.room import Shape
 from .errors import (
     ArgumentError,
     check_choice,

@@ -7,7 +7,8 @@ The sign convention that every module of the reference shares.
 import numpy as np
 
 from subbit.reference.contracts.door import contract
-from subbit.reference.contracts.kinds import Values, choice
+from subbit.reference.contracts.kinds import Values
+from subbit.reference.contracts.scalars import choice
 from subbit.reference.notation import Array, SignOfZero, Signs
 
 

@@ -32,8 +32,10 @@ from typing import ClassVar, Literal, TypeAlias
 import numpy as np
 
 from subbit.reference.baselines.sparsegpt import SparseGPT, sparsegpt_prune
-from subbit.reference.contracts.door import Kind, contract
-from subbit.reference.contracts.kinds import Flags, Part, Share
+from subbit.reference.contracts.door import contract
+from subbit.reference.contracts.kind import Kind
+from subbit.reference.contracts.kinds import Flags, Part
+from subbit.reference.contracts.scalars import Share
 from subbit.reference.contracts.settings import Pattern
 from subbit.reference.contracts.words import (
     ALIVE,
@@ -89,7 +91,7 @@ Start: TypeAlias = Literal["pruned", "dense"]
 Free: TypeAlias = Literal["kept", "all"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class STBLLM(Partition):
     """Configuration of STBLLM; the defaults are the paper's.
 

@@ -10,9 +10,12 @@ import pytest
 from subbit import reference
 from subbit.conformance.cases.names import CALLS
 from subbit.conformance.protocol import PROTOCOL
-from subbit.reference.contracts import door
-from subbit.reference.contracts.door import ALL, REFERENCE, Contract, contract
-from subbit.reference.contracts.kinds import Choice, Whole, matrix
+from subbit.reference.contracts import door, room
+from subbit.reference.contracts.door import ALL, Contract, contract
+from subbit.reference.contracts.kind import Call
+from subbit.reference.contracts.kinds import matrix
+from subbit.reference.contracts.room import REFERENCE
+from subbit.reference.contracts.scalars import Choice, Whole
 from subbit.reference.contracts.settings import domains
 from subbit.reference.contracts.words import ENTRIES, WEIGHTS
 from subbit.reference.errors import ArgumentError
@@ -26,7 +29,7 @@ CONFIGURATIONS = sorted(
 )
 
 
-class Counted(door.Arrays):
+class Counted(room.Arrays):
     """Counts how often an argument is checked."""
 
     seen: ClassVar[list[str]] = []
@@ -237,4 +240,4 @@ def test_settings_are_not_mixed_up():
     for kind in (sign_zero, order):
         for value in (True, 1.0, "1", None):
             with pytest.raises(ArgumentError):
-                kind.check("it", value, door.Call({}, door.Arrays(), REFERENCE))
+                kind.check("it", value, Call({}, room.Arrays(), REFERENCE))

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import inspect
 import json
 import os
 import subprocess
@@ -42,7 +43,11 @@ def test_the_skeleton_has_every_function(skeleton, monkeypatch):
     port = importlib.import_module("my_own_port")
     for name in PROTOCOL:
         assert differences(port, name) == []
-        assert getattr(port, name).__doc__ == PROTOCOL[name].summary
+        said = inspect.getdoc(getattr(port, name))
+        assert said.startswith(PROTOCOL[name].summary)
+        # What is taken and what is answered, with shapes; not how.
+        assert all(f"{argument} : " in said for argument in PROTOCOL[name].contract.kinds)
+        assert "Examples" not in said
     assert arithmetic_of(port).dtype == "float64"
 
 

@@ -21,7 +21,10 @@ INTERNAL = {
     for name in (
         "blocks",
         "contracts.door",
+        "contracts.kind",
         "contracts.kinds",
+        "contracts.room",
+        "contracts.scalars",
         "contracts.settings",
         "errors",
         "records",

@@ -19,24 +19,26 @@ from subbit.conformance.cases.draw import Draw
 from subbit.conformance.cases.judge import Judge, host
 from subbit.conformance.cases.registry import Operation, operation
 from subbit.conformance.target import Port
-from subbit.reference.contracts.door import Kind
+from subbit.reference.contracts.kind import Kind
 from subbit.reference.contracts.kinds import (
-    Choice,
     Flags,
     Nested,
     Numbers,
-    Orders,
     Part,
     Places,
-    Real,
-    Share,
     Spread,
     Symmetric,
-    Text,
     Tokens,
     Values,
-    Whole,
     WholeNumbers,
+)
+from subbit.reference.contracts.scalars import (
+    Choice,
+    Orders,
+    Real,
+    Share,
+    Text,
+    Whole,
 )
 from subbit.reference.errors import ArgumentError
 from subbit.reference.records import Binary, PlaneNumber

@@ -25,9 +25,10 @@ from typing import ClassVar
 import numpy as np
 
 from subbit.reference.compensate import compensate
-from subbit.reference.contracts.door import Kind, contract
-from subbit.reference.contracts.kinds import Whole
-from subbit.reference.contracts.settings import Maybe, check_settings
+from subbit.reference.contracts.door import contract
+from subbit.reference.contracts.kind import Kind
+from subbit.reference.contracts.scalars import Whole
+from subbit.reference.contracts.settings import Maybe, Switches, check_settings
 from subbit.reference.contracts.words import BITS, HESSIAN, LAYER, PERCDAMP
 from subbit.reference.hessian import dead_inputs, prepare_hessian
 from subbit.reference.layer import QuantizedBlock, QuantizedLayer, UniformGroup, block_slices
@@ -37,8 +38,8 @@ from subbit.reference.records import Config
 from .rtn import grid_codes, minmax_grid
 
 
-@dataclass(frozen=True)
-class GPTQ:
+@dataclass(frozen=True, repr=False)
+class GPTQ(Switches):
     """Configuration of GPTQ.
 
     Parameters

@@ -34,9 +34,10 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from subbit.reference.compensate import compensate
-from subbit.reference.contracts.door import Kind, contract
-from subbit.reference.contracts.kinds import Share, Whole
-from subbit.reference.contracts.settings import check_settings
+from subbit.reference.contracts.door import contract
+from subbit.reference.contracts.kind import Kind
+from subbit.reference.contracts.scalars import Share, Whole
+from subbit.reference.contracts.settings import Switches, check_settings
 from subbit.reference.contracts.words import BITS, HESSIAN, LAYER, PERCDAMP
 from subbit.reference.groups.binarize import masked_mean, masked_scale
 from subbit.reference.hessian import prepare_hessian
@@ -57,8 +58,8 @@ from subbit.reference.zones.saliency import trailing_saliency
 from .rtn import grid_codes, minmax_grid
 
 
-@dataclass(frozen=True)
-class PBLLM:
+@dataclass(frozen=True, repr=False)
+class PBLLM(Switches):
     """Configuration of PB-LLM.
 
     Parameters

@@ -25,9 +25,11 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from subbit.reference.contracts.door import Kind, contract
-from subbit.reference.contracts.kinds import Numbers, Whole, matrix
-from subbit.reference.contracts.settings import Maybe, check_settings
+from subbit.reference.contracts.door import contract
+from subbit.reference.contracts.kind import Kind
+from subbit.reference.contracts.kinds import Numbers, matrix
+from subbit.reference.contracts.scalars import Whole
+from subbit.reference.contracts.settings import Maybe, Switches, check_settings
 from subbit.reference.contracts.words import BITS, LAYER, WEIGHTS
 from subbit.reference.errors import (
     ArgumentError,
@@ -38,8 +40,8 @@ from subbit.reference.notation import Array, Codes
 from subbit.reference.records import Config
 
 
-@dataclass(frozen=True)
-class RTN:
+@dataclass(frozen=True, repr=False)
+class RTN(Switches):
     """Configuration of round to nearest.
 
     Parameters

@@ -29,9 +29,10 @@ from typing import ClassVar
 import numpy as np
 
 from subbit.reference.compensate import compensate
-from subbit.reference.contracts.door import Kind, contract
-from subbit.reference.contracts.kinds import Whole
-from subbit.reference.contracts.settings import Maybe, Pattern, check_settings
+from subbit.reference.contracts.door import contract
+from subbit.reference.contracts.kind import Kind
+from subbit.reference.contracts.scalars import Whole
+from subbit.reference.contracts.settings import Maybe, Pattern, Switches, check_settings
 from subbit.reference.contracts.words import HESSIAN, LAYER, PERCDAMP, SPARSITY
 from subbit.reference.errors import (
     ArgumentError,
@@ -46,8 +47,8 @@ from subbit.reference.records import Config
 from subbit.reference.zones.saliency import trailing_saliency
 
 
-@dataclass(frozen=True)
-class SparseGPT:
+@dataclass(frozen=True, repr=False)
+class SparseGPT(Switches):
     """Configuration of SparseGPT.
 
     Parameters

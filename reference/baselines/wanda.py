@@ -24,9 +24,11 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from subbit.reference.contracts.door import Kind, contract
-from subbit.reference.contracts.kinds import Whole, symmetric
-from subbit.reference.contracts.settings import Maybe, Pattern, check_settings
+from subbit.reference.contracts.door import contract
+from subbit.reference.contracts.kind import Kind
+from subbit.reference.contracts.kinds import symmetric
+from subbit.reference.contracts.scalars import Whole
+from subbit.reference.contracts.settings import Maybe, Pattern, Switches, check_settings
 from subbit.reference.contracts.words import EXPONENT, LAYER, SPARSITY
 from subbit.reference.errors import (
     ArgumentError,
@@ -48,8 +50,8 @@ from subbit.reference.pruning.sparsity import (
 from subbit.reference.records import Config
 
 
-@dataclass(frozen=True)
-class Wanda:
+@dataclass(frozen=True, repr=False)
+class Wanda(Switches):
     """Configuration of pruning without compensation.
 
     Parameters

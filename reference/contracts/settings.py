@@ -11,8 +11,9 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from subbit.reference.errors import check_count, check_pair
 
-from .door import REFERENCE, Arrays, Call, Kind
-from .kinds import Choice
+from .kind import Call, Kind
+from .room import REFERENCE, Arrays
+from .scalars import Choice
 
 MOST_GROUP = 2**16
 
@@ -66,6 +67,25 @@ class Range(Kind):
         low, high = check_pair(name, value)
         least = check_count(name, low, 0)
         return least, check_count(name, high, least)
+
+
+class Switches:
+    """A configuration, which prints as the settings that are not the default.
+
+    Examples
+    --------
+    >>> from subbit.reference import GPTQ
+    >>> GPTQ(bits=3), GPTQ()
+    (GPTQ(bits=3), GPTQ())
+    """
+
+    def __repr__(self) -> str:
+        config: Any = self
+        values = {f.name: getattr(self, f.name) for f in fields(config)}
+        changed = [
+            f"{f.name}={values[f.name]!r}" for f in fields(config) if values[f.name] != f.default
+        ]
+        return f"{type(self).__name__}({', '.join(changed)})"
 
 
 def domains(kind: type) -> Mapping[str, Kind]:

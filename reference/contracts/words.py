@@ -7,20 +7,8 @@ Arguments that several functions share, with what they mean.
 from subbit.reference.least_squares import EpsKind
 from subbit.reference.notation import SignOfZero
 
-from .kinds import (
-    Choice,
-    Flags,
-    Numbers,
-    Part,
-    Places,
-    Real,
-    Share,
-    Text,
-    Whole,
-    choice,
-    matrix,
-    symmetric,
-)
+from .kinds import Flags, Numbers, Part, Places, matrix, symmetric
+from .scalars import Choice, Real, Share, Text, Whole, choice
 
 WEIGHTS = matrix("n", "k")
 HESSIAN = symmetric("m")

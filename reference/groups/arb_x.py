@@ -29,7 +29,8 @@ from dataclasses import replace
 import numpy as np
 
 from subbit.reference.contracts.door import contract
-from subbit.reference.contracts.kinds import choice, matrix
+from subbit.reference.contracts.kinds import matrix
+from subbit.reference.contracts.scalars import choice
 from subbit.reference.contracts.words import ENTRIES, EPS, EPS_KIND, GRAM, NAME, ORDER, WEIGHTS
 from subbit.reference.layer import BinaryGroup
 from subbit.reference.least_squares import EpsKind, ratio, solve_normal

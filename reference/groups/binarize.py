@@ -24,7 +24,8 @@ Differences between paper and code: ERRATA B-1 (mean), B-2 (sign of zero).
 import numpy as np
 
 from subbit.reference.contracts.door import ALL, contract
-from subbit.reference.contracts.kinds import Whole, choice, matrix
+from subbit.reference.contracts.kinds import matrix
+from subbit.reference.contracts.scalars import Whole, choice
 from subbit.reference.contracts.words import ENTRIES, NAME, SIGN_ZERO, WEIGHTS
 from subbit.reference.layer import BinaryGroup, Plane
 from subbit.reference.notation import Array, Mask, SignOfZero, Signs

@@ -18,9 +18,11 @@ from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 
-from subbit.reference.contracts.door import Kind, contract
-from subbit.reference.contracts.kinds import Flags, Share, matrix
-from subbit.reference.contracts.settings import check_settings
+from subbit.reference.contracts.door import contract
+from subbit.reference.contracts.kind import Kind
+from subbit.reference.contracts.kinds import Flags, matrix
+from subbit.reference.contracts.scalars import Share
+from subbit.reference.contracts.settings import Switches, check_settings
 from subbit.reference.contracts.words import ROUNDS, WEIGHTS
 from subbit.reference.errors import ArgumentError
 from subbit.reference.layer import BinaryGroup
@@ -39,8 +41,8 @@ Levels: TypeAlias = Literal["alternate", "exact"]
 Steps: TypeAlias = Iterator[tuple[str, BinaryGroup]]
 
 
-@dataclass(frozen=True)
-class Refinement:
+@dataclass(frozen=True, repr=False)
+class Refinement(Switches):
     """How groups are refined; the defaults are the paper's.
 
     Parameters

@@ -37,7 +37,8 @@ import numpy as np
 import numpy.typing as npt
 
 from subbit.reference.contracts.door import contract
-from subbit.reference.contracts.kinds import Numbers, Real, Several, Whole, choice, matrix
+from subbit.reference.contracts.kinds import Numbers, Several, matrix
+from subbit.reference.contracts.scalars import Real, Whole, choice
 from subbit.reference.contracts.words import GROUP_SIZE, KEEP, REPAIR
 from subbit.reference.notation import Array
 

@@ -30,7 +30,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from subbit.reference.contracts.door import contract
-from subbit.reference.contracts.kinds import Numbers, Tokens, Whole, choice, matrix, symmetric
+from subbit.reference.contracts.kinds import Numbers, Tokens, matrix, symmetric
+from subbit.reference.contracts.scalars import Whole, choice
 from subbit.reference.contracts.words import GROUP_SIZE, KEEP, WEIGHTS
 from subbit.reference.errors import ArgumentError
 from subbit.reference.hessian import inverse_factor

@@ -35,7 +35,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from subbit.reference.contracts.door import contract
-from subbit.reference.contracts.kinds import choice, matrix
+from subbit.reference.contracts.kinds import matrix
+from subbit.reference.contracts.scalars import choice
 from subbit.reference.contracts.words import EXPONENT, GROUP_SIZE, KEEP, LAYER, NORMS, SPARSITY
 from subbit.reference.errors import (
     ArgumentError,

@@ -34,8 +34,10 @@ from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 
-from subbit.reference.contracts.door import Kind, contract
-from subbit.reference.contracts.kinds import Flags, Nested, choice, matrix
+from subbit.reference.contracts.door import contract
+from subbit.reference.contracts.kind import Kind
+from subbit.reference.contracts.kinds import Flags, Nested, matrix
+from subbit.reference.contracts.scalars import choice
 from subbit.reference.contracts.settings import Pattern
 from subbit.reference.contracts.words import (
     ENTRIES,
@@ -62,7 +64,7 @@ StepMean: TypeAlias = Literal["masked", "shared"]
 Residual: TypeAlias = Literal["full", "masked"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SPBO(Refinement):
     """How a group is pruned and refined, beside the fields of a refinement.
 

@@ -32,7 +32,7 @@ from math import ceil, log2
 import numpy as np
 
 from subbit.reference.contracts.door import contract
-from subbit.reference.contracts.kinds import Whole
+from subbit.reference.contracts.scalars import Whole
 from subbit.reference.layer import (
     BinaryGroup,
     Group,

@@ -16,7 +16,7 @@ symbol     meaning
 """
 
 from subbit.reference.contracts.door import contract
-from subbit.reference.contracts.kinds import Share, Whole
+from subbit.reference.contracts.scalars import Share, Whole
 from subbit.reference.contracts.words import GROUP_SIZE, KEEP
 from subbit.reference.errors import ArgumentError
 

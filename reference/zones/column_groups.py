@@ -32,8 +32,10 @@ from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 
-from subbit.reference.contracts.door import Kind, contract
-from subbit.reference.contracts.kinds import Flags, Whole, matrix
+from subbit.reference.contracts.door import contract
+from subbit.reference.contracts.kind import Kind
+from subbit.reference.contracts.kinds import Flags, matrix
+from subbit.reference.contracts.scalars import Whole
 from subbit.reference.contracts.words import ALIVE, SCORES, WEIGHTS
 from subbit.reference.errors import ArgumentError
 from subbit.reference.groups.arb_rc import rc_start
@@ -52,7 +54,7 @@ SplitError: TypeAlias = Literal["weights", "outputs"]
 TakenError: TypeAlias = Literal["residual", "row_column"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ColumnGroups(Partition):
     """How the column-group bitmap is chosen, beside the fields of a partition.
 

@@ -12,9 +12,9 @@ from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 
-from subbit.reference.contracts.door import Kind
-from subbit.reference.contracts.kinds import Orders, Whole
-from subbit.reference.contracts.settings import Range, check_settings
+from subbit.reference.contracts.kind import Kind
+from subbit.reference.contracts.scalars import Orders, Whole
+from subbit.reference.contracts.settings import Range, Switches, check_settings
 from subbit.reference.contracts.words import PERCDAMP
 from subbit.reference.notation import Array, Compensation, Mask, SignOfZero
 
@@ -33,8 +33,8 @@ Grid: TypeAlias = Literal["maximum", "quantiles", "quantiles_with_zeros", "break
 DeadInputs: TypeAlias = Literal["binarize", "zero"]
 
 
-@dataclass(frozen=True)
-class Partition:
+@dataclass(frozen=True, repr=False)
+class Partition(Switches):
     """How a block is taken apart, and what surrounds it.
 
     Parameters

@@ -22,14 +22,8 @@ symbol     shape     meaning
 import numpy as np
 
 from subbit.reference.contracts.door import contract
-from subbit.reference.contracts.kinds import (
-    Orders,
-    Part,
-    Places,
-    Whole,
-    choice,
-    matrix,
-)
+from subbit.reference.contracts.kinds import Part, Places, matrix
+from subbit.reference.contracts.scalars import Orders, Whole, choice
 from subbit.reference.contracts.words import CENTER, COUNTED, SIGN_ZERO, THRESHOLDS
 from subbit.reference.notation import Array, Indices, Mask, SignOfZero
 

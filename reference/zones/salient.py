@@ -11,7 +11,8 @@ sums over the ranked columns.
 import numpy as np
 
 from subbit.reference.contracts.door import contract
-from subbit.reference.contracts.kinds import Orders, Whole, matrix
+from subbit.reference.contracts.kinds import matrix
+from subbit.reference.contracts.scalars import Orders, Whole
 from subbit.reference.contracts.words import (
     ALIVE,
     CENTER,

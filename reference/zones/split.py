@@ -28,7 +28,8 @@ Differences between paper and code: ERRATA B-4 to B-9, B-11, D-8b, D-10, D-12.
 import numpy as np
 
 from subbit.reference.contracts.door import contract
-from subbit.reference.contracts.kinds import Orders, Real, Values, choice, matrix
+from subbit.reference.contracts.kinds import Values, matrix
+from subbit.reference.contracts.scalars import Orders, Real, choice
 from subbit.reference.contracts.words import (
     CENTER,
     COLUMNS,

@@ -30,7 +30,7 @@ symbol       shape     meaning
 import numpy as np
 
 from subbit.reference.contracts.door import contract
-from subbit.reference.contracts.kinds import Orders, Real, choice
+from subbit.reference.contracts.scalars import Orders, Real, choice
 from subbit.reference.contracts.words import (
     CENTER,
     COLUMNS,

@@ -1,0 +1,164 @@
+"""Rooms
+=====
+
+Functions that call each other plainly, and how they take arrays.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from subbit.reference.errors import as_array, check_mask, check_matrix
+from subbit.reference.notation import AnyArray
+
+Shape = tuple[int | None, ...]
+
+
+class Room:
+    """Functions that call each other plainly.
+
+    Parameters
+    ----------
+    name : str
+        The room's name.
+
+    Examples
+    --------
+    >>> room = Room("reference")
+    >>> with room.inside():
+    ...     room.entered
+    True
+    """
+
+    def __init__(self, name: str) -> None:
+        self._entered: ContextVar[bool] = ContextVar(name, default=False)
+
+    @property
+    def entered(self) -> bool:
+        """Whether a call of this room has been checked already."""
+        return self._entered.get()
+
+    @contextmanager
+    def inside(self, entered: bool = True) -> Iterator[None]:  # noqa: FBT001, FBT002
+        """Run a piece of code with the checks off, or on again.
+
+        Parameters
+        ----------
+        entered : bool, default True
+            False for a caller's own code, such as a callback.
+
+        Yields
+        ------
+        None
+            While the code runs.
+        """
+        token = self._entered.set(entered)
+        try:
+            yield
+        finally:
+            self._entered.reset(token)
+
+    def iterate(self, items: Iterator[Any], *, entered: bool) -> Iterator[Any]:
+        """Yield from an iterator whose code runs with the checks off, or on again.
+
+        Parameters
+        ----------
+        items : iterator
+            The iterator.
+        entered : bool
+            Whether checks are off while it computes an item.
+
+        Yields
+        ------
+        object
+            Its items.
+        """
+        while True:
+            with self.inside(entered):
+                try:
+                    item = next(items)
+                except StopIteration:
+                    return
+            yield item
+
+
+REFERENCE = Room("reference")
+
+
+class Arrays:
+    """How a room takes arrays: here, as float64 and boolean arrays of NumPy."""
+
+    def numbers(self, name: str, value: Any, shape: Shape) -> AnyArray:  # noqa: ANN401
+        """Return finite numbers of the wanted shape, or refuse.
+
+        Parameters
+        ----------
+        name : str
+            Name of the argument.
+        value : object
+            The argument.
+        shape : tuple of int or None
+            Wanted lengths.
+
+        Returns
+        -------
+        array
+            The numbers.
+        """
+        return check_matrix(name, value, shape=shape)
+
+    def few(self, name: str, value: Any, shape: Shape) -> AnyArray:  # noqa: ANN401
+        """Return a few finite numbers of the wanted shape on the host, or refuse.
+
+        Parameters
+        ----------
+        name : str
+            Name of the argument.
+        value : object
+            The argument.
+        shape : tuple of int or None
+            Wanted lengths.
+
+        Returns
+        -------
+        ndarray of float64
+            The numbers.
+        """
+        return check_matrix(name, self.host(name, value), shape=shape)
+
+    def host(self, name: str, value: Any) -> AnyArray:  # noqa: ANN401
+        """Return an array of small numbers, such as column numbers, on the host.
+
+        Parameters
+        ----------
+        name : str
+            Name of the argument.
+        value : object
+            The argument.
+
+        Returns
+        -------
+        ndarray
+            The numbers.
+        """
+        return as_array(name, value)
+
+    def flags(self, name: str, value: Any, shape: tuple[int, ...]) -> AnyArray:  # noqa: ANN401
+        """Return a boolean array of the wanted shape, or refuse; None means all True.
+
+        Parameters
+        ----------
+        name : str
+            Name of the argument.
+        value : object
+            The argument.
+        shape : tuple of int
+            Wanted lengths.
+
+        Returns
+        -------
+        array of bool
+            The mask.
+        """
+        return check_mask(name, value, shape)
