@@ -1,13 +1,11 @@
 """The executable specification
 ============================
 
-Every algorithm in plain NumPy, equation for equation, in float64. The modules read in
-this order: ``notation``, ``objective``, ``layer``, ``binarize``; ``refinement``,
-``arb``, ``levels``, ``arb_x``, ``arb_rc``; ``hessian``, ``saliency``, ``sparsity``,
-``split`` with ``running``, ``partition``, ``column_groups``; ``compensate``,
-``blocks``, ``patterns``, ``bits``, ``storage``, ``budgets``, ``removal``; ``cfs``,
-``spbo``; then the methods ``rtn``, ``gptq``, ``sparsegpt``, ``wanda``, ``pb_llm``,
-``billm``, ``arb_llm``, ``stbllm`` and ``pbs2p``.
+Every algorithm in plain NumPy, equation for equation, in float64. The four methods are
+``billm``, ``arb_llm``, ``stbllm`` and ``pbs2p``; ``notation``, ``signs``, ``layer``,
+``objective``, ``hessian``, ``compensate`` and ``blocks`` are the words they are made of. The
+rest has rooms: ``groups``, ``zones``, ``pruning``, ``storage``, ``baselines``, ``bounds``,
+and ``contracts``, where what functions take is declared.
 
 Their functions are exported here under their own names, so that this package is itself
 a *port*: an object with the functions of the specification.

@@ -143,12 +143,24 @@ def choose(Z: Array, group: Group) -> None:
 
 
 def _exact_levels(group: Group, S: Array, target: Array) -> None:
-    # Pseudo-inverse: of several best levels any gives the same image.
     e = np.stack([group.m, *group.B])
     G = np.einsum("pij,jl,qil->ipq", e, S, e)
     g = np.einsum("pij,jl,il->ip", e, S, target)
-    x = np.einsum("ipq,iq->ip", np.linalg.pinv(G, hermitian=True, rtol=1e-12), g)
+    x = np.array([_fitted(rows, right) for rows, right in zip(G, g, strict=True)])
     group.mean, group.r = x[:, 0], list(x[:, 1:].T)
+
+
+def _fitted(G: Array, g: Array) -> Array:
+    # A level that depends on those before it is zero. Any other split of the two would have the
+    # same loss, but not the same image of a dead input that is binarized.
+    used: list[int] = []
+    for p in range(len(G)):
+        own = np.ix_([*used, p], [*used, p])
+        if np.linalg.matrix_rank(G[own], hermitian=True, rtol=1e-12) > len(used):
+            used.append(p)
+    x = np.zeros(len(G))
+    x[used] = np.linalg.solve(G[np.ix_(used, used)], g[used])
+    return x
 
 
 def arb(W: Array, m: Array, order: int, config: Refinement) -> Group:

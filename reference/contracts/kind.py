@@ -1,5 +1,5 @@
 """What a kind of argument is
-=========================
+==========================
 
 A kind checks an argument of a call, with what the other arguments have settled, and says how
 documentation writes it.
