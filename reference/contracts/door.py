@@ -89,7 +89,18 @@ class Contract:
 
     @cached_property
     def _defaults(self) -> dict[str, Any]:
-        return {p.name: p.default for p in self.signature.parameters.values()}
+        parameters = self.signature.parameters.values()
+        return {p.name: p.default for p in parameters if p.default is not p.empty}
+
+    @cached_property
+    def _placed(self) -> list[str]:
+        """Parameters that can be given by their place."""
+        parameters = self.signature.parameters.values()
+        return [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
+
+    @cached_property
+    def _required(self) -> set[str]:
+        return self.kinds.keys() - self._defaults.keys()
 
     @cached_property
     def _in_turn(self) -> list[tuple[str, Kind]]:
@@ -148,15 +159,23 @@ class Contract:
         ArgumentError
             If one is not what the contract says.
         """
-        given = self.signature.bind(*args, **kwargs).arguments
-        call = Call(self._defaults | given, arrays, room)
+        call = Call(self._bound(args, kwargs), arrays, room)
         for name, kind in self._in_turn:
             value = call.values[name]
-            omitted = value is None and self._defaults[name] is None
+            omitted = value is None and self._defaults.get(name, self) is None
             call.values[name] = (
                 kind.absent(name, call) if omitted else kind.check(name, value, call)
             )
         return call.values
+
+    def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        # The usual calls by hand, which is quicker; anything else is Python's to refuse.
+        named = dict(zip(self._placed, args, strict=False))
+        values = self._defaults | named | kwargs
+        usual = len(named) == len(args) and not named.keys() & kwargs.keys()
+        if usual and len(values) == len(self.kinds) and not self._required - values.keys():
+            return values
+        return self._defaults | self.signature.bind(*args, **kwargs).arguments
 
     def documented(self, text: str) -> str:
         """Complete a docstring by the sections Parameters and Raises.
@@ -187,9 +206,9 @@ class Contract:
         )
 
     def _default(self, name: str) -> str:
-        default = self._defaults[name]
-        if default is inspect.Parameter.empty:
+        if name not in self._defaults:
             return ""
+        default = self._defaults[name]
         if default is None:
             return ", optional"
         return f", default {_Short(default) if is_dataclass(default) else repr(default)}"
