@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from subbit.conformance import compare
@@ -150,6 +150,7 @@ def test_S1_scaled_weights(port: Port, preset: str, layer: Layer, power: int) ->
 
 @every_preset
 @given(layer=full_layers())
+@example(layer=(Weights("t3", 288, (2, 40)), Activations("ar0.9", 4, (2, 8, 40))))
 def test_S2_negated_weights(port: Port, preset: str, layer: Layer) -> None:
     """S2, all presets: ``W → -W`` gives ``-Q``, bit for bit; here no weight is zero.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from subbit.conformance import compare
@@ -110,6 +110,7 @@ SWITCHES: dict[str, list[Any]] = {
     "split_error": ["weights", "outputs"],
     "divisor": ["entries", "width"],
 }
+FIRST = {name: choices[0] for name, choices in SWITCHES.items()}
 
 
 @st.composite
@@ -160,6 +161,10 @@ def test_presets_against_the_naive_reading(port: Port, preset: str, layer: Layer
 @given(
     layer=full_layers(),
     switches=st.fixed_dictionaries({k: st.sampled_from(v) for k, v in SWITCHES.items()}),
+)
+@example(
+    layer=(Weights("gauss", 0, (3, 32)), Activations("dead", 0, (1, 16, 32))),
+    switches=FIRST | {"keep": (6, 8), "levels": "exact", "calibrated_eps": 1e-3},
 )
 def test_switches_against_the_naive_reading(
     port: Port, layer: Layer, switches: dict[str, Any]
