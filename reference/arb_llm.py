@@ -62,78 +62,10 @@ Algorithm: TypeAlias = Literal["arb", "arb_x", "arb_rc"]
 class ARBLLM(Refinement, ColumnGroups):
     """Configuration of ARB-LLM; the defaults are the paper's.
 
+    Fields that paper and code set differently are the switches of ERRATA.md.
+
     Parameters
     ----------
-    block_size : int, default 128
-        Columns of a block.
-    percdamp : float, default 0.01
-        Damping relative to the mean diagonal of the Hessian.
-    center : bool, default True
-        Whether searches subtract row means.
-    sign_zero : {1, 0}, default 1
-        D-3. Sign of zero; 0 in the code.
-    score : {"inverse_hessian", "trailing", "magnitude"}, default "inverse_hessian"
-        D-8. The saliency score;
-        ``"trailing"`` in the code.
-    search_on : {"weights", "scores"}, default "weights"
-        D-8b. What the searches measure errors on; the scores in the code.
-    split_by : {"weights", "scores"}, default "weights"
-        D-8b. What is cut by magnitude; the scores in the code.
-    grid : str, default "quantiles"
-        D-10. Candidate thresholds, see :class:`~subbit.reference.zones.partition.Partition`;
-        ``"quantiles_with_zeros"`` in the code.
-    search_orders : tuple of int, default (1, 1)
-        D-11. Orders of the salient part and the rest in the salient search;
-        (2, 2) in the code.
-    counts : tuple of int, default (1, 49)
-        D-15. Smallest and largest number of salient columns; narrower blocks clip both ends
-        to their width, the code fails.
-    compensation : {"exact", "released", "none"}, default "exact"
-        D-9. Form of the error feedback; division by the diagonal in the code.
-    closed : bool, default False
-        Whether an entry at a threshold is concentrated.
-    dead_inputs : {"binarize", "zero"}, default "binarize"
-        What becomes of columns whose input never fires.
-    column_groups : bool, default True
-        Whether salient columns are cut as well.
-    bitmap : {"shared", "zones"}, default "shared"
-        D-10. One threshold for the block (paper), or one for each zone (code).
-    splits : int, default 1
-        Cuts of a zone, one less than its groups.
-    minimum : {"reset", "kept"}, default "reset"
-        D-12. Whether a further cut is judged by itself, or only taken where it beats all
-        cuts before it; then, and where it does not, the code takes the lowest threshold.
-    taken_error : {"residual", "row_column"}, default "residual"
-        D-12. By which initial values groups that are already cut off count, with
-        ``minimum="kept"``: those of ARB, or of ARB-RC.
-    split_error : {"weights", "outputs"}, default "weights"
-        D-10. What the search of the rest minimizes; the outputs in the code's ARB-X.
-    iterations : int, default 15
-        Rounds on the weight error, ``T``.
-    calibrated_iterations : int, default 15
-        Rounds on the calibrated error; ARB-X only.
-    divisor : {"entries", "width"}, default "entries"
-        D-1. What initial sums are divided by: the group's entries in the row (code), or
-        the width of the block (Algorithm 1 as printed).
-    initial_signs : {"centered", "plain"}, default "centered"
-        D-2. Initial signs of ``W - μ`` (Eq. (1), code) or of ``W`` (Algorithm 1).
-    eps : float, default 0.0
-        D-5. What is added to denominators on the weight error; 1e-8 in the code. With 0,
-        a variable whose denominator vanishes stays as it is.
-    calibrated_eps : float, default 0.0
-        D-7. The same on the calibrated error; 1e-10 in the code.
-    eps_kind : {"absolute", "relative"}, default "absolute"
-        Whether the two are numbers, or shares of the mean denominator of all rows. Beyond
-        paper and code: a share keeps the result equivariant to the scale of the weights.
-    calibrated_start : {"standard", "refined"}, default "standard"
-        D-6. Whether ARB-X starts from the initial values (paper) or from the refined ones
-        (code).
-    mean_denominator : {"float64", "float32"}, default "float64"
-        D-13. Precision of the denominator of first-order calibrated means.
-    column_signs : {"fixed", "refreshed"}, default "fixed"
-        D-17. Whether first-order ARB-RC recomputes its signs in every round.
-    levels : {"alternate", "exact"}, default "alternate"
-        Beyond paper and code: means and scales by alternation, or jointly by least squares.
     algorithm : {"arb", "arb_x", "arb_rc"}, default "arb_rc"
         How groups are binarized.
     sweeps : int, default 0

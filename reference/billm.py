@@ -58,39 +58,10 @@ Scope: TypeAlias = Literal["block", "matrix"]
 class BiLLM(Partition):
     """Configuration of BiLLM; the defaults are the paper's.
 
+    Fields that paper and code set differently are the switches of ERRATA.md.
+
     Parameters
     ----------
-    block_size : int, default 128
-        Columns of a block.
-    percdamp : float, default 0.01
-        Damping relative to the mean diagonal of the Hessian.
-    center : bool, default False
-        B-1. Subtract row means; the code does.
-    sign_zero : {1, 0}, default 1
-        B-2. Sign of zero; 0 in the code.
-    score : {"trailing", "inverse_hessian", "magnitude"}, default "trailing"
-        B-3. The saliency score: Algorithm 2's, Eq. (3)'s, or the weights themselves.
-    search_on : {"weights", "scores"}, default "weights"
-        B-5. What the searches measure errors on; the scores in the code.
-    split_by : {"weights", "scores"}, default "weights"
-        B-6. What is cut by magnitude; the scores in the code.
-    grid : str, default "maximum"
-        B-7. Candidate thresholds: ``"maximum"`` tenths of the maximum (paper),
-        ``"quantiles"`` of the non-salient entries, ``"quantiles_with_zeros"`` of those
-        and as many zeros as there are salient entries (code), ``"breakpoints"`` all.
-    search_orders : tuple of int, default (1, 1)
-        B-8. Orders of the salient part and the rest in the salient search; (2, 2) in
-        the code.
-    counts : tuple of int, default (3, 30)
-        B-9. Smallest and largest number of salient columns; (1, 49) in the code. Narrower
-        blocks clip both ends to their width. For ``scope="matrix"`` it is per block.
-    compensation : {"exact", "released", "none"}, default "exact"
-        B-10. Form of the error feedback; division by the diagonal in the code.
-    closed : bool, default True
-        B-11. Whether a weight at the threshold is concentrated; the code says sparse.
-    dead_inputs : {"binarize", "zero"}, default "binarize"
-        B-13. What becomes of columns whose input never fires: binarized like the rest,
-        or zero in the result.
     scope : {"block", "matrix"}, default "block"
         B-4. Choose salient columns block by block (Algorithm 1, code) or once over the
         whole matrix (the paper's text).

@@ -79,7 +79,7 @@ class HessianAccumulator:
         width = len(self._sum)
         batched = np.ndim(X) > self._sum.ndim
         inputs = check_matrix("X", X, shape=(None, None, width) if batched else (None, width))
-        flat = inputs.reshape(-1, width)
+        flat = inputs.reshape(-1, width)  # (N, L, m) -> (N L, m)
         self._sum += flat.T @ flat
         self._count += len(inputs) if batched else 1
 

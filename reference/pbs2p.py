@@ -76,55 +76,6 @@ class PBS2P(SPBO, ColumnGroups):
 
     Parameters
     ----------
-    block_size : int, default 128
-        Columns of a block.
-    percdamp : float, default 0.01
-        Damping relative to the mean diagonal of the Hessian.
-    center : bool, default True
-        Whether searches subtract row means.
-    sign_zero : {1, 0}, default 1
-        Sign of zero.
-    score : {"inverse_hessian", "trailing", "magnitude"}, default "inverse_hessian"
-        The saliency score, by which groups are chosen.
-    search_on, split_by : {"weights", "scores"}, default "weights"
-        What the searches measure errors on, and what is cut by magnitude.
-    grid : str, default "quantiles"
-        Candidate thresholds, see :class:`~subbit.reference.zones.partition.Partition`.
-    search_orders : tuple of int, default (1, 1)
-        Orders of the salient part and the rest in the salient search.
-    counts : tuple of int, default (1, 49)
-        Smallest and largest number of salient columns.
-    compensation : {"exact", "released", "none"}, default "exact"
-        Form of the error feedback.
-    closed : bool, default False
-        Whether an entry at a threshold is concentrated.
-    dead_inputs : {"binarize", "zero"}, default "binarize"
-        What becomes of columns whose input never fires. They are pruned first.
-    column_groups : bool, default True
-        Whether salient columns are cut as well, as in ARB-LLM; else groups are BiLLM's.
-    bitmap, splits, minimum, taken_error, split_error
-        As in :class:`~subbit.reference.zones.column_groups.ColumnGroups`.
-    iterations, calibrated_iterations : int, default 15
-        Rounds of ARB before the first step, with ``calibrated_start="refined"``, and of
-        each fit.
-    divisor, initial_signs, eps, calibrated_eps, eps_kind
-        As in :class:`~subbit.reference.groups.refinement.Refinement`.
-    calibrated_start, mean_denominator, column_signs, levels
-        As in :class:`~subbit.reference.pruning.spbo.SPBO`.
-    keep : tuple of int, default (4, 8)
-        (N, M): how many of M consecutive weights of a row stay.
-    tail : {"error", "dense"}, default "error"
-        What becomes of last columns of a block that make no group of M.
-    schedule : {"element", "parts", "one"}, default "element"
-        What a step takes.
-    parts : int, default 4
-        Steps of the schedule "parts".
-    signs : {"frozen", "resigned"}, default "frozen"
-        Whether signs stay, or are recomputed after each fit.
-    mean : {"masked", "shared"}, default "masked"
-        Whether pruned weights decode to zero or to the mean of their group.
-    objective : {"full", "masked"}, default "full"
-        Whether pruned weights leave themselves in the residual, or nothing.
     fine_score : {"obs", "squared", "trailing", "magnitude", "wanda"}, default "obs"
         The score by which weights are pruned.
     fine_hessian : {"block", "layer"}, default "block"

@@ -95,36 +95,10 @@ Free: TypeAlias = Literal["kept", "all"]
 class STBLLM(Partition):
     """Configuration of STBLLM; the defaults are the paper's.
 
+    Fields that paper and code set differently are the switches of ERRATA.md.
+
     Parameters
     ----------
-    block_size : int, default 128
-        Columns of a block; a multiple of M.
-    percdamp : float, default 0.01
-        Damping relative to the mean diagonal of the Hessian.
-    center : bool, default False
-        B-1. Subtract row means; the code does.
-    sign_zero : {1, 0}, default 1
-        B-2. Sign of zero; 0 in the code.
-    score : {"trailing", "inverse_hessian", "magnitude"}, default "trailing"
-        B-3. The saliency score of the salient columns.
-    search_on : {"weights", "scores"}, default "weights"
-        B-5. What the searches measure errors on; the scores in the code.
-    split_by : {"weights", "scores"}, default "weights"
-        S-6. What is cut by magnitude; the scores in the code.
-    grid : str, default "maximum"
-        B-7. Candidate thresholds, see :class:`~subbit.reference.zones.partition.Partition`;
-        ``"quantiles_with_zeros"`` in the code. The text's grid is not known.
-    search_orders : tuple of int, default (1, 1)
-        B-8. Orders of the salient part and the rest in the salient search; (2, 2) in the
-        code.
-    counts : tuple of int, default (3, 30)
-        B-9. Smallest and largest number of salient columns; (1, 49) in the code.
-    compensation : {"exact", "released", "none"}, default "exact"
-        B-10. Form of the error feedback; division by the diagonal in the code.
-    closed : bool, default True
-        B-11. Whether a weight at a threshold belongs to the group below it.
-    dead_inputs : {"binarize", "zero"}, default "binarize"
-        B-13. What becomes of columns whose input never fires.
     keep : tuple of int, default (4, 8)
         S-7. ``(N, M)``: how many of how many weights are kept. The code counts those that
         are pruned. With N = M nothing is pruned.

@@ -1,7 +1,7 @@
 """Contracts: one declaration gives the checks, the signature and the documentation."""
 
 import inspect
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -215,6 +215,15 @@ def test_documentation_says_what_is_taken(name):
         assert "ndarray" not in signature.partition("->")[0]
 
 
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [("billm_block", "alive"), ("removal_loss", "removed"), ("stbllm_block", "kept")],
+)
+def test_a_mask_that_is_needed_is_not_taken_for_all(name, argument):
+    with pytest.raises(ArgumentError, match=rf"^{argument}: expected a boolean array"):
+        getattr(reference, name)(**{**CALLS[name], argument: None})
+
+
 def test_a_contract_about_other_parameters_is_an_error():
     def function(W):
         return W
@@ -232,6 +241,24 @@ def test_every_field_of_a_configuration_has_a_domain(kind):
         for value in ("no such setting", -1, [1, 2], float("nan"), object()):
             with pytest.raises(ArgumentError, match=rf"^{name}: "):
                 replace(defaults, **{name: value})
+
+
+@pytest.mark.parametrize("kind", CONFIGURATIONS, ids=lambda kind: kind.__name__)
+def test_every_field_is_documented_once(kind):
+    """In the source a class documents what it adds; in its documentation all of it stands."""
+    source, own = (
+        inspect.getsource(kind).partition('"""\n\n    ')[0],
+        set(vars(kind)["__annotations__"]),
+    )
+    inherited = {f.name for base in kind.__mro__[1:] if is_dataclass(base) for f in fields(base)}
+    assert not [name for name in inherited if f"\n    {name} :" in source]
+    for field in fields(kind):
+        said = f"{field.name} : "
+        assert inspect.getdoc(kind).count(f"\n{said}") == 1
+        if field.name in own - inherited:
+            assert f"\n    {said}" in source
+        line = next(x for x in inspect.getdoc(kind).splitlines() if x.startswith(said))
+        assert line.endswith((f"default {field.default!r}", f'default "{field.default}"'))
 
 
 def test_settings_are_not_mixed_up():

@@ -235,6 +235,8 @@ class Flags(Kind):
 
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401
         """Return the mask as the room takes arrays, or refuse."""
+        if value is None and not self.whole:
+            raise ArgumentError(name, f"a boolean array of shape {_written(self.axes)}", "None")
         known = call.lengths(self.axes)
         own = np.shape(value) if _axes(name, value) == len(known) else (0,) * len(known)
         lengths = tuple(o if k is None else k for o, k in zip(own, known, strict=True))

@@ -5,9 +5,11 @@ A configuration names the domain of each field: a Literal type or ``bool`` says 
 the others stand in ``DOMAINS`` of the class that has the field.
 """
 
+import inspect
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 from subbit.reference.errors import check_count, check_pair
 
@@ -16,6 +18,7 @@ from .room import REFERENCE, Arrays
 from .scalars import Choice
 
 MOST_GROUP = 2**16
+PARAMETERS = "Parameters\n----------\n"
 
 
 @dataclass(frozen=True)
@@ -69,8 +72,14 @@ class Range(Kind):
         return least, check_count(name, high, least)
 
 
+_FIELD = re.compile(r"(?m)^(\w+) : (.*(?:\n(?:    .*)?(?=\n|$))*)")
+
+
 class Switches:
     """A configuration, which prints as the settings that are not the default.
+
+    A class documents the fields that it adds; those of its bases are documented there, and
+    are put in front with the class's own defaults.
 
     Examples
     --------
@@ -79,6 +88,23 @@ class Switches:
     (GPTQ(bits=3), GPTQ())
     """
 
+    _documented: ClassVar[Mapping[str, str]] = {}
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        text = inspect.cleandoc(cls.__doc__ or "")
+        head, title, rest = text.partition(PARAMETERS)
+        own, gap, rest = rest.partition("\n\n")
+        known: dict[str, str] = {}
+        for base in reversed(cls.__mro__[1:]):
+            known |= vars(base).get("_documented", {})
+        cls._documented = known | dict(_FIELD.findall(own))
+        listed = "\n".join(
+            f"{name} : {_with_default(said, vars(cls).get(name, _SAME))}"
+            for name, said in cls._documented.items()
+        )
+        cls.__doc__ = head + (title or f"\n\n{PARAMETERS}") + listed + gap + rest + "\n"
+
     def __repr__(self) -> str:
         config: Any = self
         values = {f.name: getattr(self, f.name) for f in fields(config)}
@@ -86,6 +112,16 @@ class Switches:
             f"{f.name}={values[f.name]!r}" for f in fields(config) if values[f.name] != f.default
         ]
         return f"{type(self).__name__}({', '.join(changed)})"
+
+
+_SAME = object()
+
+
+def _with_default(said: str, value: object) -> str:
+    kind, _, text = said.partition("\n")
+    if value is not _SAME:
+        kind = f"{kind.partition(', default ')[0]}, default {value!r}"
+    return f"{kind}\n{text}"
 
 
 def domains(kind: type) -> Mapping[str, Kind]:

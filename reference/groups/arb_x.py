@@ -46,7 +46,7 @@ VANISHING = 2.0**-46
 
 def _basis(group: BinaryGroup) -> Array:
     signs = (plane.sign.astype(np.float64) for plane in group.planes)
-    return np.stack([group.mask.astype(np.float64), *signs])
+    return np.stack([group.mask.astype(np.float64), *signs])  # (p, n, k)
 
 
 @contract(
@@ -83,8 +83,8 @@ def calibrated_sums(target: Array, group: BinaryGroup, S: Array) -> tuple[Array,
     # Eq. (25), subbit:  G_pq = e_p S e_qᵀ,  g_p = e_p S wᵀ,  e = (m, b₁, b₂)
     products = basis @ S  # (p, n, k)
     return (
-        np.einsum("pij,qij->ipq", products, basis),
-        np.einsum("pij,ij->ip", products, target),
+        np.einsum("pij,qij->ipq", products, basis),  # (n, p, p)
+        np.einsum("pij,ij->ip", products, target),  # (n, p)
     )
 
 
@@ -283,7 +283,7 @@ def calibrate_levels(
 
 
 def _alternate(G: Array, g: Array, group: BinaryGroup, S: Array, config: Refinement) -> Array:
-    x = np.column_stack([group.row_means, *(plane.row_scale for plane in group.planes)])
+    x = np.column_stack([group.row_means, *(plane.row_scale for plane in group.planes)])  # (n, p)
     denominators = G.diagonal(axis1=1, axis2=2).copy()
     if config.mean_denominator == "float32" and len(group.planes) == 1:
         m = group.mask.astype(np.float64)

@@ -60,8 +60,8 @@ def solve_levels(W: Array, group: BinaryGroup) -> BinaryGroup:
     basis = np.stack([M, *(plane.sign.astype(np.float64) for plane in group.planes)])
     Z = np.where(group.mask, W - mean[:, None], 0.0)
     # Eq. (21), subbit:  (μ, α) = argmin ‖Z − μ m − Σ α_p b_p‖²,  a system of 2 or 3 for a row
-    gram = np.einsum("pij,qij->ipq", basis, basis)
-    change, *scales = solve_normal(gram, np.einsum("pij,ij->ip", basis, Z)).T
+    gram = np.einsum("pij,qij->ipq", basis, basis)  # (n, p, p)
+    change, *scales = solve_normal(gram, np.einsum("pij,ij->ip", basis, Z)).T  # (p, n)
     planes = tuple(
         replace(plane, row_scale=scale) for plane, scale in zip(group.planes, scales, strict=True)
     )

@@ -50,7 +50,7 @@ class Refinement(Switches):
     iterations : int, default 15
         Rounds on the weight error, ``T``.
     calibrated_iterations : int, default 15
-        Rounds on the calibrated error; ARB-X only.
+        Rounds of each fit on the calibrated error.
     divisor : {"entries", "width"}, default "entries"
         D-1. What initial sums are divided by: the group's entries in the row (code), or
         the width of the block (Algorithm 1 as printed).

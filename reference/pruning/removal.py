@@ -62,7 +62,7 @@ def _gradients(weights: Array, G: Array, removed: Mask) -> Array:
     rows, most = len(weights), int(np.max(np.count_nonzero(removed, axis=1)))
     # The removed columns of each row, filled up with others that equations of 1 y = 0 hold.
     columns = np.argsort(~removed, axis=1, kind="stable")[:, :most]  # (n, most)
-    valid = np.take_along_axis(removed, columns, axis=1)
+    valid = np.take_along_axis(removed, columns, axis=1)  # (n, most)
     right = np.where(valid, np.take_along_axis(weights, columns, axis=1), 0.0)
     solved = np.zeros((rows, most))
     step = max(1, HELD // max(1, most * most))
@@ -156,7 +156,7 @@ def _choice_losses(weights: Array, G: Array, removed: Mask) -> Array:
     """Losses of all choices of one group: (n, M) weights, (M, M) inverse, (C, M) choices."""
     sets = np.nonzero(removed)[1].reshape(len(removed), -1)  # (C, M − N)
     w = weights[:, sets].transpose(1, 2, 0)  # (C, M − N, n)
-    y = _solve(G[sets[:, :, None], sets[:, None, :]], w)
+    y = _solve(G[sets[:, :, None], sets[:, None, :]], w)  # (C, M - N, n)
     return 0.5 * np.sum(w * y, axis=1).T
 
 

@@ -280,7 +280,7 @@ def nm_mask(scores: Array, keep: int, group: int, *, tail: Tail = "error") -> Ma
     kept = np.zeros(groups.shape, dtype=np.bool_)
     # Eq. (33), subbit:  M_ij = [#{l in group : S_il > S_ij, or = with l < j} < N]
     np.put_along_axis(kept, order[..., :keep], values=True, axis=-1)
-    mask[:, : width - rest] = kept.reshape(rows, -1)
+    mask[:, : width - rest] = kept.reshape(rows, -1)  # (n, m/M, M) -> (n, m)
     return mask
 
 

@@ -70,20 +70,6 @@ class SPBO(Refinement):
 
     Parameters
     ----------
-    iterations : int, default 15
-        Rounds of ARB before the first step, with ``calibrated_start="refined"``.
-    calibrated_iterations : int, default 15
-        Rounds of each fit of mean and scales.
-    divisor, initial_signs, sign_zero, eps, calibrated_eps, eps_kind
-        As in :class:`~subbit.reference.groups.refinement.Refinement`.
-    calibrated_start : {"standard", "refined"}, default "standard"
-        Whether the start is a plain binarization or a refined one.
-    mean_denominator : {"float64", "float32"}, default "float64"
-        Precision of the denominator of first-order means.
-    column_signs : {"fixed", "refreshed"}, default "fixed"
-        Not used.
-    levels : {"alternate", "exact"}, default "alternate"
-        Mean and scales by alternation, or jointly by least squares.
     keep : tuple of int, default (4, 8)
         (N, M): how many of M consecutive entries of a row stay.
     tail : {"error", "dense"}, default "error"
@@ -175,7 +161,7 @@ def spbo_schedule(
         return _in_parts(scores, last, parts)
     # Eq. (53), subbit:  P_t = nm_mask(s, M − t, M),  t = 1, …, M − N
     steps = [nm_mask(scores, left, group, tail=tail) for left in range(group - 1, keep - 1, -1)]
-    return np.array(steps, dtype=np.bool_).reshape(-1, *last.shape)
+    return np.array(steps, dtype=np.bool_).reshape(-1, *last.shape)  # (M - N, n, k)
 
 
 def _in_parts(scores: Array, last: Mask, parts: int) -> Mask:
@@ -185,7 +171,7 @@ def _in_parts(scores: Array, last: Mask, parts: int) -> Mask:
     # Eq. (54), subbit:  of p entries in ascending order, step t takes ⌊(t − 1) p / τ⌋ … ⌊t p / τ⌋
     counts = np.arange(1, parts + 1) * len(ordered) // parts
     step[ordered] = 1 + np.searchsorted(counts, np.arange(len(ordered)), side="right")
-    gone = step.reshape(scores.shape)
+    gone = step.reshape(scores.shape)  # (n k,) -> (n, k)
     return (gone == 0) | (gone > np.arange(1, parts + 1)[:, None, None])
 
 

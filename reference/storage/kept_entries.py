@@ -53,10 +53,10 @@ def fill_patterns(covered: Mask, keep: int, group: int, *, argument: str = "cove
     check_count("keep", keep, 1, check_count("group", group))
     n, k = covered.shape
     whole = k - k % group
-    inside = covered[:, :whole].reshape(n, -1, group)
+    inside = covered[:, :whole].reshape(n, -1, group)  # (n, k) -> (n, k/M, M)
     if np.any(np.count_nonzero(inside, axis=2) > keep):
         raise ArgumentError(argument, f"at most {keep} covered of each {group} columns", "more")
-    used = np.any(covered, axis=0)[:whole].reshape(1, -1, group)
+    used = np.any(covered, axis=0)[:whole].reshape(1, -1, group)  # (1, k/M, M)
     worth: Array = 2.0 * inside + ~used  # covered, then dead, then the others
     order = np.argsort(-worth, axis=2, kind="stable")
     pattern = np.zeros(inside.shape, dtype=np.bool_)  # (n, k/M, M)

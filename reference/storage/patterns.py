@@ -131,7 +131,7 @@ def rank_patterns(mask: Mask, keep: int, group: int) -> Numbers:
     n, m = mask.shape
     if m % group:
         raise ArgumentError("mask", f"shape (any, a multiple of {group})", f"{mask.shape}")
-    kept = mask.reshape(n, -1, group)
+    kept = mask.reshape(n, -1, group)  # (n, m) -> (n, m/M, M)
     counts = np.count_nonzero(kept, axis=2)
     if np.any(counts != keep):
         wrong = int(counts[counts != keep][0])
@@ -179,4 +179,4 @@ def unrank_patterns(ranks: Numbers, keep: int, group: int) -> Mask:
         mask[:, :, j] = rest < step
         rest -= np.where(mask[:, :, j], 0, step)
         left -= mask[:, :, j]
-    return mask.reshape(len(ranks), -1)
+    return mask.reshape(len(ranks), -1)  # (n, g, M) -> (n, g M)

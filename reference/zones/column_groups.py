@@ -60,33 +60,6 @@ class ColumnGroups(Partition):
 
     Parameters
     ----------
-    block_size : int, default 128
-        Columns of a block.
-    percdamp : float, default 0.01
-        Damping relative to the mean diagonal of the Hessian.
-    center : bool, default False
-        Whether searches subtract row means.
-    sign_zero : {1, 0}, default 1
-        Sign of zero.
-    score : {"inverse_hessian", "trailing", "magnitude"}, default "trailing"
-        The saliency score.
-    search_on : {"weights", "scores"}, default "weights"
-        What the searches measure errors on.
-    split_by : {"weights", "scores"}, default "weights"
-        What is cut by magnitude.
-    grid : str, default "maximum"
-        Candidate thresholds, see :class:`~subbit.reference.zones.partition.Partition`.
-    search_orders : tuple of int, default (1, 1)
-        Orders of the salient part and the rest in the salient search.
-    counts : tuple of int, default (3, 30)
-        Smallest and largest number of salient columns; narrower blocks clip both ends
-        to their width.
-    compensation : {"exact", "released", "none"}, default "exact"
-        Form of the error feedback.
-    closed : bool, default True
-        Whether an entry at a threshold is concentrated.
-    dead_inputs : {"binarize", "zero"}, default "binarize"
-        What becomes of columns whose input never fires.
     column_groups : bool, default True
         Whether salient columns are cut as well.
     bitmap : {"shared", "zones"}, default "shared"

@@ -89,7 +89,7 @@ def _first_entries(Y: Array, part: Mask | None) -> Array:
     # every group that has one; any other may be far larger than all of a short group's.
     if part is None or not len(Y):
         return Y[:1]
-    return np.take_along_axis(Y, np.argmax(part, axis=0)[None], axis=0)
+    return np.take_along_axis(Y, np.argmax(part, axis=0)[None], axis=0)  # (1, n)
 
 
 def _mean_free_prefixes(

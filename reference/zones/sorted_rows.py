@@ -234,7 +234,7 @@ class _SortedRows:
 
     @staticmethod
     def _between(sums: Array, low: Indices, high: Indices) -> Array:
-        ends = np.take_along_axis(sums, high, axis=1)
+        ends = np.take_along_axis(sums, high, axis=1)  # (n, k + 1) -> (n, c)
         return np.asarray(ends - np.take_along_axis(sums, low, axis=1))
 
 

@@ -234,7 +234,7 @@ def trisection_search(
     # Eq. (42), subbit:  t* = argmin_t θ²(t), the first of equal ones
     errors = nested_errors(
         target,
-        np.stack([thresholds, factor * thresholds]),
+        np.stack([thresholds, factor * thresholds]),  # (2, c)
         orders=orders,
         center=center,
         sign_zero=sign_zero,
