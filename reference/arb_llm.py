@@ -29,7 +29,7 @@ import numpy as np
 
 from subbit.reference.contracts.door import contract
 from subbit.reference.contracts.kind import Kind
-from subbit.reference.contracts.kinds import matrix
+from subbit.reference.contracts.kinds import symmetric
 from subbit.reference.contracts.words import (
     ALIVE,
     BLOCK,
@@ -149,7 +149,7 @@ PRESETS: Mapping[Algorithm, Mapping[str, ARBLLM]] = MappingProxyType(
     W=WEIGHTS,
     zones=Zones(text="Disjoint groups."),
     config=Config(ARBLLM),
-    gram=matrix("k", "k", text='Gram matrix of the inputs; the algorithm ``"arb_x"`` needs it.'),
+    gram=symmetric("k", 'Gram matrix of the inputs; the algorithm ``"arb_x"`` needs it.'),
 )
 def refine_zones(
     W: Array, zones: tuple[Zone, ...], config: ARBLLM = PAPER, *, gram: Array | None = None
@@ -240,7 +240,7 @@ def _salient_image(T: Array, salient: Mask, config: ARBLLM) -> Array:
     S=SCORES,
     alive=ALIVE,
     config=Config(ARBLLM),
-    gram=matrix("k", "k", text="Gram matrix of the block's inputs; ARB-X needs it."),
+    gram=symmetric("k", "Gram matrix of the block's inputs; ARB-X needs it."),
     salient=SALIENT,
     start=START,
 )

@@ -81,6 +81,8 @@ def feedback(D: Array, U_block: Array, mode: Compensation) -> Array:
     error, diagonal = D, np.diag(U_block)
     if mode == "none":
         return np.zeros(D.shape)
+    if not np.all(diagonal):
+        raise ArgumentError("U_block", "a diagonal without zeros", "one with zeros")
     if mode == "exact":
         # Eq. (4), GPTQ:  δ_F = −(w_Q − quant(w_Q)) ([H⁻¹]_QQ)⁻¹ [H⁻¹]_QF = −D_B U_BB⁻¹ U_BF
         unit = U_block / diagonal[:, None]

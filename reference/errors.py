@@ -76,9 +76,11 @@ def as_array(argument: str, value: npt.ArrayLike | None) -> AnyArray:
     >>> as_array("W", [1, 2]).shape
     (2,)
     """
+    if isinstance(value, np.ma.MaskedArray) and np.any(np.ma.getmaskarray(value)):
+        raise ArgumentError(argument, "an array without hidden entries", "a masked array")
     try:
         return np.asarray(value)
-    except (TypeError, ValueError) as error:
+    except Exception as error:
         raise ArgumentError(argument, "an array", f"a {type(value).__name__}: {error}") from error
 
 
@@ -173,13 +175,18 @@ def check_mask(argument: str, value: npt.ArrayLike | None, shape: tuple[int, ...
     return mask
 
 
+def _is_whole(value: object) -> bool:
+    # To Python a bool is an int, and to NumPy a time is an integer.
+    whole = isinstance(value, int | np.integer)
+    return whole and not isinstance(value, bool | np.timedelta64)
+
+
 def _is_setting(value: object, option: object) -> bool:
     # To Python, True is 1 and 1.0 is; as a setting each is another mistake.
     if isinstance(option, bool):
         return isinstance(value, bool | np.bool_) and bool(value) is option
     if isinstance(option, int):
-        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-        return whole and value == option
+        return _is_whole(value) and value == option
     return isinstance(value, type(option)) and value == option
 
 
@@ -303,8 +310,7 @@ def check_count(argument: str, value: object, least: int = 1, most: int | None =
     >>> check_count("bits", 2)
     2
     """
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    number = int(value) if whole else least - 1  # type: ignore[call-overload]
+    number = int(value) if _is_whole(value) else least - 1  # type: ignore[call-overload]
     if number < least or (most is not None and number > most):
         span = f"of at least {least}" if most is None else f"from {least} to {most}"
         raise ArgumentError(argument, f"a whole number {span}", value)
@@ -312,8 +318,7 @@ def check_count(argument: str, value: object, least: int = 1, most: int | None =
 
 
 def _is_number(value: object) -> bool:
-    number = isinstance(value, int | float | np.integer | np.floating)
-    return number and not isinstance(value, bool)
+    return _is_whole(value) or isinstance(value, float | np.floating)
 
 
 def check_real(argument: str, value: Any, least: float = -LARGEST, most: float = LARGEST) -> float:  # noqa: ANN401

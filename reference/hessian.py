@@ -28,7 +28,7 @@ from subbit.reference.contracts.kinds import matrix, symmetric
 from subbit.reference.contracts.scalars import Real, Whole
 from subbit.reference.contracts.words import HESSIAN, PERCDAMP
 
-from .errors import ArgumentError, HessianError, check_matrix
+from .errors import ArgumentError, HessianError, as_array, check_matrix
 from .notation import Array, Mask
 
 
@@ -77,7 +77,7 @@ class HessianAccumulator:
             If the last axis is not m, or a number is not finite.
         """
         width = len(self._sum)
-        batched = np.ndim(X) > self._sum.ndim
+        batched = as_array("X", X).ndim > self._sum.ndim
         inputs = check_matrix("X", X, shape=(None, None, width) if batched else (None, width))
         flat = inputs.reshape(-1, width)  # (N, L, m) -> (N L, m)
         self._sum += flat.T @ flat
@@ -154,6 +154,7 @@ def dead_inputs(H: Array) -> Mask:
     H=symmetric("m", "Proxy Hessian."),
     percdamp=Real(
         0.0,
+        1e6,
         text=("The share, not negative. It is relative, so scaling the inputs scales the result."),
     ),
 )

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from subbit.reference.contracts.door import contract
-from subbit.reference.contracts.kinds import Numbers, matrix
+from subbit.reference.contracts.kinds import Numbers, matrix, symmetric
 from subbit.reference.contracts.scalars import Whole
 
 from .errors import ArgumentError
@@ -100,7 +100,7 @@ def calibrated_error(W: Array, Q: Array, X: Array) -> float:
 @contract(
     2,
     **IMAGE,
-    S=matrix("m", "m", text="``XᵀX``, symmetric and positive semi-definite."),
+    S=symmetric("m", "``XᵀX``, symmetric and positive semi-definite."),
 )
 def calibrated_error_trace(W: Array, Q: Array, S: Array) -> float:
     """Squared output error on calibration inputs, from their Gram matrix.
@@ -161,7 +161,7 @@ def gram_cost_ratio(n: int, k: int, rounds: int, batch: int, length: int) -> flo
 @contract(
     2,
     **IMAGE,
-    S=matrix("m", "m", text="``XᵀX`` or any positive multiple of it."),
+    S=symmetric("m", "``XᵀX`` or any positive multiple of it."),
 )
 def relative_error(W: Array, Q: Array, S: Array) -> float:
     """Output error relative to the energy of the outputs.

@@ -8,7 +8,7 @@ computes with signs that are none or with a scale that is NaN.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import UnionType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
@@ -37,6 +37,11 @@ MOST_PLANES = 2
 """Sign planes of a group that is refined."""
 
 
+def _is_plain(value: object) -> bool:
+    """Tell arrays that compute as arrays do: not matrices, and none with hidden entries."""
+    return isinstance(value, np.ndarray) and not isinstance(value, np.matrix | np.ma.MaskedArray)
+
+
 def _seen(value: object) -> str:
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape} and dtype {value.dtype}"
@@ -45,8 +50,7 @@ def _seen(value: object) -> str:
 
 def _check_array(name: str, value: Any, dtype: type, shape: tuple[int, ...]) -> None:  # noqa: ANN401
     """Hold a field to a type and a shape; floating fields to finite numbers as well."""
-    wrong = not isinstance(value, np.ndarray) or value.dtype != dtype or value.shape != shape
-    if wrong:
+    if not _is_plain(value) or value.dtype != dtype or value.shape != shape:
         kind = np.dtype(dtype).name
         raise ArgumentError(name, f"an array of shape {shape} and dtype {kind}", _seen(value))
     if dtype is np.float64:
@@ -58,7 +62,8 @@ def _check_plane(name: str, plane: Any, mask: Mask) -> None:  # noqa: ANN401
         raise ArgumentError(name, "planes that are each a Plane", _seen(plane))
     n, k = mask.shape
     _check_array(f"{name}.sign", plane.sign, np.int8, (n, k))
-    if np.any(np.abs(plane.sign) > mask):
+    inside = (plane.sign >= -1) & (plane.sign <= 1) & (mask | (plane.sign == 0))
+    if not np.all(inside):
         raise ArgumentError(name, "signs of -1, 0 or +1 that are 0 outside the mask", "others")
     _check_array(f"{name}.row_scale", plane.row_scale, np.float64, (n,))
     if plane.column_scale is not None:
@@ -115,7 +120,9 @@ def check_group(name: str, group: object, kind: type | UnionType = BinaryGroup) 
     if not isinstance(group, kind):
         raise ArgumentError(name, f"a {getattr(kind, '__name__', 'group')}", _seen(group))
     mask: Any = group.mask  # type: ignore[attr-defined]
-    if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.ndim != 2:
+    if not isinstance(group.name, str):  # type: ignore[attr-defined]
+        raise ArgumentError(name, "a group with a name", _seen(group.name))  # type: ignore[attr-defined]
+    if not _is_plain(mask) or mask.dtype != np.bool_ or mask.ndim != 2:
         raise ArgumentError(name, "a mask that is a boolean matrix", _seen(mask))
     if mask.size == 0:
         raise ArgumentError(name, "a mask of at least one entry", _seen(mask))
@@ -161,7 +168,8 @@ def check_block(name: str, block: object, columns: slice, rows: int) -> Quantize
     """
     if not isinstance(block, QuantizedBlock):
         raise ArgumentError(name, "a QuantizedBlock", _seen(block))
-    if (block.start, block.stop) != (columns.start, columns.stop):
+    start, stop = check_count(f"{name}.start", block.start, 0), check_count(name, block.stop)
+    if (start, stop) != (columns.start, columns.stop):
         wanted = f"a block of columns {columns.start} to {columns.stop}"
         raise ArgumentError(name, wanted, f"{block.start} to {block.stop}")
     shape = (rows, columns.stop - columns.start)
@@ -172,6 +180,11 @@ def check_block(name: str, block: object, columns: slice, rows: int) -> Quantize
         own = check_group(name, group, BinaryGroup | UniformGroup | ValueGroup).mask.shape
         if own != shape:
             raise ArgumentError(name, f"groups of shape {shape}", own)
+    if np.any(np.sum([group.mask for group in groups], axis=0) > 1):
+        raise ArgumentError(name, "groups with disjoint masks", "overlapping ones")
+    if block.pattern is not None:
+        keep, of = check_pair(f"{name}.pattern", block.pattern)
+        check_count(f"{name}.pattern", keep, 1, check_count(f"{name}.pattern", of))
     if block.salient is not None:
         _check_array(f"{name}.salient", block.salient, np.bool_, shape[1:])
     return block
@@ -207,16 +220,20 @@ def check_layer(name: str, layer: object) -> QuantizedLayer:
         raise ArgumentError(name, "a QuantizedLayer", _seen(layer))
     rows, width = check_pair(f"{name}.shape", layer.shape)
     n, m = check_count(f"{name}.shape", rows), check_count(f"{name}.shape", width)
-    stop, blocks = 0, tuple[Any, ...](layer.blocks)
+    stop, blocks = 0, cast("Any", layer.blocks)
+    if not isinstance(blocks, tuple) or not all(isinstance(b, QuantizedBlock) for b in blocks):
+        raise ArgumentError(name, "a tuple of QuantizedBlock", _seen(blocks))
     for block in blocks:
-        if getattr(block, "start", None) != stop:
+        if check_count(f"{name}.start", block.start, 0) != stop:
             raise ArgumentError(name, "blocks from left to right", f"a gap at column {stop}")
         columns = slice(stop, check_count(f"{name}.stop", block.stop, stop + 1, m))
         stop = check_block(name, block, columns, n).stop
     if stop != m:
         raise ArgumentError(name, f"blocks that cover {m} columns", stop)
-    if layer.order is not None and sorted(np.ravel(layer.order).tolist()) != list(range(m)):
-        raise ArgumentError(name, f"an order of {m} columns", _seen(layer.order))
+    if layer.order is not None:
+        _check_array(f"{name}.order", layer.order, np.intp, (m,))
+        if not np.array_equal(np.sort(layer.order), np.arange(m)):
+            raise ArgumentError(name, f"an order of {m} columns", "another")
     return layer
 
 
@@ -354,9 +371,13 @@ class Zones(Kind):
             if not isinstance(zone, Zone):
                 raise ArgumentError(name, "zones that are each a Zone", type(zone).__name__)
             mask: Any = zone.mask
-            if np.shape(mask) != shape or np.asarray(mask).dtype != np.bool_:
-                raise ArgumentError(name, f"boolean masks of shape {shape}", np.shape(mask))
+            if not _is_plain(mask) or mask.dtype != np.bool_ or mask.shape != shape:
+                raise ArgumentError(name, f"boolean masks of shape {shape}", _seen(mask))
+            if not isinstance(zone.name, str):
+                raise ArgumentError(name, "zones with a name", zone.name)
             check_choice(name, zone.order, (1, 2))
+        if value and np.any(np.sum([zone.mask for zone in value], axis=0) > 1):
+            raise ArgumentError(name, "disjoint zones", "overlapping ones")
         return value
 
 
@@ -377,6 +398,10 @@ class Quantizer(Kind):
         rows = call.sizes["n"]
 
         def quantize(W: Any, columns: slice) -> QuantizedBlock:  # noqa: ANN401
+            if isinstance(W, np.ndarray):
+                # It may be the caller's own array.
+                W = W.view()
+                W.flags.writeable = False
             with call.room.inside(False):  # noqa: FBT003
                 block = value(W, columns)
             return check_block(name, block, columns, rows)

@@ -1,15 +1,18 @@
 """Contracts: one declaration gives the checks, the signature and the documentation."""
 
 import inspect
+import subprocess
+import sys
 from dataclasses import fields, is_dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 import pytest
 
-from subbit import reference
+from subbit import fast, reference
 from subbit.conformance.cases.names import CALLS
 from subbit.conformance.protocol import PROTOCOL
+from subbit.fast.groups.binarize import masked_mean
 from subbit.reference.contracts import door, room
 from subbit.reference.contracts.door import ALL, Contract, contract
 from subbit.reference.contracts.kind import Call
@@ -132,6 +135,8 @@ def test_a_callers_function_is_outside():
         {"mean": [0.0, 0.0]},
         {"mask": np.ones((2, 4))},
         {"mask": np.ones(4, dtype=bool)},
+        {"mask": np.ma.array(np.ones((2, 4), dtype=bool), mask=W > 0)},
+        {"name": 7},
         {"planes": []},
         {"planes": ()},
         {"planes": (1,)},
@@ -148,6 +153,7 @@ def test_fields_of_groups_are_held_to_what_they_promise(change):
     [
         {"sign": np.ones((2, 4))},
         {"sign": np.full((2, 4), 2, dtype=np.int8)},
+        {"sign": np.full((2, 4), -128, dtype=np.int8)},
         {"row_scale": np.array([1.0, np.inf])},
         {"row_scale": np.ones(2, dtype=np.float32)},
         {"column_scale": np.ones(4)},
@@ -166,6 +172,108 @@ def test_a_layer_with_a_gap_is_refused():
         reference.payload_bits(replace(layer, blocks=layer.blocks[:1]))
     with pytest.raises(ArgumentError, match=r"^layer: expected blocks from left to right"):
         reference.payload_bits(replace(layer, blocks=layer.blocks[1:]))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"blocks": 5},
+        {"blocks": (1,)},
+        {"order": np.arange(4.0)},
+        {"order": np.zeros(4, dtype=np.intp)},
+        {"order": [[1], [1, 2]]},
+        {"shape": (2, 4.0)},
+    ],
+)
+def test_fields_of_layers_are_held_to_what_they_promise(change):
+    with pytest.raises(ArgumentError, match=r"^layer"):
+        reference.payload_bits(replace(reference.rtn_layer(W), **change))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pattern": (2, 0)},
+        {"pattern": "ab"},
+        {"pattern": (9, 3)},
+        {"pattern": 5},
+        {"start": np.array([0, 0])},
+        {"start": False},
+        {"stop": 4.0},
+        {"groups": []},
+        {"salient": np.ones(3, dtype=bool)},
+    ],
+)
+def test_fields_of_blocks_are_held_to_what_they_promise(change):
+    layer = reference.rtn_layer(W)
+    with pytest.raises(ArgumentError, match=r"^layer"):
+        reference.payload_bits(replace(layer, blocks=(replace(layer.blocks[0], **change),)))
+
+
+def test_groups_and_zones_that_overlap_are_refused():
+    layer, zone = reference.rtn_layer(W), reference.Zone("all", np.ones((2, 4), dtype=bool), 1)
+    block = replace(layer.blocks[0], groups=layer.blocks[0].groups * 2)
+    with pytest.raises(ArgumentError, match=r"^layer: expected groups with disjoint masks"):
+        reference.nominal_bits(replace(layer, blocks=(block,)))
+    with pytest.raises(ArgumentError, match=r"^zones: expected disjoint"):
+        reference.refine_zones(W, (zone, zone), gram=np.eye(4))
+    with pytest.raises(ArgumentError, match=r"^zones: "):
+        reference.refine_zones(W, (replace(zone, mask=zone.mask.tolist()),), gram=np.eye(4))
+
+
+def test_numbers_of_numpy_become_pythons_in_a_configuration():
+    """A block size of uint8 would overflow at the third block."""
+    wide, H = np.random.default_rng(0).standard_normal((3, 300)), np.eye(300)
+    config = reference.BiLLM(block_size=np.uint8(100), center=np.True_)
+    assert type(config.block_size) is int
+    assert repr(config) == "BiLLM(block_size=100, center=True)"
+    assert [b.stop for b in reference.billm_layer(wide, H, config).blocks] == [100, 200, 300]
+
+
+def test_hidden_entries_are_refused():
+    hidden = np.ma.array([[1.0, 100.0]], mask=[[False, True]])
+    with pytest.raises(ArgumentError, match=r"^W: expected an array without hidden entries"):
+        reference.masked_mean(hidden)
+    assert reference.masked_mean(np.ma.array([[1.0, 2.0]])) == 1.5
+
+
+def test_no_answer_is_infinite():
+    with pytest.raises(ArgumentError, match=r"^W: expected numbers whose answer is finite"):
+        reference.trailing_saliency(W, np.eye(4) * 1e-300)
+
+
+def test_a_callers_function_cannot_change_the_callers_weights():
+    def greedy(current, columns):
+        current[:] = 0.0
+        return columns
+
+    with pytest.raises(ValueError, match="read-only"):
+        reference.compensate(W.copy(), np.eye(4), greedy, block_size=2, mode="exact")
+
+
+def test_times_are_no_numbers():
+    for call in (
+        lambda: reference.block_slices(5, np.timedelta64(1, "s")),
+        lambda: reference.damp(np.eye(2), np.timedelta64(1, "s")),
+        lambda: reference.sign([1.0], np.timedelta64(1, "s")),
+    ):
+        with pytest.raises(ArgumentError):
+            call()
+
+
+def test_the_package_is_imported_without_docstrings():
+    code = "import subbit.reference as r; print(r.GPTQ(bits=3), r.masked_mean([[1.0, 3.0]]))"
+    done = subprocess.run(
+        [sys.executable, "-OO", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["GPTQ(bits=3)", "[2.]"]
+
+
+def test_a_device_is_given_by_place_or_by_name():
+    device = fast.on("simulated").device
+    assert masked_mean(device=device, W=[[1.0, 3.0]]) == masked_mean(device, [[1.0, 3.0]])
+    with pytest.raises(TypeError, match="device"):
+        masked_mean()
 
 
 class Odd:

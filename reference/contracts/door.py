@@ -17,10 +17,15 @@ plainly, with arrays that are what the contracts say: a layer's weights are chec
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property, wraps
+from math import isfinite
 from types import FunctionType
 from typing import Any, TypeVar, cast
+
+import numpy as np
+
+from subbit.reference.errors import ArgumentError
 
 from .kind import Call, Kind
 from .room import REFERENCE, Arrays, Room
@@ -168,6 +173,29 @@ class Contract:
             )
         return call.values
 
+    def answered(self, answer: Any) -> Any:  # noqa: ANN401
+        """Return an answer, or refuse the call that it is no finite answer to.
+
+        Parameters
+        ----------
+        answer : object
+            What the function returned.
+
+        Returns
+        -------
+        object
+            The same.
+
+        Raises
+        ------
+        ArgumentError
+            If a number in it is NaN or infinite.
+        """
+        if not is_finite(answer):
+            what = "numbers whose answer is finite"
+            raise ArgumentError(next(iter(self.kinds)), what, "others")
+        return answer
+
     def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         # The usual calls by hand, which is quicker; anything else is Python's to refuse.
         named = dict(zip(self._placed, args, strict=False))
@@ -221,13 +249,42 @@ def _title(name: str) -> str:
 def _sections(text: str) -> dict[str, str]:
     """Parts of a numpydoc docstring by their titles; the summary has none."""
     found, name = {"": ""}, ""
-    lines = inspect.cleandoc(text).splitlines()
+    lines = inspect.cleandoc(text).splitlines() or [""]
     for line, below in zip(lines, [*lines[1:], ""], strict=True):
         if line and below == "-" * len(line):
             name = line
             found[name] = ""
         found[name] += line + "\n"
     return found
+
+
+def is_finite(answer: Any) -> bool:  # noqa: ANN401
+    """Tell whether the numbers of an answer are finite.
+
+    Parameters
+    ----------
+    answer : object
+        An array of any device, a number, or a record or tuple of them.
+
+    Returns
+    -------
+    bool
+        False where one is NaN or infinite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> is_finite((1.0, np.array([np.inf])))
+    False
+    """
+    if isinstance(answer, tuple | list):
+        return all(map(is_finite, answer))
+    if is_dataclass(answer) and not isinstance(answer, type):
+        return all(is_finite(getattr(answer, field.name)) for field in fields(answer))
+    dtype = getattr(answer, "dtype", None)
+    if dtype is not None and dtype.kind == "f":
+        return bool(np.isfinite(answer).all())
+    return not isinstance(answer, float) or isfinite(answer)
 
 
 def with_door(
@@ -259,15 +316,23 @@ def with_door(
     >>> with_door(sign, sign.contract, REFERENCE, Arrays)([-2.0])
     array([-1], dtype=int8)
     """
+    front = list(inspect.signature(function).parameters)[:skip]
 
     def door(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        for name in front[len(args) :]:
+            if name not in kwargs:
+                # Python says what is missing.
+                return function(*args, **kwargs)
+            args = (*args, kwargs.pop(name))
         if room.entered and terms.is_whole(args[skip:], kwargs):
             return function(*args, **kwargs)
         first, rest = args[:skip], args[skip:]
         values = terms.checked(rest, kwargs, arrays(*first), room)
         with room.inside():
             answer = function(*first, **values)
-        return room.iterate(answer, entered=True) if generates else answer
+        if generates:
+            return room.iterate(answer, entered=True)
+        return terms.answered(answer)
 
     generates = inspect.isgeneratorfunction(function)
     # Doctest takes a function for a module's own by its globals.

@@ -353,7 +353,7 @@ class Span(Kind):
 
     def check(self, name: str, value: Any, call: Call) -> slice:  # noqa: ANN401
         """Return the range, or refuse."""
-        if not isinstance(value, slice) or value.step not in {None, 1}:
+        if not isinstance(value, slice) or value.step is not None:
             raise ArgumentError(name, "a slice without a step", value)
         width = call.sizes[self.axis]
         start = check_count(name, value.start, 0, width - 1)

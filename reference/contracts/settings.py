@@ -185,4 +185,8 @@ def check_settings(config: object) -> None:
     """
     call = Call({}, Arrays(), REFERENCE)
     for name, kind in domains(type(config)).items():
-        kind.check(name, getattr(config, name), call)
+        value = getattr(config, name)
+        taken = kind.check(name, value, call)
+        if taken is not value:
+            # Numbers of NumPy become Python's: they would overflow, and no file takes them.
+            object.__setattr__(config, name, taken)

@@ -12,8 +12,8 @@ from .scalars import Choice, Real, Share, Text, Whole, choice
 
 WEIGHTS = matrix("n", "k")
 HESSIAN = symmetric("m")
-PERCDAMP = Real(0.0, text="Damping relative to the mean diagonal.")
-GRAM = matrix("k", "k", text="Gram matrix of the inputs.")
+PERCDAMP = Real(0.0, 1e6, text="Damping relative to the mean diagonal.")
+GRAM = symmetric("k", "Gram matrix of the inputs.")
 ENTRIES = Flags(("n", "k"), text="The group's entries; all by default.")
 ORDER = Choice((1, 2), text="Number of sign planes.")
 NAME = Text(text="Name of the group in the record.")

@@ -20,7 +20,7 @@ import numpy as np
 
 from subbit.reference.contracts.door import contract
 from subbit.reference.contracts.kind import Kind
-from subbit.reference.contracts.kinds import Flags, matrix
+from subbit.reference.contracts.kinds import Flags, symmetric
 from subbit.reference.contracts.scalars import Share
 from subbit.reference.contracts.settings import Switches, check_settings
 from subbit.reference.contracts.words import ROUNDS, WEIGHTS
@@ -142,10 +142,9 @@ class Trace:
     steps=HalfSteps(
         text="Half steps, such as :func:`~subbit.reference.groups.arb.arb_steps` yields."
     ),
-    S=matrix(
+    S=symmetric(
         "k",
-        "k",
-        text=(
+        (
             "Gram matrix of the inputs; then the objective is the calibrated error, else the "
             "weight error."
         ),

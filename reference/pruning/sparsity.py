@@ -37,7 +37,15 @@ import numpy as np
 from subbit.reference.contracts.door import contract
 from subbit.reference.contracts.kinds import matrix
 from subbit.reference.contracts.scalars import choice
-from subbit.reference.contracts.words import EXPONENT, GROUP_SIZE, KEEP, LAYER, NORMS, SPARSITY
+from subbit.reference.contracts.words import (
+    EXPONENT,
+    GROUP_SIZE,
+    HESSIAN,
+    KEEP,
+    LAYER,
+    NORMS,
+    SPARSITY,
+)
 from subbit.reference.errors import (
     ArgumentError,
 )
@@ -48,7 +56,7 @@ Axis: TypeAlias = Literal["row", "matrix"]
 Tail: TypeAlias = Literal["error", "dense"]
 
 
-@contract(2, H=matrix("m", "m", text="Proxy Hessian, not damped."))
+@contract(2, H=HESSIAN)
 def input_norms(H: Array) -> Array:
     """Length of each input over the calibration set, from the proxy Hessian.
 

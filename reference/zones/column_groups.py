@@ -34,7 +34,7 @@ import numpy as np
 
 from subbit.reference.contracts.door import contract
 from subbit.reference.contracts.kind import Kind
-from subbit.reference.contracts.kinds import Flags, matrix
+from subbit.reference.contracts.kinds import Flags, matrix, symmetric
 from subbit.reference.contracts.scalars import Whole
 from subbit.reference.contracts.words import ALIVE, SCORES, WEIGHTS
 from subbit.reference.errors import ArgumentError
@@ -143,7 +143,7 @@ class _ZoneSearch:
     alive=ALIVE.says("Columns to quantize."),
     salient=Flags(("k",), text="Salient columns.", whole=False),
     config=Config(ColumnGroups),
-    gram=matrix("k", "k", text='Gram matrix of the inputs; ``split_error="outputs"`` needs it.'),
+    gram=symmetric("k", 'Gram matrix of the inputs; ``split_error="outputs"`` needs it.'),
     image=matrix(
         "n",
         "k",
