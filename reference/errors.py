@@ -16,6 +16,9 @@ from .notation import AnyArray, Array, Mask
 # Sums of squares of numbers up to this size stay finite, and so does every answer.
 LARGEST = 1e100
 
+MOST_GROUP = 2**16
+"""Consecutive columns in a group at most."""
+
 T = TypeVar("T")
 
 
@@ -47,8 +50,27 @@ class HessianError(ArgumentError):
     """A Hessian that is not positive definite after damping."""
 
 
-def _describe(value: AnyArray) -> str:
-    return f"an array of shape {value.shape} and dtype {value.dtype}"
+def seen(value: object) -> str:
+    """Say in a few words what came.
+
+    Parameters
+    ----------
+    value : object
+        What a caller handed over.
+
+    Returns
+    -------
+    str
+        Shape and dtype of an array, the type of anything else.
+
+    Examples
+    --------
+    >>> seen([1, 2])
+    'a list'
+    """
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape} and dtype {value.dtype}"
+    return f"a {type(value).__name__}"
 
 
 def as_array(argument: str, value: npt.ArrayLike | None) -> AnyArray:
@@ -126,11 +148,11 @@ def check_matrix(
     if raw.ndim != len(shape) or any(
         s not in (None, length) for s, length in zip(shape, raw.shape, strict=True)
     ):
-        raise ArgumentError(argument, f"shape {wanted}", _describe(raw))
+        raise ArgumentError(argument, f"shape {wanted}", seen(raw))
     if raw.size == 0:
-        raise ArgumentError(argument, "at least one element", _describe(raw))
+        raise ArgumentError(argument, "at least one element", seen(raw))
     if raw.dtype.kind not in "fiub":
-        raise ArgumentError(argument, "real numbers", _describe(raw))
+        raise ArgumentError(argument, "real numbers", seen(raw))
     result = raw.astype(np.float64, copy=False)
     bad = result.size - int(np.count_nonzero(np.isfinite(result)))
     if bad:
@@ -171,7 +193,7 @@ def check_mask(argument: str, value: npt.ArrayLike | None, shape: tuple[int, ...
         return np.ones(shape, dtype=np.bool_)
     mask = as_array(argument, value)
     if mask.dtype != np.bool_ or mask.shape != shape:
-        raise ArgumentError(argument, f"a boolean array of shape {shape}", _describe(mask))
+        raise ArgumentError(argument, f"a boolean array of shape {shape}", seen(mask))
     return mask
 
 
@@ -389,6 +411,36 @@ def check_share(argument: str, value: float, *, below: bool = False) -> float:
     raise ArgumentError(argument, f"a number from 0 to {'below ' if below else ''}1", value)
 
 
+def check_pattern(argument: str, value: object) -> tuple[int, int]:
+    """Return N of each M, or refuse.
+
+    Parameters
+    ----------
+    argument : str
+        Name to put in the error.
+    value : object
+        ``(N, M)``, with N from 1 to M.
+
+    Returns
+    -------
+    tuple of int
+        The same.
+
+    Raises
+    ------
+    ArgumentError
+        If it is no pair of whole numbers, or one lies outside its range.
+
+    Examples
+    --------
+    >>> check_pattern("keep", (4, 8))
+    (4, 8)
+    """
+    keep, group = check_pair(argument, value)
+    most = check_count(argument, group, 1, MOST_GROUP)
+    return check_count(argument, keep, 1, most), most
+
+
 def check_sparsity(keep: object, sparsity: float | None) -> None:
     """Refuse a configuration with both N:M sparsity and a share, or with neither.
 
@@ -397,12 +449,12 @@ def check_sparsity(keep: object, sparsity: float | None) -> None:
     keep : tuple of int or None
         ``(N, M)``.
     sparsity : float or None
-        Share of pruned weights, from 0 to below 1.
+        Share of pruned weights.
 
     Raises
     ------
     ArgumentError
-        If both are None or neither is, or one lies outside its range.
+        If both are None or neither is.
 
     Examples
     --------
@@ -412,15 +464,10 @@ def check_sparsity(keep: object, sparsity: float | None) -> None:
         ...
     subbit.reference.errors.ArgumentError: keep: expected None beside a sparsity, got (2, 4)
     """
-    if keep is None:
-        if sparsity is None:
-            raise ArgumentError("sparsity", "a share where keep is None", sparsity)
-        check_share("sparsity", sparsity, below=True)
-        return
-    if sparsity is not None:
+    if keep is None and sparsity is None:
+        raise ArgumentError("sparsity", "a share where keep is None", sparsity)
+    if keep is not None and sparsity is not None:
         raise ArgumentError("keep", "None beside a sparsity", keep)
-    kept, group = check_pair("keep", keep)
-    check_count("keep", kept, 1, check_count("keep", group))
 
 
 def check_blocks_hold_groups(block_size: int, keep: tuple[int, int] | None) -> None:
@@ -436,12 +483,11 @@ def check_blocks_hold_groups(block_size: int, keep: tuple[int, int] | None) -> N
     Raises
     ------
     ArgumentError
-        If `block_size` is not a whole number of at least one, or M does not divide it.
+        If M does not divide `block_size`.
 
     Examples
     --------
     >>> check_blocks_hold_groups(128, (4, 8))
     """
-    check_count("block_size", block_size)
     if keep is not None and block_size % keep[1]:
         raise ArgumentError("block_size", f"a multiple of the group {keep[1]}", block_size)

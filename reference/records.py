@@ -21,6 +21,8 @@ from .errors import (
     check_count,
     check_matrix,
     check_pair,
+    check_pattern,
+    seen,
 )
 from .layer import (
     BinaryGroup,
@@ -42,24 +44,18 @@ def _is_plain(value: object) -> bool:
     return isinstance(value, np.ndarray) and not isinstance(value, np.matrix | np.ma.MaskedArray)
 
 
-def _seen(value: object) -> str:
-    if isinstance(value, np.ndarray):
-        return f"an array of shape {value.shape} and dtype {value.dtype}"
-    return f"a {type(value).__name__}"
-
-
 def _check_array(name: str, value: Any, dtype: type, shape: tuple[int, ...]) -> None:  # noqa: ANN401
     """Hold a field to a type and a shape; floating fields to finite numbers as well."""
     if not _is_plain(value) or value.dtype != dtype or value.shape != shape:
         kind = np.dtype(dtype).name
-        raise ArgumentError(name, f"an array of shape {shape} and dtype {kind}", _seen(value))
+        raise ArgumentError(name, f"an array of shape {shape} and dtype {kind}", seen(value))
     if dtype is np.float64:
         check_matrix(name, value, shape=shape)
 
 
 def _check_plane(name: str, plane: Any, mask: Mask) -> None:  # noqa: ANN401
     if not isinstance(plane, Plane):
-        raise ArgumentError(name, "planes that are each a Plane", _seen(plane))
+        raise ArgumentError(name, "planes that are each a Plane", seen(plane))
     n, k = mask.shape
     _check_array(f"{name}.sign", plane.sign, np.int8, (n, k))
     inside = (plane.sign >= -1) & (plane.sign <= 1) & (mask | (plane.sign == 0))
@@ -72,7 +68,7 @@ def _check_plane(name: str, plane: Any, mask: Mask) -> None:  # noqa: ANN401
 
 def _check_binary(name: str, group: Any) -> None:  # noqa: ANN401
     if not isinstance(group.planes, tuple):
-        raise ArgumentError(name, "a tuple of planes", _seen(group.planes))
+        raise ArgumentError(name, "a tuple of planes", seen(group.planes))
     for plane in group.planes:
         _check_plane(name, plane, group.mask)
     if group.mean is not None:
@@ -118,14 +114,14 @@ def check_group(name: str, group: object, kind: type | UnionType = BinaryGroup) 
     'all'
     """
     if not isinstance(group, kind):
-        raise ArgumentError(name, f"a {getattr(kind, '__name__', 'group')}", _seen(group))
+        raise ArgumentError(name, f"a {getattr(kind, '__name__', 'group')}", seen(group))
     mask: Any = group.mask  # type: ignore[attr-defined]
     if not isinstance(group.name, str):  # type: ignore[attr-defined]
-        raise ArgumentError(name, "a group with a name", _seen(group.name))  # type: ignore[attr-defined]
+        raise ArgumentError(name, "a group with a name", seen(group.name))  # type: ignore[attr-defined]
     if not _is_plain(mask) or mask.dtype != np.bool_ or mask.ndim != 2:
-        raise ArgumentError(name, "a mask that is a boolean matrix", _seen(mask))
+        raise ArgumentError(name, "a mask that is a boolean matrix", seen(mask))
     if mask.size == 0:
-        raise ArgumentError(name, "a mask of at least one entry", _seen(mask))
+        raise ArgumentError(name, "a mask of at least one entry", seen(mask))
     match group:
         case BinaryGroup():
             _check_binary(name, group)
@@ -167,7 +163,7 @@ def check_block(name: str, block: object, columns: slice, rows: int) -> Quantize
     2
     """
     if not isinstance(block, QuantizedBlock):
-        raise ArgumentError(name, "a QuantizedBlock", _seen(block))
+        raise ArgumentError(name, "a QuantizedBlock", seen(block))
     start, stop = check_count(f"{name}.start", block.start, 0), check_count(name, block.stop)
     if (start, stop) != (columns.start, columns.stop):
         wanted = f"a block of columns {columns.start} to {columns.stop}"
@@ -175,7 +171,7 @@ def check_block(name: str, block: object, columns: slice, rows: int) -> Quantize
     shape = (rows, columns.stop - columns.start)
     groups: Any = block.groups
     if not isinstance(groups, tuple) or not groups:
-        raise ArgumentError(name, "a block with at least one group", _seen(groups))
+        raise ArgumentError(name, "a block with at least one group", seen(groups))
     for group in groups:
         own = check_group(name, group, BinaryGroup | UniformGroup | ValueGroup).mask.shape
         if own != shape:
@@ -183,8 +179,7 @@ def check_block(name: str, block: object, columns: slice, rows: int) -> Quantize
     if np.any(np.sum([group.mask for group in groups], axis=0) > 1):
         raise ArgumentError(name, "groups with disjoint masks", "overlapping ones")
     if block.pattern is not None:
-        keep, of = check_pair(f"{name}.pattern", block.pattern)
-        check_count(f"{name}.pattern", keep, 1, check_count(f"{name}.pattern", of))
+        check_pattern(f"{name}.pattern", block.pattern)
     if block.salient is not None:
         _check_array(f"{name}.salient", block.salient, np.bool_, shape[1:])
     return block
@@ -217,12 +212,12 @@ def check_layer(name: str, layer: object) -> QuantizedLayer:
     (1, 2)
     """
     if not isinstance(layer, QuantizedLayer):
-        raise ArgumentError(name, "a QuantizedLayer", _seen(layer))
+        raise ArgumentError(name, "a QuantizedLayer", seen(layer))
     rows, width = check_pair(f"{name}.shape", layer.shape)
     n, m = check_count(f"{name}.shape", rows), check_count(f"{name}.shape", width)
     stop, blocks = 0, cast("Any", layer.blocks)
     if not isinstance(blocks, tuple) or not all(isinstance(b, QuantizedBlock) for b in blocks):
-        raise ArgumentError(name, "a tuple of QuantizedBlock", _seen(blocks))
+        raise ArgumentError(name, "a tuple of QuantizedBlock", seen(blocks))
     for block in blocks:
         if check_count(f"{name}.start", block.start, 0) != stop:
             raise ArgumentError(name, "blocks from left to right", f"a gap at column {stop}")
@@ -322,7 +317,7 @@ class HalfSteps(Kind):
         try:
             steps = iter(value)
         except TypeError as error:
-            raise ArgumentError(name, self.describe(), _seen(value)) from error
+            raise ArgumentError(name, self.describe(), seen(value)) from error
         # The steps are computed by the caller's code, or through doors of their own.
         shape = call.lengths(("n", "k"))
         return call.room.iterate(_half_steps(name, steps, shape), entered=False)
@@ -336,7 +331,7 @@ def _half_steps(name: str, steps: Iterator[Any], shape: Shape) -> Iterator[tuple
                     raise ArgumentError(name, f"groups of shape {shape}", group.mask.shape)
                 yield what, group
             case _:
-                raise ArgumentError(name, "pairs of a str and a BinaryGroup", _seen(step))
+                raise ArgumentError(name, "pairs of a str and a BinaryGroup", seen(step))
 
 
 @dataclass(frozen=True)
@@ -372,7 +367,7 @@ class Zones(Kind):
                 raise ArgumentError(name, "zones that are each a Zone", type(zone).__name__)
             mask: Any = zone.mask
             if not _is_plain(mask) or mask.dtype != np.bool_ or mask.shape != shape:
-                raise ArgumentError(name, f"boolean masks of shape {shape}", _seen(mask))
+                raise ArgumentError(name, f"boolean masks of shape {shape}", seen(mask))
             if not isinstance(zone.name, str):
                 raise ArgumentError(name, "zones with a name", zone.name)
             check_choice(name, zone.order, (1, 2))
@@ -394,7 +389,7 @@ class Quantizer(Kind):
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401
         """Return the function, with its own calls and its answers checked."""
         if not callable(value):
-            raise ArgumentError(name, "a callable", _seen(value))
+            raise ArgumentError(name, "a callable", seen(value))
         rows = call.sizes["n"]
 
         def quantize(W: Any, columns: slice) -> QuantizedBlock:  # noqa: ANN401

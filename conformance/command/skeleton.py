@@ -7,17 +7,17 @@ implements none. Replacing one body after the other, ``subbit check`` says which
 
 import inspect
 import re
-from dataclasses import is_dataclass
 from itertools import groupby
 from pathlib import Path
 from textwrap import indent
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from subbit import reference
 from subbit.conformance.command.console import make_console, refusals
 from subbit.conformance.protocol import CLASSES, PROTOCOL, Function
+from subbit.reference.contracts.settings import Switches
 from subbit.reference.errors import ArgumentError
 
 _HEAD = '''"""A port of subbit
@@ -43,28 +43,9 @@ CAPABILITIES = {{
 '''
 
 
-class _Default:
-    """A configuration that prints as a call of its class, not with every switch."""
-
-    def __init__(self, value: object) -> None:
-        self.name = type(value).__name__
-
-    def __repr__(self) -> str:
-        return f"{self.name}()"
-
-
-def _plain(value: object) -> bool:
-    kind: Any = type(value)
-    return isinstance(value, type) or not is_dataclass(value) or value != kind()
-
-
-def _parameter(parameter: inspect.Parameter) -> inspect.Parameter:
-    bare = parameter.replace(annotation=inspect.Parameter.empty)
-    return bare if _plain(bare.default) else bare.replace(default=_Default(bare.default))
-
-
 def _parameters(function: Function) -> list[inspect.Parameter]:
-    return [_parameter(parameter) for parameter in function.signature.parameters.values()]
+    bare = inspect.Parameter.empty
+    return [p.replace(annotation=bare) for p in function.signature.parameters.values()]
 
 
 def _signature(function: Function) -> str:
@@ -74,9 +55,7 @@ def _signature(function: Function) -> str:
 def _configurations() -> str:
     """Names of the classes that signatures call."""
     defaults = [p.default for function in PROTOCOL.values() for p in _parameters(function)]
-    return ", ".join(
-        sorted({default.name for default in defaults if isinstance(default, _Default)})
-    )
+    return ", ".join(sorted({type(d).__name__ for d in defaults if isinstance(d, Switches)}))
 
 
 def _body(name: str) -> str:

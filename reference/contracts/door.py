@@ -3,13 +3,13 @@
 
 What a public function takes is declared once, above it::
 
-    @contract(2, W=matrix("n", "k"), mask=entries("n", "k"), order=ORDER)
+    @contract(2, W=WEIGHTS, mask=ENTRIES, order=ORDER)
     def arb(W: Array, mask: Mask, *, order: int = 1) -> BinaryGroup:
 
 A letter is a size: axes with the same letter have the same length in a call. From the
 declaration come the checks at the function's door, its signature in ``help()``, the sections
-Parameters and Raises of its documentation, what ``subbit init-port`` writes, and the domains
-that conformance cases are drawn from.
+Parameters and Raises of its documentation, what level 0 of the conformance suite demands, and
+what ``subbit init-port`` writes.
 
 Only the outermost call is checked. Inside of it, the functions of a room call each other
 plainly, with arrays that are what the contracts say: a layer's weights are checked once.
@@ -43,16 +43,6 @@ class _Written:
 
     def __repr__(self) -> str:
         return self.text
-
-
-class _Short:
-    """A configuration as a default: its class, without every switch."""
-
-    def __init__(self, value: object) -> None:
-        self.value = value
-
-    def __repr__(self) -> str:
-        return f"{type(self.value).__name__}()"
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,9 +158,8 @@ class Contract:
         for name, kind in self._in_turn:
             value = call.values[name]
             omitted = value is None and self._defaults.get(name, self) is None
-            call.values[name] = (
-                kind.absent(name, call) if omitted else kind.check(name, value, call)
-            )
+            if not omitted or kind.fills:
+                call.values[name] = kind.check(name, value, call)
         return call.values
 
     def answered(self, answer: Any) -> Any:  # noqa: ANN401
@@ -237,9 +226,7 @@ class Contract:
         if name not in self._defaults:
             return ""
         default = self._defaults[name]
-        if default is None:
-            return ", optional"
-        return f", default {_Short(default) if is_dataclass(default) else repr(default)}"
+        return ", optional" if default is None else f", default {default!r}"
 
 
 def _title(name: str) -> str:

@@ -82,7 +82,7 @@ class Kind:
 
     @property
     def fills(self) -> bool:
-        """Whether None is short for something else."""
+        """Whether None is short for something that `check` makes of it."""
         return False
 
     def says(self, text: str) -> Self:
@@ -138,20 +138,3 @@ class Kind:
             What the function gets.
         """
         raise NotImplementedError
-
-    def absent(self, name: str, call: Call) -> Any:  # noqa: ANN401, ARG002
-        """Return what an omitted argument stands for.
-
-        Parameters
-        ----------
-        name : str
-            Name of the argument.
-        call : Call
-            The other arguments.
-
-        Returns
-        -------
-        object
-            None, or what None is short for.
-        """
-        return None

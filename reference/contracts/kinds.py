@@ -249,10 +249,6 @@ class Flags(Kind):
         """Whether None is short for a mask that is True everywhere."""
         return self.whole
 
-    def absent(self, name: str, call: Call) -> Any:  # noqa: ANN401
-        """Return the mask that is True everywhere, or None."""
-        return self.check(name, None, call) if self.whole else None
-
 
 @dataclass(frozen=True)
 class Nested(Flags):

@@ -1,7 +1,7 @@
 """Kinds of arguments: scalars and settings
 ========================================
 
-By their domains, from which conformance cases are drawn as well.
+By their domains.
 """
 
 from dataclasses import dataclass
@@ -68,7 +68,7 @@ class Whole(Kind):
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401
         """Return the number, or refuse."""
 
-        def end(limit: int | str | None) -> int | None:
+        def end(limit: int | str) -> int | None:
             if isinstance(limit, str):
                 given = call.values[limit]
                 return None if given is None else check_count(limit, given, 0)

@@ -11,13 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
-from subbit.reference.errors import check_count, check_pair
+from subbit.reference.errors import check_count, check_pair, check_pattern
 
 from .kind import Call, Kind
 from .room import REFERENCE, Arrays
 from .scalars import Choice
 
-MOST_GROUP = 2**16
 PARAMETERS = "Parameters\n----------\n"
 
 
@@ -52,9 +51,7 @@ class Pattern(Kind):
 
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401, ARG002
         """Return the pair, or refuse."""
-        keep, group = check_pair(name, value)
-        most = check_count(name, group, 1, MOST_GROUP)
-        return check_count(name, keep, 1, most), most
+        return check_pattern(name, value)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@
 Arguments that several functions share, with what they mean.
 """
 
+from subbit.reference.errors import MOST_GROUP
 from subbit.reference.least_squares import EpsKind
 from subbit.reference.notation import SignOfZero
 
@@ -47,7 +48,7 @@ COUNTED = Flags(
 )
 SCORES = matrix("n", "k", text="Saliency scores.")
 KEEP = Whole(1, "group", text="How many to keep in a group, N, from 1 to M.")
-GROUP_SIZE = Whole(1, 2**16, text="Consecutive columns in a group, M, counted from the first.")
+GROUP_SIZE = Whole(1, MOST_GROUP, text="Consecutive columns in a group, M, counted from the first.")
 NORMS = Numbers(("m",), positive=True, text="Lengths of the inputs, see :func:`input_norms`.")
 SPARSITY = Share(below=True, text="Share to prune, from 0 to below 1.")
 EXPONENT = Share(text="Power of the norms, from 0 to 1.")

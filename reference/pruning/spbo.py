@@ -254,20 +254,22 @@ def _refit(W: Array, group: BinaryGroup, keep: Mask, S: Array, config: SPBO) -> 
         yield "signs", replace(signed, mask=fitted.mask)
 
 
-@contract(
-    2,
-    W=WEIGHTS,
-    mask=ENTRIES.says("The group's entries before any is pruned; None for all."),
-    masks=Nested(
+STEPS: Mapping[str, Kind] = {
+    "W": WEIGHTS,
+    "mask": ENTRIES.says("The group's entries before any is pruned; None for all."),
+    "masks": Nested(
         ("t", "n", "k"),
         text="Entries of the block that are kept after each step, nested.",
         whole=False,
     ),
-    S=GRAM,
-    order=ORDER,
-    config=Config(SPBO),
-    name=NAME,
-)
+    "S": GRAM,
+    "order": ORDER,
+    "config": Config(SPBO),
+    "name": NAME,
+}
+
+
+@contract(2, **STEPS)
 def spbo_steps(
     W: Array,
     mask: Mask,
@@ -321,20 +323,7 @@ def spbo_steps(
             yield state
 
 
-@contract(
-    2,
-    W=WEIGHTS,
-    mask=ENTRIES.says("The group's entries before any is pruned; None for all."),
-    masks=Nested(
-        ("t", "n", "k"),
-        text="Entries of the block that are kept after each step, nested.",
-        whole=False,
-    ),
-    S=GRAM,
-    order=ORDER,
-    config=Config(SPBO),
-    name=NAME,
-)
+@contract(2, **STEPS)
 def spbo(
     W: Array,
     mask: Mask,

@@ -8,9 +8,12 @@ Both forms of the search give the same numbers: as the equation reads, and from 
 sums over the ranked columns.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from subbit.reference.contracts.door import contract
+from subbit.reference.contracts.kind import Kind
 from subbit.reference.contracts.kinds import matrix
 from subbit.reference.contracts.scalars import Orders, Whole
 from subbit.reference.contracts.words import (
@@ -77,16 +80,18 @@ def rank_columns(scores: Array) -> Indices:
     return np.argsort(-scores, kind="stable")
 
 
-@contract(
-    2,
-    target=TARGET,
-    ranking=RANKING,
-    counts=COUNTS,
-    orders=Orders(2, text="Orders of binarization of the salient columns and of the rest."),
-    center=CENTER,
-    sign_zero=SIGN_ZERO,
-    entries=COUNTED,
-)
+SEARCH: Mapping[str, Kind] = {
+    "target": TARGET,
+    "ranking": RANKING,
+    "counts": COUNTS,
+    "orders": Orders(2, text="Orders of binarization of the salient columns and of the rest."),
+    "center": CENTER,
+    "sign_zero": SIGN_ZERO,
+    "entries": COUNTED,
+}
+
+
+@contract(2, **SEARCH)
 def salient_search_direct(
     target: Array,
     ranking: Indices,
@@ -131,16 +136,7 @@ def salient_search_direct(
     return Search(counts, np.array(objectives))
 
 
-@contract(
-    2,
-    target=TARGET,
-    ranking=RANKING,
-    counts=COUNTS,
-    orders=Orders(2, text="Orders of binarization of the salient columns and of the rest."),
-    center=CENTER,
-    sign_zero=SIGN_ZERO,
-    entries=COUNTED,
-)
+@contract(2, **SEARCH)
 def salient_search(
     target: Array,
     ranking: Indices,
