@@ -6,7 +6,7 @@ By the letters of their axes. Scalars are in ``scalars``, records and configurat
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -29,13 +29,34 @@ def _written(axes: tuple[str, ...]) -> str:
 
 
 @dataclass(frozen=True)
-class Numbers(Kind):
-    """Finite real numbers.
+class Shaped(Kind):
+    """An array whose axes have letters.
 
     Parameters
     ----------
     axes : tuple of str
         A letter for each axis.
+    """
+
+    axes: tuple[str, ...]
+    element: ClassVar[str] = "float64"
+    word: ClassVar[str] = "array"
+
+    def describe(self) -> str:
+        """Return the type as documentation writes it."""
+        return f"array_like of {self.element}, shape {_written(self.axes)}"
+
+    def short(self) -> str:
+        """Return the type as a signature writes it."""
+        return f"{self.word} {_written(self.axes)}"
+
+
+@dataclass(frozen=True)
+class Numbers(Shaped):
+    """Finite real numbers.
+
+    Parameters
+    ----------
     positive : bool, default False
         Whether negative numbers are refused.
     nonzero : bool, default False
@@ -44,18 +65,9 @@ class Numbers(Kind):
         Whether they are few, and stay on the host in float64.
     """
 
-    axes: tuple[str, ...]
     positive: bool = False
     nonzero: bool = False
     few: bool = False
-
-    def describe(self) -> str:
-        """Return the type as documentation writes it."""
-        return f"array_like of float64, shape {_written(self.axes)}"
-
-    def short(self) -> str:
-        """Return the type as a signature writes it."""
-        return f"array {_written(self.axes)}"
 
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401
         """Return the numbers as the room takes arrays, or refuse."""
@@ -181,24 +193,11 @@ class Several(Kind):
 
 
 @dataclass(frozen=True)
-class WholeNumbers(Kind):
-    """Whole numbers in an array.
+class WholeNumbers(Shaped):
+    """Whole numbers in an array."""
 
-    Parameters
-    ----------
-    axes : tuple of str
-        A letter for each axis.
-    """
-
-    axes: tuple[str, ...]
-
-    def describe(self) -> str:
-        """Return the type as documentation writes it."""
-        return f"array_like of int, shape {_written(self.axes)}"
-
-    def short(self) -> str:
-        """Return the type as a signature writes it."""
-        return f"int array {_written(self.axes)}"
+    element: ClassVar[str] = "int"
+    word: ClassVar[str] = "int array"
 
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401
         """Return the numbers on the host, or refuse."""
@@ -211,27 +210,18 @@ class WholeNumbers(Kind):
 
 
 @dataclass(frozen=True)
-class Flags(Kind):
+class Flags(Shaped):
     """A boolean mask.
 
     Parameters
     ----------
-    axes : tuple of str
-        A letter for each axis.
     whole : bool, default True
         Whether an omitted mask is all True; None otherwise.
     """
 
-    axes: tuple[str, ...]
     whole: bool = True
-
-    def describe(self) -> str:
-        """Return the type as documentation writes it."""
-        return f"array_like of bool, shape {_written(self.axes)}"
-
-    def short(self) -> str:
-        """Return the type as a signature writes it."""
-        return f"mask {_written(self.axes)}"
+    element: ClassVar[str] = "bool"
+    word: ClassVar[str] = "mask"
 
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401
         """Return the mask as the room takes arrays, or refuse."""
@@ -291,30 +281,19 @@ class Part(Kind):
 
 
 @dataclass(frozen=True)
-class Places(Kind):
+class Places(WholeNumbers):
     """Whole numbers that name places in an axis, or count leading ones.
 
     Parameters
     ----------
-    axis : str
-        The letter of their own axis.
     of : str
         The letter of the axis that they are about.
     distinct : bool, default False
         Whether they are different places; otherwise they are counts, from 0 to all.
     """
 
-    axis: str
     of: str
     distinct: bool = False
-
-    def describe(self) -> str:
-        """Return the type as documentation writes it."""
-        return f"array_like of int, shape {_written((self.axis,))}"
-
-    def short(self) -> str:
-        """Return the type as a signature writes it."""
-        return f"int array {_written((self.axis,))}"
 
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401
         """Return the numbers on the host, or refuse."""
@@ -323,11 +302,10 @@ class Places(Kind):
             raise ArgumentError(name, "a list of whole numbers, not empty", numbers.tolist())
         size = call.sizes[self.of]
         if numbers.min() < 0 or numbers.max() > size - self.distinct:
-            least_to_most = f"0 to {size - self.distinct}"
-            raise ArgumentError(name, f"numbers from {least_to_most}", numbers.tolist())
+            raise ArgumentError(name, f"numbers from 0 to {size - self.distinct}", numbers.tolist())
         if self.distinct and len(np.unique(numbers)) < numbers.size:
             raise ArgumentError(name, "distinct numbers", numbers.tolist())
-        call.settle(name, (self.axis,), numbers.shape)
+        call.settle(name, self.axes, numbers.shape)
         return numbers.astype(np.intp)
 
 

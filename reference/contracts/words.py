@@ -32,7 +32,7 @@ COLUMNS = Part(("n", "k"), text="The columns, or the entries, that take part.")
 THRESHOLDS = Numbers(("c",), few=True, text="Candidates.")
 FACTOR = Real(1.0, text="The upper magnitude divided by the lower one.")
 RANKING = Places(
-    "a",
+    ("a",),
     "k",
     distinct=True,
     text=(
@@ -40,7 +40,7 @@ RANKING = Places(
         "belong to neither group."
     ),
 )
-COUNTS = Places("c", "a", text="Candidate numbers of salient columns, each from 0 to a.")
+COUNTS = Places(("c",), "a", text="Candidate numbers of salient columns, each from 0 to a.")
 COUNTED = Flags(
     ("n", "k"),
     text="The entries that belong to a group at all; all by default.",

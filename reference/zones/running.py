@@ -33,7 +33,7 @@ from .sorted_rows import ROWS, bisect_rows, mean_of, nested_errors
 @contract(
     2,
     X=matrix("n", "k", text="Values."),
-    counts=Places("c", "k", text="Numbers of leading columns that form the group."),
+    counts=Places(("c",), "k", text="Numbers of leading columns that form the group."),
     order=Whole(1, 64, text="Orders of binarization."),
     center=CENTER,
     sign_zero=SIGN_ZERO,
