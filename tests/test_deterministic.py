@@ -221,6 +221,61 @@ def test_seeds_follow_from_the_name_and_the_depth():
         seeds_of(OPERATIONS["masked_mean"], "ful")
 
 
+LATER = """
+import time
+
+later = 1e5
+clock, ticks = time.time, time.time_ns
+time.time = lambda: clock() + later
+time.time_ns = lambda: ticks() + int(later * 1e9)
+"""
+
+
+def collected(folder, *files):
+    """Names of the tests in some files, as another process finds them on another day."""
+    (folder / "later.py").write_text(LATER, encoding="utf-8")
+    words = ["--collect-only", "-q", "-p", "later", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *words, "--rootdir", str(ROOT), *files],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(folder), "PYTHONHASHSEED": "3"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return {line for line in done.stdout.splitlines() if "::" in line}
+
+
+def test_tests_have_the_same_names_on_another_day(tmp_path, request):
+    """Otherwise two processes that share the tests now and then do not agree on them."""
+    names = {item.nodeid for item in request.session.items}
+    files = {name.partition("::")[0] for name in names}
+    found = collected(tmp_path, *(str(ROOT / file) for file in sorted(files)))
+    # A run may have selected some tests of a file only.
+    assert names <= found
+
+
+def test_a_name_made_from_the_clock_differs(tmp_path):
+    """The test above can fail."""
+    text = "import gzip, pytest\n"
+    text += "@pytest.mark.parametrize('raw', [gzip.compress(b'x')])\ndef test_it(raw): ...\n"
+    file = tmp_path / "test_named.py"
+    file.write_text(text, encoding="utf-8")
+    (one,) = collected(tmp_path, str(file))
+    (here,) = {
+        line
+        for line in subprocess.run(
+            [sys.executable, "-m", "pytest", "--collect-only", "-q", str(file)],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.splitlines()
+        if "::" in line
+    }
+    assert one != here
+
+
 def test_nothing_draws_without_a_seed():
     """Neither the suite nor the tests ask the system for random numbers, but for exploration."""
     asked = []
