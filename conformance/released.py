@@ -32,7 +32,7 @@ import json
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -147,7 +147,7 @@ def _billm(metric: str, *, compensated: bool) -> Computation:
         methods, layer = _need(port, "METHODS", "billm_layer")
         config = methods["billm"].presets[_PRESET_OF_METRIC[metric]]
         if not compensated:
-            config = replace(config, compensation="none")
+            config = config.changed(compensation="none")
         return np.asarray(layer(_weights(arrays), _hessian(port, arrays), config).decode())
 
     return compute
@@ -156,9 +156,9 @@ def _billm(metric: str, *, compensated: bool) -> Computation:
 def _stbllm_binarizer(metric: str, *, compensated: bool) -> Computation:
     def compute(port: Port, arrays: Arrays) -> npt.NDArray[np.float64]:
         methods, layer = _need(port, "METHODS", "stbllm_layer")
-        config = replace(methods["stbllm"].presets[_PRESET_OF_METRIC[metric]], keep=(8, 8))
+        config = methods["stbllm"].presets[_PRESET_OF_METRIC[metric]].changed(keep=(8, 8))
         if not compensated:
-            config = replace(config, compensation="none")
+            config = config.changed(compensation="none")
         return np.asarray(layer(_weights(arrays), _hessian(port, arrays), config).decode())
 
     return compute
@@ -167,7 +167,7 @@ def _stbllm_binarizer(metric: str, *, compensated: bool) -> Computation:
 def _refined(algorithm: str, order: int) -> Computation:
     def compute(port: Port, arrays: Arrays) -> npt.NDArray[np.float64]:
         methods, binarize = _need(port, "METHODS", algorithm)
-        config = methods[algorithm.replace("_", "-")].presets["released"]
+        config = methods[algorithm.replace("_", "-")].presets["released"].refinement
         gram = (arrays["S"].astype(np.float64),) if algorithm == "arb_x" else ()
         group = binarize(_weights(arrays), arrays["mask"], *gram, order=order, config=config)
         return np.asarray(group.decode())

@@ -31,7 +31,7 @@ from subbit.reference.arb_llm import ARBLLM, PAPER
 from subbit.reference.layer import BinaryGroup, QuantizedBlock, QuantizedLayer, Zone
 from subbit.reference.notation import Mask
 
-from .blocks import prepare_layer, quantize_blocks
+from .blocks import Block, prepare_layer, quantize_blocks
 from .device import Device
 from .mirror import mirrors
 
@@ -67,7 +67,7 @@ def _stored(layout: Layout, config: ARBLLM) -> Layout:
 
 
 def _needs_gram(config: ARBLLM) -> bool:
-    return config.algorithm == "arb_x" or searches_outputs(config)
+    return config.algorithm == "arb_x" or searches_outputs(config.zones)
 
 
 def _gram(device: Device, gram: DeviceArray | None, W: DeviceArray, config: ARBLLM) -> Gram | None:
@@ -87,16 +87,13 @@ def _refined(
 ) -> Refined:
     made = Refined(device, W.shape, orders)
     # What depends on the number of columns needs the zone's own.
-    counted = config.algorithm == "arb_rc" and config.eps > 0.0 and config.eps_kind == "relative"
+    how = config.refinement
+    counted = config.algorithm == "arb_rc" and how.eps > 0.0 and how.eps_kind == "relative"
     refine = _refine_alone if counted else _refine
     for number in range(len(orders)):
         refine(made, W, group, number, config=config, S=S)
     if config.algorithm == "arb_x" and S is not None:
-        for _ in range(config.sweeps):
-            for number in range(len(orders)):
-                # Others leave W − Σ_{h≠g} Ŵ_h: all of W inside of the group.
-                rest = device.xp.where(group == number + 1, W, W - made.image)
-                made.calibrate(rest, group, number, S=S, config=config, whole=True)
+        made.sweep(W, group, sweeps=config.sweeps, S=S, config=how)
     return made
 
 
@@ -109,15 +106,14 @@ def _refine(
     config: ARBLLM,
     S: Gram | None,
 ) -> None:
+    how = config.refinement
     if config.algorithm == "arb_rc":
-        made.arb_rc(W, group, number, config=config)
+        made.arb_rc(W, group, number, config=how, column_signs=config.column_signs)
     elif config.algorithm == "arb" or S is None:
-        made.arb(W, group, number, config=config)
+        made.arb(W, group, number, config=how)
     else:
-        refined = config.calibrated_start == "refined"
-        start = config if refined else replace(config, iterations=0)
-        made.arb(W, group, number, config=start)
-        made.calibrate(W, group, number, S=S, config=config)
+        made.begin(W, group, number, config=how)
+        made.calibrate(W, group, number, S=S, config=how)
 
 
 def _refine_alone(
@@ -166,7 +162,7 @@ def arb_llm_block(
     if salient is None:
         made = _block(device, W, S, live, config, gram=outputs, start=start)
         return fetch(device, [made])[0]
-    codes = codes_of(device, alive, salient, config)
+    codes = codes_of(device, alive, salient, config.zones)
     made = _block(device, W, S, live, config, gram=outputs, codes=codes, start=start)
     return replace(fetch(device, [made])[0], salient=to_host(salient))
 
@@ -182,16 +178,16 @@ def _block(
     codes: DeviceArray | None = None,
     start: int,
 ) -> BlockOnDevice:
-    salient, rest = (zone.last for zone in zones_of(config))
+    zones = config.zones
+    salient, rest = (zone.last for zone in zones_of(zones))
     if codes is None:
-        codes = salient_columns(device, W, S, alive, config, salient=salient, rest=rest)
-    target = W if config.search_on == "weights" else S
-    key = device.xp.abs(W if config.split_by == "weights" else S)
+        codes = salient_columns(device, W, S, alive, zones.partition, salient=salient, rest=rest)
     outputs = image = None
-    if searches_outputs(config):
+    if searches_outputs(zones):
+        target = zones.partition.searched(W, S)
         outputs, image = gram, _salient_image(device, target, codes, config)
-    search = ZoneSearch(device, target, key, config, gram=outputs, image=image)
-    group, layout = take_apart(search, codes), _stored(layout_of(config), config)
+    search = ZoneSearch.of(device, W, S, zones, gram=outputs, image=image)
+    group, layout = take_apart(search, codes), _stored(layout_of(zones), config)
     made = _refined(device, W, group, layout.orders, config=config, S=gram)
     return BlockOnDevice(start, group, made, layout)
 
@@ -201,8 +197,8 @@ def _salient_image(
 ) -> DeviceArray:
     # In a search on outputs the released ARB-X takes plain ARB for the salient columns.
     xp = device.xp
-    plain = config if config.algorithm == "arb_rc" else replace(config, algorithm="arb")
-    salient = (codes == zones_of(config)[0].last).view(xp.uint8)
+    plain = config if config.algorithm == "arb_rc" else config.changed(algorithm="arb")
+    salient = (codes == zones_of(config.zones)[0].last).view(xp.uint8)
     entries = xp.ascontiguousarray(xp.broadcast_to(salient, target.shape))
     return _refined(device, target, entries, (2,), config=plain, S=None).image
 
@@ -212,17 +208,11 @@ def arb_llm_layer(
     device: Device, W: DeviceArray, H: DeviceArray, config: ARBLLM = PAPER
 ) -> QuantizedLayer:
     """Quantize a linear layer with ARB-LLM."""
-    state = prepare_layer(device, W, H, config)
+    state = prepare_layer(device, W, H, config.loop)
 
-    def quantize_block(current: DeviceArray, columns: slice) -> BlockOnDevice:
-        return _block(
-            device,
-            device.xp.ascontiguousarray(current[:, columns]),
-            state.scores(current, columns),
-            state.alive[columns],
-            config,
-            gram=in_range(device, state.gram(columns)) if _needs_gram(config) else None,
-            start=columns.start,
-        )
+    def quantize_block(block: Block) -> BlockOnDevice:
+        gram = in_range(device, state.gram(block.columns)) if _needs_gram(config) else None
+        W, S, alive = block.weights, block.scores, block.alive
+        return _block(device, W, S, alive, config, gram=gram, start=block.start)
 
     return quantize_blocks(state, quantize_block)

@@ -14,9 +14,9 @@ from subbit.fast.launches.partition import candidate_thresholds, salient_columns
 from subbit.reference.billm import PAPER, BiLLM
 from subbit.reference.layer import QuantizedBlock, QuantizedLayer, block_slices
 from subbit.reference.notation import Mask
-from subbit.reference.zones.partition import Partition
+from subbit.reference.zones.partition import PARTITION, Partition
 
-from .blocks import LayerState, prepare_layer, quantize_blocks
+from .blocks import Block, LayerState, prepare_layer, quantize_blocks
 from .device import Device
 from .launches import rows, searches
 from .mirror import mirrors
@@ -44,7 +44,7 @@ def choose_split(
     W: DeviceArray,
     S: DeviceArray,
     columns: DeviceArray,
-    config: Partition = PAPER,
+    config: Partition = PARTITION,
 ) -> tuple[DeviceArray, DeviceArray]:
     """Choose the concentrated and the sparse entries among some columns."""
     group = _group(device, W, S, columns.view(device.xp.uint8), config)
@@ -54,12 +54,11 @@ def choose_split(
 def _group(
     device: Device, W: DeviceArray, S: DeviceArray, codes: DeviceArray, config: Partition
 ) -> DeviceArray:
-    key = device.xp.abs(W if config.split_by == "weights" else S)
+    key = device.xp.abs(config.cut(W, S))
     thresholds = candidate_thresholds(device, key, codes == _REST.zone, config.grid)
-    target = W if config.search_on == "weights" else S
     objective, _ = searches.split_objectives(
         device,
-        searches.Entries(target, key, codes),
+        searches.Entries(config.searched(W, S), key, codes),
         thresholds,
         (_REST,),
         center=config.center,
@@ -102,13 +101,14 @@ def _block(
     codes: DeviceArray | None,
     start: int,
 ) -> BlockOnDevice:
+    part = config.zones
     if codes is None:
-        codes = _codes(device, W, S, alive, config)
-    group = _group(device, W, S, codes, config)
+        codes = _codes(device, W, S, alive, part)
+    group = _group(device, W, S, codes, part)
     made = rows.Binarized(device, W.shape, _ORDERS)
     for number in range(len(_ORDERS)):
-        made.binarize(W, group, number, center=config.center, sign_zero=config.sign_zero)
-    layout = Layout(_NAMES, _ORDERS, (_SALIENT,), mean=config.center)
+        made.binarize(W, group, number, center=part.center, sign_zero=part.sign_zero)
+    layout = Layout(_NAMES, _ORDERS, (_SALIENT,), mean=part.center)
     return BlockOnDevice(start, group, made, layout)
 
 
@@ -117,25 +117,18 @@ def billm_layer(
     device: Device, W: DeviceArray, H: DeviceArray, config: BiLLM = PAPER
 ) -> QuantizedLayer:
     """Quantize a linear layer with BiLLM."""
-    state = prepare_layer(device, W, H, config)
+    state = prepare_layer(device, W, H, config.loop)
     chosen = _matrix_codes(state, config) if config.scope == "matrix" else None
 
-    def quantize_block(current: DeviceArray, columns: slice) -> BlockOnDevice:
-        return _block(
-            device,
-            device.xp.ascontiguousarray(current[:, columns]),
-            state.scores(current, columns),
-            state.alive[columns],
-            config,
-            codes=None if chosen is None else chosen[columns],
-            start=columns.start,
-        )
+    def quantize_block(block: Block) -> BlockOnDevice:
+        W, S, codes = block.weights, block.scores, None if chosen is None else chosen[block.columns]
+        return _block(device, W, S, block.alive, config, codes=codes, start=block.start)
 
     return quantize_blocks(state, quantize_block)
 
 
 def _matrix_codes(state: LayerState, config: BiLLM) -> DeviceArray:
     W = state.weights
-    blocks = len(block_slices(W.shape[1], config.block_size))
+    blocks = len(block_slices(W.shape[1], config.loop.block_size))
     scores = state.scores(W, slice(0, W.shape[1]))
-    return _codes(state.device, W, scores, state.alive, config, blocks=blocks)
+    return _codes(state.device, W, scores, state.alive, config.zones, blocks=blocks)

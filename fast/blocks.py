@@ -13,15 +13,40 @@ import numpy as np
 
 from subbit.fast.launches.arrays import DeviceArray, exponent, scaled, to_host
 from subbit.fast.launches.fetch import BlockOnDevice, fetch
+from subbit.reference.blocks import Loop
 from subbit.reference.hessian import PreparedHessian
 from subbit.reference.layer import QuantizedLayer
 from subbit.reference.notation import Mask
-from subbit.reference.zones.partition import Partition
 
 from .compensate import compensate
 from .device import Device
 from .hessian import prepare_hessian
 from .launches import linalg, rows
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """A block as a method finds it.
+
+    Parameters
+    ----------
+    columns : slice
+        Its place in the layer.
+    weights, scores : array of float32, shape (n, k)
+        Weights, moved by the blocks before it, and their saliency scores.
+    alive : ndarray of bool, shape (k,)
+        Columns to quantize, on the host.
+    """
+
+    columns: slice
+    weights: DeviceArray
+    scores: DeviceArray
+    alive: Mask
+
+    @property
+    def start(self) -> int:
+        """The first column."""
+        return int(self.columns.start)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +65,7 @@ class LayerState:
         Damped Hessian and inverse factor.
     alive : ndarray of bool, shape (m,)
         Columns to quantize, on the host.
-    config : Partition
+    loop : Loop
         The configuration.
     power : array of int32, shape ()
         A power of two above the weights.
@@ -53,7 +78,7 @@ class LayerState:
     hessian: DeviceArray
     prepared: PreparedHessian
     alive: Mask
-    config: Partition
+    loop: Loop
     power: DeviceArray
     divisor: DeviceArray
 
@@ -73,9 +98,27 @@ class LayerState:
             Scores. Only their ratios matter, and this keeps them within float32.
         """
         block = scaled(self.device, W[:, columns], -self.power)
-        if self.config.score == "magnitude":
+        if self.loop.score == "magnitude":
             return block
         return rows.scores(self.device, block, self.divisor[columns], squared=True)
+
+    def block(self, W: DeviceArray, columns: slice) -> Block:
+        """A block of the layer.
+
+        Parameters
+        ----------
+        W : array of float32, shape (n, m)
+            The layer's weights as they are now.
+        columns : slice
+            Its columns.
+
+        Returns
+        -------
+        Block
+            What a method needs of it.
+        """
+        weights = self.device.xp.ascontiguousarray(W[:, columns])
+        return Block(columns, weights, self.scores(W, columns), self.alive[columns])
 
     def gram(self, columns: slice) -> DeviceArray:
         """Gram matrix of the inputs of some columns.
@@ -93,7 +136,7 @@ class LayerState:
         return scaled(self.device, self.hessian[columns, columns], -1)
 
 
-def prepare_layer(device: Device, W: DeviceArray, H: DeviceArray, config: Partition) -> LayerState:
+def prepare_layer(device: Device, W: DeviceArray, H: DeviceArray, loop: Loop) -> LayerState:
     """Prepare the Hessian of a layer and zero the weights of dead inputs.
 
     Parameters
@@ -104,7 +147,7 @@ def prepare_layer(device: Device, W: DeviceArray, H: DeviceArray, config: Partit
         Weights.
     H : array of float32, shape (m, m)
         Proxy Hessian, not damped.
-    config : Partition
+    loop : Loop
         The configuration.
 
     Returns
@@ -117,36 +160,36 @@ def prepare_layer(device: Device, W: DeviceArray, H: DeviceArray, config: Partit
     HessianError
         If `H` is not positive definite after damping.
     """
-    prepared = prepare_hessian(device, H, config.percdamp)
+    prepared = prepare_hessian(device, H, loop.percdamp)
     weights = device.xp.where(prepared.dead, device.xp.float32(0), W)
     return LayerState(
         device,
         weights,
         H,
         prepared,
-        alive=_alive(prepared, config),
-        config=config,
+        alive=_alive(prepared, loop),
+        loop=loop,
         power=exponent(device, weights),
-        divisor=_divisor(device, prepared, config),
+        divisor=_divisor(device, prepared, loop),
     )
 
 
-def _divisor(device: Device, prepared: PreparedHessian, config: Partition) -> DeviceArray:
+def _divisor(device: Device, prepared: PreparedHessian, loop: Loop) -> DeviceArray:
     xp = device.xp
-    if config.score == "inverse_hessian":
+    if loop.score == "inverse_hessian":
         divisor = linalg.inverse_diagonal(device, "H", prepared.damped)
     else:
         divisor = xp.ascontiguousarray(xp.diagonal(prepared.factor))
     return scaled(device, divisor, -xp.frexp(xp.min(divisor))[1])
 
 
-def _alive(prepared: PreparedHessian, config: Partition) -> Mask:
-    if config.dead_inputs == "binarize":
+def _alive(prepared: PreparedHessian, loop: Loop) -> Mask:
+    if loop.dead_inputs == "binarize":
         return np.ones(len(prepared.dead), dtype=np.bool_)
     return ~to_host(prepared.dead)
 
 
-BlockOf = Callable[[DeviceArray, slice], BlockOnDevice]
+BlockOf = Callable[[Block], BlockOnDevice]
 
 
 def quantize_blocks(state: LayerState, quantize_block: BlockOf) -> QuantizedLayer:
@@ -157,7 +200,7 @@ def quantize_blocks(state: LayerState, quantize_block: BlockOf) -> QuantizedLaye
     state : LayerState
         The layer.
     quantize_block : callable
-        ``quantize_block(W, columns)`` leaves the block's answer on the device.
+        Leaves the answer of a :class:`Block` on the device.
 
     Returns
     -------
@@ -177,7 +220,7 @@ def blocks_on_device(
     state : LayerState
         The layer.
     quantize_block : callable
-        ``quantize_block(W, columns)`` leaves the block's answer on the device.
+        Leaves the answer of a :class:`Block` on the device.
     free : array of bool, shape (n, m), optional
         The weights that feedback may move; all by default.
 
@@ -190,9 +233,9 @@ def blocks_on_device(
         state.device,
         state.weights,
         state.prepared.factor,
-        quantize_block,
-        block_size=state.config.block_size,
-        mode=state.config.compensation,
+        lambda W, columns: quantize_block(state.block(W, columns)),
+        block_size=state.loop.block_size,
+        mode=state.loop.compensation,
         free=free,
     )
     return made.layer.blocks

@@ -28,9 +28,9 @@ from subbit.fast.launches.pruning_steps import scheduled, with_start
 from subbit.fast.pruning.cfs import fine_scores
 from subbit.reference.layer import QuantizedBlock, QuantizedLayer
 from subbit.reference.notation import Mask
-from subbit.reference.pbs2p import CANONICAL, PBS2P, PRUNED, REMOVED
+from subbit.reference.pbs2p import CANONICAL, PBS2P, PRUNED, REMOVED, Fine
 
-from .blocks import LayerState, prepare_layer, quantize_blocks
+from .blocks import Block, LayerState, prepare_layer, quantize_blocks
 from .device import Device
 from .launches import masks as pruning
 from .launches import rows
@@ -50,14 +50,14 @@ def pruning_masks(
     """Weights of a block that are kept after each step."""
     k = W.shape[1]
     if unit is None:
-        unit = _unit(device, H, config)
+        unit = _unit(device, H, config.fine)
     words = _words(device, W, H, alive, config, unit=unit)
     return pruning.masks_of(device, words, k)
 
 
-def _unit(device: Device, H: DeviceArray, config: PBS2P) -> DeviceArray:
+def _unit(device: Device, H: DeviceArray, fine: Fine) -> DeviceArray:
     ones = device.xp.ones((1, len(H)), dtype=device.xp.float32)
-    return fine_scores(device, ones, H, score=config.fine_score)[0]
+    return fine_scores(device, ones, H, score=fine.fine_score)[0]
 
 
 def _words(
@@ -69,16 +69,18 @@ def _words(
     *,
     unit: DeviceArray,
 ) -> DeviceArray:
-    words = scheduled(device, _scored(device, W, unit, alive, config), config)
-    if config.scores == "once":
+    words = scheduled(device, _scored(device, W, unit, alive, config.fine), config.pruning)
+    if config.fine.scores == "once":
         return words
     xp, k = device.xp, W.shape[1]
     kept = xp.ones(W.shape, dtype=bool)
     for t in range(len(words)):
         # Eq. (62), subbit:  s_t = scores of argmin_{W' ⊙ (1 − P_{t−1}) = 0} (W' − W) H (W' − W)ᵀ
         moved = _moved(device, W, H, kept) if t else W
-        scores = xp.where(kept, _scored(device, moved, unit, alive, config), xp.float32(REMOVED))
-        words[t] = scheduled(device, scores, config)[t]
+        scores = xp.where(
+            kept, _scored(device, moved, unit, alive, config.fine), xp.float32(REMOVED)
+        )
+        words[t] = scheduled(device, scores, config.pruning)[t]
         kept = pruning.masks_of(device, words[t], k)
     return words
 
@@ -89,17 +91,17 @@ def _moved(device: Device, W: DeviceArray, H: DeviceArray, kept: DeviceArray) ->
 
 
 def _scored(
-    device: Device, W: DeviceArray, unit: DeviceArray, alive: DeviceArray, config: PBS2P
+    device: Device, W: DeviceArray, unit: DeviceArray, alive: DeviceArray, fine: Fine
 ) -> DeviceArray:
     xp = device.xp
     # Eq. (63), subbit:  s_ij = u_j |W_ij − μ_i|^p,  p = 2, for magnitude and Wanda 1
-    if config.center_scores:
+    if fine.center_scores:
         entries = xp.ascontiguousarray(xp.broadcast_to(alive, W.shape))
         W = W - rows.row_mean(device, W, entries)[:, None]
     # Powers of two keep the order, and squares within float32.
     sizes = xp.abs(scaled(device, W, -exponent(device, W)))
     factors = scaled(device, unit, -exponent(device, unit))
-    if config.fine_score not in {"magnitude", "wanda"}:
+    if fine.fine_score not in {"magnitude", "wanda"}:
         sizes = sizes * sizes
     return xp.where(alive, factors * sizes, xp.float32(PRUNED))
 
@@ -119,7 +121,7 @@ def pbs2p_block(  # noqa: PLR0917  (the reference's, and a device)
 ) -> QuantizedBlock:
     """Quantize one block: groups, each pruned step by step."""
     words = pruning.words_of(device, masks)
-    codes = None if salient is None else codes_of(device, alive, salient, config)
+    codes = None if salient is None else codes_of(device, alive, salient, config.zones)
     made = _block(
         device,
         W,
@@ -147,24 +149,26 @@ def _block(
     codes: DeviceArray | None = None,
     start: int,
 ) -> BlockOnDevice:
-    xp, masked = device.xp, config.mean == "masked"
+    xp, masked = device.xp, config.pruning.mean == "masked"
     live = xp.asarray(alive)
     if codes is None and config.partitioned:
-        salient, rest = (zone.last for zone in zones_of(config))
-        codes = salient_columns(device, W, S, alive, config, salient=salient, rest=rest)
+        salient, rest = (zone.last for zone in zones_of(config.zones))
+        part = config.zones.partition
+        codes = salient_columns(device, W, S, alive, part, salient=salient, rest=rest)
     group, layout = _groups(device, W, S, config, alive=live, codes=codes, gram=gram)
     fits = with_start(device, words)
     kept = pruning.masks_of(device, fits[-1], W.shape[1])
     if not masked:
         group, layout = _with_pruned(group, layout)
     made = Refined(device, W.shape, layout.orders)
-    for number in _numbers(layout.orders):
-        made.begin(W, group, number, config=config)
-        made.prune(W, group, number, words=fits, S=gram, config=config)
+    for number in (number for number, order in enumerate(layout.orders) if order):
+        made.begin(W, group, number, config=config.pruning.refinement)
+        made.prune(W, group, number, words=fits, S=gram, config=config.pruning)
     coded = _coded(device, group, kept, codes, config=config, layout=layout)
-    pruned = ~(kept & live) if config.objective == "masked" else ~live
+    pruned = ~(kept & live) if config.pruning.objective == "masked" else ~live
     target = xp.where(pruned, xp.float32(0), W)
-    _sweep(made, target, coded if masked else group, gram=gram, config=config)
+    entries = coded if masked else group
+    made.sweep(target, entries, sweeps=config.sweeps, S=gram, config=config.pruning.refinement)
     if not masked:
         made.mean[1::2] = made.mean[::2]
     return BlockOnDevice(start, coded, made, layout)
@@ -181,16 +185,14 @@ def _groups(
     gram: Gram,
 ) -> tuple[DeviceArray, Layout]:
     # Numbers of entries' groups before any is pruned.
-    xp, pattern = device.xp, config.keep if config.mean == "masked" else None
+    xp, pattern = device.xp, config.pruning.keep if config.pruning.mean == "masked" else None
     if codes is None:
         whole = xp.broadcast_to(alive.view(xp.uint8), W.shape)
         return xp.ascontiguousarray(whole), Layout(("all",), (1,), pattern=pattern)
-    target = W if config.search_on == "weights" else S
-    key = xp.abs(W if config.split_by == "weights" else S)
-    outputs = gram if searches_outputs(config) else None
-    group = take_apart(ZoneSearch(device, target, key, config, gram=outputs), codes)
-    layout = layout_of(config)
-    return group, replace(layout, partial=config.mean == "masked", pattern=pattern)
+    outputs = gram if searches_outputs(config.zones) else None
+    group = take_apart(ZoneSearch.of(device, W, S, config.zones, gram=outputs), codes)
+    layout = layout_of(config.zones)
+    return group, replace(layout, partial=config.pruning.mean == "masked", pattern=pattern)
 
 
 def _with_pruned(group: DeviceArray, layout: Layout) -> tuple[DeviceArray, Layout]:
@@ -200,11 +202,6 @@ def _with_pruned(group: DeviceArray, layout: Layout) -> tuple[DeviceArray, Layou
     salient = tuple(range(1, 2 * len(layout.salient) + 1))
     doubled = 2 * group - (group > 0)
     return doubled, replace(layout, names=names, orders=orders, salient=salient)
-
-
-def _numbers(orders: tuple[int, ...]) -> list[int]:
-    # The groups that have signs.
-    return [number for number, order in enumerate(orders) if order]
 
 
 def _coded(
@@ -218,28 +215,13 @@ def _coded(
 ) -> DeviceArray:
     # A pruned entry is in the next group, or in none; then its salient column is numbered.
     xp = device.xp
-    if config.mean == "shared":
+    if config.pruning.mean == "shared":
         return group + ((group > 0) & ~kept)
     outside = xp.uint8(0)
     if codes is not None:
-        salient = codes == zones_of(config)[0].last
+        salient = codes == zones_of(config.zones)[0].last
         outside = xp.where(salient, xp.uint8(layout.left_out), outside)
     return xp.ascontiguousarray(xp.where(kept, group, outside))
-
-
-def _sweep(
-    made: Refined,
-    target: DeviceArray,
-    group: DeviceArray,
-    *,
-    gram: Gram,
-    config: PBS2P,
-) -> None:
-    for _ in range(config.sweeps):
-        for number in _numbers(made.orders):
-            # Eq. (65), subbit:  fit group g to W − Σ_{h≠g} Ŵ_h, pruned weights included
-            rest = made.device.xp.where(group == number + 1, target, target - made.image)
-            made.calibrate(rest, group, number, S=gram, config=config, whole=True)
 
 
 @mirrors(reference.pbs2p_layer)
@@ -247,29 +229,30 @@ def pbs2p_layer(
     device: Device, W: DeviceArray, H: DeviceArray, config: PBS2P = CANONICAL
 ) -> QuantizedLayer:
     """Quantize a linear layer with PBS2P."""
-    xp, state = device.xp, prepare_layer(device, W, H, config)
-    unit = _unit_scores(state, slice(None), config) if config.fine_hessian == "layer" else None
+    xp, state = device.xp, prepare_layer(device, W, H, config.loop)
+    by_layer = config.fine.fine_hessian == "layer"
+    unit = _unit_scores(state, slice(None), config.fine) if by_layer else None
 
-    def quantize_block(current: DeviceArray, columns: slice) -> BlockOnDevice:
-        block, alive = xp.ascontiguousarray(current[:, columns]), state.alive[columns]
-        own = _unit_scores(state, columns, config) if unit is None else unit[columns]
-        damped = xp.ascontiguousarray(state.prepared.damped[columns, columns])
+    def quantize_block(block: Block) -> BlockOnDevice:
+        W, alive, own = block.weights, block.alive, block.columns
+        by = _unit_scores(state, own, config.fine) if unit is None else unit[own]
+        damped = xp.ascontiguousarray(state.prepared.damped[own, own])
         return _block(
             device,
-            block,
-            state.scores(current, columns),
+            W,
+            block.scores,
             alive,
             config,
-            words=_words(device, block, damped, xp.asarray(alive), config, unit=own),
-            gram=in_range(device, state.gram(columns)),
-            start=columns.start,
+            words=_words(device, W, damped, xp.asarray(alive), config, unit=by),
+            gram=in_range(device, state.gram(own)),
+            start=block.start,
         )
 
     return quantize_blocks(state, quantize_block)
 
 
-def _unit_scores(state: LayerState, columns: slice, config: PBS2P) -> DeviceArray:
+def _unit_scores(state: LayerState, columns: slice, fine: Fine) -> DeviceArray:
     # Wanda's norms are those of the inputs, without what damping adds.
-    H = state.hessian if config.fine_score == "wanda" else state.prepared.damped
+    H = state.hessian if fine.fine_score == "wanda" else state.prepared.damped
     own = state.device.xp.ascontiguousarray(H[columns, columns])
-    return _unit(state.device, own, config)
+    return _unit(state.device, own, fine)

@@ -28,9 +28,9 @@ from subbit.fast.zones.saliency import obs_saliency, trailing_saliency
 from subbit.reference.baselines.sparsegpt import SparseGPT
 from subbit.reference.layer import QuantizedBlock, QuantizedLayer
 from subbit.reference.notation import Mask
-from subbit.reference.stbllm import PAPER, STBLLM
+from subbit.reference.stbllm import PAPER, REGIONS, STBLLM, Pruning, Regions
 
-from .blocks import LayerState, blocks_on_device, brought_back, prepare_layer
+from .blocks import Block, LayerState, blocks_on_device, brought_back, prepare_layer
 from .device import Device
 from .launches import rows, searches
 from .mirror import mirrors
@@ -44,31 +44,31 @@ _NAMES = {
 
 
 def _layout(config: STBLLM) -> Layout:
-    names = _NAMES[config.regions]
+    names = _NAMES[config.zones.regions]
     return Layout(
         names,
-        (*(1,) * config.regions, 2),
+        (*(1,) * config.zones.regions, 2),
         (len(names),),
-        mean=config.center,
+        mean=config.zones.partition.center,
         partial=True,
-        pattern=config.keep if config.strict else None,
+        pattern=config.pruning.keep if config.pruning.strict else None,
     )
 
 
-def _scores(device: Device, W: DeviceArray, state: LayerState, config: STBLLM) -> DeviceArray:
+def _scores(device: Device, W: DeviceArray, state: LayerState, pruning: Pruning) -> DeviceArray:
     norms = input_norms(device, state.hessian)
-    match config.importance:
+    match pruning.importance:
         case "standardized":
             return standardized_importance(
                 device,
                 W,
                 norms,
-                exponent=config.exponent,
-                standardize=config.standardize,
-                axis=config.axis,
+                exponent=pruning.exponent,
+                standardize=pruning.standardize,
+                axis=pruning.axis,
             )
         case "ria":
-            return ria_importance(device, W, norms, exponent=config.exponent)
+            return ria_importance(device, W, norms, exponent=pruning.exponent)
         case "wanda":
             return wanda_importance(device, W, norms)
         case "obs":
@@ -83,7 +83,7 @@ def choose_kept(
     device: Device, W: DeviceArray, H: DeviceArray, config: STBLLM = PAPER
 ) -> tuple[DeviceArray, DeviceArray]:
     """Choose the weights that are kept, and those that quantization starts from."""
-    state = prepare_layer(device, W, H, config)
+    state = prepare_layer(device, W, H, config.loop)
     return _choose_kept(device, W, state, config)
 
 
@@ -91,21 +91,22 @@ def _choose_kept(
     device: Device, W: DeviceArray, state: LayerState, config: STBLLM
 ) -> tuple[DeviceArray, DeviceArray]:
     # Scores are those of the layer as it came; a dead input's weights are zero afterwards.
-    xp = device.xp
-    if not config.prunes:
+    xp, pruning, loop = device.xp, config.pruning, config.loop
+    if not pruning.prunes:
         return state.weights, xp.ones(W.shape, dtype=bool)
-    if config.importance == "sparsegpt":
+    if pruning.importance == "sparsegpt":
         method = SparseGPT(
-            keep=config.keep,
-            block_size=config.block_size,
-            percdamp=config.percdamp,
-            tail=config.tail,
+            keep=pruning.keep,
+            block_size=loop.block_size,
+            percdamp=loop.percdamp,
+            tail=pruning.tail,
         )
         moved, kept = sparsegpt_prune(device, W, state.hessian, method)
     else:
-        kept = nm_mask(device, _scores(device, W, state, config), *config.keep, tail=config.tail)
+        scores = _scores(device, W, state, pruning)
+        kept = nm_mask(device, scores, *pruning.keep, tail=pruning.tail)
         moved = xp.where(kept, state.weights, xp.float32(0))
-    return state.weights if config.start == "dense" else moved, kept
+    return state.weights if pruning.start == "dense" else moved, kept
 
 
 @mirrors(reference.choose_regions)
@@ -114,7 +115,7 @@ def choose_regions(
     W: DeviceArray,
     S: DeviceArray,
     part: DeviceArray,
-    config: STBLLM = PAPER,
+    config: Regions = REGIONS,
 ) -> tuple[DeviceArray, ...]:
     """Cut some entries into regions of magnitude."""
     codes = numbers_of(device, part)
@@ -123,17 +124,16 @@ def choose_regions(
 
 
 def _group(
-    device: Device, W: DeviceArray, S: DeviceArray, codes: DeviceArray, config: STBLLM
+    device: Device, W: DeviceArray, S: DeviceArray, codes: DeviceArray, config: Regions
 ) -> DeviceArray:
-    xp = device.xp
-    key = xp.abs(W if config.split_by == "weights" else S)
-    target = W if config.search_on == "weights" else S
-    thresholds = candidate_thresholds(device, key, codes == _REST, config.grid, config.levels)
-    entries = searches.Entries(target, key, codes)
+    part = config.partition
+    key = device.xp.abs(part.cut(W, S))
+    thresholds = candidate_thresholds(device, key, codes == _REST, part.grid, config.levels)
+    entries = searches.Entries(part.searched(W, S), key, codes)
     switches: dict[str, Any] = {
-        "center": config.center,
-        "sign_zero": config.sign_zero,
-        "closed": config.closed,
+        "center": part.center,
+        "sign_zero": part.sign_zero,
+        "closed": part.closed,
     }
     if config.regions == 3:
         cut = searches.Cut(_REST, 2, (1, 1, 1), largest=3, factor=config.factor)
@@ -141,9 +141,7 @@ def _group(
     cut = searches.Cut(_REST, 2)
     objective, _ = searches.split_objectives(device, entries, thresholds, (cut,), **switches)
     best = searches.first_minimum(device, objective)
-    return searches.cut_zones(
-        device, key, codes, thresholds, best, cuts=(cut,), closed=config.closed
-    )
+    return searches.cut_zones(device, key, codes, thresholds, best, cuts=(cut,), closed=part.closed)
 
 
 @mirrors(reference.stbllm_block)
@@ -178,23 +176,15 @@ def _block(
     codes: DeviceArray | None,
     start: int,
 ) -> BlockOnDevice:
-    layout = _layout(config)
+    layout, part = _layout(config), config.zones.partition
+    entries = kept if config.pruning.strict else None
     if codes is None:
-        codes = salient_columns(
-            device,
-            W,
-            S,
-            alive,
-            config,
-            salient=layout.salient[0],
-            rest=_REST,
-            entries=kept if config.strict else None,
-        )
-    numbers = _numbers(device, codes, alive, kept if config.strict else None, layout)
-    group = _group(device, W, S, numbers, config)
+        numbers = {"salient": layout.salient[0], "rest": _REST}
+        codes = salient_columns(device, W, S, alive, part, entries=entries, **numbers)
+    group = _group(device, W, S, _numbers(device, codes, alive, entries, layout), config.zones)
     made = rows.Binarized(device, W.shape, layout.orders)
     for number in range(len(layout.orders)):
-        made.binarize(W, group, number, center=config.center, sign_zero=config.sign_zero)
+        made.binarize(W, group, number, center=part.center, sign_zero=part.sign_zero)
     return BlockOnDevice(start, group, made, layout)
 
 
@@ -213,34 +203,31 @@ def stbllm_layer(
     device: Device, W: DeviceArray, H: DeviceArray, config: STBLLM = PAPER
 ) -> QuantizedLayer:
     """Quantize a linear layer with STBLLM."""
-    state = prepare_layer(device, W, H, config)
+    state = prepare_layer(device, W, H, config.loop)
     weights, kept = _choose_kept(device, W, state, config)
     begun = replace(state, weights=weights)
     blocks = _quantized(begun, kept, config)
-    if config.fallback and config.compensation != "none":
-        plain = _quantized(begun, kept, replace(config, compensation="none"))
+    if config.fallback and config.loop.compensation != "none":
+        plain = _quantized(begun, kept, config.changed(compensation="none"))
         blocks = min((blocks, plain), key=lambda each: _loss(state, each))
     return brought_back(state, blocks)
 
 
 def _quantized(state: LayerState, kept: DeviceArray, config: STBLLM) -> tuple[BlockOnDevice, ...]:
-    device = state.device
-    begun = replace(state, config=config)
-
-    def quantize_block(current: DeviceArray, columns: slice) -> BlockOnDevice:
+    def quantize_block(block: Block) -> BlockOnDevice:
         return _block(
-            device,
-            device.xp.ascontiguousarray(current[:, columns]),
-            begun.scores(current, columns),
-            begun.alive[columns],
+            state.device,
+            block.weights,
+            block.scores,
+            block.alive,
             config,
-            kept=device.xp.ascontiguousarray(kept[:, columns]),
+            kept=state.device.xp.ascontiguousarray(kept[:, block.columns]),
             codes=None,
-            start=columns.start,
+            start=block.start,
         )
 
-    free = kept if config.free == "kept" else None
-    return blocks_on_device(begun, quantize_block, free=free)
+    free = kept if config.pruning.free == "kept" else None
+    return blocks_on_device(replace(state, loop=config.loop), quantize_block, free=free)
 
 
 def _loss(state: LayerState, blocks: tuple[BlockOnDevice, ...]) -> float:

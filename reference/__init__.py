@@ -124,6 +124,7 @@ from subbit.reference.zones.trisection import (
 
 from .arb_llm import ARBLLM, arb_llm_block, arb_llm_layer, refine_zones
 from .billm import BiLLM, billm_block, billm_layer, choose_split
+from .blocks import Loop
 from .compensate import Compensated, compensate, compensate_step, feedback
 from .errors import ArgumentError, HessianError, SubbitError
 from .hessian import (
@@ -154,9 +155,17 @@ from .objective import (
     relative_error,
     weight_error,
 )
-from .pbs2p import PBS2P, pbs2p_block, pbs2p_layer, pruning_masks
+from .pbs2p import PBS2P, Fine, pbs2p_block, pbs2p_layer, pruning_masks
 from .signs import sign
-from .stbllm import STBLLM, choose_kept, choose_regions, stbllm_block, stbllm_layer
+from .stbllm import (
+    STBLLM,
+    Pruning,
+    Regions,
+    choose_kept,
+    choose_regions,
+    stbllm_block,
+    stbllm_layer,
+)
 
 __version__ = "0.1.0"
 SPEC_VERSION = "1"
@@ -176,16 +185,20 @@ __all__ = [
     "BinaryGroup",
     "ColumnGroups",
     "Compensated",
+    "Fine",
     "HessianAccumulator",
     "HessianError",
+    "Loop",
     "Method",
     "Partition",
     "PayloadBits",
     "Plane",
     "PreparedHessian",
+    "Pruning",
     "QuantizedBlock",
     "QuantizedLayer",
     "Refinement",
+    "Regions",
     "Search",
     "SparseGPT",
     "SubbitError",

@@ -30,6 +30,7 @@ import numpy as np
 from subbit.reference.contracts.door import contract
 from subbit.reference.contracts.kind import Kind
 from subbit.reference.contracts.kinds import symmetric
+from subbit.reference.contracts.settings import Composed
 from subbit.reference.contracts.words import (
     ALIVE,
     BLOCK,
@@ -42,15 +43,15 @@ from subbit.reference.contracts.words import (
     WEIGHTS,
 )
 from subbit.reference.groups.arb import arb
-from subbit.reference.groups.arb_rc import arb_rc
-from subbit.reference.groups.arb_x import arb_x, calibrate_levels
-from subbit.reference.groups.refinement import Refinement
+from subbit.reference.groups.arb_rc import ColumnSigns, arb_rc
+from subbit.reference.groups.arb_x import arb_x
+from subbit.reference.groups.refinement import REFINEMENT, Refinement
+from subbit.reference.groups.together import sweep_groups
 from subbit.reference.records import Config, Zones
-from subbit.reference.zones.column_groups import ColumnGroups, choose_column_groups
-from subbit.reference.zones.partition import Grid, Score
+from subbit.reference.zones.column_groups import ARB_GROUPS, ColumnGroups, choose_column_groups
 from subbit.reference.zones.salient import choose_salient
 
-from .blocks import prepare_layer, quantize_blocks
+from .blocks import Block, Loop, prepare_layer, quantize_blocks
 from .errors import ArgumentError
 from .layer import BinaryGroup, QuantizedBlock, QuantizedLayer, Zone
 from .notation import Array, Mask
@@ -58,32 +59,42 @@ from .notation import Array, Mask
 Algorithm: TypeAlias = Literal["arb", "arb_x", "arb_rc"]
 
 
-@dataclass(frozen=True, repr=False)
-class ARBLLM(Refinement, ColumnGroups):
+LOOP = Loop(score="inverse_hessian")
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class ARBLLM(Composed):
     """Configuration of ARB-LLM; the defaults are the paper's.
 
     Fields that paper and code set differently are the switches of ERRATA.md.
 
     Parameters
     ----------
+    loop : Loop
+        What surrounds a block.
+    zones : ColumnGroups
+        How a block is taken apart.
+    refinement : Refinement
+        How groups are refined.
     algorithm : {"arb", "arb_x", "arb_rc"}, default "arb_rc"
         How groups are binarized.
+    column_signs : {"fixed", "refreshed"}, default "fixed"
+        D-17. Whether ARB-RC recomputes the signs of first-order groups in every round.
     sweeps : int, default 0
         D-18. Rounds over all groups of a block in which ARB-X fits each to what the
         others leave; paper and code fit each group by itself.
 
     Examples
     --------
-    >>> ARBLLM().algorithm, ARBLLM().iterations, ARBLLM().bitmap
+    >>> ARBLLM().algorithm, ARBLLM().refinement.iterations, ARBLLM().zones.bitmap
     ('arb_rc', 15, 'shared')
     """
 
+    loop: Loop = LOOP
+    zones: ColumnGroups = ARB_GROUPS
+    refinement: Refinement = REFINEMENT
     algorithm: Algorithm = "arb_rc"
-    center: bool = True
-    score: Score = "inverse_hessian"
-    grid: Grid = "quantiles"
-    counts: tuple[int, int] = (1, 49)
-    closed: bool = False
+    column_signs: ColumnSigns = "fixed"
     sweeps: int = 0
 
     DOMAINS: ClassVar[Mapping[str, Kind]] = {"sweeps": ROUNDS}
@@ -116,12 +127,11 @@ CORRECTED = ARBLLM(
 
 def _presets(algorithm: Algorithm) -> Mapping[str, ARBLLM]:
     # ARB-X's code searches the rest on the outputs; the other two on the weights.
-    released = replace(
-        RELEASED,
+    released = RELEASED.changed(
         split_error="outputs" if algorithm == "arb_x" else "weights",
         taken_error="row_column" if algorithm == "arb_rc" else "residual",
     )
-    magnitude = replace(released, score="magnitude")
+    magnitude = released.changed(score="magnitude")
     with_groups = {
         "paper": PAPER,
         "released": released,
@@ -129,13 +139,13 @@ def _presets(algorithm: Algorithm) -> Mapping[str, ARBLLM]:
         "corrected": CORRECTED,
     }
     without = {
-        f"{name}-nocgb": replace(config, column_groups=False)
+        f"{name}-nocgb": config.changed(column_groups=False)
         for name, config in with_groups.items()
         if name != "corrected"
     }
     presets = with_groups | without
     return MappingProxyType(
-        {name: replace(config, algorithm=algorithm) for name, config in presets.items()}
+        {name: config.changed(algorithm=algorithm) for name, config in presets.items()}
     )
 
 
@@ -181,28 +191,23 @@ def refine_zones(
     """
     if config.algorithm == "arb_x" and gram is None:
         raise ArgumentError("gram", f"a matrix of shape {(W.shape[1],) * 2}", "None")
-    groups = [_refine(W, zone, config, gram) for zone in zones]
-    if config.algorithm == "arb_x" and gram is not None:
-        for _ in range(config.sweeps):
-            image = np.sum([group.decode() for group in groups], axis=0)
-            for i, group in enumerate(groups):
-                # Eq. (29), subbit:  fit group g to W − Σ_{h≠g} Ŵ_h
-                others = image - group.decode()
-                groups[i] = calibrate_levels(W - others, group, gram, config=config)
-                image = others + groups[i].decode()
-    return tuple(groups)
+    groups = tuple(_refine(W, zone, config, gram) for zone in zones)
+    if config.algorithm != "arb_x" or gram is None:
+        return groups
+    return sweep_groups(W, groups, gram, sweeps=config.sweeps, config=config.refinement)
 
 
 def _refine(W: Array, zone: Zone, config: ARBLLM, gram: Array | None) -> BinaryGroup:
-    columns = _fitted_columns(zone.mask, config)
+    columns, how = _fitted_columns(zone.mask, config), config.refinement
     V, M = W[:, columns], zone.mask[:, columns]
     if config.algorithm == "arb_rc":
-        group = arb_rc(V, M, order=zone.order, config=config, name=zone.name)
+        signs = config.column_signs
+        group = arb_rc(V, M, order=zone.order, config=how, column_signs=signs, name=zone.name)
     elif config.algorithm == "arb_x" and gram is not None:
         S = gram[np.ix_(columns, columns)]
-        group = arb_x(V, M, S, order=zone.order, config=config, name=zone.name)
+        group = arb_x(V, M, S, order=zone.order, config=how, name=zone.name)
     else:
-        group = arb(V, M, order=zone.order, config=config, name=zone.name)
+        group = arb(V, M, order=zone.order, config=how, name=zone.name)
     return _put_back(group, zone.mask, columns)
 
 
@@ -210,7 +215,7 @@ def _fitted_columns(mask: Mask, config: ARBLLM) -> Mask:
     # A salient zone has few columns: the others are left out and put back. Where initial
     # sums are divided by the width, D-1, it is the block's.
     used = np.asarray(np.any(mask, axis=0))
-    by_width = config.divisor == "width" and config.algorithm != "arb_rc"
+    by_width = config.refinement.divisor == "width" and config.algorithm != "arb_rc"
     return np.ones_like(used) if by_width or not used.any() else used
 
 
@@ -229,7 +234,7 @@ def _put_back(group: BinaryGroup, mask: Mask, columns: Mask) -> BinaryGroup:
 
 def _salient_image(T: Array, salient: Mask, config: ARBLLM) -> Array:
     # In a search on outputs the released ARB-X takes plain ARB for the salient columns.
-    plain = config if config.algorithm == "arb_rc" else replace(config, algorithm="arb")
+    plain = config if config.algorithm == "arb_rc" else config.changed(algorithm="arb")
     zone = Zone("salient", np.broadcast_to(salient, T.shape), 2)
     return _refine(T, zone, plain, None).decode()
 
@@ -274,13 +279,13 @@ def arb_llm_block(
     >>> [group.name for group in block.groups]
     ['salient-sparse', 'salient-concentrated', 'sparse', 'concentrated']
     """
+    how = config.zones
     if salient is None:
-        salient = choose_salient(W, S, alive, config)
+        salient = choose_salient(W, S, alive, how.partition)
     image = None
-    if config.split_error == "outputs":
-        target = W if config.search_on == "weights" else S
-        image = _salient_image(target, alive & salient, config)
-    zones = choose_column_groups(W, S, alive, salient, config, gram=gram, image=image)
+    if how.split_error == "outputs":
+        image = _salient_image(how.partition.searched(W, S), alive & salient, config)
+    zones = choose_column_groups(W, S, alive, salient, how, gram=gram, image=image)
     # Eq. (14), ARB-LLM:  every zone by itself, salient ones to the second order
     groups = refine_zones(W, zones, config, gram=gram)
     return QuantizedBlock(start, start + W.shape[1], groups, salient)
@@ -315,17 +320,10 @@ def arb_llm_layer(W: Array, H: Array, config: ARBLLM = PAPER) -> QuantizedLayer:
     >>> layer.decode().shape, len(layer.blocks), 1.0 <= nominal_bits(layer) <= 2.0
     ((4, 64), 2, True)
     """
-    state = prepare_layer(W, H, config)
 
-    def quantize_block(current: Array, columns: slice) -> QuantizedBlock:
-        return arb_llm_block(
-            current[:, columns],
-            state.scores(current, columns),
-            state.alive[columns],
-            config,
-            gram=state.gram[columns, columns],
-            start=columns.start,
-        )
+    def quantize_block(block: Block) -> QuantizedBlock:
+        W, S = block.weights, block.scores
+        return arb_llm_block(W, S, block.alive, config, gram=block.gram, start=block.start)
 
     # Eq. (14), ARB-LLM:  four groups in every block, and the block's error fed forward
-    return quantize_blocks(state, quantize_block)
+    return quantize_blocks(prepare_layer(W, H, config.loop), quantize_block)

@@ -23,7 +23,7 @@ is sound of both.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
@@ -31,6 +31,7 @@ import numpy as np
 
 from subbit.reference.contracts.door import contract
 from subbit.reference.contracts.kinds import Flags
+from subbit.reference.contracts.settings import Composed
 from subbit.reference.contracts.words import (
     ALIVE,
     BLOCK,
@@ -41,37 +42,48 @@ from subbit.reference.contracts.words import (
     START,
     WEIGHTS,
 )
-from subbit.reference.groups.binarize import residual_binarize
+from subbit.reference.groups.together import binarize_zones
 from subbit.reference.records import Config
-from subbit.reference.zones.partition import Partition, candidate_thresholds, split_search
+from subbit.reference.zones.partition import (
+    PARTITION,
+    Partition,
+    candidate_thresholds,
+    split_search,
+)
 from subbit.reference.zones.salient import choose_salient
 from subbit.reference.zones.split import bell_split
 
-from .blocks import LayerState, prepare_layer, quantize_blocks
-from .layer import QuantizedBlock, QuantizedLayer, block_slices
+from .blocks import LOOP, Block, LayerState, Loop, prepare_layer, quantize_blocks
+from .layer import QuantizedBlock, QuantizedLayer, Zone, block_slices
 from .notation import Array, Mask
 
 Scope: TypeAlias = Literal["block", "matrix"]
 
 
-@dataclass(frozen=True, repr=False)
-class BiLLM(Partition):
+@dataclass(frozen=True, init=False, repr=False)
+class BiLLM(Composed):
     """Configuration of BiLLM; the defaults are the paper's.
 
     Fields that paper and code set differently are the switches of ERRATA.md.
 
     Parameters
     ----------
+    loop : Loop
+        What surrounds a block.
+    zones : Partition
+        How a block is taken apart.
     scope : {"block", "matrix"}, default "block"
         B-4. Choose salient columns block by block (Algorithm 1, code) or once over the
         whole matrix (the paper's text).
 
     Examples
     --------
-    >>> BiLLM().counts, CORRECTED.counts
+    >>> BiLLM().zones.counts, CORRECTED.zones.counts
     ((3, 30), (0, 49))
     """
 
+    loop: Loop = LOOP
+    zones: Partition = PARTITION
     scope: Scope = "block"
 
 
@@ -87,7 +99,7 @@ RELEASED = BiLLM(
     compensation="released",
     closed=False,
 )
-RELEASED_MAGNITUDE = replace(RELEASED, score="magnitude")
+RELEASED_MAGNITUDE = RELEASED.changed(score="magnitude")
 CORRECTED = BiLLM(grid="quantiles", counts=(0, 49), dead_inputs="zero")
 
 PRESETS: Mapping[str, BiLLM] = MappingProxyType(
@@ -107,7 +119,9 @@ PRESETS: Mapping[str, BiLLM] = MappingProxyType(
     columns=Flags(("k",), text="The columns to split.", whole=False),
     config=Config(Partition),
 )
-def choose_split(W: Array, S: Array, columns: Mask, config: Partition = PAPER) -> tuple[Mask, Mask]:
+def choose_split(
+    W: Array, S: Array, columns: Mask, config: Partition = PARTITION
+) -> tuple[Mask, Mask]:
     """Choose the concentrated and the sparse entries among some columns.
 
     Returns
@@ -128,10 +142,10 @@ def choose_split(W: Array, S: Array, columns: Mask, config: Partition = PAPER) -
     """
     if not columns.any():
         return np.zeros(W.shape, dtype=np.bool_), np.zeros(W.shape, dtype=np.bool_)
-    key = np.abs(W if config.split_by == "weights" else S)
+    target, key = config.searched(W, S), np.abs(config.cut(W, S))
     # Eq. (13), BiLLM:  p* = argmin_p θ²(p)
     cuts = candidate_thresholds(key, columns, config.grid)
-    search = split_search(W if config.search_on == "weights" else S, key, columns, cuts, config)
+    search = split_search(target, key, columns, cuts, config)
     return bell_split(key, columns, search.choice, closed=config.closed)
 
 
@@ -164,26 +178,17 @@ def billm_block(
     array([[ 9.,  1., -1.,  4.],
            [-9.,  1.,  1.,  4.]])
     """
+    part = config.zones
     if salient is None:
-        salient = choose_salient(W, S, alive, config)
-    concentrated, sparse = choose_split(W, S, alive & ~salient, config)
-    masks = {
-        "concentrated": (concentrated, 1),
-        "sparse": (sparse, 1),
-        "salient": (np.broadcast_to(salient, W.shape), 2),
-    }
-    # Alg. 1, BiLLM:  B = residual(W_sal) + binary(W_c) + binary(W_s)
-    groups = tuple(
-        residual_binarize(
-            W,
-            mask,
-            order=order,
-            center=config.center,
-            sign_zero=config.sign_zero,
-            name=name,
-        )
-        for name, (mask, order) in masks.items()
+        salient = choose_salient(W, S, alive, part)
+    concentrated, sparse = choose_split(W, S, alive & ~salient, part)
+    zones = (
+        Zone("concentrated", concentrated, 1),
+        Zone("sparse", sparse, 1),
+        Zone("salient", np.broadcast_to(salient, W.shape), 2),
     )
+    # Alg. 1, BiLLM:  B = residual(W_sal) + binary(W_c) + binary(W_s)
+    groups = binarize_zones(W, zones, center=part.center, sign_zero=part.sign_zero)
     return QuantizedBlock(start, start + W.shape[1], groups, salient)
 
 
@@ -216,18 +221,13 @@ def billm_layer(W: Array, H: Array, config: BiLLM = PAPER) -> QuantizedLayer:
     >>> layer.decode().shape, len(layer.blocks), 1.0 <= nominal_bits(layer) <= 2.0
     ((4, 64), 2, True)
     """
-    state = prepare_layer(W, H, config)
-    salient = _matrix_salient(state, config) if config.scope == "matrix" else None
+    state = prepare_layer(W, H, config.loop)
+    chosen = _matrix_salient(state, config) if config.scope == "matrix" else None
 
-    def quantize_block(current: Array, columns: slice) -> QuantizedBlock:
-        return billm_block(
-            current[:, columns],
-            state.scores(current, columns),
-            state.alive[columns],
-            config,
-            salient=None if salient is None else salient[columns],
-            start=columns.start,
-        )
+    def quantize_block(block: Block) -> QuantizedBlock:
+        salient = None if chosen is None else chosen[block.columns]
+        W, S = block.weights, block.scores
+        return billm_block(W, S, block.alive, config, salient=salient, start=block.start)
 
     # Alg. 1, BiLLM:  for every block, quantize and compensate
     return quantize_blocks(state, quantize_block)
@@ -235,6 +235,6 @@ def billm_layer(W: Array, H: Array, config: BiLLM = PAPER) -> QuantizedLayer:
 
 def _matrix_salient(state: LayerState, config: BiLLM) -> Mask:
     W = state.weights
-    blocks = len(block_slices(W.shape[1], config.block_size))
+    blocks = len(block_slices(W.shape[1], config.loop.block_size))
     scores = state.scores(W, slice(0, W.shape[1]))
-    return choose_salient(W, scores, state.alive, config, blocks=blocks)
+    return choose_salient(W, scores, state.alive, config.zones, blocks=blocks)

@@ -6,13 +6,17 @@ silence dead inputs, score the weights, and hand each block to the method in the
 ``compensate``. A method adds what happens inside a block.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 
-from subbit.reference.zones.partition import Partition
+from subbit.reference.contracts.kind import Kind
+from subbit.reference.contracts.scalars import Whole
+from subbit.reference.contracts.settings import Switches
+from subbit.reference.contracts.words import PERCDAMP
 from subbit.reference.zones.saliency import (
     inverse_hessian_saliency,
     magnitude_saliency,
@@ -22,7 +26,73 @@ from subbit.reference.zones.saliency import (
 from .compensate import compensate
 from .hessian import PreparedHessian, prepare_hessian
 from .layer import QuantizedBlock, QuantizedLayer
-from .notation import Array, Mask
+from .notation import Array, Compensation, Mask
+
+Score: TypeAlias = Literal["inverse_hessian", "trailing", "magnitude"]
+DeadInputs: TypeAlias = Literal["binarize", "zero"]
+
+
+@dataclass(frozen=True, repr=False)
+class Loop(Switches):
+    """What surrounds a block.
+
+    Parameters
+    ----------
+    block_size : int, default 128
+        Columns of a block.
+    percdamp : float, default 0.01
+        Damping relative to the mean diagonal of the Hessian.
+    score : {"trailing", "inverse_hessian", "magnitude"}, default "trailing"
+        The saliency score.
+    compensation : {"exact", "released", "none"}, default "exact"
+        Form of the error feedback.
+    dead_inputs : {"binarize", "zero"}, default "binarize"
+        What becomes of columns whose input never fires.
+
+    Examples
+    --------
+    >>> Loop().block_size
+    128
+    """
+
+    block_size: int = 128
+    percdamp: float = 0.01
+    score: Score = "trailing"
+    compensation: Compensation = "exact"
+    dead_inputs: DeadInputs = "binarize"
+
+    DOMAINS: ClassVar[Mapping[str, Kind]] = {"block_size": Whole(), "percdamp": PERCDAMP}
+
+
+LOOP = Loop()
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """A block as a method finds it.
+
+    Parameters
+    ----------
+    columns : slice
+        Its place in the layer.
+    weights, scores : ndarray of float64, shape (n, k)
+        Weights, moved by the blocks before it, and their saliency scores.
+    alive : ndarray of bool, shape (k,)
+        Columns to quantize.
+    gram : ndarray of float64, shape (k, k)
+        Gram matrix of its inputs.
+    """
+
+    columns: slice
+    weights: Array
+    scores: Array
+    alive: Mask
+    gram: Array
+
+    @property
+    def start(self) -> int:
+        """The first column."""
+        return int(self.columns.start)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +109,7 @@ class LayerState:
         Damped Hessian and inverse factor.
     alive : ndarray of bool, shape (m,)
         Columns to quantize; the others decode to zero.
-    config : Partition
+    loop : Loop
         The configuration.
     """
 
@@ -47,7 +117,7 @@ class LayerState:
     gram: Array
     prepared: PreparedHessian
     alive: Mask
-    config: Partition
+    loop: Loop
 
     def scores(self, W: Array, columns: slice) -> Array:
         """Saliency scores of some columns.
@@ -65,11 +135,34 @@ class LayerState:
             Scores.
         """
         block = W[:, columns]
-        if self.config.score == "magnitude":
+        if self.loop.score == "magnitude":
             return magnitude_saliency(block)
-        if self.config.score == "trailing":
+        if self.loop.score == "trailing":
             return trailing_saliency(block, self.prepared.factor[columns, columns])
         return block**2 * self._unit_scores[columns]
+
+    def block(self, W: Array, columns: slice) -> Block:
+        """A block of the layer.
+
+        Parameters
+        ----------
+        W : ndarray of float64, shape (n, m)
+            The layer's weights as they are now.
+        columns : slice
+            Its columns.
+
+        Returns
+        -------
+        Block
+            What a method needs of it.
+        """
+        return Block(
+            columns,
+            W[:, columns],
+            self.scores(W, columns),
+            self.alive[columns],
+            self.gram[columns, columns],
+        )
 
     @cached_property
     def _unit_scores(self) -> Array:
@@ -78,10 +171,10 @@ class LayerState:
         return inverse_hessian_saliency(ones, self.prepared.damped)[0]
 
 
-BlockOf = Callable[[Array, slice], QuantizedBlock]
+BlockOf = Callable[[Block], QuantizedBlock]
 
 
-def prepare_layer(W: Array, H: Array, config: Partition) -> LayerState:
+def prepare_layer(W: Array, H: Array, loop: Loop) -> LayerState:
     """Prepare the Hessian of a layer and zero the weights of dead inputs.
 
     Parameters
@@ -90,7 +183,7 @@ def prepare_layer(W: Array, H: Array, config: Partition) -> LayerState:
         Weights.
     H : ndarray of float64, shape (m, m)
         Proxy Hessian, not damped.
-    config : Partition
+    loop : Loop
         The configuration.
 
     Returns
@@ -106,18 +199,17 @@ def prepare_layer(W: Array, H: Array, config: Partition) -> LayerState:
     Examples
     --------
     >>> import numpy as np
-    >>> from subbit.reference import BiLLM
-    >>> prepare_layer(np.array([[1.0, 2.0]]), np.diag([1.0, 0.0]), BiLLM()).weights
+    >>> prepare_layer(np.array([[1.0, 2.0]]), np.diag([1.0, 0.0]), Loop()).weights
     array([[1., 0.]])
     """
-    prepared = prepare_hessian(H, config.percdamp)
+    prepared = prepare_hessian(H, loop.percdamp)
     everything = np.ones(len(H), dtype=np.bool_)
     return LayerState(
         weights=np.where(prepared.dead, 0.0, W),
         gram=H / 2.0,
         prepared=prepared,
-        alive=~prepared.dead if config.dead_inputs == "zero" else everything,
-        config=config,
+        alive=~prepared.dead if loop.dead_inputs == "zero" else everything,
+        loop=loop,
     )
 
 
@@ -131,7 +223,7 @@ def quantize_blocks(
     state : LayerState
         The layer.
     quantize_block : callable
-        ``quantize_block(W, columns)`` gives the block's record.
+        Gives the record of a :class:`Block`.
     free : ndarray of bool, shape (n, m), optional
         The weights that feedback may move; all by default.
 
@@ -143,18 +235,18 @@ def quantize_blocks(
     Examples
     --------
     >>> import numpy as np
-    >>> from subbit.reference import BiLLM, residual_binarize
-    >>> state = prepare_layer(np.array([[2.0, -2.0]]), np.eye(2), BiLLM())
-    >>> def one_group(W, columns):
-    ...     return QuantizedBlock(0, 2, (residual_binarize(W[:, columns]),))
+    >>> from subbit.reference import residual_binarize
+    >>> state = prepare_layer(np.array([[2.0, -2.0]]), np.eye(2), Loop())
+    >>> def one_group(block):
+    ...     return QuantizedBlock(0, 2, (residual_binarize(block.weights),))
     >>> quantize_blocks(state, one_group).decode()
     array([[ 2., -2.]])
     """
     return compensate(
         state.weights,
         state.prepared.factor,
-        quantize_block,
-        block_size=state.config.block_size,
-        mode=state.config.compensation,
+        lambda W, columns: quantize_block(state.block(W, columns)),
+        block_size=state.loop.block_size,
+        mode=state.loop.compensation,
         free=free,
     ).layer

@@ -248,15 +248,17 @@ def check_choice(argument: str, value: object, choices: Iterable[T]) -> T:
     raise ArgumentError(argument, "one of " + ", ".join(map(str, options)), value)
 
 
-def check_config(value: object, kind: type) -> None:
+def check_config(value: object, kind: type, name: str = "config") -> None:
     """Refuse a configuration of another method.
 
     Parameters
     ----------
     value : object
-        What was given as `config`.
+        The value given.
     kind : type
         The method's configuration.
+    name : str, default "config"
+        Name of the argument.
 
     Raises
     ------
@@ -271,7 +273,7 @@ def check_config(value: object, kind: type) -> None:
     subbit.reference.errors.ArgumentError: config: expected a str configuration, got int
     """
     if not isinstance(value, kind):
-        raise ArgumentError("config", f"a {kind.__name__} configuration", type(value).__name__)
+        raise ArgumentError(name, f"a {kind.__name__} configuration", type(value).__name__)
 
 
 def check_pair(argument: str, value: object) -> tuple[object, object]:

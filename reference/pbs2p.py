@@ -37,6 +37,7 @@ import numpy as np
 from subbit.reference.contracts.door import contract
 from subbit.reference.contracts.kind import Kind
 from subbit.reference.contracts.kinds import Nested, matrix, symmetric
+from subbit.reference.contracts.settings import Composed, Switches
 from subbit.reference.contracts.words import (
     ALIVE,
     BLOCK,
@@ -49,17 +50,16 @@ from subbit.reference.contracts.words import (
     START,
     WEIGHTS,
 )
-from subbit.reference.groups.arb_x import calibrate_levels
 from subbit.reference.groups.binarize import masked_mean
+from subbit.reference.groups.together import sweep_groups
 from subbit.reference.pruning.cfs import FineScore, fine_scores
 from subbit.reference.pruning.removal import removal_move
-from subbit.reference.pruning.spbo import SPBO, spbo, spbo_schedule
+from subbit.reference.pruning.spbo import SPBO, STEPWISE, spbo, spbo_schedule
 from subbit.reference.records import Config
-from subbit.reference.zones.column_groups import ColumnGroups, choose_column_groups
-from subbit.reference.zones.partition import Grid, Score
+from subbit.reference.zones.column_groups import ARB_GROUPS, ColumnGroups, choose_column_groups
 from subbit.reference.zones.salient import choose_salient
 
-from .blocks import LayerState, prepare_layer, quantize_blocks
+from .blocks import Block, Loop, prepare_layer, quantize_blocks
 from .layer import BinaryGroup, QuantizedBlock, QuantizedLayer, Zone
 from .notation import Array, Mask
 
@@ -70,14 +70,17 @@ PRUNED, REMOVED = -1.0, -2.0
 """Scores of dead columns and of entries that are gone; all others are not negative."""
 
 
+LOOP = Loop(score="inverse_hessian")
+
+
 @dataclass(frozen=True, repr=False)
-class PBS2P(SPBO, ColumnGroups):
-    """Configuration of PBS2P; the defaults are the canonical reading.
+class Fine(Switches):
+    """The scores by which weights are pruned.
 
     Parameters
     ----------
     fine_score : {"obs", "squared", "trailing", "magnitude", "wanda"}, default "obs"
-        The score by which weights are pruned.
+        The score.
     fine_hessian : {"block", "layer"}, default "block"
         Whose Hessian that score inverts.
     scores : {"once", "recomputed"}, default "once"
@@ -85,6 +88,36 @@ class PBS2P(SPBO, ColumnGroups):
         again after those that are left have made up for the removed ones.
     center_scores : bool, default False
         Whether scores are those of ``W`` less its row means.
+
+    Examples
+    --------
+    >>> Fine().fine_score
+    'obs'
+    """
+
+    fine_score: FineScore = "obs"
+    fine_hessian: Scope = "block"
+    scores: Scores = "once"
+    center_scores: bool = False
+
+
+FINE = Fine()
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class PBS2P(Composed):
+    """Configuration of PBS2P; the defaults are the canonical reading.
+
+    Parameters
+    ----------
+    loop : Loop
+        What surrounds a block.
+    zones : ColumnGroups
+        How a block is taken apart.
+    pruning : SPBO
+        How a group is pruned and refined.
+    fine : Fine
+        Which weights go.
     partitioned : bool, default True
         Whether a block is taken apart; else it is one group of the first order.
     sweeps : int, default 0
@@ -93,19 +126,14 @@ class PBS2P(SPBO, ColumnGroups):
 
     Examples
     --------
-    >>> PBS2P().keep, PBS2P().fine_score, PBS2P().signs
+    >>> PBS2P().pruning.keep, PBS2P().fine.fine_score, PBS2P().pruning.signs
     ((4, 8), 'obs', 'frozen')
     """
 
-    center: bool = True
-    score: Score = "inverse_hessian"
-    grid: Grid = "quantiles"
-    counts: tuple[int, int] = (1, 49)
-    closed: bool = False
-    fine_score: FineScore = "obs"
-    fine_hessian: Scope = "block"
-    scores: Scores = "once"
-    center_scores: bool = False
+    loop: Loop = LOOP
+    zones: ColumnGroups = ARB_GROUPS
+    pruning: SPBO = STEPWISE
+    fine: Fine = FINE
     partitioned: bool = True
     sweeps: int = 0
 
@@ -114,7 +142,7 @@ class PBS2P(SPBO, ColumnGroups):
 
 CANONICAL = PBS2P()
 
-BEST = replace(CANONICAL, levels="exact", calibrated_start="refined", scores="recomputed", sweeps=3)
+BEST = CANONICAL.changed(levels="exact", calibrated_start="refined", scores="recomputed", sweeps=3)
 """The reading with the least calibrated error, of those with four groups and a pattern.
 
 It was chosen on calibration data alone: by the error of the seven linears of decoder block 10
@@ -128,16 +156,16 @@ PRESETS: Mapping[str, PBS2P] = MappingProxyType(
     {
         "canonical": CANONICAL,
         "best": BEST,
-        "exact": replace(CANONICAL, levels="exact"),
-        "resigned": replace(CANONICAL, signs="resigned"),
-        "shared": replace(CANONICAL, mean="shared"),
-        "recomputed": replace(CANONICAL, scores="recomputed"),
-        "billm-groups": replace(CANONICAL, column_groups=False),
-        "one-group": replace(CANONICAL, partitioned=False),
-        "fine-squared": replace(CANONICAL, fine_score="squared"),
-        "fine-trailing": replace(CANONICAL, fine_score="trailing"),
-        "fine-magnitude": replace(CANONICAL, fine_score="magnitude"),
-        "fine-wanda": replace(CANONICAL, fine_score="wanda"),
+        "exact": CANONICAL.changed(levels="exact"),
+        "resigned": CANONICAL.changed(signs="resigned"),
+        "shared": CANONICAL.changed(mean="shared"),
+        "recomputed": CANONICAL.changed(scores="recomputed"),
+        "billm-groups": CANONICAL.changed(column_groups=False),
+        "one-group": CANONICAL.changed(partitioned=False),
+        "fine-squared": CANONICAL.changed(fine_score="squared"),
+        "fine-trailing": CANONICAL.changed(fine_score="trailing"),
+        "fine-magnitude": CANONICAL.changed(fine_score="magnitude"),
+        "fine-wanda": CANONICAL.changed(fine_score="wanda"),
     }
 )
 
@@ -191,33 +219,38 @@ def pruning_masks(
     array([[1, 0, 1, 0]])
     """
     if unit is None:
-        unit = fine_scores(np.ones((1, len(H))), H, score=config.fine_score)[0]
+        unit = _unit_scores(H, config.fine)
+    pruning = config.pruning
     schedule = partial(
         spbo_schedule,
-        keep=config.keep[0],
-        group=config.keep[1],
-        schedule=config.schedule,
-        parts=config.parts,
-        tail=config.tail,
+        keep=pruning.keep[0],
+        group=pruning.keep[1],
+        schedule=pruning.schedule,
+        parts=pruning.parts,
+        tail=pruning.tail,
     )
-    masks = schedule(_scored(W, unit, alive, config))
-    if config.scores == "once":
+    masks = schedule(_scored(W, unit, alive, config.fine))
+    if config.fine.scores == "once":
         return masks
     kept = np.ones(W.shape, dtype=np.bool_)
     for t in range(len(masks)):
         # Eq. (62), subbit:  s_t = scores of argmin_{W' ⊙ (1 − P_{t−1}) = 0} (W' − W) H (W' − W)ᵀ
         moved = removal_move(W, H, ~kept) if t else W
-        scores = _scored(moved, unit, alive, config)
+        scores = _scored(moved, unit, alive, config.fine)
         kept = schedule(np.where(kept, scores, REMOVED))[t]
         masks[t] = kept
     return masks
 
 
-def _scored(W: Array, unit: Array, alive: Mask, config: PBS2P) -> Array:
+def _unit_scores(H: Array, fine: Fine) -> Array:
+    return fine_scores(np.ones((1, len(H))), H, score=fine.fine_score)[0]
+
+
+def _scored(W: Array, unit: Array, alive: Mask, fine: Fine) -> Array:
     # Eq. (63), subbit:  s_ij = u_j |W_ij − μ_i|^p,  p = 2, for magnitude and Wanda 1
-    if config.center_scores:
+    if fine.center_scores:
         W = W - masked_mean(W, np.broadcast_to(alive, W.shape))[:, None]
-    sizes = np.abs(W) if config.fine_score in {"magnitude", "wanda"} else W**2
+    sizes = np.abs(W) if fine.fine_score in {"magnitude", "wanda"} else W**2
     return np.where(alive, unit * sizes, PRUNED)
 
 
@@ -269,34 +302,26 @@ def pbs2p_block(
     array([[ 3.,  0.,  0., -3.]])
     """
     if config.partitioned and salient is None:
-        salient = choose_salient(W, S, alive, config)
+        salient = choose_salient(W, S, alive, config.zones.partition)
     zones: tuple[Zone, ...] = (Zone("all", np.broadcast_to(alive, W.shape), 1),)
     if salient is not None:
-        zones = choose_column_groups(W, S, alive, salient, config, gram=gram)
+        zones = choose_column_groups(W, S, alive, salient, config.zones, gram=gram)
+    how = config.pruning
     # Eq. (64), subbit:  every group g by itself, on C_g ∘ W, with the masks C_g ∘ P_t
-    groups = [
-        spbo(W, zone.mask, masks, gram, order=zone.order, config=config, name=zone.name)
+    groups = tuple(
+        spbo(W, zone.mask, masks, gram, order=zone.order, config=how, name=zone.name)
         for zone in zones
-    ]
+    )
     kept = masks[-1] if len(masks) else np.ones(W.shape, dtype=np.bool_)
-    target = np.where(alive & kept if config.objective == "masked" else alive, W, 0.0)
-    _sweep(target, groups, gram, config)
-    recorded = [part for group in groups for part in _recorded(group, kept, config)]
-    pattern = config.keep if config.mean == "masked" else None
+    # Eq. (65), subbit:  sweeps match W, pruned weights included, or P ∘ W
+    target = np.where(alive & kept if how.objective == "masked" else alive, W, 0.0)
+    swept = sweep_groups(target, groups, gram, sweeps=config.sweeps, config=how.refinement)
+    recorded = [part for group in swept for part in _recorded(group, kept, how)]
+    pattern = how.keep if how.mean == "masked" else None
     return QuantizedBlock(start, start + W.shape[1], tuple(recorded), salient, pattern)
 
 
-def _sweep(target: Array, groups: list[BinaryGroup], gram: Array, config: PBS2P) -> None:
-    for _ in range(config.sweeps):
-        image = np.sum([group.decode() for group in groups], axis=0)
-        for i, group in enumerate(groups):
-            # Eq. (65), subbit:  fit group g to W − Σ_{h≠g} Ŵ_h, pruned weights included
-            others = image - group.decode()
-            groups[i] = calibrate_levels(target - others, group, gram, config=config)
-            image = others + groups[i].decode()
-
-
-def _recorded(group: BinaryGroup, kept: Mask, config: PBS2P) -> tuple[BinaryGroup, ...]:
+def _recorded(group: BinaryGroup, kept: Mask, config: SPBO) -> tuple[BinaryGroup, ...]:
     if config.mean == "masked":
         return (group,)
     pruned = BinaryGroup(f"{group.name}-pruned", group.mask & ~kept, (), group.mean)
@@ -337,29 +362,16 @@ def pbs2p_layer(W: Array, H: Array, config: PBS2P = CANONICAL) -> QuantizedLayer
     >>> layer.decode().shape, float(np.mean(layer.decode() != 0.0)), nominal_bits(layer) < 1.0
     ((4, 64), 0.5, True)
     """
-    state = prepare_layer(W, H, config)
-    unit = _unit_scores(state, slice(None), config) if config.fine_hessian == "layer" else None
+    state, fine = prepare_layer(W, H, config.loop), config.fine
+    # Wanda's norms are those of the inputs, without what damping adds.
+    scored = 2.0 * state.gram if fine.fine_score == "wanda" else state.prepared.damped
+    unit = _unit_scores(scored, fine) if fine.fine_hessian == "layer" else None
 
-    def quantize_block(current: Array, columns: slice) -> QuantizedBlock:
-        block, alive = current[:, columns], state.alive[columns]
-        own = _unit_scores(state, columns, config) if unit is None else unit[columns]
-        damped = state.prepared.damped[columns, columns]
-        return pbs2p_block(
-            block,
-            state.scores(current, columns),
-            pruning_masks(block, damped, alive, config, unit=own),
-            alive,
-            config,
-            gram=state.gram[columns, columns],
-            start=columns.start,
-        )
+    def quantize_block(block: Block) -> QuantizedBlock:
+        W, S, alive, own = block.weights, block.scores, block.alive, block.columns
+        by = _unit_scores(scored[own, own], fine) if unit is None else unit[own]
+        masks = pruning_masks(W, state.prepared.damped[own, own], alive, config, unit=by)
+        return pbs2p_block(W, S, masks, alive, config, gram=block.gram, start=block.start)
 
     # Eq. (66), subbit:  masks, groups and SPBO in every block, and the block's error fed forward
     return quantize_blocks(state, quantize_block)
-
-
-def _unit_scores(state: LayerState, columns: slice, config: PBS2P) -> Array:
-    # Wanda's norms are those of the inputs, without what damping adds.
-    H = 2.0 * state.gram if config.fine_score == "wanda" else state.prepared.damped
-    own = H[columns, columns]
-    return fine_scores(np.ones((1, len(own))), own, score=config.fine_score)[0]

@@ -26,6 +26,7 @@ method's mask, are what STBLLM compares itself with.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import ClassVar, Literal, TypeAlias
 
@@ -36,7 +37,7 @@ from subbit.reference.contracts.door import contract
 from subbit.reference.contracts.kind import Kind
 from subbit.reference.contracts.kinds import Flags, Part
 from subbit.reference.contracts.scalars import Share
-from subbit.reference.contracts.settings import Pattern
+from subbit.reference.contracts.settings import Composed, Pattern, Switches
 from subbit.reference.contracts.words import (
     ALIVE,
     BLOCK,
@@ -50,7 +51,7 @@ from subbit.reference.contracts.words import (
     START,
     WEIGHTS,
 )
-from subbit.reference.groups.binarize import residual_binarize
+from subbit.reference.groups.together import binarize_zones
 from subbit.reference.pruning.sparsity import (
     Axis,
     Standardize,
@@ -63,7 +64,12 @@ from subbit.reference.pruning.sparsity import (
     wanda_importance,
 )
 from subbit.reference.records import Config
-from subbit.reference.zones.partition import Grid, Partition, candidate_thresholds, split_search
+from subbit.reference.zones.partition import (
+    PARTITION,
+    Partition,
+    candidate_thresholds,
+    split_search,
+)
 from subbit.reference.zones.saliency import obs_saliency, trailing_saliency
 from subbit.reference.zones.salient import choose_salient
 from subbit.reference.zones.search import Search
@@ -75,11 +81,9 @@ from subbit.reference.zones.trisection import (
     trisection_thresholds,
 )
 
-from .blocks import LayerState, prepare_layer, quantize_blocks
-from .errors import (
-    check_blocks_hold_groups,
-)
-from .layer import QuantizedBlock, QuantizedLayer
+from .blocks import LOOP, Block, LayerState, Loop, prepare_layer, quantize_blocks
+from .errors import check_blocks_hold_groups
+from .layer import QuantizedBlock, QuantizedLayer, Zone
 from .notation import Array, Mask
 from .objective import proxy_loss
 
@@ -92,10 +96,8 @@ Free: TypeAlias = Literal["kept", "all"]
 
 
 @dataclass(frozen=True, repr=False)
-class STBLLM(Partition):
-    """Configuration of STBLLM; the defaults are the paper's.
-
-    Fields that paper and code set differently are the switches of ERRATA.md.
+class Pruning(Switches):
+    """Which weights are kept, and what becomes of the others.
 
     Parameters
     ----------
@@ -115,15 +117,6 @@ class STBLLM(Partition):
         S-1. Power of the inputs' norms in Eq. (2) and in RIA; 1/2 in the code.
     axis : {"row", "matrix"}, default "row"
         S-2. What Eq. (2) takes mean and deviation of; the text does not say.
-    regions : {3, 2}, default 3
-        Groups that the weights of other than salient columns are cut into.
-    factor : float, default 2.0
-        The upper threshold divided by the lower one.
-    levels : int, default 160
-        Number of candidate thresholds.
-    bounded : bool, default True
-        S-10. Whether the upper threshold has to lie within the grid as well. Where none
-        does, as in a block of one magnitude, all candidates count; the code fails.
     pruned : {"zero", "binarize"}, default "zero"
         S-5. Whether pruned weights are zero in the result, or binarized like the others
         (code).
@@ -133,43 +126,24 @@ class STBLLM(Partition):
     free : {"kept", "all"}, default "kept"
         S-5. Whether feedback moves the kept weights only, or all of them (code). A pruned
         weight that has drifted is part of the error of its block.
-    fallback : bool, default False
-        Beyond paper and code: quantize without feedback as well, and take the layer of the
-        lower loss.
 
     Examples
     --------
-    >>> STBLLM().keep, CORRECTED.start, RELEASED.pruned
-    ((4, 8), 'dense', 'binarize')
+    >>> Pruning(keep=(8, 8)).prunes, Pruning().strict
+    (False, True)
     """
 
-    grid: Grid = "maximum"
     keep: tuple[int, int] = (4, 8)
     tail: Tail = "error"
     importance: Importance = "standardized"
     standardize: Standardize = "before"
     exponent: float = 1.0
     axis: Axis = "row"
-    regions: Literal[3, 2] = 3
-    factor: float = 2.0
-    levels: int = 160
-    bounded: bool = True
     pruned: Pruned = "zero"
     start: Start = "pruned"
     free: Free = "kept"
-    fallback: bool = False
 
-    DOMAINS: ClassVar[Mapping[str, Kind]] = {
-        "keep": Pattern(),
-        "exponent": Share(),
-        "factor": FACTOR,
-        "levels": LEVELS,
-    }
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.prunes:
-            check_blocks_hold_groups(self.block_size, self.keep)
+    DOMAINS: ClassVar[Mapping[str, Kind]] = {"keep": Pattern(), "exponent": Share()}
 
     @property
     def prunes(self) -> bool:
@@ -180,6 +154,78 @@ class STBLLM(Partition):
     def strict(self) -> bool:
         """Whether some weights are pruned and zero in the result."""
         return self.prunes and self.pruned == "zero"
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class Regions(Composed):
+    """How a block is cut into regions of magnitude.
+
+    Parameters
+    ----------
+    partition : Partition
+        How salient columns and thresholds are searched.
+    regions : {3, 2}, default 3
+        Groups that the weights of other than salient columns are cut into.
+    factor : float, default 2.0
+        The upper threshold divided by the lower one.
+    levels : int, default 160
+        Number of candidate thresholds.
+    bounded : bool, default True
+        S-10. Whether the upper threshold has to lie within the grid as well. Where none
+        does, as in a block of one magnitude, all candidates count; the code fails.
+
+    Examples
+    --------
+    >>> Regions(regions=2).partition.grid
+    'maximum'
+    """
+
+    partition: Partition = PARTITION
+    regions: Literal[3, 2] = 3
+    factor: float = 2.0
+    levels: int = 160
+    bounded: bool = True
+
+    DOMAINS: ClassVar[Mapping[str, Kind]] = {"factor": FACTOR, "levels": LEVELS}
+
+
+PRUNING, REGIONS = Pruning(), Regions()
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class STBLLM(Composed):
+    """Configuration of STBLLM; the defaults are the paper's.
+
+    Fields that paper and code set differently are the switches of ERRATA.md.
+
+    Parameters
+    ----------
+    loop : Loop
+        What surrounds a block.
+    pruning : Pruning
+        Which weights are kept.
+    zones : Regions
+        How a block is taken apart.
+    fallback : bool, default False
+        Beyond paper and code: quantize without feedback as well, and take the layer of the
+        lower loss.
+
+    Examples
+    --------
+    >>> STBLLM().pruning.keep, CORRECTED.pruning.start, RELEASED.pruning.pruned
+    ((4, 8), 'dense', 'binarize')
+    """
+
+    loop: Loop = LOOP
+    pruning: Pruning = PRUNING
+    zones: Regions = REGIONS
+    fallback: bool = False
+
+    def __post_init__(self) -> None:
+        """Hold the settings to their domains, and blocks to whole groups of M weights."""
+        super().__post_init__()
+        if self.pruning.prunes:
+            check_blocks_hold_groups(self.loop.block_size, self.pruning.keep)
 
 
 PAPER = STBLLM()
@@ -198,7 +244,7 @@ RELEASED = STBLLM(
     pruned="binarize",
     free="all",
 )
-RELEASED_MAGNITUDE = replace(RELEASED, score="magnitude")
+RELEASED_MAGNITUDE = RELEASED.changed(score="magnitude")
 CORRECTED = STBLLM(
     grid="quantiles",
     counts=(0, 49),
@@ -221,7 +267,7 @@ PRESETS: Mapping[str, STBLLM] = MappingProxyType(
 
 
 def _of_billm(config: STBLLM, importance: Importance) -> STBLLM:
-    return replace(config, importance=importance, exponent=1.0, regions=2, levels=81)
+    return config.changed(importance=importance, exponent=1.0, regions=2, levels=81)
 
 
 BILLM_PRESETS: Mapping[str, STBLLM] = MappingProxyType(
@@ -235,18 +281,18 @@ BILLM_PRESETS: Mapping[str, STBLLM] = MappingProxyType(
 """BiLLM behind the mask of another method."""
 
 
-def _scores(W: Array, norms: Array, state: LayerState, config: STBLLM) -> Array:
-    match config.importance:
+def _scores(W: Array, norms: Array, state: LayerState, pruning: Pruning) -> Array:
+    match pruning.importance:
         case "standardized":
             return standardized_importance(
                 W,
                 norms,
-                exponent=config.exponent,
-                standardize=config.standardize,
-                axis=config.axis,
+                exponent=pruning.exponent,
+                standardize=pruning.standardize,
+                axis=pruning.axis,
             )
         case "ria":
-            return ria_importance(W, norms, exponent=config.exponent)
+            return ria_importance(W, norms, exponent=pruning.exponent)
         case "wanda":
             return wanda_importance(W, norms)
         case "obs":
@@ -284,28 +330,29 @@ def choose_kept(W: Array, H: Array, config: STBLLM = PAPER) -> tuple[Array, Mask
     >>> choose_kept(np.array([[4.0, 1.0, -2.0, 3.0]]), np.eye(4), config)
     (array([[4., 0., 0., 3.]]), array([[ True, False, False,  True]]))
     """
-    state = prepare_layer(W, H, config)
+    state = prepare_layer(W, H, config.loop)
     # Alg. 1, STBLLM:  W ∘ M, where M holds the N largest scores of each M weights
     return _choose_kept(W, H, state, config)
 
 
 def _choose_kept(W: Array, H: Array, state: LayerState, config: STBLLM) -> tuple[Array, Mask]:
     # Scores are those of the layer as it came; a dead input's weights are zero afterwards.
-    if not config.prunes:
+    pruning, loop = config.pruning, config.loop
+    if not pruning.prunes:
         return state.weights, np.ones(W.shape, dtype=np.bool_)
-    if config.importance == "sparsegpt":
+    if pruning.importance == "sparsegpt":
         method = SparseGPT(
-            keep=config.keep,
-            block_size=config.block_size,
-            percdamp=config.percdamp,
-            tail=config.tail,
+            keep=pruning.keep,
+            block_size=loop.block_size,
+            percdamp=loop.percdamp,
+            tail=pruning.tail,
         )
         moved, kept = sparsegpt_prune(W, H, method)
     else:
-        scores = _scores(W, input_norms(H), state, config)
-        kept = nm_mask(scores, *config.keep, tail=config.tail)
+        scores = _scores(W, input_norms(H), state, pruning)
+        kept = nm_mask(scores, *pruning.keep, tail=pruning.tail)
         moved = np.where(kept, state.weights, 0.0)
-    return state.weights if config.start == "dense" else moved, kept
+    return state.weights if pruning.start == "dense" else moved, kept
 
 
 @contract(
@@ -313,9 +360,9 @@ def _choose_kept(W: Array, H: Array, state: LayerState, config: STBLLM) -> tuple
     W=WEIGHTS,
     S=SCORES,
     part=Part(("n", "k"), text="The columns, or the entries, that are cut."),
-    config=Config(STBLLM),
+    config=Config(Regions),
 )
-def choose_regions(W: Array, S: Array, part: Mask, config: STBLLM = PAPER) -> tuple[Mask, ...]:
+def choose_regions(W: Array, S: Array, part: Mask, config: Regions = REGIONS) -> tuple[Mask, ...]:
     """Cut some entries into regions of magnitude.
 
     Returns
@@ -340,39 +387,32 @@ def choose_regions(W: Array, S: Array, part: Mask, config: STBLLM = PAPER) -> tu
     """
     if not part.any():
         return (np.zeros(W.shape, dtype=np.bool_),) * config.regions
-    key = np.abs(W if config.split_by == "weights" else S)
-    target = W if config.search_on == "weights" else S
-    cuts = candidate_thresholds(key, part, config.grid, config.levels)
+    how = config.partition
+    target, key = how.searched(W, S), np.abs(how.cut(W, S))
+    cuts = candidate_thresholds(key, part, how.grid, config.levels)
     if config.regions == 2:
-        search = split_search(target, key, part, cuts, config)
-        return bell_split(key, part, search.choice, closed=config.closed)
+        search = split_search(target, key, part, cuts, how)
+        return bell_split(key, part, search.choice, closed=how.closed)
     if config.bounded:
         cuts = trisection_thresholds(cuts, factor=config.factor)
     # Alg. 2, STBLLM:  p₁* = argmin over p₁, with p₂ = 2 p₁, of the three groups' error
     search = _trisect(target, key, part, cuts, config)
-    return trisection(key, part, search.choice, factor=config.factor, closed=config.closed)
+    return trisection(key, part, search.choice, factor=config.factor, closed=how.closed)
 
 
-def _trisect(target: Array, key: Array, part: Mask, cuts: Array, config: STBLLM) -> Search:
-    if config.split_by == config.search_on:
-        return trisection_search(
-            target,
-            part,
-            cuts,
-            factor=config.factor,
-            center=config.center,
-            sign_zero=config.sign_zero,
-            closed=config.closed,
-        )
-    return trisection_search_direct(
+def _trisect(target: Array, key: Array, part: Mask, cuts: Array, config: Regions) -> Search:
+    how = config.partition
+    # Cut by another quantity, groups are not runs of a sorted row.
+    direct = partial(trisection_search_direct, key=key)
+    search = trisection_search if how.split_by == how.search_on else direct
+    return search(
         target,
         part,
         cuts,
         factor=config.factor,
-        key=key,
-        center=config.center,
-        sign_zero=config.sign_zero,
-        closed=config.closed,
+        center=how.center,
+        sign_zero=how.sign_zero,
+        closed=how.closed,
     )
 
 
@@ -425,21 +465,19 @@ def stbllm_block(
     array([[ 9.,  1.,  0.,  4.],
            [-9.,  0.,  1.,  4.]])
     """
-    entries = kept if config.strict else np.ones_like(kept)
+    how, strict = config.zones.partition, config.pruning.strict
+    entries = kept if strict else np.ones_like(kept)
     if salient is None:
-        salient = choose_salient(W, S, alive, config, entries=entries if config.strict else None)
+        salient = choose_salient(W, S, alive, how, entries=entries if strict else None)
     # Eq. (49), subbit:  every group is cut from what is kept, M_g ⊆ M
     part = alive & entries
-    masks = [*choose_regions(W, S, part & ~salient, config), part & salient]
-    names, orders = (*_NAMES[config.regions], "salient"), (*(1,) * config.regions, 2)
+    regions = choose_regions(W, S, part & ~salient, config.zones)
+    named = zip(_NAMES[config.zones.regions], regions, strict=True)
+    zones = [Zone(name, mask, 1) for name, mask in named]
+    zones.append(Zone("salient", part & salient, 2))
     # Alg. 1, STBLLM:  B = residual(W_sal) + binary(W_dense) + binary(W_inter) + binary(W_sparse)
-    groups = tuple(
-        residual_binarize(
-            W, mask, order=order, center=config.center, sign_zero=config.sign_zero, name=name
-        )
-        for name, mask, order in zip(names, masks, orders, strict=True)
-    )
-    pattern = config.keep if config.strict else None
+    groups = binarize_zones(W, zones, center=how.center, sign_zero=how.sign_zero)
+    pattern = config.pruning.keep if strict else None
     return QuantizedBlock(start, start + W.shape[1], groups, salient, pattern)
 
 
@@ -482,32 +520,26 @@ def stbllm_layer(W: Array, H: Array, config: STBLLM = PAPER) -> QuantizedLayer:
     >>> np.count_nonzero(layer.decode().reshape(4, 8, 8), axis=-1).max()
     np.int64(4)
     """
-    state = prepare_layer(W, H, config)
+    state = prepare_layer(W, H, config.loop)
     weights, kept = _choose_kept(W, H, state, config)
     begun = replace(state, weights=weights)
     layer = _quantized(begun, kept, config)
-    if not config.fallback or config.compensation == "none":
+    if not config.fallback or config.loop.compensation == "none":
         return layer
-    plain = _quantized(begun, kept, replace(config, compensation="none"))
+    plain = _quantized(begun, kept, config.changed(compensation="none"))
     # Eq. (50), subbit:  Q = argmin over both forms of ½ tr((W − Q) H (W − Q)ᵀ)
     return min((layer, plain), key=lambda each: _loss(state, each))
 
 
 def _quantized(state: LayerState, kept: Mask, config: STBLLM) -> QuantizedLayer:
-    begun = replace(state, config=config)
+    def quantize_block(block: Block) -> QuantizedBlock:
+        W, S, own = block.weights, block.scores, kept[:, block.columns]
+        return stbllm_block(W, S, block.alive, own, config, start=block.start)
 
-    def quantize_block(current: Array, columns: slice) -> QuantizedBlock:
-        return stbllm_block(
-            current[:, columns],
-            begun.scores(current, columns),
-            begun.alive[columns],
-            kept[:, columns],
-            config,
-            start=columns.start,
-        )
-
+    begun = replace(state, loop=config.loop)
+    free = kept if config.pruning.free == "kept" else None
     # Alg. 1, STBLLM:  for every block, quantize and compensate
-    return quantize_blocks(begun, quantize_block, free=kept if config.free == "kept" else None)
+    return quantize_blocks(begun, quantize_block, free=free)
 
 
 def _loss(state: LayerState, layer: QuantizedLayer) -> float:

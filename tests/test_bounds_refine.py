@@ -475,7 +475,7 @@ def test_a_round_less_is_outside():
             case.W,
             case.mask,
             order=order,
-            config=replace(less, iterations=3),
+            config=less.changed(iterations=3),
             arithmetic=Arithmetic("float32"),
         )
         assert decided.any()

@@ -1,9 +1,11 @@
 """Contracts: one declaration gives the checks, the signature and the documentation."""
 
 import inspect
+import re
 import subprocess
 import sys
-from dataclasses import fields, is_dataclass, replace
+from collections import Counter
+from dataclasses import fields, replace
 from typing import ClassVar
 
 import numpy as np
@@ -19,7 +21,7 @@ from subbit.reference.contracts.kind import Call
 from subbit.reference.contracts.kinds import matrix
 from subbit.reference.contracts.room import REFERENCE
 from subbit.reference.contracts.scalars import Choice, Whole
-from subbit.reference.contracts.settings import domains
+from subbit.reference.contracts.settings import Switches, domains
 from subbit.reference.contracts.words import ENTRIES, WEIGHTS
 from subbit.reference.errors import ArgumentError
 
@@ -27,7 +29,16 @@ W = np.array([[1.0, -2.0, 0.5, 3.0], [0.25, 1.5, -1.0, 2.0]])
 LAYERS = {name: method for name, method in reference.METHODS.items() if method.entry != "rtn_layer"}
 CONFIGURATIONS = sorted(
     {type(c) for m in reference.METHODS.values() for c in m.presets.values()}
-    | {reference.Refinement, reference.SPBO, reference.ColumnGroups},
+    | {
+        reference.Loop,
+        reference.Partition,
+        reference.ColumnGroups,
+        reference.Refinement,
+        reference.SPBO,
+        reference.Pruning,
+        reference.Regions,
+        reference.Fine,
+    },
     key=str,
 )
 
@@ -48,8 +59,8 @@ def test_a_layer_checks_its_weights_once(name, monkeypatch):
     monkeypatch.setattr(door, "Arrays", Counted)
     method = LAYERS[name]
     config = next(iter(method.presets.values()))
-    if hasattr(config, "tail"):
-        config = replace(config, tail="dense")
+    if "tail" in config.switches():
+        config = config.changed(tail="dense")
     X = np.random.default_rng(0).standard_normal((2, 40, 24))
     weights = np.random.default_rng(1).standard_normal((3, 24))
     H = X[0].T @ X[0] + X[1].T @ X[1]
@@ -225,7 +236,7 @@ def test_numbers_of_numpy_become_pythons_in_a_configuration():
     """A block size of uint8 would overflow at the third block."""
     wide, H = np.random.default_rng(0).standard_normal((3, 300)), np.eye(300)
     config = reference.BiLLM(block_size=np.uint8(100), center=np.True_)
-    assert type(config.block_size) is int
+    assert type(config.loop.block_size) is int
     assert repr(config) == "BiLLM(block_size=100, center=True)"
     assert [b.stop for b in reference.billm_layer(wide, H, config).blocks] == [100, 200, 300]
 
@@ -349,25 +360,73 @@ def test_every_field_of_a_configuration_has_a_domain(kind):
         assert domain.describe()
         for value in ("no such setting", -1, [1, 2], float("nan"), object()):
             with pytest.raises(ArgumentError, match=rf"^{name}: "):
-                replace(defaults, **{name: value})
+                defaults.changed(**{name: value})
 
 
 @pytest.mark.parametrize("kind", CONFIGURATIONS, ids=lambda kind: kind.__name__)
-def test_every_field_is_documented_once(kind):
-    """In the source a class documents what it adds; in its documentation all of it stands."""
-    source, own = (
-        inspect.getsource(kind).partition('"""\n\n    ')[0],
-        set(vars(kind)["__annotations__"]),
+def test_every_field_is_documented_where_it_is(kind):
+    text = inspect.getdoc(kind)
+    documented = re.findall(r"(?m)^(\w+) : (.*)$", text.partition("----------")[2])
+    assert [name for name, _ in documented] == [field.name for field in fields(kind)]
+    for field, (_, said) in zip(fields(kind), documented, strict=True):
+        if isinstance(field.default, Switches):
+            assert said == type(field.default).__name__
+        else:
+            assert said.endswith((f"default {field.default!r}", f'default "{field.default}"'))
+
+
+@pytest.mark.parametrize("kind", CONFIGURATIONS, ids=lambda kind: kind.__name__)
+def test_a_setting_has_one_home(kind):
+    """But for the sign of zero, which searches and refinements share and which has to agree."""
+    homes = Counter(name for part in parts_of(kind()) for name in own_names(part))
+    assert {name for name, count in homes.items() if count > 1} <= {"sign_zero"}
+    assert set(homes) == set(kind().switches()) == set(domains(kind))
+
+
+def parts_of(config):
+    inner = [value for value in vars(config).values() if isinstance(value, Switches)]
+    return [config, *(part for value in inner for part in parts_of(value))]
+
+
+def own_names(config):
+    return [name for name, value in vars(config).items() if not isinstance(value, Switches)]
+
+
+def test_a_setting_is_given_by_its_own_name():
+    config = reference.PBS2P(keep=(2, 4), levels="exact", counts=(0, 9), sign_zero=0)
+    assert config.pruning.keep == (2, 4)
+    assert config.pruning.refinement.levels == "exact"
+    assert config.zones.partition.counts == (0, 9)
+    assert config.zones.partition.sign_zero == config.pruning.refinement.sign_zero == 0
+    assert eval(repr(config), vars(reference).copy()) == config  # noqa: S307
+    assert config.changed(sign_zero=1, keep=(4, 8)) == reference.PBS2P(
+        loop=config.loop, levels="exact", counts=(0, 9)
     )
-    inherited = {f.name for base in kind.__mro__[1:] if is_dataclass(base) for f in fields(base)}
-    assert not [name for name in inherited if f"\n    {name} :" in source]
-    for field in fields(kind):
-        said = f"{field.name} : "
-        assert inspect.getdoc(kind).count(f"\n{said}") == 1
-        if field.name in own - inherited:
-            assert f"\n    {said}" in source
-        line = next(x for x in inspect.getdoc(kind).splitlines() if x.startswith(said))
-        assert line.endswith((f"default {field.default!r}", f'default "{field.default}"'))
+    assert config.part(reference.Partition) is config.zones.partition
+    with pytest.raises(TypeError, match="BiLLM has no part Refinement"):
+        reference.BiLLM().part(reference.Refinement)
+
+
+def test_parts_that_share_a_setting_agree():
+    with pytest.raises(ArgumentError, match="sign_zero: expected one setting for all parts"):
+        reference.ARBLLM(refinement=reference.Refinement(sign_zero=0))
+    assert reference.ARBLLM(refinement=reference.Refinement(sign_zero=0), sign_zero=0)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: reference.BiLLM(bits=3), "bits: expected a setting of BiLLM, one of block_size"),
+        (lambda: reference.BiLLM().changed(bits=3), "bits: expected a setting of BiLLM"),
+        (lambda: reference.GPTQ().changed(counts=3), "counts: expected a setting of GPTQ"),
+        (lambda: reference.BiLLM(loop=3), "loop: expected a Loop configuration, got int"),
+        (lambda: reference.BiLLM(zones=reference.Loop()), "zones: expected a Partition config"),
+        (lambda: reference.ARBLLM(block_size=0), "block_size: expected a whole number from 1"),
+    ],
+)
+def test_settings_that_do_not_belong_are_refused(make, message):
+    with pytest.raises(ArgumentError, match=message):
+        make()
 
 
 def test_settings_are_not_mixed_up():

@@ -110,18 +110,16 @@ def test_an_eps_takes_a_tiny_weight_to_zero(pin):
 def test_signs_taken_after_a_fit_do_not_show_in_the_record(pin):
     """The levels before the sweeps belong to other signs than those recorded."""
     (W, S, masks, alive, config), switches, block = asked(pin)
-    without = reference.pbs2p_block(
-        W, S, masks, alive, reference.PBS2P(**vars(config) | {"sweeps": 0}), **switches
-    )
+    without = reference.pbs2p_block(W, S, masks, alive, config.changed(sweeps=0), **switches)
     merged = [group for group in without.groups if group.planes]
     for group, swept in zip(merged, [g for g in block.groups if g.planes], strict=True):
         for before, after in zip(group.planes, swept.planes, strict=True):
             assert np.array_equal(before.sign, after.sign)
-    kept = masks[-1] if config.objective == "masked" and len(masks) else True
+    kept = masks[-1] if config.pruning.objective == "masked" and len(masks) else True
     gram, stale = switches["gram"], 0
-    zones = reference.choose_column_groups(W, S, alive, block.salient, config, gram=gram)
+    zones = reference.choose_column_groups(W, S, alive, block.salient, config.zones, gram=gram)
     for zone, group in zip(zones, merged, strict=True):
         target = np.where(zone.mask & kept, W, 0.0)
-        again = reference.calibrate_levels(target, group, gram, config=config)
+        again = reference.calibrate_levels(target, group, gram, config=config.pruning.refinement)
         stale += not np.allclose(again.decode(), group.decode(), rtol=1e-6, atol=1e-9)
     assert stale

@@ -29,6 +29,8 @@ INTERNAL = {
         "errors",
         "records",
         "groups.group_error",
+        "groups.start",
+        "groups.together",
         "least_squares",
         "storage.kept_entries",
         "storage.record_layout",
@@ -47,6 +49,7 @@ WITHOUT_EQUATION = {
     "prefix_errors",
     "refine_column_scale",
     "refine_row_scale",
+    "refine_zones",
 }
 
 

@@ -13,7 +13,6 @@ In all a layer may exceed the reference's by the share
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import cast
 
 import numpy as np
 
@@ -64,21 +63,21 @@ def _drawn_zones(draw: Draw, shape: tuple[int, int]) -> tuple[Zone, ...]:
 @operation(3)
 def _refine_zones(port: Port, judge: Judge, draw: Draw) -> None:
     """Given groups of a block, by each of the algorithms."""
-    state = drawn_block(draw, judge)
+    state, _ = drawn_block(draw, judge)
     W, gram = state.weights.value, state.gram.value
     zones = _drawn_zones(draw, (W.shape[0], W.shape[1]))
     config = drawn_preset(draw, (*METHODS, "arb-x"))
-    config = replace(config, divisor=draw.pick("divisor", DIVISORS))
+    config = config.changed(divisor=draw.pick("divisor", DIVISORS))
     if draw.pick("levels", ("alternate", "exact", "exact")) == "exact":
         # What sweeps lead to follows from the port's own signs.
-        config = replace(config, levels="exact", sweeps=draw.pick("sweeps", (0, 1, 3, 3)))
+        config = config.changed(levels="exact", sweeps=draw.pick("sweeps", (0, 1, 3, 3)))
     else:
-        config = replace(config, levels="alternate", sweeps=0)
+        config = config.changed(levels="alternate", sweeps=0)
     groups = port.refine_zones(W, zones, config, gram=gram)
-    judge_refined(judge, replace(state, config=config), zones, groups)
+    judge_refined(judge, state, config, zones, groups)
 
 
-def _judge_block(judge: Judge, state: GroupsState, block: QuantizedBlock) -> None:
+def _judge_block(judge: Judge, state: GroupsState, config: ARBLLM, block: QuantizedBlock) -> None:
     wanted = forms(state.config)
     judge.exact("groups", [group.name for group in block.groups], [name for name, _ in wanted])
     judge.true("salient columns are recorded", block.salient is not None)
@@ -89,29 +88,34 @@ def _judge_block(judge: Judge, state: GroupsState, block: QuantizedBlock) -> Non
     masks = [np.asarray(host(group.mask)) for group in block.groups]
     if salient.shape != state.alive.shape or judge.ratio == np.inf:
         return
-    image = _salient_image(judge, state, salient)
+    image = _salient_image(judge, state, config, salient)
     judge_groups(judge, replace(state, image=image), salient, masks)
     zones = [Zone(*form) for form in _named(wanted, masks)]
     if judge.ratio < np.inf:
-        judge_refined(judge, state, zones, block.groups)
+        judge_refined(judge, state, config, zones, block.groups)
 
 
 def _named(forms_: list[tuple[str, int]], masks: list[Mask]) -> list[tuple[str, Mask, int]]:
     return [(name, mask, order) for (name, order), mask in zip(forms_, masks, strict=True)]
 
 
-def _salient_image(judge: Judge, state: GroupsState, salient: Mask) -> Rounded | None:
+def _salient_image(
+    judge: Judge, state: GroupsState, config: ARBLLM, salient: Mask
+) -> Rounded | None:
     """What a search on outputs takes for the salient columns: plain ARB of the second order."""
-    config = state.config
-    if config.split_error == "weights" or not isinstance(config, ARBLLM):
+    if state.config.split_error == "weights":
         return None
     shape, target = state.weights.shape, state.searched
     mask = np.broadcast_to(salient & state.alive, shape)
-    used = fitted_columns(mask, replace(config, algorithm="arb"))
+    used = fitted_columns(mask, config.changed(algorithm="arb"))
     value, error = np.zeros((2, *shape))
     if mask.any():
         levels, _ = arb_runs.arb_bound(
-            target[:, used], mask[:, used], order=2, config=config, arithmetic=judge.arithmetic
+            target[:, used],
+            mask[:, used],
+            order=2,
+            config=config.refinement,
+            arithmetic=judge.arithmetic,
         )
         reach = np.einsum("ip,pij->ij", levels.levels.reach, np.abs(levels.basis))
         value[:, used] = np.einsum("ip,pij->ij", levels.levels.value, levels.basis)
@@ -123,18 +127,17 @@ def _salient_image(judge: Judge, state: GroupsState, salient: Mask) -> Rounded |
 @operation(3, share=0.5)
 def _arb_llm_block(port: Port, judge: Judge, draw: Draw) -> None:
     """One block from a state that is known exactly."""
-    state = drawn_block(draw, judge)
-    config = replace(
-        cast("ARBLLM", state.config),
+    state, preset = drawn_block(draw, judge)
+    config = preset.changed(
         divisor=draw.pick("divisor", DIVISORS),
         splits=draw.pick("splits", (1, 1, 2, 3)),
     )
-    state = replace(state, config=config)
+    state = replace(state, config=config.zones)
     W, S = state.weights.value, state.scores.value
     start = draw.number("start", 0, 500)
     block = port.arb_llm_block(W, S, state.alive, config, gram=state.gram.value, start=start)
     judge.exact("columns", (block.start, block.stop), (start, start + W.shape[1]))
-    _judge_block(judge, state, block)
+    _judge_block(judge, state, config, block)
 
 
 def _layer(preset: ARBLLM) -> Callable[[Port, Judge, Draw], None]:
@@ -142,11 +145,11 @@ def _layer(preset: ARBLLM) -> Callable[[Port, Judge, Draw], None]:
         size = draw.pick("block size", (16, 18, 20))
         W = draw.weights(CONTINUOUS, rows=(3, 4), columns=(size + 12, 2 * size))
         H = draw.hessian(W.shape[1], INPUTS)
-        config = replace(preset, block_size=size, counts=COUNTS)
+        config = preset.changed(block_size=size, counts=COUNTS)
         layer = port.arb_llm_layer(W, H, config)
         judge.exact("shape", layer.shape, W.shape)
         found = [(b.start, b.stop) for b in layer.blocks]
-        slices = reference.block_slices(W.shape[1], config.block_size)
+        slices = reference.block_slices(W.shape[1], config.loop.block_size)
         judge.exact("blocks", found, [(s.start, s.stop) for s in slices])
         if judge.ratio < np.inf:
             _judge_layer(judge, W, H, config, layer)
@@ -157,16 +160,16 @@ def _layer(preset: ARBLLM) -> Callable[[Port, Judge, Draw], None]:
 def _judge_layer(judge: Judge, W: Array, H: Array, config: ARBLLM, layer: QuantizedLayer) -> None:
     dead = np.diag(H) == 0
     given, gram = np.where(dead, 0.0, W), judge.arithmetic.read(H / 2)
-    alive = ~dead if config.dead_inputs == "zero" else np.ones(len(dead), dtype=np.bool_)
-    prepared = prepared_bound(judge, H, config.percdamp)
+    alive = ~dead if config.loop.dead_inputs == "zero" else np.ones(len(dead), dtype=np.bool_)
+    prepared = prepared_bound(judge, H, config.loop.percdamp)
     states = compensate_bounds.layer_states_bound(
-        given, prepared[1], layer, mode=config.compensation, arithmetic=judge.arithmetic
+        given, prepared[1], layer, mode=config.loop.compensation, arithmetic=judge.arithmetic
     )
-    scores = scores_bound(states, prepared, config, layer)
+    scores = scores_bound(states, prepared, config.loop, layer)
     for weights, score, block in zip(states, scores, layer.blocks, strict=True):
         part = block.columns
-        state = GroupsState(weights, score, alive[part], config, gram[part, part])
-        _judge_block(judge, state, block)
+        state = GroupsState(weights, score, alive[part], config.zones, gram[part, part])
+        _judge_block(judge, state, config, block)
     judge_objective(judge, W, H, layer, partial(reference.arb_llm_layer, config=config))
 
 

@@ -6,7 +6,6 @@ the end.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -26,41 +25,42 @@ from .registry import operation
 FAMILIES = (*CONTINUOUS, "tied", "zero_rows")
 
 
-def _block_state(draw: Draw, judge: Judge) -> tuple[BlockState, Array, Array]:
+def _block_state(draw: Draw, judge: Judge) -> tuple[BlockState, BiLLM, Array, Array]:
     """A state that is known exactly, for the steps of a block."""
     W = draw.weights(CONTINUOUS, rows=(2, 6), columns=(2, 40))
     S = W**2 * draw.rng.uniform(0.5, 2.0, W.shape[1])
     presets = reference.METHODS["billm"].presets
-    config = presets[draw.pick("preset", tuple(presets))]
-    config = replace(config, grid=draw.pick("grid", (config.grid, "breakpoints")))
+    config: BiLLM = presets[draw.pick("preset", tuple(presets))]
+    config = config.changed(grid=draw.pick("grid", (config.zones.grid, "breakpoints")))
     read = judge.arithmetic.read
-    return BlockState(read(W), read(S), draw.columns(W.shape[1]), config), W, S
+    state = BlockState(read(W), read(S), draw.columns(W.shape[1]), config)
+    return state, config, W, S
 
 
 @operation(2)
 def _choose_salient(port: Port, judge: Judge, draw: Draw) -> None:
     """Salient columns of a block."""
-    state, W, S = _block_state(draw, judge)
+    state, _, W, S = _block_state(draw, judge)
     blocks = draw.pick("blocks", (1, 2))
     entries = draw.mask(W.shape) if draw.pick("entries", ("all", "some")) == "some" else None
-    found = port.choose_salient(W, S, state.alive, state.config, blocks=blocks, entries=entries)
+    found = port.choose_salient(W, S, state.alive, state.partition, blocks=blocks, entries=entries)
     judge_salient(judge, state, host(found), blocks=blocks, entries=entries)
 
 
 @operation(2)
 def _choose_split(port: Port, judge: Judge, draw: Draw) -> None:
     """Concentrated and sparse entries of a block."""
-    state, W, S = _block_state(draw, judge)
-    found = [host(mask) for mask in port.choose_split(W, S, state.alive, state.config)]
+    state, _, W, S = _block_state(draw, judge)
+    found = [host(mask) for mask in port.choose_split(W, S, state.alive, state.partition)]
     judge_split(judge, state, state.alive, found[0], found[1])
 
 
 @operation(3)
 def _billm_block(port: Port, judge: Judge, draw: Draw) -> None:
     """One block from a state that is known exactly."""
-    state, W, S = _block_state(draw, judge)
+    state, config, W, S = _block_state(draw, judge)
     start = draw.number("start", 0, 500)
-    block = port.billm_block(W, S, state.alive, state.config, start=start)
+    block = port.billm_block(W, S, state.alive, config, start=start)
     judge.exact("columns", (block.start, block.stop), (start, start + W.shape[1]))
     judge_block(judge, state, block)
 
@@ -71,11 +71,11 @@ def _billm(preset: str) -> Callable[[Port, Judge, Draw], None]:
     def examine(port: Port, judge: Judge, draw: Draw) -> None:
         W = draw.weights(CONTINUOUS, rows=(2, 6), columns=(4, 40))
         H = draw.hessian(W.shape[1], INPUTS)
-        own = replace(config, block_size=draw.pick("block size", (12, 16, 128)))
+        own = config.changed(block_size=draw.pick("block size", (12, 16, 128)))
         layer = port.billm_layer(W, H, own)
         judge.exact("shape", layer.shape, W.shape)
         found = [(b.start, b.stop) for b in layer.blocks]
-        slices = reference.block_slices(W.shape[1], own.block_size)
+        slices = reference.block_slices(W.shape[1], own.loop.block_size)
         judge.exact("blocks", found, [(s.start, s.stop) for s in slices])
         if found == [(s.start, s.stop) for s in slices]:
             _judge_billm(judge, W, H, own, layer)
@@ -86,14 +86,14 @@ def _billm(preset: str) -> Callable[[Port, Judge, Draw], None]:
 def _judge_billm(judge: Judge, W: Array, H: Array, config: BiLLM, layer: QuantizedLayer) -> None:
     dead = np.diag(H) == 0
     given = np.where(dead, 0.0, W)
-    alive = ~dead if config.dead_inputs == "zero" else np.ones(len(dead), dtype=np.bool_)
-    damped, U = prepared_bound(judge, H, config.percdamp)
+    alive = ~dead if config.loop.dead_inputs == "zero" else np.ones(len(dead), dtype=np.bool_)
+    damped, U = prepared_bound(judge, H, config.loop.percdamp)
     states = compensate_bounds.layer_states_bound(
-        given, U, layer, mode=config.compensation, arithmetic=judge.arithmetic
+        given, U, layer, mode=config.loop.compensation, arithmetic=judge.arithmetic
     )
-    scores = scores_bound(states, (damped, U), config, layer)
+    scores = scores_bound(states, (damped, U), config.loop, layer)
     for state, score, block in zip(states, scores, layer.blocks, strict=True):
-        judge_block(judge, BlockState(state, score, alive[block.columns], config), block)
+        judge_block(judge, BlockState(state, score, alive[block.columns], config.zones), block)
     judge_objective(judge, W, H, layer, partial(reference.billm_layer, config=config))
 
 

@@ -33,6 +33,7 @@ from subbit.reference.bounds.zones.salient import (
     salient_search_bound,
 )
 from subbit.reference.bounds.zones.split import choice_margin
+from subbit.reference.contracts.settings import Switches
 from subbit.reference.notation import AnyArray
 
 ORDERS = {"concentrated": 1, "sparse": 1, "salient": 2}
@@ -48,25 +49,29 @@ class BlockState:
         Shape (n, k).
     alive : ndarray of bool, shape (k,)
         Columns to quantize.
-    config : Partition
-        The configuration.
+    config : Switches
+        The configuration, which is a partition or has one.
     """
 
     weights: Rounded
     scores: Rounded
     alive: Mask
-    config: Partition
+    config: Switches
+
+    @property
+    def partition(self) -> Partition:
+        """How the block is taken apart."""
+        return self.config.part(Partition)
 
     @property
     def searched(self) -> Rounded:
         """What the searches measure errors on."""
-        return self.weights if self.config.search_on == "weights" else self.scores
+        return self.partition.searched(self.weights, self.scores)
 
     @property
     def key(self) -> Rounded:
         """What is cut."""
-        split = self.weights if self.config.split_by == "weights" else self.scores
-        return split.absolute()
+        return self.partition.cut(self.weights, self.scores).absolute()
 
 
 def judge_salient(
@@ -92,7 +97,7 @@ def judge_salient(
     entries : ndarray of bool, shape (n, k), optional
         The entries whose errors count; all by default.
     """
-    alive, config = state.alive, state.config
+    alive, config = state.alive, state.partition
     judge.exact("shape of the salient columns", salient.shape, alive.shape)
     if salient.shape != alive.shape:
         return
@@ -155,7 +160,7 @@ def judge_split(
     concentrated, sparse : ndarray of bool, shape (n, k)
         The port's masks.
     """
-    config, key = state.config, state.key
+    config, key = state.partition, state.key
     used = np.broadcast_to(columns, key.shape)
     judge.exact("the two masks together", concentrated ^ sparse, used)
     if not columns.any() or concentrated.shape != key.shape or np.any(concentrated & ~used):
@@ -194,7 +199,7 @@ def judge_block(judge: Judge, state: BlockState, block: QuantizedBlock) -> None:
     for name, order in ORDERS.items():
         group = groups[name]
         if isinstance(group, BinaryGroup):
-            mode = mode_of(state.config)
+            mode = mode_of(state.partition)
             binary_group(judge, state.weights, masks[name], group, order=order, mode=mode)
         else:
             judge.fail(f"group {name} is not binary")

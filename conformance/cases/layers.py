@@ -15,7 +15,7 @@ from subbit import reference
 from subbit.conformance.cases.judge import Judge
 from subbit.conformance.inputs.families import Array
 from subbit.conformance.inputs.moved import TRIES, moved
-from subbit.reference import Partition, QuantizedBlock, QuantizedLayer, UniformGroup, ValueGroup
+from subbit.reference import Loop, QuantizedBlock, QuantizedLayer, UniformGroup, ValueGroup
 from subbit.reference.bounds.hessian import damp_bound, inverse_factor_bound
 from subbit.reference.bounds.rounding import Rounded
 from subbit.reference.bounds.zones.saliency import (
@@ -93,7 +93,7 @@ def prepared_bound(judge: Judge, H: Array, percdamp: float) -> tuple[Rounded, Ro
 def scores_bound(
     states: Sequence[Rounded],
     prepared: tuple[Rounded, Rounded],
-    config: Partition,
+    loop: Loop,
     layer: QuantizedLayer,
 ) -> list[Rounded]:
     """Return the scores of each block.
@@ -104,7 +104,7 @@ def scores_bound(
         What each block was quantized from, shape (n, k).
     prepared : tuple of Rounded
         Damped Hessian and inverse factor, shape (m, m).
-    config : Partition
+    loop : Loop
         The configuration.
     layer : QuantizedLayer
         The port's record.
@@ -118,9 +118,9 @@ def scores_bound(
     found = []
     for state, block in zip(states, layer.blocks, strict=True):
         arithmetic, part = state.arithmetic, block.columns
-        if config.score == "magnitude":
+        if loop.score == "magnitude":
             found.append(state)
-        elif config.score == "trailing":
+        elif loop.score == "trailing":
             found.append(trailing_saliency_bound(state, factor[part, part], arithmetic=arithmetic))
         else:
             # Each column's score has its own divisor; the other columns stand for nothing.

@@ -107,10 +107,10 @@ CALLS: Mapping[str, Mapping[str, Any]] = {
     "choose_column_groups": {"W": _W, "S": _W**2, "alive": _PART, "salient": _PART & (_W[0] > 0)}
     | {"config": reference.ColumnGroups(split_error="outputs"), "gram": _H, "image": None},
     "choose_kept": {"W": _W, "H": _H, "config": _STRUCTURED},
-    "choose_regions": {"W": _W, "S": _W**2, "part": _PART, "config": _STRUCTURED},
-    "choose_salient": {"W": _W, "S": _W**2, "alive": _PART, "config": reference.BiLLM()}
+    "choose_regions": {"W": _W, "S": _W**2, "part": _PART, "config": _STRUCTURED.zones},
+    "choose_salient": {"W": _W, "S": _W**2, "alive": _PART, "config": reference.Partition()}
     | {"blocks": 1, "entries": _W > 0},
-    "choose_split": {"W": _W, "S": _W**2, "columns": _PART, "config": reference.BiLLM()},
+    "choose_split": {"W": _W, "S": _W**2, "columns": _PART, "config": reference.Partition()},
     "coarse_budget": {"importance": _NORMS, "keep": 4, "group": 8, "low": 2, "high": 6}
     | {"rule": "interpolated", "repair": True},
     "column_saliency": {"S": _W},

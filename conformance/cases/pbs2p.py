@@ -113,10 +113,13 @@ def masks_bound(
     certain : ndarray of bool, shape (n,)
         Rows in which a correct port has the same.
     """
-    group, whole = config.keep[1], config.schedule == "parts"
+    group, whole = config.pruning.keep[1], config.pruning.schedule == "parts"
     scores = _scored(weights, alive, config, unit)
-    masks, certain = masks_of(scores.value, config), schedule_certain(scores, group, whole=whole)
-    if config.scores == "once":
+    masks, certain = (
+        masks_of(scores.value, config.pruning),
+        schedule_certain(scores, group, whole=whole),
+    )
+    if config.fine.scores == "once":
         return masks, certain
     kept = np.ones(weights.shape, dtype=np.bool_)
     for t in range(len(masks)):
@@ -127,18 +130,18 @@ def masks_bound(
         value, error = np.where(kept, scores.value, REMOVED), np.where(kept, scores.error, 0.0)
         scores = Rounded(value, error, weights.arithmetic)
         certain = certain & schedule_certain(scores, group, whole=whole)
-        kept = masks_of(scores.value, config)[t]
+        kept = masks_of(scores.value, config.pruning)[t]
         masks[t] = kept
     return masks, certain
 
 
 def _scored(weights: Rounded, alive: Mask, config: PBS2P, unit: Rounded) -> Rounded:
     arithmetic = weights.arithmetic
-    if config.center_scores:
+    if config.fine.center_scores:
         entries = np.broadcast_to(alive, weights.shape)
         mean = masked_mean_bound(weights, entries, arithmetic=arithmetic)
         weights = weights - mean[:, None]
-    linear = config.fine_score in {"magnitude", "wanda"}
+    linear = config.fine.fine_score in {"magnitude", "wanda"}
     scores = (weights.absolute() if linear else weights * weights) * unit
     value, error = np.where(alive, scores.value, PRUNED), np.where(alive, scores.error, 0.0)
     return Rounded(value, error, arithmetic)
@@ -157,7 +160,9 @@ def _pruning_masks(port: Port, judge: Judge, draw: Draw) -> None:
     )
     alive, read = draw.columns(W.shape[1]), judge.arithmetic.read
     matrix, ones = read(H), np.ones((1, W.shape[1]))
-    unit = fine_scores_bound(ones, matrix, score=config.fine_score, arithmetic=judge.arithmetic)[0]
+    unit = fine_scores_bound(
+        ones, matrix, score=config.fine.fine_score, arithmetic=judge.arithmetic
+    )[0]
     given = {}
     if draw.pick("unit", ("own", "given")) == "given":
         given = {"unit": draw.rng.uniform(0.5, 2.0, W.shape[1])}
@@ -174,7 +179,7 @@ def _pruning_masks(port: Port, judge: Judge, draw: Draw) -> None:
 def _judge_pattern(judge: Judge, masks: Mask, config: PBS2P) -> None:
     judge.true("masks are nested", not np.any(masks[1:] & ~masks[:-1]))
     if len(masks):
-        keep, group = config.keep
+        keep, group = config.pruning.keep
         whole = masks.shape[2] - masks.shape[2] % group
         counts = masks[-1][:, :whole].reshape(len(masks[-1]), -1, group).sum(axis=2)
         judge.true(f"{keep} of every {group} are kept", np.all(counts == keep))
@@ -186,21 +191,32 @@ def _certain_cut(state: Pruned, parts: Sequence[tuple[Mask, int]]) -> tuple[Mask
     entries = np.logical_or.reduce([mask for mask, _ in parts])
     if not entries.any():
         return entries, True
-    errors = [errors_of_weights(state.searched, mask, order, config) for mask, order in parts]
-    cut = Cut(key, entries, grid_bound(key, entries, config.grid), config.closed, errors[0])
+    errors = [
+        errors_of_weights(state.searched, mask, order, config.zones.partition)
+        for mask, order in parts
+    ]
+    cut = Cut(
+        key,
+        entries,
+        grid_bound(key, entries, config.zones.partition.grid),
+        config.zones.partition.closed,
+        errors[0],
+    )
     tried = cut.distinct()
-    tries = [one.plain(tried.value, key.value, closed=config.closed) for one in errors]
+    tries = [
+        one.plain(tried.value, key.value, closed=config.zones.partition.closed) for one in errors
+    ]
     plain = np.sum(tries, axis=0)
     ranking = np.argsort(plain, kind="stable")
     first, rest = tried[ranking[:RIVALS]], plain[ranking[RIVALS:]]
-    found = [one.bound(first, key, closed=config.closed) for one in errors]
+    found = [one.bound(first, key, closed=config.zones.partition.closed) for one in errors]
     total = found[0] if len(found) == 1 else found[0] + found[1]
     value, reach = total.value, np.max(total.error)
     sure = np.all(value[1:] - total.error[1:] > value[0] + total.error[0])
     # All candidates sum the same weights, so that their errors are alike.
     sure &= np.all(rest - value[0] > 4.0 * reach)
     p, e = first.value[0], first.error[0]
-    below = key.value <= p if config.closed else key.value < p
+    below = key.value <= p if config.zones.partition.closed else key.value < p
     allowed = key.error + e
     clear = np.all((np.abs(key.value - p) > allowed) | (allowed == 0.0) | ~entries)
     return entries & ~below, bool(sure and clear)
@@ -226,10 +242,10 @@ def certain_cells(state: Pruned, salient: Mask) -> list[Mask] | None:
     chosen, rest = (np.broadcast_to(x & state.alive, shape) for x in (salient, ~salient))
     if not (finite(state.searched) and finite(state.key)):
         return None
-    if not config.column_groups:
+    if not config.zones.column_groups:
         large, sure = _certain_cut(state, [(rest, 1)])
         cells = [chosen, large, rest & ~large]
-    elif config.bitmap == "shared":
+    elif config.zones.bitmap == "shared":
         large, sure = _certain_cut(state, [(chosen, 2), (rest, 1)])
         cells = [chosen & large, chosen & ~large, rest & large, rest & ~large]
     else:
@@ -253,9 +269,11 @@ def judge_block(judge: Judge, state: Pruned, block: QuantizedBlock) -> None:
         The port's record.
     """
     config, shape = state.config, state.weights.shape
-    shared = config.mean == "shared"
-    wanted = forms(config) if config.partitioned else [("all", 1)]
-    judge.true("the pattern is recorded", block.pattern == (None if shared else config.keep))
+    shared = config.pruning.mean == "shared"
+    wanted = forms(config.zones) if config.partitioned else [("all", 1)]
+    judge.true(
+        "the pattern is recorded", block.pattern == (None if shared else config.pruning.keep)
+    )
     judge.exact("salient columns are recorded", block.salient is not None, config.partitioned)
     groups = _merged(judge, block, [name for name, _ in wanted], config)
     if groups is None:
@@ -268,20 +286,22 @@ def judge_block(judge: Judge, state: Pruned, block: QuantizedBlock) -> None:
     if cells is None:
         judge.unbounded += int(np.prod(shape))
         return
-    rows = decided_together(state.certain, config, config.calibrated_eps)
+    rows = decided_together(
+        state.certain, config.pruning.refinement, config.pruning.refinement.calibrated_eps
+    )
     judge.unbounded += int(np.count_nonzero(~rows)) * shape[1]
     if not rows.any():
         return
     weights, masks = state.weights[rows], state.masks[:, rows]
     own = [_part(group, rows) for group in groups]
     runs = [
-        Run(weights, cell[rows], masks, state.gram, order, config)
+        Run(weights, cell[rows], masks, state.gram, order, config.pruning)
         for cell, (_, order) in zip(cells, wanted, strict=True)
     ]
     swept = config.sweeps > 0
     decided = [judge_run(judge, *pair, swept=swept) for pair in zip(runs, own, strict=True)]
     if swept and judge.ratio < np.inf:
-        kept = masks[-1] if config.objective == "masked" and len(masks) else state.alive
+        kept = masks[-1] if config.pruning.objective == "masked" and len(masks) else state.alive
         target = weights.keep(np.broadcast_to(state.alive & kept, weights.shape))
         sure = np.logical_and.reduce(decided)
         _judge_swept(judge, target, runs, own, config=config, decided=sure)
@@ -297,7 +317,7 @@ def _judge_swept(
     decided: Mask,
 ) -> None:
     gram = runs[0].gram
-    if config.signs == "frozen":
+    if config.pruning.signs == "frozen":
         pairs = zip(runs, groups, strict=True)
         first = [first_fit(target, gram, group, run.cell, config) for run, group in pairs]
         judge_joint_fit(judge, target, gram, config, groups, first=first)
@@ -336,7 +356,7 @@ def _merged(
     judge: Judge, block: QuantizedBlock, names: list[str], config: PBS2P
 ) -> list[BinaryGroup] | None:
     """A port's groups with the weights that decode to their mean."""
-    shared = config.mean == "shared"
+    shared = config.pruning.mean == "shared"
     all_names = [n for name in names for n in (name, f"{name}-pruned")[: 1 + shared]]
     judge.exact("groups", [group.name for group in block.groups], all_names)
     groups = [on_host(g) for g in block.groups if isinstance(g, BinaryGroup)]
@@ -381,10 +401,10 @@ def _pbs2p_block(port: Port, judge: Judge, draw: Draw) -> None:
         mean=draw.pick("mean", ("masked", "shared")),
         objective=draw.pick("objective", ("full", "masked")),
     )
-    if config.levels == "exact":
+    if config.pruning.refinement.levels == "exact":
         # What sweeps lead to follows from the port's own signs.
-        config = replace(config, sweeps=draw.pick("sweeps", (0, 1, 3)))
-    masks = masks_of(draw.rng.random(W.shape), config)
+        config = config.changed(sweeps=draw.pick("sweeps", (0, 1, 3)))
+    masks = masks_of(draw.rng.random(W.shape), config.pruning)
     gram, alive, read = (
         draw.hessian(W.shape[1]) / 2,
         draw.columns(W.shape[1]),
@@ -402,8 +422,7 @@ def _layer(preset: PBS2P) -> Callable[[Port, Judge, Draw], None]:
         size = draw.pick("block size", (8, 16))
         W = draw.values("W", (draw.number("rows", 3, 4), 24), CONTINUOUS)
         H = draw.hessian(W.shape[1], INPUTS)
-        config = replace(
-            preset,
+        config = preset.changed(
             block_size=size,
             counts=COUNTS,
             keep=draw.pick("N:M", KEEPS),
@@ -412,7 +431,7 @@ def _layer(preset: PBS2P) -> Callable[[Port, Judge, Draw], None]:
         layer = port.pbs2p_layer(W, H, config)
         judge.exact("shape", layer.shape, W.shape)
         found = [(b.start, b.stop) for b in layer.blocks]
-        slices = reference.block_slices(W.shape[1], config.block_size)
+        slices = reference.block_slices(W.shape[1], config.loop.block_size)
         judge.exact("blocks", found, [(s.start, s.stop) for s in slices])
         if judge.ratio < np.inf:
             _judge_layer(judge, W, H, config, layer)
@@ -423,16 +442,16 @@ def _layer(preset: PBS2P) -> Callable[[Port, Judge, Draw], None]:
 def _judge_layer(judge: Judge, W: Array, H: Array, config: PBS2P, layer: QuantizedLayer) -> None:
     dead, arithmetic = np.diag(H) == 0, judge.arithmetic
     given, gram = np.where(dead, 0.0, W), arithmetic.read(H / 2)
-    alive = ~dead if config.dead_inputs == "zero" else np.ones(len(dead), dtype=np.bool_)
-    prepared = prepared_bound(judge, H, config.percdamp)
+    alive = ~dead if config.loop.dead_inputs == "zero" else np.ones(len(dead), dtype=np.bool_)
+    prepared = prepared_bound(judge, H, config.loop.percdamp)
     states = layer_states_bound(
-        given, prepared[1], layer, mode=config.compensation, arithmetic=arithmetic
+        given, prepared[1], layer, mode=config.loop.compensation, arithmetic=arithmetic
     )
-    scores = scores_bound(states, prepared, config, layer)
+    scores = scores_bound(states, prepared, config.loop, layer)
     for weights, score, block in zip(states, scores, layer.blocks, strict=True):
         part = block.columns
         own, ones = prepared[0][part, part], np.ones((1, block.stop - block.start))
-        unit = fine_scores_bound(ones, own, score=config.fine_score, arithmetic=arithmetic)[0]
+        unit = fine_scores_bound(ones, own, score=config.fine.fine_score, arithmetic=arithmetic)[0]
         masks, certain = masks_bound(weights, own, alive[part], config, unit)
         state = Pruned(weights, score, alive[part], config, gram[part, part], masks, certain)
         judge_block(judge, state, block)

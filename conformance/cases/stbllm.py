@@ -7,7 +7,7 @@ which is judged by itself.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import get_args
 
@@ -79,7 +79,7 @@ class KeptState(BlockState):
     @property
     def entries(self) -> Mask:
         """The entries that belong to groups, where the columns are alive."""
-        return self.kept if self.config.strict else np.ones_like(self.kept)
+        return self.kept if self.config.pruning.strict else np.ones_like(self.kept)
 
 
 def judge_regions(judge: Judge, state: KeptState, part: Mask, masks: Sequence[Mask]) -> None:
@@ -97,27 +97,29 @@ def judge_regions(judge: Judge, state: KeptState, part: Mask, masks: Sequence[Ma
         The port's regions, the smallest entries first.
     """
     config, key = state.config, state.key
-    judge.exact("number of regions", len(masks), config.regions)
+    judge.exact("number of regions", len(masks), config.zones.regions)
     judge.exact("regions of each entry", np.sum(masks, axis=0), part.astype(np.int64))
     if not part.any() or judge.ratio == np.inf:
         return
     if not (finite(state.searched) and finite(key)):
         judge.unbounded += key.value.size
         return
-    thresholds = grid_bound(key, part, config.grid, config.levels)
-    if config.regions == 2:
-        errors: Errors = errors_of_weights(state.searched, part, 1, config)
-        judge_cut(judge, Cut(key, part, thresholds, config.closed, errors), masks[0])
+    thresholds = grid_bound(key, part, config.zones.partition.grid, config.zones.levels)
+    if config.zones.regions == 2:
+        errors: Errors = errors_of_weights(state.searched, part, 1, config.zones.partition)
+        judge_cut(
+            judge, Cut(key, part, thresholds, config.zones.partition.closed, errors), masks[0]
+        )
         return
     possible, certain = _tried(judge, thresholds, config)
-    errors = errors_of_regions(state.searched, part, config.factor, config)
+    errors = errors_of_regions(state.searched, part, config.zones.factor, config.zones.partition)
     cut = Cut(
         key,
         part,
         thresholds[possible],
-        config.closed,
+        config.zones.partition.closed,
         errors,
-        factor=config.factor,
+        factor=config.zones.factor,
         certain=certain[possible],
     )
     judge_cut(judge, cut, masks[0], masks[0] | masks[1])
@@ -126,12 +128,12 @@ def judge_regions(judge: Judge, state: KeptState, part: Mask, masks: Sequence[Ma
 def _tried(judge: Judge, thresholds: Rounded, config: STBLLM) -> tuple[Mask, Mask]:
     """Candidates that a port may try, and those that it tries whatever it rounds."""
     everything = np.ones(thresholds.shape, dtype=np.bool_)
-    if not config.bounded:
+    if not config.zones.bounded:
         return everything, everything
     margin = trisection_bounds.trisection_thresholds_margin(
-        thresholds, factor=config.factor, arithmetic=judge.arithmetic
+        thresholds, factor=config.zones.factor, arithmetic=judge.arithmetic
     )
-    fits = config.factor * thresholds.value <= thresholds.value[-1]
+    fits = config.zones.factor * thresholds.value <= thresholds.value[-1]
     open_ = (margin.value <= margin.error) & (margin.error > 0.0)
     certain = fits & ~open_
     if certain.any():
@@ -153,23 +155,28 @@ def judge_block(judge: Judge, state: KeptState, block: QuantizedBlock) -> None:
         The port's record.
     """
     config = state.config
-    names = (*NAMES[config.regions], "salient")
+    names = (*NAMES[config.zones.regions], "salient")
     judge.exact("groups", [group.name for group in block.groups], names)
-    judge.true("the pattern is recorded", block.pattern == (config.keep if config.strict else None))
+    judge.true(
+        "the pattern is recorded",
+        block.pattern == (config.pruning.keep if config.pruning.strict else None),
+    )
     if judge.ratio == np.inf or block.salient is None:
         judge.true("salient columns are recorded", block.salient is not None)
         return
     salient = np.asarray(host(block.salient))
-    judge_salient(judge, state, salient, entries=state.kept if config.strict else None)
+    judge_salient(judge, state, salient, entries=state.kept if config.pruning.strict else None)
     if salient.shape != state.alive.shape:
         return
     *masks, last = (np.asarray(host(group.mask)) for group in block.groups)
     judge.exact("salient mask", last, state.entries & state.alive & salient)
     judge_regions(judge, state, state.entries & state.alive & ~salient, masks)
-    for group, order in zip(block.groups, (*(1,) * config.regions, 2), strict=True):
+    for group, order in zip(block.groups, (*(1,) * config.zones.regions, 2), strict=True):
         if isinstance(group, BinaryGroup):
             mask = np.asarray(host(group.mask))
-            binary_group(judge, state.weights, mask, group, order=order, mode=mode_of(config))
+            binary_group(
+                judge, state.weights, mask, group, order=order, mode=mode_of(config.zones.partition)
+            )
         else:
             judge.fail(f"group {group.name} is not binary")
 
@@ -179,19 +186,19 @@ def _importance_bound(
 ) -> Rounded:
     arithmetic = judge.arithmetic
     norms = sparsity_bounds.input_norms_bound(H, arithmetic=arithmetic)
-    match config.importance:
+    match config.pruning.importance:
         case "standardized":
             return sparsity_bounds.standardized_importance_bound(
                 W,
                 norms,
-                exponent=config.exponent,
-                standardize=config.standardize,
-                axis=config.axis,
+                exponent=config.pruning.exponent,
+                standardize=config.pruning.standardize,
+                axis=config.pruning.axis,
                 arithmetic=arithmetic,
             )
         case "ria":
             return sparsity_bounds.ria_importance_bound(
-                W, norms, exponent=config.exponent, arithmetic=arithmetic
+                W, norms, exponent=config.pruning.exponent, arithmetic=arithmetic
             )
         case "wanda":
             return sparsity_bounds.wanda_importance_bound(W, norms, arithmetic=arithmetic)
@@ -207,14 +214,16 @@ def _judge_kept(port: Port, judge: Judge, W: Array, H: Array, config: STBLLM) ->
     weights, kept = (host(x) for x in port.choose_kept(W, H, config))
     _judge_mask(judge, W, config, weights, kept)
     start = np.where(np.diag(H) == 0, 0.0, W)
-    if config.importance != "sparsegpt":
-        prepared = prepared_bound(judge, H, config.percdamp)
+    if config.pruning.importance != "sparsegpt":
+        prepared = prepared_bound(judge, H, config.loop.percdamp)
         scores = _importance_bound(judge, W, H, prepared, config)
-        margin = sparsity_bounds.nm_mask_margin(scores, *config.keep, arithmetic=judge.arithmetic)
-        wanted = reference.nm_mask(scores.value, *config.keep, tail="dense")
+        margin = sparsity_bounds.nm_mask_margin(
+            scores, *config.pruning.keep, arithmetic=judge.arithmetic
+        )
+        wanted = reference.nm_mask(scores.value, *config.pruning.keep, tail="dense")
         judge.decision("mask", kept, wanted, margin)
-        start = start if config.start == "dense" else np.where(kept, start, 0.0)
-    if config.importance != "sparsegpt" or config.start == "dense":
+        start = start if config.pruning.start == "dense" else np.where(kept, start, 0.0)
+    if config.pruning.importance != "sparsegpt" or config.pruning.start == "dense":
         judge.bound("weights to start from", weights, judge.arithmetic.read(start))
     return weights.astype(np.float64), kept
 
@@ -225,16 +234,16 @@ def _judge_sparsegpt(
     """The port's own SparseGPT, which another operation judges, says the same."""
     moved, kept = (host(x) for x in port.sparsegpt_prune(*given, _sparsegpt(config)))
     judge.exact("mask of SparseGPT", begun[1], kept)
-    if config.start == "pruned":
+    if config.pruning.start == "pruned":
         judge.exact("weights of SparseGPT", begun[0], moved)
 
 
 def _sparsegpt(config: STBLLM) -> SparseGPT:
     return SparseGPT(
-        keep=config.keep,
-        block_size=config.block_size,
-        percdamp=config.percdamp,
-        tail=config.tail,
+        keep=config.pruning.keep,
+        block_size=config.loop.block_size,
+        percdamp=config.loop.percdamp,
+        tail=config.pruning.tail,
     )
 
 
@@ -244,7 +253,7 @@ def _judge_mask(judge: Judge, W: Array, config: STBLLM, weights: Array, kept: Ma
     judge.exact("shape of the mask", kept.shape, W.shape)
     if judge.ratio == np.inf:
         return
-    N, M = config.keep
+    N, M = config.pruning.keep
     whole = m // M * M
     in_group = kept[:, :whole].reshape(n, -1, M).sum(axis=-1)
     judge.exact("kept weights of each group", in_group, np.full(in_group.shape, N))
@@ -254,13 +263,13 @@ def _judge_mask(judge: Judge, W: Array, config: STBLLM, weights: Array, kept: Ma
 def _drawn(draw: Draw, config: STBLLM, *, dense: bool = False) -> STBLLM:
     keep = draw.pick("keep", ((2, 4), (4, 8), (5, 8)))
     tail: Tail = draw.pick("tail", get_args(Tail)) if dense else "error"
-    return replace(config, keep=keep, tail=tail, block_size=16)
+    return config.changed(keep=keep, tail=tail, block_size=16)
 
 
 def _width(draw: Draw, config: STBLLM, low: int, high: int) -> int:
-    M = config.keep[1]
+    M = config.pruning.keep[1]
     width = draw.number("columns", low, high)
-    return width if config.tail == "dense" else -(-width // M) * M
+    return width if config.pruning.tail == "dense" else -(-width // M) * M
 
 
 def _layer(draw: Draw, config: STBLLM, columns: tuple[int, int]) -> tuple[Array, Array]:
@@ -272,8 +281,7 @@ def _layer(draw: Draw, config: STBLLM, columns: tuple[int, int]) -> tuple[Array,
 def _choose_kept(port: Port, judge: Judge, draw: Draw) -> None:
     """What is kept, by every importance, and what quantization starts from."""
     config = _drawn(draw, STBLLM(importance=draw.pick("importance", IMPORTANCES)), dense=True)
-    config = replace(
-        config,
+    config = config.changed(
         start=draw.pick("start", ("pruned", "dense")),
         standardize=draw.pick("standardize", ("before", "after", "none")),
         exponent=draw.pick("exponent", (1.0, 0.5)),
@@ -281,16 +289,15 @@ def _choose_kept(port: Port, judge: Judge, draw: Draw) -> None:
     )
     W, H = _layer(draw, config, (4, 30))
     begun = _judge_kept(port, judge, W, H, config)
-    if config.importance == "sparsegpt":
+    if config.pruning.importance == "sparsegpt":
         _judge_sparsegpt(port, judge, (W, H), config, begun)
 
 
 def _block_state(draw: Draw, judge: Judge) -> KeptState:
     """A state that is known exactly, for the steps of a block."""
     config = _drawn(draw, PRESETS[draw.pick("preset", tuple(PRESETS))])
-    config = replace(
-        config,
-        grid=draw.pick("grid", (config.grid, "breakpoints", "quantiles")),
+    config = config.changed(
+        grid=draw.pick("grid", (config.zones.partition.grid, "breakpoints", "quantiles")),
         levels=draw.pick("levels", (9, 40)),
         factor=draw.pick("factor", (2.0, 1.5)),
         bounded=draw.pick("bounded", (True, True, False)),
@@ -298,7 +305,7 @@ def _block_state(draw: Draw, judge: Judge) -> KeptState:
     shape = draw.number("rows", 2, 6), _width(draw, config, 2, 40)
     W = draw.values("W", shape, CONTINUOUS)
     S = W**2 * draw.rng.uniform(0.5, 2.0, shape[1])
-    kept = reference.nm_mask(draw.rng.random(shape), *config.keep)
+    kept = reference.nm_mask(draw.rng.random(shape), *config.pruning.keep)
     read = judge.arithmetic.read
     return KeptState(read(W), read(S), draw.columns(shape[1]), config, kept)
 
@@ -310,7 +317,7 @@ def _choose_regions(port: Port, judge: Judge, draw: Draw) -> None:
     W, S, part = state.weights.value, state.scores.value, state.alive
     if draw.pick("part", ("columns", "entries")) == "entries":
         part = part & state.kept
-    masks = [host(mask) for mask in port.choose_regions(W, S, part, state.config)]
+    masks = [host(mask) for mask in port.choose_regions(W, S, part, state.config.zones)]
     judge_regions(judge, state, np.broadcast_to(part, W.shape), masks)
 
 
@@ -326,13 +333,13 @@ def _stbllm_block(port: Port, judge: Judge, draw: Draw) -> None:
 
 def _layer_of(preset: STBLLM) -> Callable[[Port, Judge, Draw], None]:
     def examine(port: Port, judge: Judge, draw: Draw) -> None:
-        config = replace(_drawn(draw, preset, dense=True), levels=LEVELS)
+        config = _drawn(draw, preset, dense=True).changed(levels=LEVELS)
         W, H = _layer(draw, config, (36, 44))
         begun = _judge_kept(port, judge, W, H, config)
         layer = port.stbllm_layer(W, H, config)
         judge.exact("shape", layer.shape, W.shape)
         found = [(b.start, b.stop) for b in layer.blocks]
-        slices = reference.block_slices(W.shape[1], config.block_size)
+        slices = reference.block_slices(W.shape[1], config.loop.block_size)
         judge.exact("blocks", found, [(s.start, s.stop) for s in slices])
         if judge.ratio < np.inf:
             _judge_forms(judge, begun, H, config, layer)
@@ -347,7 +354,7 @@ def _judge_forms(
     """The blocks; with a fallback a record says by what it is which form it has."""
     forms = [config]
     if config.fallback:
-        forms.append(replace(config, compensation="none"))
+        forms.append(config.changed(compensation="none"))
     trials = [Judge(judge.arithmetic) for _ in forms]
     for trial, form in zip(trials, forms, strict=True):
         _judge_blocks(trial, begun, H, form, layer)
@@ -359,17 +366,17 @@ def _judge_blocks(
 ) -> None:
     weights, kept = begun
     dead = np.diag(H) == 0
-    alive = ~dead if config.dead_inputs == "zero" else np.ones(len(dead), dtype=np.bool_)
-    prepared = prepared_bound(judge, H, config.percdamp)
+    alive = ~dead if config.loop.dead_inputs == "zero" else np.ones(len(dead), dtype=np.bool_)
+    prepared = prepared_bound(judge, H, config.loop.percdamp)
     states = compensate_bounds.layer_states_bound(
         weights,
         prepared[1],
         layer,
-        mode=config.compensation,
-        free=kept if config.free == "kept" else None,
+        mode=config.loop.compensation,
+        free=kept if config.pruning.free == "kept" else None,
         arithmetic=judge.arithmetic,
     )
-    scores = scores_bound(states, prepared, config, layer)
+    scores = scores_bound(states, prepared, config.loop, layer)
     for state, score, block in zip(states, scores, layer.blocks, strict=True):
         part = block.columns
         judge_block(judge, KeptState(state, score, alive[part], config, kept[:, part]), block)

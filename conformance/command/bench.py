@@ -9,7 +9,6 @@ machine falls on both.
 A *row-block* is one row of one block, the unit in which the cost of a layer is linear.
 """
 
-import dataclasses
 import json
 import statistics
 import time
@@ -113,8 +112,8 @@ def _routines(block_size: int, methods: Collection[str]) -> dict[str, list[Routi
     ordered = sorted(ref.METHODS, key=lambda name: name != YARDSTICK)
     for name in ordered:
         for preset, config in ref.METHODS[name].presets.items():
-            width = "block_size" if hasattr(config, "block_size") else "group_size"
-            changed = dataclasses.replace(config, **{width: block_size})
+            width = "block_size" if "block_size" in config.switches() else "group_size"
+            changed = config.changed(**{width: block_size})
             routine = getattr(ref, ref.METHODS[name].entry), changed
             if name in methods or name == YARDSTICK:
                 shared = preset.removesuffix("-nocgb")
@@ -199,7 +198,7 @@ def _objectives(function: Callable[..., Any], arguments: tuple[Any, ...], switch
 
 def _calibrated(n: int, block_size: int) -> tuple[str, Work, Work, float]:
     W, H = _synthetic_layer(n, block_size)
-    config = ref.METHODS["arb-x"].presets["paper"]
+    config = ref.METHODS["arb-x"].presets["paper"].refinement
 
     def direct() -> Array:
         *_, (_, group) = ref.arb_x_steps(W, ALL, H, config=config)

@@ -22,14 +22,14 @@ from subbit.conformance.mutants.layers import lost_sign, single_scales
 def _other_pattern(config: Any) -> Any:  # noqa: ANN401
     """Keep one less of each group, or a larger share."""
     if config.keep is None:
-        return replace(config, sparsity=0.8)
+        return config.changed(sparsity=0.8)
     kept, group = config.keep
-    return replace(config, keep=(max(kept - 1, 1), group + (group == 1)), block_size=8 * group)
+    return config.changed(keep=(max(kept - 1, 1), group + (group == 1)), block_size=8 * group)
 
 
 def _other_score(config: Any) -> Any:  # noqa: ANN401
     other = "magnitude" if config.importance != "magnitude" else "wanda"
-    return replace(config, importance=other)
+    return config.changed(importance=other)
 
 
 def _values(change: Any) -> Any:  # noqa: ANN401

@@ -9,7 +9,7 @@ import functools
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, TypeAlias
 
@@ -171,7 +171,7 @@ def switched(name: str, **settings: Any) -> Function:  # noqa: ANN401
     callable
         The changed function.
     """
-    return given(name, "config", lambda config: replace(config, **settings))
+    return given(name, "config", lambda config: config.changed(**settings))
 
 
 def single(x: Any) -> Any:  # noqa: ANN401

@@ -52,14 +52,14 @@ def _first_orders(function: Any) -> Any:  # noqa: ANN401
 
 
 def _own_columns(function: Any) -> Any:  # noqa: ANN401
-    return lambda mask, config: function(mask, replace(config, divisor="entries"))
+    return lambda mask, config: function(mask, config.changed(divisor="entries"))
 
 
 def _flipped(name: str, switch: str, values: Mapping[Any, Any]) -> Function:
     """Set a switch to another value than the one asked for."""
 
     def change(config: Any) -> Any:  # noqa: ANN401
-        return replace(config, **{switch: values[getattr(config, switch)]})
+        return config.changed(**{switch: values[config.switches()[switch]]})
 
     return given(name, "config", change)
 

@@ -186,8 +186,7 @@ def alone(group: BinaryGroup) -> BinaryGroup:
 
 def _more(step: int) -> Change:
     def changed(config: Refinement) -> Refinement:
-        return replace(
-            config,
+        return config.changed(
             iterations=max(config.iterations + step, 0),
             calibrated_iterations=max(config.calibrated_iterations + step, 0),
         )

@@ -1,7 +1,8 @@
 """Mutants of PBS2P's masks, blocks and whole layers."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from subbit.conformance.mutants.layers import (
     single_scales,
 )
 from subbit.conformance.mutants.spbo import other
-from subbit.reference import PBS2P, BinaryGroup
+from subbit.reference import PBS2P, BinaryGroup, Refinement
 
 _OTHER_SCORES = {"once": "recomputed", "recomputed": "once"}
 _OTHER_FORM = {"exact": "released", "released": "exact", "none": "exact"}
@@ -52,22 +53,55 @@ def _masks() -> Named:
     }
 
 
-def _last_group_only(sweep: Function) -> Function:
-    def wrong(target: Array, groups: list[BinaryGroup], gram: Array, config: PBS2P) -> None:
-        for _ in range(config.sweeps):
-            image = np.sum([group.decode() for group in groups[:-1]], axis=0)
-            rest = target - image
-            groups[-1] = reference.calibrate_levels(rest, groups[-1], gram, config=config)
+def _swept_otherwise(change: Callable[[Function], Function]) -> Function:
+    """Sweep in another way where signs are recomputed, which a record does not show."""
 
-    return lambda *given: (wrong if given[3].signs == "resigned" else sweep)(*given)
+    def block(*given_: Any, **switches: Any) -> Any:  # noqa: ANN401
+        config: PBS2P = given_[4]
+        wrong = inside("pbs2p_block", "pbs2p", "sweep_groups", change)
+        named = wrong if config.pruning.signs == "resigned" else reference.pbs2p_block
+        return named(*given_, **switches)
+
+    return block
+
+
+def _last_group_only(sweep: Function) -> Function:
+    del sweep
+
+    def wrong(
+        target: Array,
+        groups: Sequence[BinaryGroup],
+        gram: Array,
+        *,
+        sweeps: int,
+        config: Refinement,
+    ) -> tuple[BinaryGroup, ...]:
+        *others, last = groups
+        for _ in range(sweeps):
+            rest = target - np.sum([group.decode() for group in others], axis=0)
+            last = reference.calibrate_levels(rest, last, gram, config=config)
+        return (*others, last)
+
+    return wrong
 
 
 def _first_group_off(sweep: Function) -> Function:
-    def wrong(target: Array, groups: list[BinaryGroup], gram: Array, config: PBS2P) -> None:
-        sweep(target, groups, gram, config)
-        if config.sweeps and config.signs == "resigned" and groups[0].mean is not None:
-            groups[0] = replace(groups[0], mean=1.01 * groups[0].mean)
-            _last_group_only(sweep)(target, groups, gram, replace(config, sweeps=1))
+    def wrong(
+        target: Array,
+        groups: Sequence[BinaryGroup],
+        gram: Array,
+        *,
+        sweeps: int,
+        config: Refinement,
+    ) -> tuple[BinaryGroup, ...]:
+        first, *others = sweep(target, groups, gram, sweeps=sweeps, config=config)
+        if not sweeps or first.mean is None:
+            return (first, *others)
+        off = replace(first, mean=1.01 * first.mean)
+        again: tuple[BinaryGroup, ...] = _last_group_only(sweep)(
+            target, (off, *others), gram, sweeps=1, config=config
+        )
+        return again
 
     return wrong
 
@@ -75,8 +109,8 @@ def _first_group_off(sweep: Function) -> Function:
 def _block() -> Named:
     name = "pbs2p_block"
     return {
-        "new signs sweep the last group only": inside(name, "pbs2p", "_sweep", _last_group_only),
-        "new signs and another first group": inside(name, "pbs2p", "_sweep", _first_group_off),
+        "new signs sweep the last group only": _swept_otherwise(_last_group_only),
+        "new signs and another first group": _swept_otherwise(_first_group_off),
         "the other signs": other(name, "signs"),
         "the other mean": other(name, "mean"),
         "the other objective": other(name, "objective"),

@@ -29,6 +29,7 @@ from subbit.conformance.mutants.groups import (
     without_mean,
 )
 from subbit.reference import BinaryGroup, Refinement
+from subbit.reference.groups.arb_rc import ColumnSigns
 from subbit.reference.groups.refinement import REFINEMENT
 
 
@@ -115,6 +116,7 @@ def _rc_loop(**halves: Function) -> Function:
         *,
         order: int = 1,
         config: Refinement = REFINEMENT,
+        column_signs: ColumnSigns = "fixed",
         name: str = "all",
     ) -> Iterator[tuple[str, BinaryGroup]]:
         group = reference.rc_start(W, mask, order=order, config=config, name=name)
@@ -126,7 +128,7 @@ def _rc_loop(**halves: Function) -> Function:
                 yield "rows", group
                 group = steps["refine_column_scale"](W, group, plane, **eps)
                 yield "columns", group
-            if order == 2 or config.column_signs == "refreshed":
+            if order == 2 or column_signs == "refreshed":
                 group = steps["refine_rc_signs"](W, group, sign_zero=config.sign_zero)
                 yield "signs", group
 

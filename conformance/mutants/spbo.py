@@ -55,7 +55,7 @@ def other(name: str, switch: str, values: Mapping[Any, Any] | None = None) -> Fu
     """
     others = OTHER[switch] if values is None else values
     return given(
-        name, "config", lambda config: replace(config, **{switch: others[getattr(config, switch)]})
+        name, "config", lambda config: config.changed(**{switch: others[config.switches()[switch]]})
     )
 
 

@@ -18,6 +18,7 @@ from subbit.conformance.mutants.changes import (
     single,
 )
 from subbit.conformance.mutants.layers import block_change, half_scales, lost_sign, single_scales
+from subbit.reference import Partition, Regions
 
 
 def _with(name: str, change: Change) -> Function:
@@ -25,14 +26,14 @@ def _with(name: str, change: Change) -> Function:
 
 
 def _pruned_for_kept(config: Any) -> Any:  # noqa: ANN401
-    N, M = config.keep
-    return replace(config, keep=(max(1, M - N - (2 * N == M)), M))
+    N, M = config.pruning.keep
+    return config.changed(keep=(max(1, M - N - (2 * N == M)), M))
 
 
 def _other(field: str, *options: Any) -> Change:  # noqa: ANN401
     def changed(config: Any) -> Any:  # noqa: ANN401
-        now = getattr(config, field)
-        return replace(config, **{field: next(x for x in options if x != now)})
+        now = config.switches()[field]
+        return config.changed(**{field: next(x for x in options if x != now)})
 
     return changed
 
@@ -73,11 +74,15 @@ STEPS: dict[str, dict[str, Function | dict[str, Function]]] = {
     },
     "choose_regions": {
         "the other cut": _with("choose_regions", _other("split_by", "scores", "weights")),
-        "another factor": _with("choose_regions", lambda c: replace(c, factor=c.factor + 0.4)),
+        "another factor": _with(
+            "choose_regions", lambda c: c.changed(factor=c.part(Regions).factor + 0.4)
+        ),
         "two regions": _with("choose_regions", _other("regions", 2, 3)),
         "regions swapped": answers("choose_regions", lambda masks: masks[::-1]),
         "all columns": given("choose_regions", "part", np.ones_like),
-        "other boundary": _with("choose_regions", lambda c: replace(c, closed=not c.closed)),
+        "other boundary": _with(
+            "choose_regions", lambda c: c.changed(closed=not c.part(Partition).closed)
+        ),
     },
     "stbllm_block": {
         "mask forgotten": given("stbllm_block", "kept", np.ones_like),

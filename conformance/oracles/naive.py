@@ -18,7 +18,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from subbit.reference import BiLLM
+from subbit.reference import BiLLM, Partition
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Mask: TypeAlias = npt.NDArray[np.bool_]
@@ -30,7 +30,7 @@ GRIDS: Mapping[str, Callable[[Array], Array]] = {
 }
 
 
-def binarize(x: Array, mask: Mask, order: int, config: BiLLM) -> Array:
+def binarize(x: Array, mask: Mask, order: int, config: Partition) -> Array:
     """Residual binarization of the masked entries.
 
     Parameters
@@ -41,7 +41,7 @@ def binarize(x: Array, mask: Mask, order: int, config: BiLLM) -> Array:
         The group.
     order : int
         Number of orders.
-    config : BiLLM
+    config : Partition
         Switches `center` and `sign_zero`.
 
     Returns
@@ -61,7 +61,7 @@ def binarize(x: Array, mask: Mask, order: int, config: BiLLM) -> Array:
     return total
 
 
-def _error(x: Array, *parts: tuple[Mask, int], config: BiLLM) -> float:
+def _error(x: Array, *parts: tuple[Mask, int], config: Partition) -> float:
     return float(sum(((x - binarize(x, mask, o, config)) ** 2)[mask].sum() for mask, o in parts))
 
 
@@ -76,26 +76,28 @@ class _Layer:
     config: BiLLM
 
     def scores(self) -> Array:
-        if self.config.score == "magnitude":
+        if self.config.loop.score == "magnitude":
             return self.W
-        if self.config.score == "trailing":
+        if self.config.loop.score == "trailing":
             return self.W**2 / np.diag(self.U) ** 2
         return self.W**2 / np.diag(np.linalg.inv(self.H)) ** 2
 
     def salient(self, columns: slice, blocks: int) -> Mask:
         """Salient columns among some columns."""
         W, S, alive = self.W[:, columns], self.scores()[:, columns], self.alive[columns]
-        target = W if self.config.search_on == "weights" else S
+        target = W if self.config.zones.search_on == "weights" else S
         ranking = [j for j in np.argsort(-np.abs(S).sum(axis=0), kind="stable") if alive[j]]
-        low, high = (min(c * blocks, len(ranking)) for c in self.config.counts)
+        low, high = (min(c * blocks, len(ranking)) for c in self.config.zones.counts)
         best, chosen = np.inf, np.zeros(len(alive), dtype=bool)
         for count in range(low, high + 1):
             first = np.isin(np.arange(len(alive)), ranking[:count])
             rest = np.broadcast_to(alive & ~first, W.shape)
             parts = zip(
-                (np.broadcast_to(first, W.shape), rest), self.config.search_orders, strict=True
+                (np.broadcast_to(first, W.shape), rest),
+                self.config.zones.search_orders,
+                strict=True,
             )
-            error = _error(target, *parts, config=self.config)
+            error = _error(target, *parts, config=self.config.zones)
             if error < best:
                 best, chosen = error, first
         return chosen
@@ -104,17 +106,19 @@ class _Layer:
         """Concentrated and sparse entries of the columns that are not salient."""
         config = self.config
         W, S = self.W[:, columns], self.scores()[:, columns]
-        target = W if config.search_on == "weights" else S
-        key = np.abs(W if config.split_by == "weights" else S)
+        target = W if config.zones.search_on == "weights" else S
+        key = np.abs(W if config.zones.split_by == "weights" else S)
         part = np.broadcast_to(self.alive[columns] & ~salient, W.shape)
         if not part.any():
             return part, part
-        listed = np.where(part, key, 0.0) if config.grid == "quantiles_with_zeros" else key[part]
+        listed = (
+            np.where(part, key, 0.0) if config.zones.grid == "quantiles_with_zeros" else key[part]
+        )
         best, masks = np.inf, (part, part)
-        for p in GRIDS[config.grid](listed):
-            below = key <= p if config.closed else key < p
+        for p in GRIDS[config.zones.grid](listed):
+            below = key <= p if config.zones.closed else key < p
             pair = (part & below, part & ~below)
-            error = _error(target, *((mask, 1) for mask in pair), config=config)
+            error = _error(target, *((mask, 1) for mask in pair), config=config.zones)
             if error < best:
                 best, masks = error, pair
         return masks
@@ -140,22 +144,25 @@ def billm_layer(W: Array, H: Array, config: BiLLM) -> Array:
     m = W.shape[1]
     dead = np.diag(H) == 0
     H = H + np.diag(dead.astype(np.float64))
-    H = H + config.percdamp * np.diag(H).mean() * np.eye(m)
+    H = H + config.loop.percdamp * np.diag(H).mean() * np.eye(m)
     U = np.linalg.cholesky(np.linalg.inv(H)).T
-    alive = ~dead if config.dead_inputs == "zero" else np.ones(m, dtype=bool)
+    alive = ~dead if config.loop.dead_inputs == "zero" else np.ones(m, dtype=bool)
     layer = _Layer(np.where(dead, 0.0, W), H, U, alive, config)
     Q = np.zeros(W.shape)
-    starts = range(0, m, config.block_size)
+    starts = range(0, m, config.loop.block_size)
     whole = layer.salient(slice(0, m), len(starts)) if config.scope == "matrix" else None
     for start in starts:
-        B, R = slice(start, start + config.block_size), slice(start + config.block_size, m)
+        B, R = (
+            slice(start, start + config.loop.block_size),
+            slice(start + config.loop.block_size, m),
+        )
         salient = layer.salient(B, 1) if whole is None else whole[B]
         parts = [*((mask, 1) for mask in layer.split(B, salient))]
         parts.append((np.broadcast_to(salient, Q[:, B].shape), 2))
-        Q[:, B] = sum(binarize(layer.W[:, B], mask, order, config) for mask, order in parts)
+        Q[:, B] = sum(binarize(layer.W[:, B], mask, order, config.zones) for mask, order in parts)
         D = layer.W[:, B] - Q[:, B]
-        if config.compensation == "released":
+        if config.loop.compensation == "released":
             layer.W[:, R] -= D / np.diag(U)[B] @ U[B, R]
-        elif config.compensation == "exact":
+        elif config.loop.compensation == "exact":
             layer.W[:, R] -= D @ np.linalg.inv(U[B, B]) @ U[B, R]
     return Q

@@ -19,6 +19,7 @@ import numpy as np
 
 from subbit.conformance.oracles.naive import Array, Mask, binarize
 from subbit.reference import ARBLLM, Refinement
+from subbit.reference.groups.arb_rc import ColumnSigns
 
 GRID = np.linspace(0.1, 0.9, 81)
 Zones: TypeAlias = list[tuple[Mask, int]]
@@ -233,7 +234,9 @@ def calibrate(group: Group, target: Array, S: Array, config: Refinement) -> None
             group.r[p] = _over(((B @ S) * rest).sum(axis=1), square, group.r[p], eps, kind)
 
 
-def arb_rc(W: Array, m: Array, order: int, config: ARBLLM) -> Group:
+def arb_rc(
+    W: Array, m: Array, order: int, config: Refinement, *, column_signs: ColumnSigns = "fixed"
+) -> Group:
     """ARB-RC: row and column scales, no mean.
 
     Parameters
@@ -242,8 +245,10 @@ def arb_rc(W: Array, m: Array, order: int, config: ARBLLM) -> Group:
         Weights, and the group's mask as numbers.
     order : int
         Number of sign planes.
-    config : ARBLLM
+    config : Refinement
         The switches.
+    column_signs : {"fixed", "refreshed"}
+        Whether signs are recomputed at order 1.
 
     Returns
     -------
@@ -273,7 +278,7 @@ def arb_rc(W: Array, m: Array, order: int, config: ARBLLM) -> Group:
                 )
         if order == 2:
             choose(W, group)
-        elif config.column_signs == "refreshed":
+        elif column_signs == "refreshed":
             group.B = [signs_of(W, m, config.sign_zero)]
     return group
 
@@ -284,25 +289,26 @@ def _crossed_image(W: Array, mask: Mask, order: int, config: ARBLLM) -> Array:
     columns = used if used.any() else ~used
     m = mask[:, columns].astype(np.float64)
     image = np.zeros(W.shape)
-    image[:, columns] = arb_rc(W[:, columns], m, order, config).image()
+    group = arb_rc(W[:, columns], m, order, config.refinement, column_signs=config.column_signs)
+    image[:, columns] = group.image()
     return image
 
 
 def _groups(W: Array, zones: Zones, S: Array, config: ARBLLM) -> list[Array]:
     if config.algorithm == "arb_rc":
         return [_crossed_image(W, mask, order, config) for mask, order in zones]
-    refined = config.algorithm == "arb" or config.calibrated_start == "refined"
+    refined = config.algorithm == "arb" or config.refinement.calibrated_start == "refined"
     begin = arb if refined else start
-    made = [begin(W, mask.astype(np.float64), order, config) for mask, order in zones]
+    made = [begin(W, mask.astype(np.float64), order, config.refinement) for mask, order in zones]
     if config.algorithm == "arb":
         return [group.image() for group in made]
     for group in made:
-        calibrate(group, group.m * W, S, config)
+        calibrate(group, group.m * W, S, config.refinement)
     images = [group.image() for group in made]
     for _ in range(config.sweeps):
         for i, group in enumerate(made):
             others = np.sum([image for j, image in enumerate(images) if j != i], axis=0)
-            calibrate(group, W - others, S, config)
+            calibrate(group, W - others, S, config.refinement)
             images[i] = group.image()
     return images
 
@@ -332,17 +338,16 @@ class Block:
     @property
     def target(self) -> Array:
         """What the searches measure errors on."""
-        return self.W if self.config.search_on == "weights" else self.scores
+        return self.W if self.config.zones.partition.search_on == "weights" else self.scores
 
     @property
     def key(self) -> Array:
         """What is cut."""
-        return np.abs(self.W if self.config.split_by == "weights" else self.scores)
+        return np.abs(self.W if self.config.zones.partition.split_by == "weights" else self.scores)
 
     def _image(self, zones: Zones) -> Array:
         images = [
-            binarize(self.target, mask, order, self.config)  # type: ignore[arg-type]
-            for mask, order in zones
+            binarize(self.target, mask, order, self.config.zones.partition) for mask, order in zones
         ]
         return np.sum(images, axis=0)
 
@@ -360,22 +365,24 @@ class Block:
         """
         size = np.abs(self.scores).sum(axis=0)
         ranking = [j for j in np.argsort(-size, kind="stable") if self.alive[j]]
-        low, high = (min(count, len(ranking)) for count in self.config.counts)
+        low, high = (min(count, len(ranking)) for count in self.config.zones.partition.counts)
         best, chosen = np.inf, np.zeros(len(self.alive), dtype=bool)
         for count in range(low, high + 1):
             first = np.isin(np.arange(len(self.alive)), ranking[:count])
             masks = (np.broadcast_to(x, self.W.shape) for x in (first, self.alive & ~first))
-            error = self._error(list(zip(masks, self.config.search_orders, strict=True)))
+            error = self._error(
+                list(zip(masks, self.config.zones.partition.search_orders, strict=True))
+            )
             if error < best:
                 best, chosen = error, first
         return chosen
 
     def _cut(self, part: Mask, p: float) -> tuple[Mask, Mask]:
-        below = self.key <= p if self.config.closed else self.key < p
+        below = self.key <= p if self.config.zones.partition.closed else self.key < p
         return part & below, part & ~below
 
     def _cuts(self, part: Mask, order: int) -> Array:
-        grid, own = self.config.grid, self.key[part]
+        grid, own = self.config.zones.partition.grid, self.key[part]
         if grid == "quantiles_with_zeros":
             nonzero = own[own > 0] if (own > 0).any() else own
             return np.quantile(nonzero if order == 2 else np.where(part, self.key, 0.0), GRID)
@@ -386,13 +393,13 @@ class Block:
     def _split(self, columns: Mask, order: int, fixed: Array | None) -> list[Mask]:
         left, least, large = np.broadcast_to(columns, self.W.shape), np.inf, []
         taken = 0.0
-        for _ in range(self.config.splits):
+        for _ in range(self.config.zones.splits):
             pair = (left, left)
             if left.any():
                 cuts = self._cuts(left, order)
                 pairs = [self._cut(left, p) for p in cuts]
                 errors = [taken + self._split_error(pair, order, fixed) for pair in pairs]
-                kept = self.config.minimum == "kept" and min(errors) >= least
+                kept = self.config.zones.minimum == "kept" and min(errors) >= least
                 pair = pairs[0 if kept else int(np.argmin(errors))]
                 least = min(least, *errors)
             left, above = pair
@@ -408,11 +415,11 @@ class Block:
         return float((self.S * (R.T @ R)).sum())
 
     def _taken(self, mask: Mask, order: int) -> float:
-        if self.config.minimum == "reset" or not mask.any():
+        if self.config.zones.minimum == "reset" or not mask.any():
             return 0.0
-        if self.config.taken_error == "residual":
+        if self.config.zones.taken_error == "residual":
             return self._error([(mask, order)])
-        plain = ARBLLM(iterations=0, sign_zero=self.config.sign_zero)
+        plain = Refinement(iterations=0, sign_zero=self.config.refinement.sign_zero)
         m = mask.astype(np.float64)
         image = arb_rc(self.target, m, order, plain).image()
         return float(((m * self.target - image) ** 2).sum())
@@ -420,7 +427,7 @@ class Block:
     def _shared(self, chosen: Mask, rest: Mask) -> tuple[list[Mask], list[Mask]]:
         left = np.broadcast_to(chosen | rest, self.W.shape)
         large = []
-        for _ in range(self.config.splits):
+        for _ in range(self.config.zones.splits):
             pair = (left, left)
             if left.any():
                 pairs = [self._cut(left, p) for p in self._cuts(left, 1)]
@@ -450,21 +457,24 @@ class Block:
             Mask and order of each.
         """
         chosen, rest = self.alive & salient, self.alive & ~salient
-        if self.config.column_groups and self.config.bitmap == "shared":
+        if self.config.zones.column_groups and self.config.zones.bitmap == "shared":
             first, second = self._shared(chosen, rest)
         else:
             first = [np.broadcast_to(chosen, self.W.shape)]
-            if self.config.column_groups:
+            if self.config.zones.column_groups:
                 first = self._split(chosen, 2, None)
             second = self._split(rest, 1, self._fixed(chosen))
         return [(mask, 2) for mask in first] + [(mask, 1) for mask in second]
 
     def _fixed(self, chosen: Mask) -> Array | None:
-        if self.config.split_error == "weights":
+        if self.config.zones.split_error == "weights":
             return None
         m = np.broadcast_to(chosen, self.W.shape).astype(np.float64)
-        make = arb_rc if self.config.algorithm == "arb_rc" else arb
-        return make(self.target, m, 2, self.config).image()
+        config = self.config
+        if config.algorithm == "arb_rc":
+            signs = config.column_signs
+            return arb_rc(self.target, m, 2, config.refinement, column_signs=signs).image()
+        return arb(self.target, m, 2, config.refinement).image()
 
 
 def arb_llm_layer(W: Array, H: Array, config: ARBLLM) -> Array:
@@ -487,22 +497,25 @@ def arb_llm_layer(W: Array, H: Array, config: ARBLLM) -> Array:
     m, S = W.shape[1], H / 2
     dead = np.diag(H) == 0
     H = H + np.diag(dead.astype(np.float64))
-    H = H + config.percdamp * np.diag(H).mean() * np.eye(m)
+    H = H + config.loop.percdamp * np.diag(H).mean() * np.eye(m)
     inverse = np.linalg.inv(H)
     U = np.linalg.cholesky(inverse).T
-    alive = ~dead if config.dead_inputs == "zero" else np.ones(m, dtype=bool)
+    alive = ~dead if config.loop.dead_inputs == "zero" else np.ones(m, dtype=bool)
     W = np.where(dead, 0.0, W)
     Q = np.zeros(W.shape)
     scales = {"trailing": np.diag(U) ** 2, "inverse_hessian": np.diag(inverse) ** 2}
-    for start in range(0, m, config.block_size):
-        B, R = slice(start, start + config.block_size), slice(start + config.block_size, m)
-        scores = W if config.score == "magnitude" else W**2 / scales[config.score]
+    for start in range(0, m, config.loop.block_size):
+        B, R = (
+            slice(start, start + config.loop.block_size),
+            slice(start + config.loop.block_size, m),
+        )
+        scores = W if config.loop.score == "magnitude" else W**2 / scales[config.loop.score]
         block = Block(W[:, B], scores[:, B], alive[B], S[B, B], config)
         zones = block.zones(block.salient())
         Q[:, B] = np.sum(_groups(W[:, B], zones, S[B, B], config), axis=0)
         D = W[:, B] - Q[:, B]
-        if config.compensation == "released":
+        if config.loop.compensation == "released":
             W[:, R] -= D / np.diag(U)[B] @ U[B, R]
-        elif config.compensation == "exact":
+        elif config.loop.compensation == "exact":
             W[:, R] -= D @ np.linalg.inv(U[B, B]) @ U[B, R]
     return Q

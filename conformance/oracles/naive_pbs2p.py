@@ -38,7 +38,7 @@ class _Whole(Block):
     config: Any
 
     def _fixed(self, chosen: Mask) -> Array | None:
-        if self.config.split_error == "weights":
+        if self.config.zones.split_error == "weights":
             return None
         return np.where(chosen, self.target, 0.0)
 
@@ -55,14 +55,16 @@ def _units(H: Array, undamped: Array, score: str) -> Array:
 
 
 def _scores(W: Array, units: Array, alive: Mask, config: PBS2P) -> Array:
-    if config.center_scores and alive.any():
+    if config.fine.center_scores and alive.any():
         W = W - W[:, alive].mean(axis=1, keepdims=True)
-    return np.where(alive, units * np.abs(W) ** (1 if config.fine_score in LINEAR else 2), -1.0)
+    return np.where(
+        alive, units * np.abs(W) ** (1 if config.fine.fine_score in LINEAR else 2), -1.0
+    )
 
 
 def _goes(scores: Array, config: PBS2P) -> tuple[list[list[tuple[int, int]]], int]:
     """For each step the entries that go, and how many steps there are."""
-    keep, group = config.keep
+    keep, group = config.pruning.keep
     ranked: list[list[tuple[int, int]]] = [[] for _ in range(group - keep)]
     for i in range(scores.shape[0]):
         for at in range(0, scores.shape[1] - scores.shape[1] % group, group):
@@ -70,13 +72,13 @@ def _goes(scores: Array, config: PBS2P) -> tuple[list[list[tuple[int, int]]], in
             for t in range(group - keep):
                 ranked[t].append((i, columns[t]))
     everything = [place for step in ranked for place in step]
-    if config.schedule == "one":
+    if config.pruning.schedule == "one":
         return [everything], 1
-    if config.schedule == "element":
+    if config.pruning.schedule == "element":
         return ranked, group - keep
     ordered = sorted(everything, key=lambda p: (scores[p], -p[0], -p[1]))
-    ends = [len(ordered) * t // config.parts for t in range(config.parts + 1)]
-    return [ordered[a:b] for a, b in pairwise(ends)], config.parts
+    ends = [len(ordered) * t // config.pruning.parts for t in range(config.pruning.parts + 1)]
+    return [ordered[a:b] for a, b in pairwise(ends)], config.pruning.parts
 
 
 def _moved(W: Array, H: Array, gone: Mask) -> Array:
@@ -113,7 +115,7 @@ def masks(W: Array, H: Array, units: Array, alive: Mask, config: PBS2P) -> list[
     kept, found = np.ones(W.shape, dtype=bool), []
     steps, count = _goes(_scores(W, units, alive, config), config)
     for t in range(count):
-        if config.scores == "recomputed":
+        if config.fine.scores == "recomputed":
             scores = _scores(_moved(W, H, ~kept), units, alive, config)
             steps, _ = _goes(np.where(kept, scores, -2.0), config)
         kept = kept.copy()
@@ -125,14 +127,19 @@ def masks(W: Array, H: Array, units: Array, alive: Mask, config: PBS2P) -> list[
 
 
 def _fit(group: Group, target: Array, kept: Mask, S: Array, config: PBS2P) -> None:
-    calibrate(group, target if config.objective == "full" else target * kept, S, config)
-    if config.signs == "resigned":
+    calibrate(
+        group,
+        target if config.pruning.objective == "full" else target * kept,
+        S,
+        config.pruning.refinement,
+    )
+    if config.pruning.signs == "resigned":
         Z, mask = target - group.mean[:, None], group.m
         group.m = kept.astype(np.float64)
         if len(group.B) == 2:
             choose(Z, group)
         else:
-            group.B = [signs_of(Z, group.m, config.sign_zero)]
+            group.B = [signs_of(Z, group.m, config.pruning.refinement.sign_zero)]
         group.m = mask
 
 
@@ -159,13 +166,13 @@ def prune(W: Array, zone: tuple[Mask, int], nested: list[Mask], S: Array, config
     """
     cell, order = zone
     target = np.where(cell, W, 0.0)
-    begin = arb if config.calibrated_start == "refined" else start
-    group = begin(target, cell.astype(np.float64), order, config)
+    begin = arb if config.pruning.refinement.calibrated_start == "refined" else start
+    group = begin(target, cell.astype(np.float64), order, config.pruning.refinement)
     _fit(group, target, cell, S, config)
     for mask in nested:
         kept = cell & mask
         group.B = [B * kept for B in group.B]
-        if config.mean == "masked":
+        if config.pruning.mean == "masked":
             group.m = kept.astype(np.float64)
         _fit(group, target, kept, S, config)
     return group
@@ -178,12 +185,12 @@ def _quantized(block: _Whole, nested: list[Mask]) -> Array:
         zones = block.zones(block.salient())
     groups = [prune(W, zone, nested, S, config) for zone in zones]
     target = W * block.alive
-    if config.objective == "masked" and nested:
+    if config.pruning.objective == "masked" and nested:
         target = target * nested[-1]
     for _ in range(config.sweeps):
         for group in groups:
             others = sum(other.image() for other in groups if other is not group)
-            calibrate(group, target - others, S, config)
+            calibrate(group, target - others, S, config.pruning.refinement)
     return np.asarray(sum(group.image() for group in groups))
 
 
@@ -207,25 +214,25 @@ def pbs2p_layer(W: Array, H: Array, config: PBS2P) -> Array:
     m, plain = W.shape[1], H
     dead = np.diag(H) == 0
     H = H + np.diag(dead.astype(np.float64))
-    H = H + config.percdamp * np.diag(H).mean() * np.eye(m)
+    H = H + config.loop.percdamp * np.diag(H).mean() * np.eye(m)
     inverse = np.linalg.inv(H)
     U = np.linalg.cholesky(inverse).T
-    alive = ~dead if config.dead_inputs == "zero" else np.ones(m, dtype=bool)
+    alive = ~dead if config.loop.dead_inputs == "zero" else np.ones(m, dtype=bool)
     W = np.where(dead, 0.0, W)
     Q = np.zeros(W.shape)
     scales = {"trailing": np.diag(U) ** 2, "inverse_hessian": np.diag(inverse) ** 2}
-    whole = _units(H, plain, config.fine_score)
-    for at in range(0, m, config.block_size):
-        B, R = slice(at, at + config.block_size), slice(at + config.block_size, m)
-        saliency = W if config.score == "magnitude" else W**2 / scales[config.score]
-        own = _units(H[B, B], plain[B, B], config.fine_score)
-        units = own if config.fine_hessian == "block" else whole[B]
+    whole = _units(H, plain, config.fine.fine_score)
+    for at in range(0, m, config.loop.block_size):
+        B, R = slice(at, at + config.loop.block_size), slice(at + config.loop.block_size, m)
+        saliency = W if config.loop.score == "magnitude" else W**2 / scales[config.loop.score]
+        own = _units(H[B, B], plain[B, B], config.fine.fine_score)
+        units = own if config.fine.fine_hessian == "block" else whole[B]
         nested = masks(W[:, B], H[B, B], units, alive[B], config)
         block = _Whole(W[:, B], saliency[:, B], alive[B], plain[B, B] / 2, config)  # type: ignore[arg-type]
         Q[:, B] = _quantized(block, nested)
         D = W[:, B] - Q[:, B]
-        if config.compensation == "released":
+        if config.loop.compensation == "released":
             W[:, R] -= D / np.diag(U)[B] @ U[B, R]
-        elif config.compensation == "exact":
+        elif config.loop.compensation == "exact":
             W[:, R] -= D @ np.linalg.inv(U[B, B]) @ U[B, R]
     return Q

@@ -13,7 +13,7 @@ STBLLM, arXiv 2408.01803, Eq. (2) and Algorithm 2, and the authors' released cod
 SparseGPT, arXiv 2301.00774, Algorithm 1.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -56,21 +56,25 @@ def importance(W: Array, H: Array, damped: Array, config: STBLLM) -> Array:
     """
     size, norms = np.abs(W), np.sqrt(np.diag(H) / 2)
     inverse = np.linalg.inv(damped)
-    if config.importance == "obs":
+    if config.pruning.importance == "obs":
         return W**2 / np.diag(inverse)
-    if config.importance == "trailing":
+    if config.pruning.importance == "trailing":
         # Each column by the inverse of what is right of it and itself.
         free = [np.linalg.inv(damped[j:, j:])[0, 0] for j in range(len(H))]
         return W**2 / np.array(free)
-    if config.importance in {"wanda", "magnitude"}:
-        return size * norms if config.importance == "wanda" else size
+    if config.pruning.importance in {"wanda", "magnitude"}:
+        return size * norms if config.pruning.importance == "wanda" else size
     shares = _share(size, size.sum(axis=0)) + _share(size, size.sum(axis=1)[:, None])
-    if config.importance == "ria":
-        return shares * norms**config.exponent
-    if config.standardize == "before":
-        return _standardize(shares, config.axis) * norms**config.exponent
-    scores = shares * norms**config.exponent
-    return _standardize(scores, config.axis) if config.standardize == "after" else scores
+    if config.pruning.importance == "ria":
+        return shares * norms**config.pruning.exponent
+    if config.pruning.standardize == "before":
+        return _standardize(shares, config.pruning.axis) * norms**config.pruning.exponent
+    scores = shares * norms**config.pruning.exponent
+    return (
+        _standardize(scores, config.pruning.axis)
+        if config.pruning.standardize == "after"
+        else scores
+    )
 
 
 def nm_mask(scores: Array, keep: int, group: int) -> Mask:
@@ -122,56 +126,59 @@ class _Block:
 
     @property
     def target(self) -> Array:
-        return self.W if self.config.search_on == "weights" else self.scores
+        return self.W if self.config.zones.partition.search_on == "weights" else self.scores
 
     def error(self, parts: Parts) -> float:
         total = 0.0
         for mask, order in parts:
-            image = binarize(self.target, mask, order, self.config)  # type: ignore[arg-type]
+            image = binarize(self.target, mask, order, self.config.zones.partition)
             total += float(((self.target - image) ** 2)[mask].sum())
         return total
 
     def salient(self) -> Mask:
         ranking = np.argsort(-np.abs(self.scores).sum(axis=0), kind="stable")
         ranked = [j for j in ranking if self.alive[j]]
-        low, high = (min(c, len(ranked)) for c in self.config.counts)
+        low, high = (min(c, len(ranked)) for c in self.config.zones.partition.counts)
         best, chosen = np.inf, np.zeros(len(self.alive), dtype=bool)
         for count in range(low, high + 1):
             first = np.isin(np.arange(len(self.alive)), ranked[:count])
             sides = (first, self.alive & ~first)
             masks = [np.broadcast_to(side, self.W.shape) & self.kept for side in sides]
-            error = self.error(list(zip(masks, self.config.search_orders, strict=True)))
+            error = self.error(
+                list(zip(masks, self.config.zones.partition.search_orders, strict=True))
+            )
             if error < best:
                 best, chosen = error, first
         return chosen
 
     def _candidates(self, key: Array, part: Mask) -> Array:
-        config, shares = self.config, np.linspace(0.1, 0.9, self.config.levels)
-        if config.grid == "breakpoints":
+        config, shares = self.config, np.linspace(0.1, 0.9, self.config.zones.levels)
+        if config.zones.partition.grid == "breakpoints":
             cuts = np.unique(key[part])
-        elif config.grid == "maximum":
+        elif config.zones.partition.grid == "maximum":
             cuts = shares * key[part].max()
         else:
-            zeros = config.grid == "quantiles_with_zeros"
+            zeros = config.zones.partition.grid == "quantiles_with_zeros"
             cuts = np.quantile(np.where(part, key, 0.0) if zeros else key[part], shares)
-        if config.regions == 3 and config.bounded:
-            fits = config.factor * cuts <= cuts[-1]
+        if config.zones.regions == 3 and config.zones.bounded:
+            fits = config.zones.factor * cuts <= cuts[-1]
             cuts = cuts[fits] if fits.any() else cuts
         return cuts
 
     def regions(self, salient: Mask) -> Parts:
         config = self.config
-        key = np.abs(self.W if config.split_by == "weights" else self.scores)
+        key = np.abs(self.W if config.zones.partition.split_by == "weights" else self.scores)
         part = (self.alive & ~salient) & self.kept
-        best, chosen = np.inf, [(part & False, 1)] * config.regions
+        best, chosen = np.inf, [(part & False, 1)] * config.zones.regions
         if not part.any():
             return chosen
         for p in self._candidates(key, part):
-            edges = [p] if config.regions == 2 else [p, config.factor * p]
+            edges = [p] if config.zones.regions == 2 else [p, config.zones.factor * p]
             above = sum(
-                (key > edge if config.closed else key >= edge).astype(int) for edge in edges
+                (key > edge if config.zones.partition.closed else key >= edge).astype(int)
+                for edge in edges
             )
-            parts = [(part & (above == i), 1) for i in range(config.regions)]
+            parts = [(part & (above == i), 1) for i in range(config.zones.regions)]
             error = self.error(parts)
             if error < best:
                 best, chosen = error, parts
@@ -180,7 +187,8 @@ class _Block:
     def image(self) -> Array:
         salient = self.salient()
         parts = [*self.regions(salient), (salient & self.kept, 2)]
-        images = [binarize(self.W, mask, order, self.config) for mask, order in parts]  # type: ignore[arg-type]
+        part = self.config.zones.partition
+        images = [binarize(self.W, mask, order, part) for mask, order in parts]
         return np.sum(images, axis=0)
 
 
@@ -188,20 +196,23 @@ def _quantized(begun: tuple[Array, Mask], H: Array, alive: Mask, config: STBLLM)
     W, kept = begun[0].copy(), begun[1]
     m, inverse = len(H), np.linalg.inv(H)
     U = np.linalg.cholesky(inverse).T
-    scale = np.diag(U) ** 2 if config.score == "trailing" else np.diag(inverse) ** 2
+    scale = np.diag(U) ** 2 if config.loop.score == "trailing" else np.diag(inverse) ** 2
     Q = np.zeros(W.shape)
-    entries = kept if config.pruned == "zero" else kept | True
-    for start in range(0, m, config.block_size):
-        B, R = slice(start, start + config.block_size), slice(start + config.block_size, m)
-        scores = W if config.score == "magnitude" else W**2 / scale
+    entries = kept if config.pruning.pruned == "zero" else kept | True
+    for start in range(0, m, config.loop.block_size):
+        B, R = (
+            slice(start, start + config.loop.block_size),
+            slice(start + config.loop.block_size, m),
+        )
+        scores = W if config.loop.score == "magnitude" else W**2 / scale
         Q[:, B] = _Block(W[:, B], scores[:, B], alive[B], entries[:, B], config).image()
         D = W[:, B] - Q[:, B]
         move = np.zeros(W[:, R].shape)
-        if config.compensation == "released":
+        if config.loop.compensation == "released":
             move = D / np.diag(U)[B] @ U[B, R]
-        elif config.compensation == "exact":
+        elif config.loop.compensation == "exact":
             move = D @ np.linalg.inv(U[B, B]) @ U[B, R]
-        W[:, R] -= move * kept[:, R] if config.free == "kept" else move
+        W[:, R] -= move * kept[:, R] if config.pruning.free == "kept" else move
     return Q
 
 
@@ -224,18 +235,20 @@ def stbllm_layer(W: Array, H: Array, config: STBLLM) -> Array:
     """
     dead = np.diag(H) == 0
     damped = H + np.diag(dead.astype(np.float64))
-    damped = damped + config.percdamp * np.diag(damped).mean() * np.eye(len(H))
+    damped = damped + config.loop.percdamp * np.diag(damped).mean() * np.eye(len(H))
     dense = np.where(dead, 0.0, W)
-    if config.importance == "sparsegpt":
-        pruned, kept = _sparsegpt(dense, np.linalg.cholesky(np.linalg.inv(damped)).T, *config.keep)
+    if config.pruning.importance == "sparsegpt":
+        pruned, kept = _sparsegpt(
+            dense, np.linalg.cholesky(np.linalg.inv(damped)).T, *config.pruning.keep
+        )
     else:
-        kept = nm_mask(importance(W, H, damped, config), *config.keep)
+        kept = nm_mask(importance(W, H, damped, config), *config.pruning.keep)
         pruned = dense * kept
-    begun = dense if config.start == "dense" else pruned
-    alive = ~dead if config.dead_inputs == "zero" else np.ones(len(dead), dtype=bool)
+    begun = dense if config.pruning.start == "dense" else pruned
+    alive = ~dead if config.loop.dead_inputs == "zero" else np.ones(len(dead), dtype=bool)
     Q = _quantized((begun, kept), damped, alive, config)
     if config.fallback:
-        plain = replace(config, compensation="none")
+        plain = config.changed(compensation="none")
         other = _quantized((begun, kept), damped, alive, plain)
         losses = [float(np.einsum("ij,jk,ik->", D, damped, D)) for D in (dense - Q, dense - other)]
         Q = Q if losses[0] <= losses[1] else other

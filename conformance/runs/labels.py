@@ -8,7 +8,7 @@ printed labels leave out the budget ``uniform`` only, so that equal choices prin
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from subbit.reference import METHODS
@@ -82,7 +82,7 @@ class Label:
         if self.keep is None:
             return preset
         keep, group = self.keep
-        return replace(preset, keep=(keep if kept is None else kept, group))
+        return preset.changed(keep=(keep if kept is None else kept, group))
 
 
 def parse_pattern(text: str) -> tuple[int, int]:
@@ -154,7 +154,7 @@ def parse_label(text: str) -> Label:
 
 
 def _choose_keep(label: Label, pattern: str | None, budget: str | None) -> tuple[int, int] | None:
-    own: tuple[int, int] | None = getattr(label.config(), "keep", None)
+    own: tuple[int, int] | None = label.config().switches().get("keep")
     if own is None and (pattern is not None or budget not in {None, UNIFORM}):
         name, came = ("keep", pattern) if pattern is not None else ("budget", budget)
         raise ArgumentError(name, "a method and preset that prune to N:M", f"{came} for {label}")

@@ -21,7 +21,10 @@ from .records import write_atomically
 
 MANIFEST = "manifest.json"
 LAYER_FOLDER = "layers"
-MANIFEST_VERSION = 1
+MANIFEST_VERSION = 2
+
+_RETIRED: Mapping[str, Mapping[str, object]] = {"pbs2p": {"column_signs": "fixed"}}
+"""Settings that manifests of version 1 held of a method that never used them."""
 
 
 @dataclass(frozen=True)
@@ -268,10 +271,17 @@ def record_path(folder: Path, block: int) -> Path:
     return folder / LAYER_FOLDER / f"block-{block:03d}.safetensors"
 
 
-def _settings(content: Mapping[str, Any]) -> Settings:
+def _settings(content: Mapping[str, Any], version: int) -> Settings:
+    retired = _RETIRED.get(content["method"], {}) if version == 1 else {}
+    config = {
+        name: value
+        for name, value in content["config"].items()
+        if name not in retired or value != retired[name]
+    }
     return Settings(
         **{
             **content,
+            "config": config,
             "calibration": Calibration(**content["calibration"]),
             "blocks": tuple(content["blocks"]),
             "parts": tuple(content["parts"]),
@@ -313,10 +323,12 @@ def load_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     try:
         content = json.loads(path.read_bytes())
-        if content["version"] != MANIFEST_VERSION:
-            raise ArgumentError("version", str(MANIFEST_VERSION), content["version"])
+        version = content["version"]
+        if version not in {1, MANIFEST_VERSION}:
+            raise ArgumentError("version", f"1 or {MANIFEST_VERSION}", version)
         blocks = tuple(_block(block) for block in content["blocks"])
-        settings, kept = _settings(content["settings"]), _numbers(content.get("kept"))
+        settings = _settings(content["settings"], version)
+        kept = _numbers(content.get("kept"))
         return Manifest(settings, blocks, kept=kept)
     except OSError as error:
         message = f"{folder}: no quantized model here ({MANIFEST} cannot be read)"

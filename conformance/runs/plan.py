@@ -8,7 +8,6 @@ decoder block keeps is planned as the run's first step; see ``budgets``.
 
 import json
 from collections.abc import Collection
-from dataclasses import asdict
 from pathlib import Path
 
 from subbit.conformance.models.base import DecoderModel, Linear, Tokens
@@ -75,7 +74,7 @@ def _check_widths(
     model: DecoderModel, label: Label, blocks: tuple[int, int], parts: Collection[str]
 ) -> None:
     """Refuse an M that a linear's width is no multiple of, where the method would."""
-    if label.keep is None or getattr(label.config(), "tail", "error") != "error":
+    if label.keep is None or label.config().switches().get("tail", "error") != "error":
         return
     group = label.keep[1]
     for linear in (x for index in range(*blocks) for x in model.linears(index)):
@@ -85,8 +84,8 @@ def _check_widths(
 
 
 def _switches(label: Label) -> dict[str, object]:
-    switches: dict[str, object] = json.loads(json.dumps(asdict(label.config())))
-    return {name: value for name, value in switches.items() if name != "keep"}
+    switches: dict[str, object] = json.loads(json.dumps(label.config().switches()))
+    return {name: switches[name] for name in sorted(switches) if name != "keep"}
 
 
 def describe_calibration(text: str, seed: int, sequences: Tokens) -> Calibration:

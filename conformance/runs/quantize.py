@@ -193,7 +193,7 @@ class _Run:
         """Say in the record file where it comes from."""
         keys = ("model", "method", "preset", "config", "target", "version")
         about = {key: getattr(self.settings, key) for key in keys}
-        return {"block": index, **about, "config": asdict(self.config)}
+        return {"block": index, **about, "config": dict(sorted(self.config.switches().items()))}
 
     def restore_block(self, index: int, out: Path) -> None:
         """Put a finished block's weights into the model, in as many steps as making them."""

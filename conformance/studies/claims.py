@@ -21,7 +21,7 @@ weights and long rows: `limit_error`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from math import comb
 from types import MappingProxyType
@@ -223,13 +223,16 @@ class Setting:
         PBS2P
             The canonical reading, with exact levels, and this setting.
         """
-        return replace(
-            ref.METHODS["pbs2p"].presets["exact"],
-            keep=(keep, GROUP),
-            fine_score=self.score,
-            signs=self.signs,
-            mean=self.mean,
-            partitioned=self.grouped,
+        return (
+            ref.METHODS["pbs2p"]
+            .presets["exact"]
+            .changed(
+                keep=(keep, GROUP),
+                fine_score=self.score,
+                signs=self.signs,
+                mean=self.mean,
+                partitioned=self.grouped,
+            )
         )
 
 

@@ -4,7 +4,6 @@ Layers are continuous, so that no two candidates tie and no weight sits on its m
 blocks are narrow, so that a layer has several of them and one that is narrower still.
 """
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -130,7 +129,7 @@ SWITCHES: dict[str, list[Any]] = {
 
 def _config(port: Port, method: str, preset: str, **switches: Any) -> Any:
     config = port.METHODS[method].presets[preset]
-    return replace(config, **({"block_size": BLOCK} | switches))
+    return config.changed(**({"block_size": BLOCK} | switches))
 
 
 def _quantize(port: Port, W: Array, H: Array, method: str, preset: str, **switches: Any) -> Array:
@@ -184,8 +183,8 @@ def test_presets_are_what_the_specification_says(port: Port, method: str, preset
     if preset != name:
         expected["column_groups"] = False
     config = port.METHODS[method].presets[preset]
-    assert {field: getattr(config, field) for field in expected} == expected
-    assert set(expected) == set(vars(config))
+    assert {field: config.switches()[field] for field in expected} == expected
+    assert set(expected) == set(config.switches())
 
 
 @every_method
@@ -230,11 +229,11 @@ def test_G1_groups_partition_every_block(
     """G1: disjoint groups cover the block, the salient ones whole columns; all is finite."""
     W, H = layer[0].values, layer[1].hessian
     config = _config(port, method, preset, **SOON)
-    salient_names = ["salient-sparse", "salient-concentrated"] * config.column_groups
+    salient_names = ["salient-sparse", "salient-concentrated"] * config.zones.column_groups
     names = (salient_names or ["salient"]) + ["sparse", "concentrated"]
     result = port.arb_llm_layer(W, H, config)
     assert np.isfinite(result.decode()).all()
-    low, high = config.counts
+    low, high = config.zones.partition.counts
     for block in result.blocks:
         width = block.stop - block.start
         assert [group.name for group in block.groups] == names
@@ -264,7 +263,7 @@ def test_G1_the_bitmap_refines_the_salient_zone(
     cut, whole = blocks
     assert compare.exact(cut.salient, whole.salient) == 0
     assert compare.exact(cut.groups[0].mask | cut.groups[1].mask, whole.groups[0].mask) == 0
-    if config.bitmap == "zones":
+    if config.zones.bitmap == "zones":
         for one, other in zip(cut.groups[2:], whole.groups[1:], strict=True):
             assert compare.exact(one.mask, other.mask) == 0
 
@@ -294,7 +293,7 @@ def test_G2_the_chosen_threshold_has_the_least_error(
     salient = np.arange(24) % 4 == 1
     config = _config(port, "arb-rc", "paper", bitmap=bitmap)
     everything = np.ones(24, dtype=bool)
-    zones = port.choose_column_groups(W, W**2, everything, salient, config)
+    zones = port.choose_column_groups(W, W**2, everything, salient, config.zones)
     masks, orders = [zone.mask for zone in zones], [zone.order for zone in zones]
     assert orders == [2, 2, 1, 1]
     key, parts = np.abs(W), [np.broadcast_to(x, W.shape) for x in (salient, ~salient)]
@@ -322,7 +321,7 @@ def test_sweeps_over_groups_never_raise_the_error(port: Port, layer: Layer, swee
         config = _config(
             port, "arb-x", "corrected", sweeps=count, iterations=3, calibrated_iterations=3
         )
-        zones = port.choose_column_groups(W, W**2, everything, salient, config)
+        zones = port.choose_column_groups(W, W**2, everything, salient, config.zones)
         groups = port.refine_zones(W, zones, config, gram=S)
         R = W - sum(group.decode() for group in groups)
         errors.append(np.sum((R @ S) * R, axis=1))

@@ -55,8 +55,8 @@ def test_R1_no_half_step_raises_the_error(
 ) -> None:
     """R1: neither rows nor columns nor signs, at both orders."""
     W = matrix.values
-    config = _config(port, rounds, column_signs=signs)
-    steps = list(port.arb_rc_steps(W, kind.of(W.shape), order=order, config=config))
+    config, mask = _config(port, rounds), kind.of(W.shape)
+    steps = list(port.arb_rc_steps(W, mask, order=order, config=config, column_signs=signs))
     for (_, before), (_, after) in itertools.pairwise(steps):
         slack = _unit(port, W) * _energy(W, before, after)
         error, limit = (measures.row_errors(W, group).sum() for group in (after, before))
@@ -93,8 +93,8 @@ def test_R1_trace_of_the_objective(
     """R1: the trace names every half step, and holds the error after it; the last one counts."""
     W = matrix.values
     mask = kind.of(W.shape)
-    config = _config(port, rounds, column_signs=signs)
-    steps = list(port.arb_rc_steps(W, mask, order=order, config=config))
+    config = _config(port, rounds)
+    steps = list(port.arb_rc_steps(W, mask, order=order, config=config, column_signs=signs))
     trace = port.trace_objective(W, iter(steps))
     signed = ["signs"] * (order == 2 or signs == "refreshed")
     assert trace.names == ("start", *(["rows", "columns"] * order + signed) * rounds)
@@ -145,7 +145,9 @@ def test_R3_signs_stay_optimal(port: Port, matrix: Weights, kind: Masks, rounds:
         assert compare.exact(plane.sign, np.where(mask, np.where(W >= 0, 1, -1), 0)) == 0
         assert compare.exact(port.refine_rc_signs(W, group).decode(), group.decode()) == 0
     fixed = _decode(port, W, mask, 1, rounds)
-    assert compare.exact(_decode(port, W, mask, 1, rounds, column_signs="refreshed"), fixed) == 0
+    config = _config(port, rounds)
+    refreshed = port.arb_rc(W, mask, config=config, column_signs="refreshed")
+    assert compare.exact(refreshed.decode(), fixed) == 0
 
 
 def _clear(port: Port, W: Array, mask: Mask, order: int, rounds: int) -> bool:

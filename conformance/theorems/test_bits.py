@@ -1,6 +1,6 @@
 """Bits: counted from the record, and by the papers' formulas."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ some_layers = layers(rows=(1, 4), columns=(12, 36))
 
 
 def _quantize(port: Port, layer: Layer, preset: str, **switches: Any) -> Any:
-    config = replace(port.METHODS["billm"].presets[preset], block_size=16, **switches)
+    config = port.METHODS["billm"].presets[preset].changed(block_size=16, **switches)
     return port.billm_layer(layer[0].values, layer[1].hessian, config)
 
 

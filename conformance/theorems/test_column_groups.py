@@ -161,7 +161,7 @@ def test_G1_groups_partition_and_larger_entries_are_cut_off_first(
     assert compare.exact(salient, np.broadcast_to(block["salient"], shape)) == 0
     if together:
         parts = [[one | other for one, other in zip(*parts, strict=True)]]
-    key = np.abs(block["W"] if config.split_by == "weights" else block["S"])
+    key = np.abs(block["W"] if config.partition.split_by == "weights" else block["S"])
     for groups in parts:
         for large, small in itertools.pairwise(groups):
             least = key[large].min(initial=np.inf)

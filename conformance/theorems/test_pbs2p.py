@@ -4,7 +4,6 @@ Layers are continuous, so that no two scores tie and no weight sits on its mean;
 narrow, so that a layer has several of them.
 """
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -69,7 +68,6 @@ CANONICAL: dict[str, Any] = {
     "eps_kind": "absolute",
     "calibrated_start": "standard",
     "mean_denominator": "float64",
-    "column_signs": "fixed",
     "levels": "alternate",
     "keep": (4, 8),
     "tail": "error",
@@ -123,7 +121,7 @@ def full_layers(draw: st.DrawFn, inputs: tuple[str, ...] = (*LIVE, "dead")) -> L
 
 
 def _config(port: Port, preset: str = "canonical", **switches: Any) -> Any:
-    return replace(port.METHODS["pbs2p"].presets[preset], **(ROOMY | switches))
+    return port.METHODS["pbs2p"].presets[preset].changed(**(ROOMY | switches))
 
 
 def _quantize(port: Port, W: Array, H: Array, preset: str = "canonical", **switches: Any) -> Array:
@@ -145,7 +143,7 @@ def _against_the_naive_reading(port: Port, layer: Layer, config: Any) -> None:
 def test_presets_are_what_the_specification_says(port: Port, preset: str) -> None:
     """The canonical reading, and readings that differ from it in one switch."""
     config = port.METHODS["pbs2p"].presets[preset]
-    assert vars(config) == CANONICAL | (ALONE | FINE).get(preset, {})
+    assert config.switches() == CANONICAL | (ALONE | FINE).get(preset, {})
     assert set(port.METHODS["pbs2p"].presets) == {*PRESETS, *FINE}
 
 
@@ -226,7 +224,7 @@ def test_keeping_all_is_ARB_X(port: Port, layer: Layer) -> None:
     """With M of M there is no step, and what is left of PBS2P is ARB-X with its bitmap."""
     port.compares_ends(BY_STATE)
     W, H = layer[0].values, layer[1].hessian
-    arb_x = replace(port.METHODS["arb-x"].presets["paper"], **ROOMY)
+    arb_x = port.METHODS["arb-x"].presets["paper"].changed(**ROOMY)
     actual = _quantize(port, W, H, keep=(8, 8))
     expected, reading = (
         port.arb_llm_layer(W, H, arb_x).decode(),

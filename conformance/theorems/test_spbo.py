@@ -5,7 +5,6 @@ counter-example in `tests/counterexamples/test_pbs2p.py`.
 """
 
 import itertools
-from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -37,7 +36,7 @@ def problems(draw: st.DrawFn, families: tuple[str, ...] = CONTINUOUS) -> Problem
 
 
 def _config(port: Port, **switches: Any) -> Any:
-    return replace(port.SPBO(keep=(2, GROUP), calibrated_iterations=3), **switches)
+    return port.SPBO(keep=(2, GROUP), calibrated_iterations=3).changed(**switches)
 
 
 def _masks(port: Port, W: Array, schedule: str = "element", **switches: Any) -> Mask:

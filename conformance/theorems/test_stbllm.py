@@ -4,7 +4,6 @@ The names are those of the property catalog. Blocks are narrow, so that a layer 
 several of them; groups of M weights never cross their edges.
 """
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -128,7 +127,7 @@ ODD: dict[str, Any] = {"counts": (7, 7)}
 
 def _config(port: Port, method: str, preset: str, **switches: Any) -> Any:
     config = port.METHODS[method].presets[preset]
-    return replace(config, **({"block_size": BLOCK} | switches))
+    return config.changed(**({"block_size": BLOCK} | switches))
 
 
 @st.composite
@@ -166,7 +165,7 @@ def _kept_in_groups(Q: Array, group: int) -> Array:
 def test_presets_are_what_the_specification_says(port: Port, method: str, preset: str) -> None:
     """Paper, released code and corrected form differ in these switches and no others."""
     config = port.METHODS[method].presets[preset]
-    assert vars(config) == SETTINGS[preset]
+    assert config.switches() == SETTINGS[preset]
 
 
 @every_preset
@@ -177,7 +176,7 @@ def test_presets_against_the_naive_reading(
 ) -> None:
     """Every preset does what its description says, block after block."""
     port.compares_ends(BY_STATE)
-    refilled = port.METHODS[method].presets[preset].pruned == "binarize"
+    refilled = port.METHODS[method].presets[preset].pruning.pruned == "binarize"
     counts = ODD if refilled else {"counts": (0, 9)}
     _agrees(port, layer, _config(port, method, preset, block_size=24, **counts))
 
@@ -221,10 +220,10 @@ def test_D2_the_pattern_survives_under_every_switch(
     config = _config(port, "stbllm", "paper", **(switches | {"pruned": "zero", "levels": 9}))
     result = port.stbllm_layer(W, H, config)
     _, kept = port.choose_kept(W, H, config)
-    N, M = config.keep
+    N, M = config.pruning.keep
     assert _kept_in_groups(result.decode(), M).max() <= N
     assert not result.decode()[~kept].any()
-    assert {block.pattern for block in result.blocks} == {config.keep if N < M else None}
+    assert {block.pattern for block in result.blocks} == {config.pruning.keep if N < M else None}
 
 
 @few
@@ -238,21 +237,21 @@ def test_B1_groups_partition_what_is_kept(port: Port, which: tuple[str, str], la
     config = _config(port, *which, levels=20)
     result = port.stbllm_layer(W, H, config)
     _, kept = port.choose_kept(W, H, config)
-    alive = np.diag(H) != 0 if config.dead_inputs == "zero" else np.ones(len(H), dtype=bool)
-    entries = alive & (kept if config.strict else np.ones_like(kept))
+    alive = np.diag(H) != 0 if config.loop.dead_inputs == "zero" else np.ones(len(H), dtype=bool)
+    entries = alive & (kept if config.pruning.strict else np.ones_like(kept))
     assert np.isfinite(result.decode()).all()
-    low, high = config.counts
+    low, high = config.zones.partition.counts
     for block in result.blocks:
         part = entries[:, block.columns]
-        assert [group.name for group in block.groups] == [*NAMES[config.regions], "salient"]
-        assert [len(group.planes) for group in block.groups] == [1] * config.regions + [2]
+        assert [group.name for group in block.groups] == [*NAMES[config.zones.regions], "salient"]
+        assert [len(group.planes) for group in block.groups] == [1] * config.zones.regions + [2]
         assert compare.exact(np.sum([g.mask for g in block.groups], axis=0) == 1, part) == 0
         assert compare.exact(block.groups[-1].mask, part & block.salient) == 0
         live = np.count_nonzero(alive[block.columns])
         assert min(low, live) <= np.count_nonzero(block.salient) <= min(high, live)
         signed = all((p.sign[g.mask] != 0).all() for g in block.groups for p in g.planes)
         for row, own in zip(block.decode(), part, strict=True):
-            assert not signed or len(np.unique(row[own])) <= 2 * config.regions + 4
+            assert not signed or len(np.unique(row[own])) <= 2 * config.zones.regions + 4
 
 
 @pytest.mark.parametrize("preset", ["released", "released-magnitude", "corrected"])
@@ -305,7 +304,7 @@ def test_C7_what_is_fed_forward_is_the_whole_loss(port: Port, layer: Layer, regi
     W, H = port.held(layer[0].values), layer[1].hessian
     switches = {"fallback": False, "dead_inputs": "binarize", "regions": regions, "levels": 9}
     config = _config(port, "stbllm", "corrected", **switches)
-    prepared = port.prepare_hessian(H, config.percdamp)
+    prepared = port.prepare_hessian(H, config.loop.percdamp)
     damped, U = (np.asarray(x, dtype=np.float64) for x in (prepared.damped, prepared.factor))
     _, kept = port.choose_kept(W, H, config)
     everything = np.ones(W.shape[1], dtype=bool)
@@ -364,7 +363,7 @@ def test_last_columns_that_fill_no_group_are_kept(
     assert port.stbllm_layer(W, H, config).decode()[:, width // 8 * 8 :].all()
     if width % 8:
         with pytest.raises(ValueError, match=r"group|W"):
-            port.stbllm_layer(W, H, replace(config, tail="error"))
+            port.stbllm_layer(W, H, config.changed(tail="error"))
 
 
 @given(which=some_strict, layer=grouped_layers((*CONTINUOUS, "tied"), ("dead",)))

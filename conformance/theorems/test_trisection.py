@@ -20,7 +20,7 @@ from subbit.conformance.oracles.searched import (
     thresholds,
 )
 from subbit.conformance.target import Port
-from subbit.reference import BiLLM
+from subbit.reference import Partition
 
 ORDERS = [(1, 1, 1), (2, 1, 1), (1, 2, 2), (1, 1, 2)]
 every_mode = pytest.mark.parametrize("mode", MODES)
@@ -104,7 +104,7 @@ def test_naive_reading(port: Port, mode: str, matrix: Weights, data: st.DataObje
     T = matrix.values
     key = np.random.default_rng(matrix.seed).integers(0, 8, T.shape).astype(np.float64)
     part, tried = _part(data, T.shape), np.array([0.5, 3.0, 1.0, 2.0, 9.0])
-    switches, config = _switches(data, mode), BiLLM(**MODES[mode])
+    switches, config = _switches(data, mode), Partition(**MODES[mode])
     cut = {name: switches[name] for name in ("factor", "closed")}
     again = []
     for t in tried:

@@ -10,7 +10,6 @@ measures the switches of one entry of ERRATA.md again and keeps all other number
 
 import argparse
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +97,7 @@ def variant_effects(bench: Bench) -> dict[str, Any]:
     effects: dict[str, Any] = {}
     for name, (method, changes) in track(VARIANTS.items(), "variants"):
         base = ref.METHODS[method].presets["paper"]
-        rows = (bench.all(method, config) for config in (base, replace(base, **changes)))
+        rows = (bench.all(method, config) for config in (base, base.changed(**changes)))
         effects[name] = effect(*rows)
     return effects
 
@@ -120,7 +119,7 @@ def bit_curves(bench: Bench) -> dict[str, list[tuple[float, float]]]:
     curves: dict[str, list[tuple[float, float]]] = {}
     for name, (method, config, size) in track(CURVES.items(), "bits"):
         for k in SIZES:
-            error, _, payload = bench.all(method, replace(config, **{size: k})).mean(axis=0)
+            error, _, payload = bench.all(method, config.changed(**{size: k})).mean(axis=0)
             curves.setdefault(name, []).append((float(payload), float(error)))
     return curves
 

@@ -8,7 +8,6 @@ is measured on weights of the embedded model, with Hessians from its calibration
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, replace
 from functools import cache
 from typing import Any
 
@@ -71,10 +70,10 @@ def switch_effects(layers: list[Layer]) -> dict[str, Any]:
             "paper": str(paper),
             "code": str(code),
             "to_code": _effect(
-                layers, replace(PAPER, **{field: paper}), replace(PAPER, **{field: code})
+                layers, PAPER.changed(**{field: paper}), PAPER.changed(**{field: code})
             ),
             "to_paper": _effect(
-                layers, replace(RELEASED, **{field: code}), replace(RELEASED, **{field: paper})
+                layers, RELEASED.changed(**{field: code}), RELEASED.changed(**{field: paper})
             ),
         }
     return effects
@@ -82,7 +81,7 @@ def switch_effects(layers: list[Layer]) -> dict[str, Any]:
 
 def preset_errors(layers: list[Layer]) -> dict[str, dict[str, float]]:
     """Compare the presets, and the corrected one with means, layer by layer."""
-    presets = {**ref.METHODS["billm"].presets, "corrected, center": replace(CORRECTED, center=True)}
+    presets = {**ref.METHODS["billm"].presets, "corrected, center": CORRECTED.changed(center=True)}
     table: dict[str, dict[str, float]] = {}
     for name, config in track(presets.items(), "presets"):
         measured = {x.name: error(x, config) for x in layers}
@@ -106,7 +105,7 @@ def bit_curves(layers: list[Layer]) -> dict[str, list[tuple[float, float]]]:
 def _curve_points() -> Iterator[tuple[str, Any, Any]]:
     for k in SIZES:
         for name, config in (("paper", PAPER), ("released", RELEASED), ("corrected", CORRECTED)):
-            yield f"BiLLM, {name}", ref.billm_layer, replace(config, block_size=k)
+            yield f"BiLLM, {name}", ref.billm_layer, config.changed(block_size=k)
         yield "RTN, sign", ref.rtn_layer, ref.RTN(group_size=k)
         for bits in (2, 3):
             yield f"GPTQ, {bits} bits", ref.gptq_layer, ref.GPTQ(bits=bits, group_size=k)
@@ -200,7 +199,7 @@ def main() -> None:
         "presets": preset_errors(layers),
         "switches": switch_effects(layers),
         "curves": curves,
-        "corrected": {k: str(v) for k, v in asdict(CORRECTED).items()},
+        "corrected": {k: str(v) for k, v in CORRECTED.switches().items()},
     }
     (HERE / "measured" / "billm.json").write_text(json.dumps(results, indent=1) + "\n")
     write_pages(results)

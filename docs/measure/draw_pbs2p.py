@@ -1,7 +1,5 @@
 """The figures of docs/pbs2p.md that no other chapter has; ``pbs2p.py`` saves them."""
 
-from dataclasses import replace
-
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
@@ -12,12 +10,12 @@ from subbit.reference.notation import Array
 from subbit.reference.pbs2p import PBS2P, pruning_masks
 
 COLUMNS = slice(128, 256)
-ALL = replace(ref.METHODS["pbs2p"].presets["exact"], keep=(1, 8), partitioned=False)
+ALL = ref.METHODS["pbs2p"].presets["exact"].changed(keep=(1, 8), partitioned=False)
 WAYS = {
     "frozen signs": ALL,
-    "new signs": replace(ALL, signs="resigned"),
-    "recomputed scores": replace(ALL, scores="recomputed"),
-    "both": replace(ALL, signs="resigned", scores="recomputed"),
+    "new signs": ALL.changed(signs="resigned"),
+    "recomputed scores": ALL.changed(scores="recomputed"),
+    "both": ALL.changed(signs="resigned", scores="recomputed"),
 }
 
 
@@ -32,7 +30,7 @@ def _errors(W: Array, H: Array, config: PBS2P) -> list[float]:
 
 def _one_shot(W: Array, H: Array, config: PBS2P) -> list[float]:
     """Return what one step down to the same density gives."""
-    made = (replace(config, keep=(keep, 8), schedule="one") for keep in range(7, 0, -1))
+    made = (config.changed(keep=(keep, 8), schedule="one") for keep in range(7, 0, -1))
     return [_errors(W, H, single)[-1] for single in made]
 
 

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -150,8 +150,8 @@ def effect(before: Array, after: Array) -> dict[str, float]:
 
 def _sides(switch: Switch) -> Iterable[tuple[str, Any, Any]]:
     presets = ref.METHODS[switch.method].presets
-    yield "to_code", replace(presets["paper"], **switch.around), switch.from_paper
-    yield "to_paper", replace(presets["released"], **switch.around), switch.from_released
+    yield "to_code", presets["paper"].changed(**switch.around), switch.from_paper
+    yield "to_paper", presets["released"].changed(**switch.around), switch.from_released
 
 
 def switch_effects(
@@ -166,7 +166,7 @@ def switch_effects(
         if switch.attention:
             effects[name]["linears"] = list(ATTENTION)
         for side, base, setting in _sides(switch):
-            configs = (base, replace(base, **{turned: setting}))
+            configs = (base, base.changed(**{turned: setting}))
             rows = (bench.all(switch.method, c, attention=switch.attention) for c in configs)
             made = effect(*rows)
             before = str(getattr(base, turned))
@@ -215,7 +215,7 @@ def variant_effects(
     base = ref.METHODS[method].presets[preset]
     before = bench.all(method, base)
     return {
-        name: effect(before, bench.all(method, replace(base, **changes)))
+        name: effect(before, bench.all(method, base.changed(**changes)))
         for name, changes in track(variants.items(), "variants")
     }
 

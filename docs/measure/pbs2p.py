@@ -11,7 +11,7 @@ layers, everything else on those of one decoder block and on drawn ones.
 import argparse
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -99,7 +99,7 @@ def step_errors(bench: Bench) -> dict[str, dict[str, float]]:
     return {
         between: {
             steps: float(
-                bench.all("pbs2p", replace(base, **BETWEEN[between], **STEPS[steps]))[:, 0].mean()
+                bench.all("pbs2p", base.changed(**BETWEEN[between], **STEPS[steps]))[:, 0].mean()
             )
             for steps in STEPS
         }
@@ -112,7 +112,7 @@ def score_errors(bench: Bench) -> dict[str, dict[str, float]]:
     chosen = [*(("canonical", keep) for keep in KEEPS), ("best", (4, 8))]
     found: dict[str, dict[str, float]] = {}
     for score, (name, keep) in track(list(product(SCORES, chosen)), "scores"):
-        config = replace(ref.METHODS["pbs2p"].presets[name], fine_score=score, keep=keep)
+        config = ref.METHODS["pbs2p"].presets[name].changed(fine_score=score, keep=keep)
         error = float(bench.all("pbs2p", config)[:, 0].mean())
         found.setdefault(score, {})[f"`{name}` {keep[0]}:{keep[1]}"] = error
     return found
@@ -120,7 +120,7 @@ def score_errors(bench: Bench) -> dict[str, dict[str, float]]:
 
 def _presets() -> Iterable[tuple[str, str, Any]]:
     for name, keep in product(("canonical", "best"), KEEPS):
-        config = replace(ref.METHODS["pbs2p"].presets[name], keep=keep)
+        config = ref.METHODS["pbs2p"].presets[name].changed(keep=keep)
         yield f"pbs2p:{name}@{keep[0]}:{keep[1]}", "pbs2p", config
 
 
@@ -133,7 +133,7 @@ def _by_bits() -> Iterable[tuple[str, str, Any]]:
     )
     for method, name, size in shown:
         for keep in KEEPS:
-            config = replace(ref.METHODS[method].presets[name], keep=keep, block_size=size)
+            config = ref.METHODS[method].presets[name].changed(keep=keep, block_size=size)
             yield f"{method}:{name}, {size}@{keep[0]}:{keep[1]}", method, config
 
 

@@ -11,7 +11,6 @@ layers, everything else on those of one decoder block.
 import argparse
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,13 +79,13 @@ def _presets() -> Iterable[tuple[str, str, Any]]:
         for method in ("stbllm", "billm-nm"):
             for name, config in ref.METHODS[method].presets.items():
                 label = f"{method}:{name}@{keep[0]}:{keep[1]}"
-                yield label, method, replace(config, keep=keep)
+                yield label, method, config.changed(keep=keep)
 
 
 def low_statistics(bench: Bench) -> dict[str, float]:
     """Take PB-LLM's low levels over the low weights only."""
     released = ref.METHODS["pb-llm"].presets["released"]
-    rows = (bench.all("pb-llm", c) for c in (released, replace(released, statistics="group")))
+    rows = (bench.all("pb-llm", c) for c in (released, released.changed(statistics="group")))
     return effect(*rows)
 
 
@@ -98,7 +97,7 @@ def importance_errors(bench: Bench) -> dict[str, dict[str, float]]:
         exponent = 0.5 if score == "ria" else 1.0
         found[score] = {
             name: float(
-                bench.all("stbllm", replace(presets[name], importance=score, exponent=exponent))[
+                bench.all("stbllm", presets[name].changed(importance=score, exponent=exponent))[
                     :, 0
                 ].mean()
             )
@@ -112,7 +111,7 @@ def record_bits(layers: list[Layer]) -> dict[str, dict[str, float]]:
     config = ref.METHODS["stbllm"].presets["paper"]
     found = {}
     for keep in track(PATTERNS, "bits"):
-        made = [ref.stbllm_layer(x.W, x.H, replace(config, keep=keep)) for x in layers]
+        made = [ref.stbllm_layer(x.W, x.H, config.changed(keep=keep)) for x in layers]
         weights = sum(x.W.size for x in layers)
         bits = [ref.payload_bits(layer) for layer in made]
         index = sum(b.kept_map for b in bits)

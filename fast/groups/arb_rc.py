@@ -13,6 +13,7 @@ from subbit.fast.launches.arrays import DeviceArray, to_host
 from subbit.fast.launches.group import Refined, numbers, uploaded, with_scales, with_signs
 from subbit.fast.mirror import mirrors
 from subbit.reference.contracts.door import ALL
+from subbit.reference.groups.arb_rc import ColumnSigns
 from subbit.reference.groups.refinement import REFINEMENT, Refinement, Steps
 from subbit.reference.layer import BinaryGroup
 from subbit.reference.least_squares import EpsKind
@@ -97,6 +98,7 @@ def arb_rc_steps(
     *,
     order: int = 1,
     config: Refinement = REFINEMENT,
+    column_signs: ColumnSigns = "fixed",
     name: str = "all",
 ) -> Steps:
     """Yield every half step of ARB-RC, each as a record of the host."""
@@ -109,7 +111,7 @@ def arb_rc_steps(
             yield "rows", group
             group = refine_column_scale(device, W, group, plane, eps=eps, eps_kind=kind)
             yield "columns", group
-        if order == 2 or config.column_signs == "refreshed":
+        if order == 2 or column_signs == "refreshed":
             group = refine_rc_signs(device, W, group, sign_zero=config.sign_zero)
             yield "signs", group
 
@@ -122,9 +124,11 @@ def arb_rc(
     *,
     order: int = 1,
     config: Refinement = REFINEMENT,
+    column_signs: ColumnSigns = "fixed",
     name: str = "all",
 ) -> BinaryGroup:
     """Binarize a group with row and column scales and refine them."""
     made = Refined(device, W.shape, (order,))
-    made.arb_rc(W, mask.view(device.xp.uint8), config=config)
+    entries = mask.view(device.xp.uint8)
+    made.arb_rc(W, entries, config=config, column_signs=column_signs)
     return made.record(name, to_host(mask), mean=False, columns=True)

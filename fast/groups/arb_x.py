@@ -17,7 +17,7 @@ from subbit.reference.groups.refinement import REFINEMENT, Precision, Refinement
 from subbit.reference.layer import BinaryGroup
 from subbit.reference.least_squares import EpsKind
 
-from .arb import arb, arb_start
+from .start import calibrated_start
 
 
 @mirrors(reference.calibrated_sums)
@@ -99,7 +99,7 @@ def arb_x_steps(
     name: str = "all",
 ) -> Steps:
     """Yield every half step of ARB-X on the calibrated error, as the equations read."""
-    group = _begun(device, W, mask, order=order, config=config, name=name)
+    group = calibrated_start(device, W, mask, order=order, config=config, name=name)
     yield "start", group
     if config.levels == "exact":
         yield "levels", _calibrated(device, W, group, S, config)
@@ -111,19 +111,6 @@ def arb_x_steps(
         for plane in range(order):
             group = calibrated_scale(device, W, group, S, plane, eps=eps, eps_kind=kind)
             yield "scale", group
-
-
-def _begun(
-    device: Device,
-    W: DeviceArray,
-    mask: DeviceArray,
-    *,
-    order: int,
-    config: Refinement,
-    name: str,
-) -> BinaryGroup:
-    begin = arb if config.calibrated_start == "refined" else arb_start
-    return begin(device, W, mask, order=order, config=config, name=name)
 
 
 def _calibrated(
@@ -145,5 +132,5 @@ def arb_x(
     name: str = "all",
 ) -> BinaryGroup:
     """Binarize a group and refine its levels on the calibrated error."""
-    group = _begun(device, W, mask, order=order, config=config, name=name)
+    group = calibrated_start(device, W, mask, order=order, config=config, name=name)
     return _calibrated(device, W, group, S, config)

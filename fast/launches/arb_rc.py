@@ -8,6 +8,7 @@ compute stands at the heads of their files.
 
 import numpy as np
 
+from subbit.reference.groups.arb_rc import ColumnSigns
 from subbit.reference.groups.refinement import Refinement
 
 from .arb import Alternated
@@ -203,7 +204,13 @@ class RowColumn(Alternated):
             self.rc_columns(sums, number, plane=plane, unit=unit, config=config)
 
     def arb_rc(
-        self, W: DeviceArray, group: DeviceArray, number: int = 0, *, config: Refinement
+        self,
+        W: DeviceArray,
+        group: DeviceArray,
+        number: int = 0,
+        *,
+        config: Refinement,
+        column_signs: ColumnSigns = "fixed",
     ) -> None:
         """Fit row and column scales in turn: two launches a plane and round.
 
@@ -212,10 +219,12 @@ class RowColumn(Alternated):
         W, group, number, config
             As for :meth:`arb`. New signs are chosen in the pass that fits row scales
             next; a relative `eps`, which looks at them before, has its own pass.
+        column_signs : {"fixed", "refreshed"}
+            Whether signs are recomputed at order 1.
         """
         unit = self.unit(W, group, number)
         self._rc_start(W, group, number, unit, config)
-        again = self.orders[number] == 2 or config.column_signs == "refreshed"
+        again = self.orders[number] == 2 or column_signs == "refreshed"
         apart = config.eps_kind == "relative" and config.eps > 0.0
         before = 0
         for _ in range(config.iterations):

@@ -125,6 +125,50 @@ class Calibrated(Alternated):
         unit = xp.ldexp(xp.float32(1), power)
         return xp.repeat(self.added(config.calibrated_eps, unit), count)
 
+    def begin(
+        self, W: DeviceArray, group: DeviceArray, number: int = 0, *, config: Refinement
+    ) -> None:
+        """Binarize a group as calibrated fits find it: one launch.
+
+        Parameters
+        ----------
+        W : array of float32, shape (n, k)
+            Weights.
+        group : array of uint8, shape (n, k)
+            Number of each entry's group, from 1.
+        number : int, default 0
+            The group, from 0.
+        config : Refinement
+            The switches.
+        """
+        refined = config.calibrated_start == "refined"
+        start = config if refined else config.changed(iterations=0)
+        self.arb(W, group, number, config=start)
+
+    def sweep(
+        self, target: DeviceArray, group: DeviceArray, *, sweeps: int, S: Gram, config: Refinement
+    ) -> None:
+        """Fit the levels of each group to what the others leave.
+
+        Parameters
+        ----------
+        target : array of float32, shape (n, k)
+            What the groups together have to match.
+        group : array of uint8, shape (n, k)
+            Number of each entry's group, from 1.
+        sweeps : int
+            Rounds over all groups that have signs.
+        S : Gram
+            Gram matrix of the inputs.
+        config : Refinement
+            The switches.
+        """
+        signed = [number for number, order in enumerate(self.orders) if order]
+        for number in sweeps * signed:
+            # Others leave W − Σ_{h≠g} Ŵ_h: all of W inside of the group.
+            rest = self.device.xp.where(group == number + 1, target, target - self.image)
+            self.calibrate(rest, group, number, S=S, config=config, whole=True)
+
     def calibrate(
         self,
         target: DeviceArray,

@@ -9,6 +9,7 @@ threshold the next one from the front; so the numbers of the entries are the who
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 
@@ -188,6 +189,43 @@ class ZoneSearch:
         self.target = scaled(device, target, -power)
         self.image = self.target if image is None else scaled(device, image, -power)
 
+    @classmethod
+    def of(
+        cls,
+        device: Device,
+        W: DeviceArray,
+        S: DeviceArray,
+        config: ColumnGroups,
+        *,
+        gram: Gram | None = None,
+        image: DeviceArray | None = None,
+    ) -> Self:
+        """Return the search that a configuration asks for.
+
+        Parameters
+        ----------
+        device : Device
+            Where to compute.
+        W, S : array of float32, shape (n, k)
+            Weights and scores.
+        config : ColumnGroups
+            The configuration.
+        gram, image
+            As for the class.
+
+        Returns
+        -------
+        ZoneSearch
+            The search.
+        """
+        part = config.partition
+        target, key = part.searched(W, S), device.xp.abs(part.cut(W, S))
+        return cls(device, target, key, config, gram=gram, image=image)
+
+    def _switches(self) -> dict[str, Any]:
+        part = self.config.partition
+        return {"center": part.center, "sign_zero": part.sign_zero, "closed": part.closed}
+
     def _on_weights(
         self, group: DeviceArray, thresholds: DeviceArray, cuts: Sequence[Cut]
     ) -> tuple[DeviceArray, DeviceArray]:
@@ -196,9 +234,7 @@ class ZoneSearch:
             Entries(self.target, self.key, group),
             thresholds,
             cuts,
-            center=self.config.center,
-            sign_zero=self.config.sign_zero,
-            closed=self.config.closed,
+            **self._switches(),
         )
 
     def _on_outputs(
@@ -211,9 +247,7 @@ class ZoneSearch:
             thresholds,
             gram,
             cut=cut,
-            center=self.config.center,
-            sign_zero=self.config.sign_zero,
-            closed=self.config.closed,
+            **self._switches(),
         )
 
     def thresholds(self, group: DeviceArray, cut: Cut) -> DeviceArray:
@@ -231,7 +265,7 @@ class ZoneSearch:
         array of float32, shape (c,)
             Thresholds.
         """
-        part, grid = group == cut.zone, self.config.grid
+        part, grid = group == cut.zone, self.config.partition.grid
         if grid == "quantiles_with_zeros" and cut.orders == (2, 2):
             # In the salient zone the released grid is that of the entries that are not zero.
             part, grid = part & (self.key > 0), "quantiles"
@@ -289,7 +323,13 @@ class ZoneSearch:
             Numbers.
         """
         return searches.cut_zones(
-            self.device, self.key, group, thresholds, best, cuts=cuts, closed=self.config.closed
+            self.device,
+            self.key,
+            group,
+            thresholds,
+            best,
+            cuts=cuts,
+            closed=self.config.partition.closed,
         )
 
     def taken_errors(self, group: DeviceArray, cuts: Sequence[Cut]) -> DeviceArray:
@@ -320,7 +360,7 @@ class ZoneSearch:
         xp = self.device.xp
         own = (group == cut.large).view(xp.uint8)
         made = Refined(self.device, own.shape, cut.orders[:1])
-        made.arb_rc(self.target, own, config=replace(REFINEMENT, iterations=0))
+        made.arb_rc(self.target, own, config=REFINEMENT.changed(iterations=0))
         return xp.sum(xp.where(own == 1, self.target - made.image, xp.float32(0)) ** 2)
 
 
@@ -353,7 +393,7 @@ def _by_one_threshold(
     xp, device = search.device.xp, search.device
     for cuts in steps:
         part = (group == cuts[0].zone) | (group == cuts[-1].zone)
-        thresholds = candidate_thresholds(device, search.key, part, search.config.grid)
+        thresholds = candidate_thresholds(device, search.key, part, search.config.partition.grid)
         both = xp.stack(len(cuts) * [thresholds])
         errors, _ = search.errors(group, both, cuts)
         best = searches.first_minimum(device, xp.sum(errors, axis=0))

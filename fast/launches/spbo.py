@@ -6,8 +6,6 @@ launch each where denominators have to be averaged over rows before. What the ke
 computes stands at the head of its file.
 """
 
-from dataclasses import replace
-
 import numpy as np
 
 from subbit.reference.pruning.spbo import SPBO
@@ -20,23 +18,6 @@ from .masks import masks_of
 
 class Stepwise(Calibrated):
     """Groups of a block that are pruned step by step."""
-
-    def begin(self, W: DeviceArray, group: DeviceArray, number: int = 0, *, config: SPBO) -> None:
-        """Binarize a group as pruning finds it: one launch.
-
-        Parameters
-        ----------
-        W : array of float32, shape (n, k)
-            Weights.
-        group : array of uint8, shape (n, k)
-            Number of each entry's group, from 1.
-        number : int, default 0
-            The group, from 0.
-        config : SPBO
-            The switches.
-        """
-        refined = config.calibrated_start == "refined"
-        self.arb(W, group, number, config=config if refined else replace(config, iterations=0))
 
     def prune(
         self,
@@ -68,15 +49,15 @@ class Stepwise(Calibrated):
         whole : bool, default False
             Whether `W` counts outside of the group too.
         """
-        parts, order = [words], self.orders[number]
-        averaged = averages_denominators(config) and config.levels == "alternate"
+        parts, order, how = [words], self.orders[number], config.refinement
+        averaged = averages_denominators(how) and how.levels == "alternate"
         if averaged:
             parts = [words[t : t + 1] for t in range(len(words))]
         for part in parts:
             if averaged:
                 eps = self._averaged_eps(group, number, part[0], S, config)
             else:
-                eps = self._absolute_eps(order + 1, S, config)
+                eps = self._absolute_eps(order + 1, S, how)
             self._prune(W, group, number, words=part, S=S, config=config, whole=whole, eps=eps)
 
     def _averaged_eps(
@@ -87,7 +68,7 @@ class Stepwise(Calibrated):
         basis = self.basis(group, number)
         first = 0 if config.mean == "masked" else 1
         basis[first:] *= kept
-        return self._calibrated_eps(basis, self._products(basis, S.values), S, config)
+        return self._calibrated_eps(basis, self._products(basis, S.values), S, config.refinement)
 
     def _prune(
         self,
@@ -104,14 +85,15 @@ class Stepwise(Calibrated):
         n, k = W.shape
         order, planes = self.planes_of(number)
         which = kernel("spbo.cu", "prune_stepwise", HELD=held(k), ORDERS=order)
-        exact = config.levels == "exact"
-        vanishing = VANISHING if exact or config.calibrated_eps == 0.0 else 0.0
+        how = config.refinement
+        exact = how.levels == "exact"
+        vanishing = VANISHING if exact or how.calibrated_eps == 0.0 else 0.0
         switches = (whole, config.mean == "shared", config.objective == "masked")
-        resigned, rounds = config.signs == "resigned", config.calibrated_iterations
+        resigned, rounds = config.signs == "resigned", how.calibrated_iterations
         args = (
             *(W, group, *map(np.int32, (number + 1, n, k)), S.values, S.diagonal, words),
             *map(np.int32, (len(words), *switches, resigned)),
-            *(np.float32(config.sign_zero), np.int32(exact), np.int32(rounds)),
+            *(np.float32(how.sign_zero), np.int32(exact), np.int32(rounds)),
             *(np.float32(vanishing), np.float32(DEPENDENT), eps, self.mean[number]),
             *(self.scale[planes], self.signs, self.image),
         )

@@ -13,7 +13,8 @@ import numpy as np
 
 from subbit import reference
 from subbit.fast.device import Device
-from subbit.fast.groups.arb import arb, arb_start, refine_signs
+from subbit.fast.groups.arb import refine_signs
+from subbit.fast.groups.start import calibrated_start
 from subbit.fast.launches import masks as pruning
 from subbit.fast.launches.arrays import DeviceArray, to_host
 from subbit.fast.launches.group import Refined, gram, uploaded
@@ -80,18 +81,18 @@ def spbo_steps(
 ) -> Steps:
     """Yield every state of stepwise pruning, each as a record of the host."""
     own = device.xp.where(mask, W, device.xp.float32(0))
-    begin = arb if config.calibrated_start == "refined" else arb_start
-    group = begin(device, own, mask, order=order, config=config, name=name)
+    how = config.refinement
+    group = calibrated_start(device, own, mask, order=order, config=how, name=name)
     yield "start", group
     for number, keep in enumerate([mask, *masks]):
         if number:
             group = _pruned(group, to_host(keep), config)
             yield "prune", group
-        group = spbo_step(device, own, group, keep, S, config=replace(config, signs="frozen"))
+        group = spbo_step(device, own, group, keep, S, config=config.changed(signs="frozen"))
         yield "levels", group
         if config.signs == "resigned":
             among = replace(group, mask=to_host(mask & keep))
-            signed = refine_signs(device, own, among, sign_zero=config.sign_zero)
+            signed = refine_signs(device, own, among, sign_zero=how.sign_zero)
             group = replace(signed, mask=group.mask)
             yield "signs", group
 
@@ -118,7 +119,7 @@ def spbo(
     """Binarize a group, prune it step by step and fit its levels after each step."""
     own, of = device.xp.where(mask, W, device.xp.float32(0)), gram(device, S)
     made, codes = Refined(device, own.shape, (order,)), mask.view(device.xp.uint8)
-    made.begin(own, codes, config=config)
+    made.begin(own, codes, config=config.refinement)
     words = with_start(device, pruning.words_of(device, masks))
     made.prune(own, codes, words=words, S=of, config=config)
     kept = masks[-1] if len(masks) else mask

@@ -35,13 +35,10 @@ def choose_column_groups(  # noqa: PLR0917  (the reference's five behind the dev
     image: DeviceArray | None = None,
 ) -> tuple[Zone, ...]:
     """Take a block apart into its groups."""
-    target, key = (
-        W if domain == "weights" else S for domain in (config.search_on, config.split_by)
-    )
     outputs = None
     if searches_outputs(config):
         outputs = in_range(device, needed("gram", gram, W.shape[1]))
-    search = ZoneSearch(device, target, device.xp.abs(key), config, gram=outputs, image=image)
+    search = ZoneSearch.of(device, W, S, config, gram=outputs, image=image)
     codes = codes_of(device, alive, salient, config)
     group, layout = to_host(take_apart(search, codes)), layout_of(config)
     return tuple(

@@ -28,7 +28,7 @@ from subbit.reference.compensate import compensate
 from subbit.reference.contracts.door import contract
 from subbit.reference.contracts.kind import Kind
 from subbit.reference.contracts.scalars import Whole
-from subbit.reference.contracts.settings import Maybe, Switches, check_settings
+from subbit.reference.contracts.settings import Maybe, Switches
 from subbit.reference.contracts.words import BITS, HESSIAN, LAYER, PERCDAMP
 from subbit.reference.hessian import dead_inputs, prepare_hessian
 from subbit.reference.layer import QuantizedBlock, QuantizedLayer, UniformGroup, block_slices
@@ -73,9 +73,6 @@ class GPTQ(Switches):
         "block_size": Whole(),
         "percdamp": PERCDAMP,
     }
-
-    def __post_init__(self) -> None:
-        check_settings(self)
 
 
 PRESETS: Mapping[str, GPTQ] = MappingProxyType(

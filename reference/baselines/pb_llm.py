@@ -37,7 +37,7 @@ from subbit.reference.compensate import compensate
 from subbit.reference.contracts.door import contract
 from subbit.reference.contracts.kind import Kind
 from subbit.reference.contracts.scalars import Share, Whole
-from subbit.reference.contracts.settings import Switches, check_settings
+from subbit.reference.contracts.settings import Switches
 from subbit.reference.contracts.words import BITS, HESSIAN, LAYER, PERCDAMP
 from subbit.reference.groups.binarize import masked_mean, masked_scale
 from subbit.reference.hessian import prepare_hessian
@@ -100,9 +100,6 @@ class PBLLM(Switches):
         "block_size": Whole(),
         "percdamp": PERCDAMP,
     }
-
-    def __post_init__(self) -> None:
-        check_settings(self)
 
 
 PRESETS: Mapping[str, PBLLM] = MappingProxyType(

@@ -29,7 +29,7 @@ from subbit.reference.contracts.door import contract
 from subbit.reference.contracts.kind import Kind
 from subbit.reference.contracts.kinds import Numbers, matrix
 from subbit.reference.contracts.scalars import Whole
-from subbit.reference.contracts.settings import Maybe, Switches, check_settings
+from subbit.reference.contracts.settings import Maybe, Switches
 from subbit.reference.contracts.words import BITS, LAYER, WEIGHTS
 from subbit.reference.errors import (
     ArgumentError,
@@ -69,7 +69,8 @@ class RTN(Switches):
     DOMAINS: ClassVar[Mapping[str, Kind]] = {"bits": BITS, "group_size": Maybe(Whole())}
 
     def __post_init__(self) -> None:
-        check_settings(self)
+        """Hold the settings to their domains, and signs to one bit."""
+        super().__post_init__()
         if self.kind == "sign" and self.bits != 1:
             raise ArgumentError("bits", "1 with kind 'sign'", self.bits)
 

@@ -28,7 +28,7 @@ from subbit.reference.contracts.door import contract
 from subbit.reference.contracts.kind import Kind
 from subbit.reference.contracts.kinds import symmetric
 from subbit.reference.contracts.scalars import Whole
-from subbit.reference.contracts.settings import Maybe, Pattern, Switches, check_settings
+from subbit.reference.contracts.settings import Maybe, Pattern, Switches
 from subbit.reference.contracts.words import EXPONENT, LAYER, SPARSITY
 from subbit.reference.errors import (
     ArgumentError,
@@ -90,7 +90,8 @@ class Wanda(Switches):
     }
 
     def __post_init__(self) -> None:
-        check_settings(self)
+        """Hold the settings to their domains, and to each other."""
+        super().__post_init__()
         check_sparsity(self.keep, self.sparsity)
         check_blocks_hold_groups(self.block_size, self.keep)
 

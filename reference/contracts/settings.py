@@ -6,18 +6,33 @@ the others stand in ``DOMAINS`` of the class that has the field.
 """
 
 import inspect
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, fields, replace
+from functools import cache
+from typing import (
+    Any,
+    ClassVar,
+    Literal,
+    Self,
+    TypeVar,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
-from subbit.reference.errors import check_count, check_pair, check_pattern
+from subbit.reference.errors import (
+    ArgumentError,
+    check_config,
+    check_count,
+    check_pair,
+    check_pattern,
+)
 
 from .kind import Call, Kind
 from .room import REFERENCE, Arrays
 from .scalars import Choice
-
-PARAMETERS = "Parameters\n----------\n"
 
 
 @dataclass(frozen=True)
@@ -69,14 +84,11 @@ class Range(Kind):
         return least, check_count(name, high, least)
 
 
-_FIELD = re.compile(r"(?m)^(\w+) : (.*(?:\n(?:    .*)?(?=\n|$))*)")
+S = TypeVar("S", bound="Switches")
 
 
 class Switches:
     """A configuration, which prints as the settings that are not the default.
-
-    A class documents the fields that it adds; those of its bases are documented there, and
-    are put in front with the class's own defaults.
 
     Examples
     --------
@@ -85,40 +97,178 @@ class Switches:
     (GPTQ(bits=3), GPTQ())
     """
 
-    _documented: ClassVar[Mapping[str, str]] = {}
+    DOMAINS: ClassVar[Mapping[str, Kind]] = {}
 
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        text = inspect.cleandoc(cls.__doc__ or "")
-        head, title, rest = text.partition(PARAMETERS)
-        own, gap, rest = rest.partition("\n\n")
-        known: dict[str, str] = {}
-        for base in reversed(cls.__mro__[1:]):
-            known |= vars(base).get("_documented", {})
-        cls._documented = known | dict(_FIELD.findall(own))
-        listed = "\n".join(
-            f"{name} : {_with_default(said, vars(cls).get(name, _SAME))}"
-            for name, said in cls._documented.items()
-        )
-        cls.__doc__ = head + (title or f"\n\n{PARAMETERS}") + listed + gap + rest + "\n"
+    def __post_init__(self) -> None:
+        """Hold the settings to their domains."""
+        check_settings(self)
 
     def __repr__(self) -> str:
-        config: Any = self
-        values = {f.name: getattr(self, f.name) for f in fields(config)}
+        """Return the call that makes this configuration."""
+        default = type(self)().switches()
         changed = [
-            f"{f.name}={values[f.name]!r}" for f in fields(config) if values[f.name] != f.default
+            f"{name}={value!r}" for name, value in self.switches().items() if value != default[name]
         ]
         return f"{type(self).__name__}({', '.join(changed)})"
 
+    def switches(self) -> dict[str, Any]:
+        """Return all settings, those of parts included, by name.
 
-_SAME = object()
+        Returns
+        -------
+        dict of str to value
+            The settings, those of parts first.
+
+        Examples
+        --------
+        >>> from subbit.reference import STBLLM
+        >>> STBLLM(keep=(2, 4)).switches()["keep"]
+        (2, 4)
+        """
+        config: Any = self
+        return {field.name: getattr(self, field.name) for field in fields(config)}
+
+    def part(self, kind: type[S]) -> S:
+        """Return the part of a configuration that has a class.
+
+        Parameters
+        ----------
+        kind : type
+            The class.
+
+        Returns
+        -------
+        configuration
+            The part, or the configuration itself.
+
+        Raises
+        ------
+        TypeError
+            If there is none.
+
+        Examples
+        --------
+        >>> from subbit.reference import PBS2P, Partition
+        >>> PBS2P().part(Partition).counts
+        (1, 49)
+        """
+        if isinstance(self, kind):
+            return self
+        for value in vars(self).values():
+            if isinstance(value, Switches):
+                with suppress(TypeError):
+                    return value.part(kind)
+        message = f"{type(self).__name__} has no part {kind.__name__}"
+        raise TypeError(message)
+
+    def changed(self, **switches: Any) -> Self:  # noqa: ANN401  (each setting has its own type)
+        """Return a configuration that differs in some settings.
+
+        Parameters
+        ----------
+        **switches
+            New settings, also of parts, each by its own name.
+
+        Returns
+        -------
+        configuration
+            Of the same class.
+
+        Raises
+        ------
+        ArgumentError
+            If a setting is unknown or lies outside its domain.
+
+        Examples
+        --------
+        >>> from subbit.reference import PBS2P
+        >>> PBS2P().changed(levels="exact", counts=(0, 49))
+        PBS2P(counts=(0, 49), levels='exact')
+        """
+        config: Any = self
+        _refuse_unknown(type(self), switches)
+        return cast("Self", replace(config, **switches))
 
 
-def _with_default(said: str, value: object) -> str:
-    kind, _, text = said.partition("\n")
-    if value is not _SAME:
-        kind = f"{kind.partition(', default ')[0]}, default {value!r}"
-    return f"{kind}\n{text}"
+_KEYWORD = inspect.Parameter.KEYWORD_ONLY
+
+
+class Composed(Switches):
+    """A configuration made of parts.
+
+    A setting belongs to one part and is read there. It can be given by its own name, which
+    no other part uses for something else.
+
+    Parameters
+    ----------
+    **switches
+        Whole parts, and settings of this class and of its parts by their own names.
+
+    Raises
+    ------
+    ArgumentError
+        If a setting is unknown or lies outside its domain, or if two parts that share one
+        differ in it.
+
+    Examples
+    --------
+    >>> from subbit.reference import BiLLM
+    >>> config = BiLLM(block_size=64, center=True)
+    >>> config, config.loop.block_size
+    (BiLLM(block_size=64, center=True), 64)
+    """
+
+    __signature__: ClassVar[inspect.Signature]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        own = vars(cls)
+        cls.__signature__ = inspect.Signature(
+            [
+                inspect.Parameter(name, _KEYWORD, default=own[name], annotation=kind)
+                for name, kind in own["__annotations__"].items()
+                if name != "DOMAINS"
+            ]
+        )
+
+    def __init__(self, **switches: Any) -> None:  # noqa: ANN401  (each setting has its own type)
+        config: Any = self
+        _refuse_unknown(type(config), switches)
+        for field in fields(config):
+            value = switches.get(field.name, field.default)
+            if isinstance(value, Switches):
+                kind: Any = type(value)
+                own = {name: x for name, x in switches.items() if name in _names(kind)}
+                value = value.changed(**own)
+            object.__setattr__(self, field.name, value)
+        self.__post_init__()
+
+    def __post_init__(self) -> None:
+        """Hold the settings to their domains, and parts to each other."""
+        super().__post_init__()
+        config: Any = self
+        found: dict[str, Any] = {}
+        for field in fields(config):
+            part = getattr(self, field.name)
+            if not isinstance(part, Switches):
+                continue
+            for name, value in part.switches().items():
+                if found.setdefault(name, value) != value:
+                    expected = f"one setting for all parts, such as {found[name]!r}"
+                    raise ArgumentError(name, expected, repr(value))
+
+    def switches(self) -> dict[str, Any]:
+        """Return all settings, those of parts included, by name.
+
+        Returns
+        -------
+        dict of str to value
+            The settings, those of parts first.
+        """
+        own = super().switches()
+        inner = [part.switches() for part in own.values() if isinstance(part, Switches)]
+        mine = {name: x for name, x in own.items() if not isinstance(x, Switches)}
+        return {name: value for part in (*inner, mine) for name, value in part.items()}
 
 
 def domains(kind: type) -> Mapping[str, Kind]:
@@ -145,29 +295,54 @@ def domains(kind: type) -> Mapping[str, Kind]:
     >>> domains(GPTQ)["bits"].most
     8
     """
-    named: dict[str, Kind] = {}
-    for base in reversed(kind.__mro__):
-        named |= vars(base).get("DOMAINS", {})
-    hints = get_type_hints(kind)
-    found = {}
+    found: dict[str, Kind] = {}
     for field in fields(kind):
-        hint = hints[field.name]
-        if get_origin(hint) is Literal or hint is bool:
-            options = (False, True) if hint is bool else get_args(hint)
-            named[field.name] = Choice(options)
-        if field.name not in named:
-            message = f"{kind.__name__}.{field.name} has no domain"
-            raise TypeError(message)
-        found[field.name] = named[field.name]
+        part = _part(kind, field.name)
+        found |= domains(part) if part else {field.name: _domain(kind, field.name)}
     return found
 
 
-def check_settings(config: object) -> None:
+@cache
+def _part(kind: type, name: str) -> type | None:
+    """Return the class of a field that is a configuration itself."""
+    hint = get_type_hints(kind)[name]
+    return hint if inspect.isclass(hint) and issubclass(hint, Switches) else None
+
+
+@cache
+def _names(kind: type) -> tuple[str, ...]:
+    """Return the names that `kind` takes: its fields, and those of its parts."""
+    parts = [part for field in fields(kind) if (part := _part(kind, field.name))]
+    return (*(f.name for f in fields(kind)), *(name for part in parts for name in _names(part)))
+
+
+def _refuse_unknown(kind: type, names: Iterable[str]) -> None:
+    for name in names:
+        if name not in _names(kind):
+            known = ", ".join(sorted(domains(kind)))
+            raise ArgumentError(
+                name, f"a setting of {kind.__name__}, one of {known}", "no such one"
+            )
+
+
+@cache
+def _domain(kind: type, name: str) -> Kind:
+    hint = get_type_hints(kind)[name]
+    if get_origin(hint) is Literal or hint is bool:
+        return Choice((False, True) if hint is bool else get_args(hint))
+    named: Mapping[str, Kind] = vars(kind).get("DOMAINS", {})
+    if name not in named:
+        message = f"{kind.__name__}.{name} has no domain"
+        raise TypeError(message)
+    return named[name]
+
+
+def check_settings(config: Switches) -> None:
     """Hold the fields of a configuration to their domains.
 
     Parameters
     ----------
-    config : dataclass
+    config : Switches
         The configuration.
 
     Raises
@@ -180,10 +355,14 @@ def check_settings(config: object) -> None:
     >>> from subbit.reference import BiLLM
     >>> check_settings(BiLLM())
     """
-    call = Call({}, Arrays(), REFERENCE)
-    for name, kind in domains(type(config)).items():
-        value = getattr(config, name)
-        taken = kind.check(name, value, call)
+    call, whole = Call({}, Arrays(), REFERENCE), cast("Any", config)
+    kind: Any = type(whole)
+    for name in (field.name for field in fields(whole)):
+        value, part = getattr(whole, name), _part(kind, name)
+        if part:
+            check_config(value, part, name)
+            continue
+        taken = _domain(kind, name).check(name, value, call)
         if taken is not value:
             # Numbers of NumPy become Python's: they would overflow, and no file takes them.
             object.__setattr__(config, name, taken)

@@ -23,12 +23,13 @@ columns; compare products. ERRATA D-3, D-5, D-17.
 """
 
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from subbit.reference.contracts.door import ALL, contract
+from subbit.reference.contracts.scalars import choice
 from subbit.reference.contracts.words import ENTRIES, EPS, EPS_KIND, NAME, ORDER, SIGN_ZERO, WEIGHTS
 from subbit.reference.layer import BinaryGroup, Plane
 from subbit.reference.least_squares import EpsKind, ratio
@@ -240,13 +241,30 @@ def refine_rc_signs(W: Array, group: BinaryGroup, *, sign_zero: SignOfZero = 1) 
     return replace(group, planes=planes)
 
 
-@contract(2, W=WEIGHTS, mask=ENTRIES, order=ORDER, config=Config(Refinement), name=NAME)
+ColumnSigns: TypeAlias = Literal["fixed", "refreshed"]
+
+COLUMN_SIGNS = choice(
+    ColumnSigns,
+    "D-17. Whether signs are recomputed in every round at order 1; at order 2 they are.",
+)
+
+
+@contract(
+    2,
+    W=WEIGHTS,
+    mask=ENTRIES,
+    order=ORDER,
+    config=Config(Refinement),
+    column_signs=COLUMN_SIGNS,
+    name=NAME,
+)
 def arb_rc_steps(
     W: Array,
     mask: Mask = ALL,
     *,
     order: int = 1,
     config: Refinement = REFINEMENT,
+    column_signs: ColumnSigns = "fixed",
     name: str = "all",
 ) -> Steps:
     """Yield every half step of ARB-RC.
@@ -282,7 +300,7 @@ def arb_rc_steps(
             yield "rows", group
             group = _fit_columns(group, plane, products, eps, kind)
             yield "columns", group
-        if order == 2 or config.column_signs == "refreshed":
+        if order == 2 or column_signs == "refreshed":
             group = refine_rc_signs(W, group, sign_zero=config.sign_zero)
             if order == 1:
                 products = _products(W, group, 0)
@@ -297,6 +315,7 @@ def arb_rc_steps(
     ),
     order=ORDER,
     config=Config(Refinement),
+    column_signs=COLUMN_SIGNS,
     name=NAME,
 )
 def arb_rc(
@@ -305,6 +324,7 @@ def arb_rc(
     *,
     order: int = 1,
     config: Refinement = REFINEMENT,
+    column_signs: ColumnSigns = "fixed",
     name: str = "all",
 ) -> BinaryGroup:
     """Binarize a group with row and column scales and refine them.
@@ -325,6 +345,8 @@ def arb_rc(
            [ 1.,  2.]])
     """
     # Eq. (13), ARB-LLM:  the state after T rounds
-    for _, group in arb_rc_steps(W, mask, order=order, config=config, name=name):
+    for _, group in arb_rc_steps(
+        W, mask, order=order, config=config, column_signs=column_signs, name=name
+    ):
         result = group
     return result

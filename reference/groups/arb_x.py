@@ -37,8 +37,8 @@ from subbit.reference.least_squares import EpsKind, ratio, solve_normal
 from subbit.reference.notation import Array, Mask
 from subbit.reference.records import GROUP, PLANE, Config
 
-from .arb import arb, arb_start
 from .refinement import REFINEMENT, Precision, Refinement, Steps
+from .start import calibrated_start
 
 VANISHING = 2.0**-46
 """Share of ``c tr(S)`` below which a denominator without eps counts as zero."""
@@ -74,6 +74,7 @@ def calibrated_sums(target: Array, group: BinaryGroup, S: Array) -> tuple[Array,
     Examples
     --------
     >>> import numpy as np
+    >>> from subbit.reference import arb_start
     >>> from subbit.reference import arb_start
     >>> W = [[1.0, -1.0]]
     >>> calibrated_sums(W, arb_start(W), np.eye(2))[1]
@@ -124,6 +125,7 @@ def calibrated_mean(
     Examples
     --------
     >>> import numpy as np
+    >>> from subbit.reference import arb_start
     >>> W = [[4.0, 1.0, 1.0, 0.0]]
     >>> calibrated_mean(W, arb_start(W), np.eye(4)).mean
     array([2.125])
@@ -174,6 +176,7 @@ def calibrated_scale(
     Examples
     --------
     >>> import numpy as np
+    >>> from subbit.reference import arb_start
     >>> W = [[4.0, 1.0, 1.0, 0.0]]
     >>> group = calibrated_mean(W, arb_start(W), np.eye(4))
     >>> calibrated_scale(W, group, np.eye(4)).planes[0].row_scale
@@ -268,6 +271,7 @@ def calibrate_levels(
     Examples
     --------
     >>> import numpy as np
+    >>> from subbit.reference import arb_start
     >>> W = np.array([[4.0, 1.0, 1.0, 0.0]])
     >>> calibrate_levels(W, arb_start(W), np.eye(4)).decode().round(3)
     array([[4.   , 0.667, 0.667, 0.667]])
@@ -342,8 +346,7 @@ def arb_x_steps(
     >>> [name for name, _ in arb_x_steps(W, None, np.eye(4), config=config)]
     ['start', 'mean', 'scale']
     """
-    begin = arb if config.calibrated_start == "refined" else arb_start
-    group = begin(W, mask, order=order, config=config, name=name)
+    group = calibrated_start(W, mask, order=order, config=config, name=name)
     yield "start", group
     eps, kind = config.calibrated_eps, config.eps_kind
     precision = config.mean_denominator if order == 1 else "float64"
@@ -395,6 +398,5 @@ def arb_x(
     array([[4.   , 0.667, 0.667, 0.667]])
     """
     # Eq. (11), ARB-LLM:  from the start's signs, by the scalar form
-    begin = arb if config.calibrated_start == "refined" else arb_start
-    group = begin(W, mask, order=order, config=config, name=name)
+    group = calibrated_start(W, mask, order=order, config=config, name=name)
     return calibrate_levels(np.where(group.mask, W, 0.0), group, S, config=config)

@@ -22,7 +22,7 @@ from subbit.reference.contracts.door import contract
 from subbit.reference.contracts.kind import Kind
 from subbit.reference.contracts.kinds import Flags, symmetric
 from subbit.reference.contracts.scalars import Share
-from subbit.reference.contracts.settings import Switches, check_settings
+from subbit.reference.contracts.settings import Switches
 from subbit.reference.contracts.words import ROUNDS, WEIGHTS
 from subbit.reference.errors import ArgumentError
 from subbit.reference.layer import BinaryGroup
@@ -35,7 +35,6 @@ Divisor: TypeAlias = Literal["entries", "width"]
 InitialSigns: TypeAlias = Literal["centered", "plain"]
 CalibratedStart: TypeAlias = Literal["standard", "refined"]
 Precision: TypeAlias = Literal["float64", "float32"]
-ColumnSigns: TypeAlias = Literal["fixed", "refreshed"]
 Levels: TypeAlias = Literal["alternate", "exact"]
 
 Steps: TypeAlias = Iterator[tuple[str, BinaryGroup]]
@@ -71,8 +70,6 @@ class Refinement(Switches):
         (code).
     mean_denominator : {"float64", "float32"}, default "float64"
         D-13. Precision of the denominator of first-order calibrated means.
-    column_signs : {"fixed", "refreshed"}, default "fixed"
-        D-17. Whether first-order ARB-RC recomputes its signs in every round.
     levels : {"alternate", "exact"}, default "alternate"
         Beyond paper and code: means and scales by alternation, or jointly by least squares.
 
@@ -92,7 +89,6 @@ class Refinement(Switches):
     eps_kind: EpsKind = "absolute"
     calibrated_start: CalibratedStart = "standard"
     mean_denominator: Precision = "float64"
-    column_signs: ColumnSigns = "fixed"
     levels: Levels = "alternate"
 
     DOMAINS: ClassVar[Mapping[str, Kind]] = {
@@ -101,9 +97,6 @@ class Refinement(Switches):
         "eps": Share(),
         "calibrated_eps": Share(),
     }
-
-    def __post_init__(self) -> None:
-        check_settings(self)
 
 
 REFINEMENT = Refinement()

@@ -38,7 +38,7 @@ from subbit.reference.contracts.door import contract
 from subbit.reference.contracts.kind import Kind
 from subbit.reference.contracts.kinds import Flags, Nested, matrix
 from subbit.reference.contracts.scalars import choice
-from subbit.reference.contracts.settings import Pattern
+from subbit.reference.contracts.settings import Composed, Pattern
 from subbit.reference.contracts.words import (
     ENTRIES,
     GRAM,
@@ -49,9 +49,10 @@ from subbit.reference.contracts.words import (
     PARTS,
     WEIGHTS,
 )
-from subbit.reference.groups.arb import arb, arb_start, refine_signs
+from subbit.reference.groups.arb import refine_signs
 from subbit.reference.groups.arb_x import calibrate_levels
-from subbit.reference.groups.refinement import Refinement, Steps
+from subbit.reference.groups.refinement import REFINEMENT, Refinement, Steps
+from subbit.reference.groups.start import calibrated_start
 from subbit.reference.layer import BinaryGroup
 from subbit.reference.notation import Array, Mask
 from subbit.reference.records import GROUP, Config
@@ -64,12 +65,14 @@ StepMean: TypeAlias = Literal["masked", "shared"]
 Residual: TypeAlias = Literal["full", "masked"]
 
 
-@dataclass(frozen=True, repr=False)
-class SPBO(Refinement):
-    """How a group is pruned and refined, beside the fields of a refinement.
+@dataclass(frozen=True, init=False, repr=False)
+class SPBO(Composed):
+    """How a group is pruned and refined.
 
     Parameters
     ----------
+    refinement : Refinement
+        How levels are fitted, before the first step and after each.
     keep : tuple of int, default (4, 8)
         (N, M): how many of M consecutive entries of a row stay.
     tail : {"error", "dense"}, default "error"
@@ -92,6 +95,7 @@ class SPBO(Refinement):
     ((4, 8), 'element', 'frozen')
     """
 
+    refinement: Refinement = REFINEMENT
     keep: tuple[int, int] = (4, 8)
     tail: Tail = "error"
     schedule: Schedule = "element"
@@ -246,11 +250,11 @@ def _refit(W: Array, group: BinaryGroup, keep: Mask, S: Array, config: SPBO) -> 
     # Eq. (2), PBS2P:  L2 = ‖WX − ŴX‖², with W as it was before any entry went
     target = W if config.objective == "full" else np.where(keep, W, 0.0)
     # Eq. (4), PBS2P:  μ = 1ᵀS(W − αB)ᵀ / 1ᵀS1,  1 over the entries that have the mean
-    fitted = calibrate_levels(target, group, S, config=config)
+    fitted = calibrate_levels(target, group, S, config=config.refinement)
     yield "levels", fitted
     if config.signs == "resigned":
         # Eq. (56), subbit:  B ← P ∘ sign(W − μ)
-        signed = refine_signs(W, replace(fitted, mask=keep), sign_zero=config.sign_zero)
+        signed = refine_signs(W, replace(fitted, mask=keep), sign_zero=config.refinement.sign_zero)
         yield "signs", replace(signed, mask=fitted.mask)
 
 
@@ -310,8 +314,7 @@ def spbo_steps(
     array([6.5, 6.5, 5. , 3.3, 2. , 0.4])
     """
     own = np.where(mask, W, 0.0)
-    begin = arb if config.calibrated_start == "refined" else arb_start
-    group = begin(own, mask, order=order, config=config, name=name)
+    group = calibrated_start(own, mask, order=order, config=config.refinement, name=name)
     yield "start", group
     for state in _refit(own, group, mask, S, config):
         group = state[1]

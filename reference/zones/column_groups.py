@@ -36,6 +36,7 @@ from subbit.reference.contracts.door import contract
 from subbit.reference.contracts.kind import Kind
 from subbit.reference.contracts.kinds import Flags, matrix, symmetric
 from subbit.reference.contracts.scalars import Whole
+from subbit.reference.contracts.settings import Composed
 from subbit.reference.contracts.words import ALIVE, SCORES, WEIGHTS
 from subbit.reference.errors import ArgumentError
 from subbit.reference.groups.arb_rc import rc_start
@@ -44,7 +45,7 @@ from subbit.reference.layer import Zone
 from subbit.reference.notation import Array, Mask
 from subbit.reference.records import Config
 
-from .partition import Partition, candidate_thresholds, split_search
+from .partition import PARTITION, Partition, candidate_thresholds, split_search
 from .split import bell_split, calibrated_split_search
 
 Bitmap: TypeAlias = Literal["shared", "zones"]
@@ -54,12 +55,14 @@ SplitError: TypeAlias = Literal["weights", "outputs"]
 TakenError: TypeAlias = Literal["residual", "row_column"]
 
 
-@dataclass(frozen=True, repr=False)
-class ColumnGroups(Partition):
-    """How the column-group bitmap is chosen, beside the fields of a partition.
+@dataclass(frozen=True, init=False, repr=False)
+class ColumnGroups(Composed):
+    """How the column-group bitmap is chosen.
 
     Parameters
     ----------
+    partition : Partition
+        How salient columns and thresholds are searched.
     column_groups : bool, default True
         Whether salient columns are cut as well.
     bitmap : {"shared", "zones"}, default "shared"
@@ -81,6 +84,7 @@ class ColumnGroups(Partition):
     'shared'
     """
 
+    partition: Partition = PARTITION
     column_groups: bool = True
     bitmap: Bitmap = "shared"
     splits: int = 1
@@ -92,6 +96,8 @@ class ColumnGroups(Partition):
 
 
 COLUMN_GROUPS = ColumnGroups()
+ARB_GROUPS = ColumnGroups(center=True, grid="quantiles", counts=(1, 49), closed=False)
+"""How ARB-LLM's paper takes a block apart, and PBS2P's with it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +110,7 @@ class _ZoneSearch:
     image: Array | None = None
 
     def errors(self, part: Mask, cuts: Array, order: int) -> Array:
-        orders, config = (order, order), self.config
+        orders, config = (order, order), self.config.partition
         if self.gram is None:
             search = split_search(self.target, self.key, part, cuts, config, orders=orders)
         else:
@@ -123,7 +129,7 @@ class _ZoneSearch:
         return search.objectives
 
     def cut(self, part: Mask, threshold: float) -> tuple[Mask, Mask]:
-        return bell_split(self.key, part, threshold, closed=self.config.closed)
+        return bell_split(self.key, part, threshold, closed=self.config.partition.closed)
 
     def taken_error(self, mask: Mask, order: int) -> float:
         # Error of a group that is already cut off, needed only by the released rule.
@@ -132,8 +138,8 @@ class _ZoneSearch:
         if self.config.taken_error == "row_column":
             own = np.where(mask, self.target, 0.0)
             return float(np.sum((own - rc_start(own, mask, order=order).decode()) ** 2))
-        center, zero = self.config.center, self.config.sign_zero
-        return group_error(self.target, mask, order, center=center, sign_zero=zero)
+        part = self.config.partition
+        return group_error(self.target, mask, order, center=part.center, sign_zero=part.sign_zero)
 
 
 @contract(
@@ -188,8 +194,7 @@ def choose_column_groups(
     concentrated [1 1 0 0] 1
     """
     # Eq. (14), ARB-LLM:  {salient, others} × {large, small}
-    key = np.abs(W if config.split_by == "weights" else S)
-    target = W if config.search_on == "weights" else S
+    target, key = config.partition.searched(W, S), np.abs(config.partition.cut(W, S))
     chosen, rest = alive & salient, alive & ~salient
     state = _ZoneSearch(target, key, config)
     if config.column_groups and config.bitmap == "shared":
@@ -235,7 +240,7 @@ def _shared_threshold(
 ) -> float:
     if not entries.any():
         return 0.0
-    cuts = candidate_thresholds(state.key, entries, state.config.grid)
+    cuts = candidate_thresholds(state.key, entries, state.config.partition.grid)
     errors = np.sum([state.errors(part, cuts, order) for part, order in parts], axis=0)
     return float(cuts[np.argmin(errors)])
 
@@ -260,7 +265,7 @@ def _split_zone(state: _ZoneSearch, columns: Mask, order: int) -> list[Mask]:
 
 
 def _zone_thresholds(state: _ZoneSearch, part: Mask, order: int) -> Array:
-    grid = state.config.grid
+    grid = state.config.partition.grid
     if grid == "quantiles_with_zeros" and order == 2:
         # In the salient zone the released grid is that of the entries that are not zero.
         nonzero = np.broadcast_to(part, state.key.shape) & (state.key > 0.0)

@@ -3,20 +3,19 @@
 
 How the methods take a block apart: which columns are salient, and where entries are cut
 by magnitude. What the papers leave open or do in different ways are fields of
-:class:`Partition`, from which the methods' configurations derive.
+:class:`Partition`, a part of each method's configuration.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
 from subbit.reference.contracts.kind import Kind
-from subbit.reference.contracts.scalars import Orders, Whole
-from subbit.reference.contracts.settings import Range, Switches, check_settings
-from subbit.reference.contracts.words import PERCDAMP
-from subbit.reference.notation import Array, Compensation, Mask, SignOfZero
+from subbit.reference.contracts.scalars import Orders
+from subbit.reference.contracts.settings import Range, Switches
+from subbit.reference.notation import Array, Mask, SignOfZero
 
 from .search import Search
 from .split import (
@@ -27,28 +26,22 @@ from .split import (
     quantile_grid,
 )
 
-Score: TypeAlias = Literal["inverse_hessian", "trailing", "magnitude"]
 Domain: TypeAlias = Literal["weights", "scores"]
 Grid: TypeAlias = Literal["maximum", "quantiles", "quantiles_with_zeros", "breakpoints"]
-DeadInputs: TypeAlias = Literal["binarize", "zero"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, repr=False)
 class Partition(Switches):
-    """How a block is taken apart, and what surrounds it.
+    """How a block is taken apart: which columns are salient, and where entries are cut.
 
     Parameters
     ----------
-    block_size : int, default 128
-        Columns of a block.
-    percdamp : float, default 0.01
-        Damping relative to the mean diagonal of the Hessian.
     center : bool, default False
         Whether searches subtract row means.
     sign_zero : {1, 0}, default 1
         Sign of zero.
-    score : {"trailing", "inverse_hessian", "magnitude"}, default "trailing"
-        The saliency score.
     search_on : {"weights", "scores"}, default "weights"
         What the searches measure errors on.
     split_by : {"weights", "scores"}, default "weights"
@@ -62,12 +55,8 @@ class Partition(Switches):
     counts : tuple of int, default (3, 30)
         Smallest and largest number of salient columns; narrower blocks clip both ends to
         their width.
-    compensation : {"exact", "released", "none"}, default "exact"
-        Form of the error feedback.
     closed : bool, default True
         Whether an entry at a threshold is concentrated.
-    dead_inputs : {"binarize", "zero"}, default "binarize"
-        What becomes of columns whose input never fires.
 
     Examples
     --------
@@ -75,32 +64,46 @@ class Partition(Switches):
     (3, 30)
     """
 
-    block_size: int = 128
-    percdamp: float = 0.01
     center: bool = False
     sign_zero: SignOfZero = 1
-    score: Score = "trailing"
     search_on: Domain = "weights"
     split_by: Domain = "weights"
     grid: Grid = "maximum"
     search_orders: tuple[int, int] = (1, 1)
     counts: tuple[int, int] = (3, 30)
-    compensation: Compensation = "exact"
     closed: bool = True
-    dead_inputs: DeadInputs = "binarize"
 
-    DOMAINS: ClassVar[Mapping[str, Kind]] = {
-        "block_size": Whole(),
-        "percdamp": PERCDAMP,
-        "search_orders": Orders(2),
-        "counts": Range(),
-    }
+    DOMAINS: ClassVar[Mapping[str, Kind]] = {"search_orders": Orders(2), "counts": Range()}
 
-    def __post_init__(self) -> None:
-        check_settings(self)
+    def searched(self, W: T, S: T) -> T:
+        """Return what the searches measure errors on.
 
+        Parameters
+        ----------
+        W, S : array of float, shape (n, k)
+            Weights and scores.
 
-PARTITION = Partition()
+        Returns
+        -------
+        array of float, shape (n, k)
+            One of them.
+        """
+        return W if self.search_on == "weights" else S
+
+    def cut(self, W: T, S: T) -> T:
+        """Return what is cut by its magnitude.
+
+        Parameters
+        ----------
+        W, S : array of float, shape (n, k)
+            Weights and scores.
+
+        Returns
+        -------
+        array of float, shape (n, k)
+            One of them.
+        """
+        return W if self.split_by == "weights" else S
 
 
 PARTITION = Partition()

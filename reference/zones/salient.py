@@ -235,7 +235,7 @@ def choose_salient(
     # Alg. 2, BiLLM:  columns by Σ_i |S_ij|, then the count with the smallest error
     ranking = rank_columns(np.where(alive, column_saliency(S), -1.0))[: np.count_nonzero(alive)]
     search = salient_search(
-        W if config.search_on == "weights" else S,
+        config.searched(W, S),
         ranking,
         _candidates(config.counts, len(ranking), blocks),
         orders=config.search_orders,

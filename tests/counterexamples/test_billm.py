@@ -4,8 +4,6 @@ The names are those of the property catalog of ``conformance/``; what is true ha
 property test there.
 """
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -107,7 +105,7 @@ def test_B3_the_released_search_does_not_find_a_good_split_of_the_weights(seed):
     W = np.random.default_rng(seed).standard_normal((24, 128))
     alive = np.ones(128, dtype=bool)
     released = reference.billm_block(W, W**2, alive, RELEASED)
-    on_weights = replace(RELEASED, search_on="weights", split_by="weights", grid="quantiles")
+    on_weights = RELEASED.changed(search_on="weights", split_by="weights", grid="quantiles")
     better = reference.billm_block(W, W**2, alive, on_weights, salient=released.salient)
     error = reference.weight_error(W, released.decode())
     assert error > 1.2 * reference.weight_error(W, better.decode())
@@ -176,7 +174,7 @@ def test_S5_rows_are_not_independent(config):
     W, H = _layer(0, 8, 32)
     louder = W.copy()
     louder[0] *= 20
-    changed = replace(config, block_size=32)
+    changed = config.changed(block_size=32)
     before = reference.billm_layer(W, H, changed).decode()[1:]
     after = reference.billm_layer(louder, H, changed).decode()[1:]
     assert np.mean(before != after) > 0.5
@@ -191,7 +189,7 @@ def test_S6_columns_do_not_permute_inside_a_block(config):
     """
     W, H = _layer(1, 8, 32)
     order = np.arange(31, -1, -1)
-    changed = replace(config, block_size=32)
+    changed = config.changed(block_size=32)
     expected = reference.billm_layer(W, H, changed).decode()[:, order]
     actual = reference.billm_layer(W[:, order], H[np.ix_(order, order)], changed).decode()
     assert np.max(np.abs(actual - expected)) > 0.1
@@ -205,7 +203,7 @@ def test_S8_dead_inputs_do_not_end_at_zero(config):
     """
     W, H = _layer(2, 8, 32)
     H[:, 5] = H[5, :] = 0.0
-    Q = reference.billm_layer(W, H, replace(config, block_size=32)).decode()
+    Q = reference.billm_layer(W, H, config.changed(block_size=32)).decode()
     assert np.min(np.abs(Q[:, 5])) > 0.01
-    zeroed = replace(config, block_size=32, dead_inputs="zero")
+    zeroed = config.changed(block_size=32, dead_inputs="zero")
     assert not reference.billm_layer(W, H, zeroed).decode()[:, 5].any()

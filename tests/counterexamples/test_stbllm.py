@@ -4,8 +4,6 @@ The names are those of the property catalog of ``conformance/``; what is true ha
 property test there.
 """
 
-from dataclasses import replace
-
 import numpy as np
 
 from subbit import reference
@@ -203,7 +201,7 @@ def test_D2_the_released_pattern_does_not_survive():
     W, H = _layer(1, 0.5)
     _, kept = reference.choose_kept(W, H, RELEASED)
     assert np.count_nonzero(kept) == W.size // 2
-    layer = reference.stbllm_layer(W, H, replace(RELEASED, block_size=16))
+    layer = reference.stbllm_layer(W, H, RELEASED.changed(block_size=16))
     groups = np.count_nonzero(layer.decode().reshape(len(W), -1, 8), axis=-1)
     assert groups.min() > 4
     assert np.mean(groups) > 7.5
@@ -239,7 +237,7 @@ def test_the_better_start_depends_on_the_inputs():
     for correlation in (0.9, 0.0):
         W, H = _layer(3, correlation)
         for start in ("dense", "pruned"):
-            config = replace(CORRECTED, fallback=False, block_size=16, start=start)
+            config = CORRECTED.changed(fallback=False, block_size=16, start=start)
             Q = reference.stbllm_layer(W, H, config).decode()
             losses.append(reference.proxy_loss(W, Q, reference.damp(H, 0.01)))
     assert losses[0] > 1.05 * losses[1]

@@ -1,7 +1,6 @@
 """ARB-LLM's layers: the objective of the reference is reached, whatever the switches."""
 
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,33 +22,33 @@ SHORT = {"block_size": 40, "iterations": 3, "calibrated_iterations": 3}
 # The second signs of a row of two entries are those of zero, and an eps makes them matter.
 MANY = {"counts": (12, 20), "column_groups": False, **SHORT}
 VARIANTS = {
-    "divided by the width": replace(PAPER, algorithm="arb", divisor="width", **SHORT),
-    "divided by the width, outputs": replace(PAPER, algorithm="arb_x", divisor="width", **SHORT),
-    "plain signs": replace(PAPER, algorithm="arb", initial_signs="plain", **MANY),
-    "relative eps": replace(PAPER, eps=0.05, eps_kind="relative", **SHORT),
-    "relative eps, rows alone": replace(
-        PAPER, algorithm="arb", eps=0.05, eps_kind="relative", **MANY
+    "divided by the width": PAPER.changed(algorithm="arb", divisor="width", **SHORT),
+    "divided by the width, outputs": PAPER.changed(algorithm="arb_x", divisor="width", **SHORT),
+    "plain signs": PAPER.changed(algorithm="arb", initial_signs="plain", **MANY),
+    "relative eps": PAPER.changed(eps=0.05, eps_kind="relative", **SHORT),
+    "relative eps, rows alone": PAPER.changed(
+        algorithm="arb", eps=0.05, eps_kind="relative", **MANY
     ),
-    "relative eps, outputs": replace(
-        PAPER, algorithm="arb_x", calibrated_eps=0.05, eps_kind="relative", **MANY
+    "relative eps, outputs": PAPER.changed(
+        algorithm="arb_x", calibrated_eps=0.05, eps_kind="relative", **MANY
     ),
-    "large eps": replace(PAPER, eps=0.5, **SHORT),
-    "large eps, outputs": replace(PAPER, algorithm="arb_x", calibrated_eps=0.5, **MANY),
-    "refined start": replace(PAPER, algorithm="arb_x", calibrated_start="refined", **SHORT),
-    "sweeps": replace(PAPER, algorithm="arb_x", sweeps=2, **SHORT),
-    "exact levels": replace(PAPER, algorithm="arb_x", levels="exact", **SHORT),
-    "new signs": replace(PAPER, column_signs="refreshed", **SHORT),
-    "split twice": replace(PAPER, splits=2, **SHORT),
-    "kept": replace(RELEASED, splits=2, taken_error="row_column", **SHORT),
-    "outputs, rows and columns": replace(
-        RELEASED, split_error="outputs", search_on="weights", split_by="weights", **SHORT
+    "large eps": PAPER.changed(eps=0.5, **SHORT),
+    "large eps, outputs": PAPER.changed(algorithm="arb_x", calibrated_eps=0.5, **MANY),
+    "refined start": PAPER.changed(algorithm="arb_x", calibrated_start="refined", **SHORT),
+    "sweeps": PAPER.changed(algorithm="arb_x", sweeps=2, **SHORT),
+    "exact levels": PAPER.changed(algorithm="arb_x", levels="exact", **SHORT),
+    "new signs": PAPER.changed(column_signs="refreshed", **SHORT),
+    "split twice": PAPER.changed(splits=2, **SHORT),
+    "kept": RELEASED.changed(splits=2, taken_error="row_column", **SHORT),
+    "outputs, rows and columns": RELEASED.changed(
+        split_error="outputs", search_on="weights", split_by="weights", **SHORT
     ),
-    "outputs, width": replace(
-        RELEASED, algorithm="arb_x", split_error="outputs", divisor="width", **SHORT
+    "outputs, width": RELEASED.changed(
+        algorithm="arb_x", split_error="outputs", divisor="width", **SHORT
     ),
-    "unordered scores, alone": replace(CORRECTED, score="inverse_hessian", compensation="none"),
-    "no iterations": replace(PAPER, iterations=0, block_size=40),
-    "breakpoints": replace(PAPER, grid="breakpoints", block_size=16, iterations=2),
+    "unordered scores, alone": CORRECTED.changed(score="inverse_hessian", compensation="none"),
+    "no iterations": PAPER.changed(iterations=0, block_size=40),
+    "breakpoints": PAPER.changed(grid="breakpoints", block_size=16, iterations=2),
 }
 
 
@@ -75,7 +74,7 @@ def layers(port, config, W, H):
 def test_presets_reach_the_reference(port, preset):
     """Blocks narrower than the largest count, and the last one shorter still."""
     W, H = smooth((8, 70), 3), hessian(70, 4, dead=(3, 50))
-    ours, theirs = layers(port, replace(PRESETS[preset], block_size=40), W, H)
+    ours, theirs = layers(port, PRESETS[preset].changed(block_size=40), W, H)
     assert_reaches(ours, theirs, W, H)
 
 
@@ -83,7 +82,7 @@ def test_presets_reach_the_reference(port, preset):
 @pytest.mark.parametrize("seed", [10, 20])
 def test_several_layers_without_dead_inputs(port, preset, seed):
     W, H = smooth((6, 64), seed), hessian(64, seed)
-    ours, theirs = layers(port, replace(PRESETS[preset], block_size=64), W, H)
+    ours, theirs = layers(port, PRESETS[preset].changed(block_size=64), W, H)
     assert_reaches(ours, theirs, W, H)
 
 
@@ -96,7 +95,7 @@ def test_every_switch_reaches_the_reference(port, variant):
 
 @pytest.mark.parametrize("algorithm", ["arb", "arb_x", "arb_rc"])
 def test_blocks_wider_than_the_registers(port, algorithm):
-    config = replace(CORRECTED, algorithm=algorithm, block_size=150, iterations=2, sweeps=1)
+    config = CORRECTED.changed(algorithm=algorithm, block_size=150, iterations=2, sweeps=1)
     W, H = smooth((4, 150), 5), hessian(150, 6)
     assert_reaches(*layers(port, config, W, H), W, H)
 
@@ -105,7 +104,7 @@ def test_blocks_wider_than_the_registers(port, algorithm):
 @pytest.mark.parametrize("preset", ["arb-x released", "arb-rc paper", "arb-x corrected"])
 def test_powers_of_two_scale_the_answer(port, preset, power, inputs):
     """Scores are squares over squares, errors on outputs of scores are squares of those."""
-    config = replace(PRESETS[preset], eps=0.0, calibrated_eps=0.0, **SHORT)
+    config = PRESETS[preset].changed(eps=0.0, calibrated_eps=0.0, **SHORT)
     W, H = smooth((4, 40)), hessian(40)
     plain = port.arb_llm_layer(W, H, config).decode()
     moved = port.arb_llm_layer(np.ldexp(W, power), np.ldexp(H, inputs), config)
@@ -119,10 +118,10 @@ def test_a_layer_comes_back_in_one_transfer(port, monkeypatch, preset):
     for name, module in list(sys.modules.items()):
         if name.startswith("subbit.fast.") and getattr(module, "to_host", None) is real:
             monkeypatch.setattr(module, "to_host", lambda x: seen.append(x) or real(x))
-    config = replace(PRESETS[preset], **SHORT)
+    config = PRESETS[preset].changed(**SHORT)
     port.arb_llm_layer(smooth((3, 50)), hessian(50), config)
     # Which inputs are dead is asked for first, where they are left out.
-    dead = ["bool"] if config.dead_inputs == "zero" else []
+    dead = ["bool"] if config.loop.dead_inputs == "zero" else []
     assert [x.dtype.name for x in seen] == [*dead, "uint32"]
 
 
@@ -135,7 +134,7 @@ def given_block():
 def test_a_block_with_given_salient_columns(port, preset):
     """A dead column may be called salient, and is in no group."""
     W, S, alive, salient = given_block()
-    config, gram = replace(PRESETS[preset], **SHORT), hessian(40) / 2
+    config, gram = PRESETS[preset].changed(**SHORT), hessian(40) / 2
     for chosen in (salient, None, np.zeros(40, dtype=bool)):
         ours, theirs = (
             p.arb_llm_block(W, S, alive, config, gram=gram, salient=chosen, start=80)
@@ -153,7 +152,7 @@ def test_groups_are_refined_as_they_are_given(port, algorithm, sweeps):
     W, rng = smooth((6, 40), 9), np.random.default_rng(9)
     number = rng.integers(0, 4, W.shape)
     zones = tuple(Zone(f"zone {i}", number == i, 1 + i % 2) for i in (2, 1, 3))
-    config = replace(PAPER, algorithm=algorithm, sweeps=sweeps, **SHORT)
+    config = PAPER.changed(algorithm=algorithm, sweeps=sweeps, **SHORT)
     ours, theirs = (p.refine_zones(W, zones, config, gram=hessian(40)) for p in (port, reference))
     for a, b, zone in zip(ours, theirs, zones, strict=True):
         assert a.name == b.name == zone.name
@@ -169,9 +168,9 @@ def test_groups_are_refined_as_they_are_given(port, algorithm, sweeps):
 
 def test_sweeps_lower_the_error_of_the_block(port):
     W, H = smooth((6, 40), 9), hessian(40)
-    config = replace(PAPER, algorithm="arb_x", compensation="none", levels="exact", **SHORT)
+    config = PAPER.changed(algorithm="arb_x", compensation="none", levels="exact", **SHORT)
     errors = [
-        reference.relative_error(W, port.arb_llm_layer(W, H, replace(config, sweeps=s)).decode(), H)
+        reference.relative_error(W, port.arb_llm_layer(W, H, config.changed(sweeps=s)).decode(), H)
         for s in (0, 1, 4)
     ]
     assert errors[0] > errors[1] > errors[2]
@@ -180,7 +179,7 @@ def test_sweeps_lower_the_error_of_the_block(port):
 @pytest.mark.parametrize("preset", ["arb-x released", "arb-rc released"])
 def test_the_record_is_the_image_on_the_device(port, preset):
     """What feedback uses is what decodes, to the last roundings of float32."""
-    config, device = replace(PRESETS[preset], **SHORT), port.device
+    config, device = PRESETS[preset].changed(**SHORT), port.device
     W, S, alive, _ = given_block()
     W, S = W.astype(np.float32), S.astype(np.float32)
     gram = arb_llm.in_range(device, hessian(40).astype(np.float32))
@@ -192,14 +191,14 @@ def test_the_record_is_the_image_on_the_device(port, preset):
 def test_a_calibrated_method_needs_a_gram_matrix(port):
     W, S, alive, _ = given_block()
     for config in (
-        replace(PAPER, algorithm="arb_x"),
-        replace(PAPER, bitmap="zones", split_error="outputs"),
+        PAPER.changed(algorithm="arb_x"),
+        PAPER.changed(bitmap="zones", split_error="outputs"),
     ):
         with pytest.raises(ArgumentError, match="gram: expected"):
             port.arb_llm_block(W, S, alive, config)
     zone = Zone("all", np.ones((5, 40), dtype=bool), 1)
     with pytest.raises(ArgumentError, match="gram: expected"):
-        port.refine_zones(W, (zone,), replace(PAPER, algorithm="arb_x"))
+        port.refine_zones(W, (zone,), PAPER.changed(algorithm="arb_x"))
 
 
 def test_a_configuration_of_another_kind_is_refused(port):
@@ -209,7 +208,7 @@ def test_a_configuration_of_another_kind_is_refused(port):
 
 @pytest.mark.parametrize("preset", ["arb-x released", "arb-x corrected", "arb-rc paper"])
 def test_no_race_and_no_dependence_on_the_schedule(port, preset):
-    config = replace(PRESETS[preset], block_size=30, iterations=1, calibrated_iterations=1)
+    config = PRESETS[preset].changed(block_size=30, iterations=1, calibrated_iterations=1)
     W, H = smooth((9, 35), 7), hessian(35, 8)
     expected = port.arb_llm_layer(W, H, config).decode()
     strict = fast.on("simulated", races=True, schedule="random", seed=1)

@@ -13,29 +13,29 @@ from subbit.reference import ColumnGroups
 from subbit.reference.errors import ArgumentError
 
 PLAIN = ColumnGroups(grid="quantiles", closed=False)
-ZONES = replace(PLAIN, bitmap="zones")
+ZONES = PLAIN.changed(bitmap="zones")
 VARIANTS = {
     "shared": PLAIN,
     "zones": ZONES,
-    "tenths": replace(ZONES, grid="maximum", closed=True),
-    "breakpoints": replace(PLAIN, grid="breakpoints", center=True),
-    "with zeros": replace(ZONES, grid="quantiles_with_zeros", center=True),
-    "with zeros, shared": replace(PLAIN, grid="quantiles_with_zeros"),
-    "scores": replace(ZONES, search_on="scores", split_by="scores", sign_zero=0),
-    "cut by scores": replace(PLAIN, split_by="scores"),
-    "salient whole": replace(ZONES, column_groups=False),
-    "salient whole, twice": replace(PLAIN, column_groups=False, splits=2),
-    "shared, twice": replace(PLAIN, splits=2),
-    "zones, three times": replace(ZONES, splits=3),
-    "kept": replace(ZONES, splits=3, minimum="kept"),
-    "kept, rows and columns": replace(
-        ZONES, splits=3, minimum="kept", taken_error="row_column", grid="maximum"
+    "tenths": ZONES.changed(grid="maximum", closed=True),
+    "breakpoints": PLAIN.changed(grid="breakpoints", center=True),
+    "with zeros": ZONES.changed(grid="quantiles_with_zeros", center=True),
+    "with zeros, shared": PLAIN.changed(grid="quantiles_with_zeros"),
+    "scores": ZONES.changed(search_on="scores", split_by="scores", sign_zero=0),
+    "cut by scores": PLAIN.changed(split_by="scores"),
+    "salient whole": ZONES.changed(column_groups=False),
+    "salient whole, twice": PLAIN.changed(column_groups=False, splits=2),
+    "shared, twice": PLAIN.changed(splits=2),
+    "zones, three times": ZONES.changed(splits=3),
+    "kept": ZONES.changed(splits=3, minimum="kept"),
+    "kept, rows and columns": ZONES.changed(
+        splits=3, minimum="kept", taken_error="row_column", grid="maximum"
     ),
-    "outputs": replace(ZONES, split_error="outputs"),
-    "outputs, salient whole": replace(ZONES, split_error="outputs", column_groups=False),
-    "outputs, twice": replace(ZONES, split_error="outputs", splits=2),
-    "outputs, kept": replace(ZONES, split_error="outputs", splits=2, minimum="kept"),
-    "outputs, shared": replace(PLAIN, split_error="outputs"),
+    "outputs": ZONES.changed(split_error="outputs"),
+    "outputs, salient whole": ZONES.changed(split_error="outputs", column_groups=False),
+    "outputs, twice": ZONES.changed(split_error="outputs", splits=2),
+    "outputs, kept": ZONES.changed(split_error="outputs", splits=2, minimum="kept"),
+    "outputs, shared": PLAIN.changed(split_error="outputs"),
 }
 
 
@@ -100,17 +100,17 @@ def test_the_image_of_salient_entries_counts(port):
     assert ours != both(port, W, S, alive, salient, VARIANTS["outputs"], **switches)[0]
 
 
-JUDGED = replace(ZONES, splits=3, search_on="scores", center=True)
+JUDGED = ZONES.changed(splits=3, search_on="scores", center=True)
 """Where a further cut may be worse than none."""
 
 
 @pytest.mark.parametrize("seed", [50, 52])
 def test_what_is_cut_off_counts_by_its_initial_values(port, seed):
-    config = replace(JUDGED, split_by="scores", minimum="kept")
+    config = JUDGED.changed(split_by="scores", minimum="kept")
     W, S, alive, _ = block((6, 24), seed)
     none, texts = np.zeros(24, dtype=bool), []
     for taken in ("residual", "row_column"):
-        ours, theirs = both(port, W, S, alive, none, replace(config, taken_error=taken))
+        ours, theirs = both(port, W, S, alive, none, config.changed(taken_error=taken))
         assert ours == theirs
         texts.append(ours)
     assert texts[0] != texts[1]
@@ -118,10 +118,10 @@ def test_what_is_cut_off_counts_by_its_initial_values(port, seed):
 
 @pytest.mark.parametrize("seed", [65, 76])
 def test_a_cut_has_to_beat_all_before_not_the_last(port, seed):
-    config = replace(JUDGED, split_by="scores", grid="maximum", splits=4, minimum="kept")
+    config = JUDGED.changed(split_by="scores", grid="maximum", splits=4, minimum="kept")
     W, S, alive, _ = block((2, 12), seed)
     none = np.zeros(12, dtype=bool)
-    ours, theirs = both(port, W, S, alive, none, replace(config, taken_error="row_column"))
+    ours, theirs = both(port, W, S, alive, none, config.changed(taken_error="row_column"))
     assert ours == theirs
 
 
@@ -150,7 +150,7 @@ def test_a_further_cut_has_to_beat_those_before(port, seed):
     W, S, alive, _ = block((2, 12), seed)
     everything, texts = np.ones(12, dtype=bool), []
     for minimum in ("reset", "kept"):
-        config = replace(JUDGED, grid="maximum", minimum=minimum)
+        config = JUDGED.changed(grid="maximum", minimum=minimum)
         ours, theirs = both(port, W, S, alive, everything, config)
         assert ours == theirs
         texts.append(ours)
@@ -168,12 +168,12 @@ def test_empty_zones(port, variant, columns):
     assert ours == theirs
 
 
-@pytest.mark.parametrize("config", [PLAIN, ZONES, replace(ZONES, column_groups=False)])
+@pytest.mark.parametrize("config", [PLAIN, ZONES, ZONES.changed(column_groups=False)])
 @pytest.mark.parametrize("splits", [1, 2])
 def test_numbers_say_which_group(config, splits):
-    layout = zones.layout_of(replace(config, splits=splits))
+    layout = zones.layout_of(config.changed(splits=splits))
     W, S, alive, salient = block()
-    expected = reference.choose_column_groups(W, S, alive, salient, replace(config, splits=splits))
+    expected = reference.choose_column_groups(W, S, alive, salient, config.changed(splits=splits))
     assert layout.names == tuple(zone.name for zone in expected)
     assert layout.orders == tuple(zone.order for zone in expected)
     assert layout.salient == tuple(i + 1 for i, name in enumerate(layout.names) if "sal" in name)

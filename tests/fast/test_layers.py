@@ -1,7 +1,5 @@
 """Whole layers: the objective of the reference is reached, and exactly where nothing rounds."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from fast_inputs import hessian, smooth
@@ -15,14 +13,14 @@ from subbit.reference.errors import ArgumentError
 
 SMALL = {"block_size": 24, "counts": (1, 9)}
 VARIANTS = {
-    "matrix": replace(PAPER, scope="matrix", **SMALL),
-    "breakpoints": replace(PAPER, grid="breakpoints", **SMALL),
-    "quantiles, all salient": replace(CORRECTED, block_size=24, counts=(24, 24)),
-    "unordered scores": replace(PAPER, score="inverse_hessian", **SMALL),
-    "split by scores": replace(PAPER, split_by="scores", closed=False, **SMALL),
-    "search on scores": replace(RELEASED, split_by="weights", **SMALL),
-    "alone": replace(CORRECTED, compensation="none", center=True, **SMALL),
-    "wide": replace(PAPER, block_size=200, counts=(0, 3)),
+    "matrix": PAPER.changed(scope="matrix", **SMALL),
+    "breakpoints": PAPER.changed(grid="breakpoints", **SMALL),
+    "quantiles, all salient": CORRECTED.changed(block_size=24, counts=(24, 24)),
+    "unordered scores": PAPER.changed(score="inverse_hessian", **SMALL),
+    "split by scores": PAPER.changed(split_by="scores", closed=False, **SMALL),
+    "search on scores": RELEASED.changed(split_by="weights", **SMALL),
+    "alone": CORRECTED.changed(compensation="none", center=True, **SMALL),
+    "wide": PAPER.changed(block_size=200, counts=(0, 3)),
 }
 
 
@@ -55,7 +53,7 @@ def assert_reaches(ours, theirs, W, H):
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("dead", [(), (0, 20, 47)])
 def test_presets_reach_the_reference(port, preset, dead):
-    W, H, config = smooth((11, 48)), hessian(48, dead=dead), replace(PRESETS[preset], block_size=20)
+    W, H, config = smooth((11, 48)), hessian(48, dead=dead), PRESETS[preset].changed(block_size=20)
     ours, theirs = port.billm_layer(W, H, config), billm_layer(W, H, config)
     assert same_choices(ours, theirs)
     assert np.allclose(ours.decode(), theirs.decode(), rtol=1e-3, atol=1e-4)
@@ -73,7 +71,7 @@ def test_exact_where_nothing_rounds(port, preset):
     """Columns of magnitude 8 among others of magnitude 1, inputs that don't touch each other."""
     W = np.where(smooth((8, 40)) < 0, -1.0, 1.0) * np.where(np.arange(40) % 7 == 2, 8.0, 1.0)
     W *= 2.0 ** np.arange(-4, 4)[:, None]
-    config = replace(PRESETS[preset], block_size=16, counts=(0, 9), center=False, percdamp=0.0)
+    config = PRESETS[preset].changed(block_size=16, counts=(0, 9), center=False, percdamp=0.0)
     ours, theirs = (p.billm_layer(W, np.eye(40), config) for p in (port, reference))
     assert same_choices(ours, theirs)
     if preset in ("paper", "corrected"):
@@ -83,7 +81,7 @@ def test_exact_where_nothing_rounds(port, preset):
 def test_signs_of_zero_come_back(port):
     W, H = smooth((8, 24), 3), hessian(24)
     W[:, ::5] = 0.0
-    config = replace(RELEASED, center=False, block_size=24)
+    config = RELEASED.changed(center=False, block_size=24)
     ours, theirs = port.billm_layer(W, H, config), billm_layer(W, H, config)
     assert same_choices(ours, theirs)
     assert any((p.sign == 0)[g.mask].any() for g in ours.blocks[0].groups for p in g.planes[:1])
@@ -94,7 +92,7 @@ def test_signs_of_zero_come_back(port):
 )
 def test_baselines_reach_the_reference(port, method, preset):
     W, H = smooth((6, 40), 2), hessian(40, 3)
-    config = replace(METHODS[method].presets[preset], group_size=16)
+    config = METHODS[method].presets[preset].changed(group_size=16)
     ours, theirs = (getattr(p, METHODS[method].entry)(W, H, config) for p in (port, reference))
     assert_reaches(ours, theirs, W, H)
     assert np.mean(ours.decode() == pytest.approx(theirs.decode(), rel=1e-4, abs=1e-5)) == 1
@@ -132,13 +130,13 @@ def test_uniform_grids(port, bits):
 def test_steps_of_a_block(port):
     W, S = smooth((5, 30)), smooth((5, 30), 9) ** 2
     alive = np.arange(30) % 6 != 1
-    salient = port.choose_salient(W, S, alive, CORRECTED)
-    assert np.array_equal(salient, reference.choose_salient(W, S, alive, CORRECTED))
+    salient = port.choose_salient(W, S, alive, CORRECTED.zones)
+    assert np.array_equal(salient, reference.choose_salient(W, S, alive, CORRECTED.zones))
     none = np.zeros(30, dtype=bool)
     assert not port.choose_salient(W, S, none).any()
     for columns in (alive, none):
-        ours = port.choose_split(W, S, columns, CORRECTED)
-        theirs = reference.choose_split(W, S, columns, CORRECTED)
+        ours = port.choose_split(W, S, columns, CORRECTED.zones)
+        theirs = reference.choose_split(W, S, columns, CORRECTED.zones)
         assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
     for chosen in (None, np.arange(30) < 4):
         block = port.billm_block(W, S, alive, PAPER, salient=chosen, start=60)
@@ -150,7 +148,7 @@ def test_steps_of_a_block(port):
 
 def test_the_last_breakpoint_of_the_columns_that_take_part_is_tried(port):
     W = np.array([[1.0, -1.0, 9.0, 1.0, 5.0]])
-    config = replace(PAPER, grid="breakpoints", closed=False)
+    config = PAPER.zones.changed(grid="breakpoints", closed=False)
     columns = np.abs(W[0]) < 9
     for chooser in (port, reference):
         concentrated, sparse = chooser.choose_split(W, W**2, columns, config)
@@ -180,9 +178,9 @@ def test_a_layer_comes_back_in_one_transfer(port, monkeypatch, config):
     real = fetch.to_host
     for module in (fetch, blocks, billm):
         monkeypatch.setattr(module, "to_host", lambda x: seen.append(x) or real(x))
-    port.billm_layer(smooth((4, 60)), hessian(60), replace(config, **SMALL))
+    port.billm_layer(smooth((4, 60)), hessian(60), config.changed(**SMALL))
     # Which inputs are dead is asked for first, where they are left out.
-    dead = ["bool"] if config.dead_inputs == "zero" else []
+    dead = ["bool"] if config.loop.dead_inputs == "zero" else []
     assert [x.dtype.name for x in seen] == [*dead, "uint32"]
 
 
@@ -200,7 +198,7 @@ def test_configurations_of_another_kind_are_refused(port, method):
 @pytest.mark.parametrize("power", [-60, 60])
 def test_powers_of_two_scale_the_answer(port, power):
     W, H = smooth((4, 48)), hessian(48)
-    config = replace(RELEASED, **SMALL)
+    config = RELEASED.changed(**SMALL)
     plain, moved = port.billm_layer(W, H, config), port.billm_layer(np.ldexp(W, power), H, config)
     assert np.array_equal(moved.decode(), np.ldexp(plain.decode(), power))
 
@@ -208,7 +206,7 @@ def test_powers_of_two_scale_the_answer(port, power):
 @pytest.mark.parametrize("config", [PAPER, RELEASED], ids=["paper", "released"])
 def test_no_race_and_no_dependence_on_the_schedule(port, config):
     W, H = smooth((10, 50), 7), hessian(50, 8)
-    config = replace(config, block_size=40)
+    config = config.changed(block_size=40)
     expected = port.billm_layer(W, H, config)
     for seed in (1, 2):
         strict = fast.on("simulated", races=True, schedule="random", seed=seed)

@@ -1,7 +1,6 @@
 """PBS2P's layers: the groups of the reference, its values, and one way there and back."""
 
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,25 +16,25 @@ from subbit.reference.errors import ArgumentError
 from subbit.reference.pbs2p import CANONICAL, PRESETS
 
 SMALL = {"block_size": 16, "counts": (1, 4), "grid": "maximum", "calibrated_iterations": 3}
-ONCE = replace(CANONICAL, **SMALL)
+ONCE = CANONICAL.changed(**SMALL)
 VARIANTS = {
-    "5:8 in parts, released feedback": replace(
-        ONCE, keep=(5, 8), schedule="parts", parts=3, compensation="released"
+    "5:8 in parts, released feedback": ONCE.changed(
+        keep=(5, 8), schedule="parts", parts=3, compensation="released"
     ),
-    "2:4 at once, alone": replace(ONCE, keep=(2, 4), schedule="one", compensation="none"),
-    "centered scores, squared": replace(ONCE, center_scores=True, fine_score="squared"),
-    "trailing, of the layer": replace(ONCE, fine_score="trailing", fine_hessian="layer"),
-    "wanda": replace(ONCE, fine_score="wanda", signs="resigned", objective="masked"),
-    "magnitude, zones": replace(ONCE, fine_score="magnitude", bitmap="zones", splits=2),
-    "sweeps": replace(ONCE, sweeps=2),
-    "sweeps, shared": replace(ONCE, sweeps=1, mean="shared", objective="masked"),
-    "outputs": replace(ONCE, column_groups=False, split_error="outputs"),
-    "nothing pruned": replace(ONCE, keep=(8, 8)),
-    "dead inputs zero": replace(ONCE, dead_inputs="zero", mean="shared", column_groups=False),
-    "recomputed, one group": replace(
-        ONCE, scores="recomputed", partitioned=False, mean="shared", calibrated_start="refined"
+    "2:4 at once, alone": ONCE.changed(keep=(2, 4), schedule="one", compensation="none"),
+    "centered scores, squared": ONCE.changed(center_scores=True, fine_score="squared"),
+    "trailing, of the layer": ONCE.changed(fine_score="trailing", fine_hessian="layer"),
+    "wanda": ONCE.changed(fine_score="wanda", signs="resigned", objective="masked"),
+    "magnitude, zones": ONCE.changed(fine_score="magnitude", bitmap="zones", splits=2),
+    "sweeps": ONCE.changed(sweeps=2),
+    "sweeps, shared": ONCE.changed(sweeps=1, mean="shared", objective="masked"),
+    "outputs": ONCE.changed(column_groups=False, split_error="outputs"),
+    "nothing pruned": ONCE.changed(keep=(8, 8)),
+    "dead inputs zero": ONCE.changed(dead_inputs="zero", mean="shared", column_groups=False),
+    "recomputed, one group": ONCE.changed(
+        scores="recomputed", partitioned=False, mean="shared", calibrated_start="refined"
     ),
-    "3 of 12": replace(ONCE, keep=(3, 12), block_size=12),
+    "3 of 12": ONCE.changed(keep=(3, 12), block_size=12),
 }
 
 
@@ -56,14 +55,14 @@ def assert_reaches(ours, theirs):
 def test_presets_reach_the_reference(port, preset):
     """Two blocks, the last of them narrower, columns that are dead, a tail that fills no group."""
     W, H = smooth((5, 29), 3), hessian(29, 4, dead=(3, 20))
-    config = replace(PRESETS[preset], block_size=16, counts=(1, 5), tail="dense")
+    config = PRESETS[preset].changed(block_size=16, counts=(1, 5), tail="dense")
     assert_reaches(*(p.pbs2p_layer(W, H, config) for p in (port, reference)))
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_switch_reaches_the_reference(port, variant):
     config = VARIANTS[variant]
-    width = 2 * config.block_size
+    width = 2 * config.loop.block_size
     W, H = smooth((4, width), 1), hessian(width, 2, dead=(3, 18))
     assert_reaches(*(p.pbs2p_layer(W, H, config) for p in (port, reference)))
 
@@ -72,7 +71,7 @@ def test_every_switch_reaches_the_reference(port, variant):
 @pytest.mark.parametrize("score", ["obs", "squared", "trailing", "magnitude", "wanda"])
 def test_the_same_weights_are_pruned(port, score, scores):
     W, H, alive = smooth((6, 40), 5), hessian(40, 6) + np.eye(40), np.arange(40) % 9 != 4
-    config = replace(CANONICAL, fine_score=score, scores=scores, center_scores=True)
+    config = CANONICAL.changed(fine_score=score, scores=scores, center_scores=True)
     for unit in (None, np.linspace(0.5, 2.0, 40)):
         ours, theirs = (p.pruning_masks(W, H, alive, config, unit=unit) for p in (port, reference))
         assert np.array_equal(ours, theirs)
@@ -83,7 +82,7 @@ def test_the_same_weights_are_pruned(port, score, scores):
 def test_a_block_with_given_salient_columns(port, mean, chosen):
     """A dead column may be called salient, and is in no group."""
     W, S, gram = smooth((3, 24), 7), smooth((3, 24), 8) ** 2, hessian(24)
-    alive, config = np.arange(24) % 9 != 4, replace(ONCE, mean=mean)
+    alive, config = np.arange(24) % 9 != 4, ONCE.changed(mean=mean)
     salient = {None: None, "some": np.arange(24) % 4 == 0, "none": np.zeros(24, dtype=bool)}[chosen]
     masks = reference.spbo_schedule(np.abs(W), 4, 8)
     ours, theirs = (
@@ -100,7 +99,7 @@ def test_columns_that_are_pruned_stay_salient(port):
     """One row: a salient column whose only entry is pruned is in the record nevertheless."""
     W = np.array([[9.0, 1.0, -8.0, 1.0, 7.0, -1.0, 1.0, 1.0]])
     masks = np.array([[[False, True, True, True, False, True, True, True]]])
-    config = replace(ONCE, counts=(3, 3))
+    config = ONCE.changed(counts=(3, 3))
     for p in (port, reference):
         alive = np.ones(8, dtype=bool)
         block = p.pbs2p_block(W, W**2, masks, alive, config, gram=np.eye(8))
@@ -116,7 +115,7 @@ def test_a_layer_comes_back_in_one_transfer(port, monkeypatch, mean, fine_hessia
     for name, module in list(sys.modules.items()):
         if name.startswith("subbit.fast.") and getattr(module, "to_host", None) is real:
             monkeypatch.setattr(module, "to_host", lambda x: seen.append(x) or real(x))
-    config = replace(ONCE, mean=mean, fine_hessian=fine_hessian, sweeps=1)
+    config = ONCE.changed(mean=mean, fine_hessian=fine_hessian, sweeps=1)
     port.pbs2p_layer(smooth((3, 32)), hessian(32), config)
     assert [x.dtype.name for x in seen if x.ndim] == ["uint32"]
 
@@ -125,7 +124,7 @@ def test_a_layer_comes_back_in_one_transfer(port, monkeypatch, mean, fine_hessia
 def test_the_record_is_the_image_on_the_device(port, mean):
     """What feedback uses is what decodes, to the last roundings of float32."""
     W, alive = smooth((4, 32)).astype(np.float32), np.arange(32) % 7 != 2
-    config = replace(ONCE, mean=mean, sweeps=1)
+    config = ONCE.changed(mean=mean, sweeps=1)
     masks = reference.spbo_schedule(np.abs(W), 4, 8)
     words = pruning.words_of(port.device, masks)
     gram = refine_x.gram(port.device, hessian(32).astype(np.float32))
@@ -158,7 +157,7 @@ def test_bad_arguments_are_refused(port):
 
 def test_no_race_and_no_dependence_on_the_schedule(port):
     W, H = smooth((9, 32), 7), hessian(32, 8)
-    config = replace(ONCE, mean="shared", signs="resigned", sweeps=1)
+    config = ONCE.changed(mean="shared", signs="resigned", sweeps=1)
     expected = port.pbs2p_layer(W, H, config).decode()
     strict = fast.on("simulated", races=True, schedule="random", seed=1)
     assert np.array_equal(strict.pbs2p_layer(W, H, config).decode(), expected)

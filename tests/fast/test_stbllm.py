@@ -1,7 +1,6 @@
 """STBLLM's layers: the objective of the reference is reached, whatever the switches."""
 
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,21 +19,21 @@ PRESETS = {
     for name, config in METHODS[method].presets.items()
 }
 SMALL = {"block_size": 24, "counts": (1, 9), "levels": 30}
-ONCE = replace(CORRECTED, fallback=False, **SMALL)
+ONCE = CORRECTED.changed(fallback=False, **SMALL)
 VARIANTS = {
-    "unordered scores": replace(PAPER, score="inverse_hessian", **SMALL),
-    "split by scores": replace(PAPER, split_by="scores", closed=False, **SMALL),
-    "breakpoints": replace(ONCE, grid="breakpoints"),
-    "unbounded": replace(ONCE, bounded=False, factor=1.5),
-    "after the norms": replace(ONCE, importance="standardized", standardize="after", axis="matrix"),
-    "over the matrix": replace(ONCE, importance="standardized", axis="matrix"),
-    "magnitude, 6:8": replace(ONCE, importance="magnitude", keep=(6, 8)),
-    "surgeon, 2:4": replace(ONCE, importance="obs", keep=(2, 4), free="kept", start="pruned"),
-    "trailing, 1:3": replace(ONCE, importance="trailing", keep=(1, 3)),
-    "released feedback, strict": replace(RELEASED, pruned="zero", free="kept", **SMALL),
-    "alone": replace(ONCE, compensation="none", center=True),
-    "nothing pruned": replace(RELEASED, keep=(8, 8), **SMALL),
-    "wide": replace(ONCE, block_size=200, counts=(0, 3)),
+    "unordered scores": PAPER.changed(score="inverse_hessian", **SMALL),
+    "split by scores": PAPER.changed(split_by="scores", closed=False, **SMALL),
+    "breakpoints": ONCE.changed(grid="breakpoints"),
+    "unbounded": ONCE.changed(bounded=False, factor=1.5),
+    "after the norms": ONCE.changed(importance="standardized", standardize="after", axis="matrix"),
+    "over the matrix": ONCE.changed(importance="standardized", axis="matrix"),
+    "magnitude, 6:8": ONCE.changed(importance="magnitude", keep=(6, 8)),
+    "surgeon, 2:4": ONCE.changed(importance="obs", keep=(2, 4), free="kept", start="pruned"),
+    "trailing, 1:3": ONCE.changed(importance="trailing", keep=(1, 3)),
+    "released feedback, strict": RELEASED.changed(pruned="zero", free="kept", **SMALL),
+    "alone": ONCE.changed(compensation="none", center=True),
+    "nothing pruned": RELEASED.changed(keep=(8, 8), **SMALL),
+    "wide": ONCE.changed(block_size=200, counts=(0, 3)),
 }
 
 
@@ -59,7 +58,7 @@ def layers(port, config, W, H):
 def test_presets_reach_the_reference(port, preset):
     """Two blocks, the last of them narrower, columns that are dead, a tail that fills no group."""
     W, H = smooth((7, 61), 3), hessian(61, 4, dead=(3, 50))
-    config = replace(PRESETS[preset], block_size=40, tail="dense", levels=30)
+    config = PRESETS[preset].changed(block_size=40, tail="dense", levels=30)
     assert_reaches(*layers(port, config, W, H), W, H)
 
 
@@ -73,7 +72,7 @@ def test_every_switch_reaches_the_reference(port, variant):
 @pytest.mark.parametrize("start", ["pruned", "dense"])
 def test_the_same_weights_are_kept(port, importance, start):
     W, H = smooth((5, 40), 6), hessian(40, 7, dead=(1,))
-    config = replace(PAPER, importance=importance, start=start)
+    config = PAPER.changed(importance=importance, start=start)
     (ours, own), (theirs, mask) = (p.choose_kept(W, H, config) for p in (port, reference))
     assert np.array_equal(own, mask)
     assert np.allclose(ours, theirs, rtol=1e-4, atol=1e-5)
@@ -101,7 +100,7 @@ def test_columns_without_kept_entries_stay_salient(port):
     """One row: a salient column whose only entry is pruned is in the record nevertheless."""
     W = np.array([[9.0, 1.0, -8.0, 1.0, 7.0, -1.0, 1.0, 1.0]])
     kept = np.array([[False, True, True, True, False, True, True, True]])
-    config = replace(CORRECTED, counts=(3, 3), levels=5)
+    config = CORRECTED.changed(counts=(3, 3), levels=5)
     for p in (port, reference):
         block = p.stbllm_block(W, W**2, np.ones(8, dtype=bool), kept, config)
         assert np.flatnonzero(block.salient).tolist() == [0, 2, 4]
@@ -115,9 +114,9 @@ def test_a_layer_comes_back_in_one_transfer(port, monkeypatch, config):
     for name, module in list(sys.modules.items()):
         if name.startswith("subbit.fast.") and getattr(module, "to_host", None) is real:
             monkeypatch.setattr(module, "to_host", lambda x: seen.append(x) or real(x))
-    port.stbllm_layer(smooth((3, 48)), hessian(48), replace(config, block_size=24, levels=9))
+    port.stbllm_layer(smooth((3, 48)), hessian(48), config.changed(block_size=24, levels=9))
     # Which inputs are dead is asked for first, where they are left out.
-    dead = ["bool"] if config.dead_inputs == "zero" else []
+    dead = ["bool"] if config.loop.dead_inputs == "zero" else []
     assert [x.dtype.name for x in seen if x.ndim] == [*dead, "uint32"]
 
 
@@ -126,8 +125,8 @@ def test_a_fallback_brings_the_better_layer(port, seed):
     W, H = smooth((4, 48), seed), hessian(48, seed)
     losses = []
     for switches in ({"fallback": True}, {}, {"compensation": "none"}):
-        layer = port.stbllm_layer(W, H, replace(ONCE, **switches))
-        damped = reference.damp(H, ONCE.percdamp)
+        layer = port.stbllm_layer(W, H, ONCE.changed(**switches))
+        damped = reference.damp(H, ONCE.loop.percdamp)
         losses.append(reference.proxy_loss(W, layer.decode(), damped))
     assert losses[0] == min(losses[1:])
 
@@ -145,7 +144,7 @@ def test_the_record_is_the_image_on_the_device(port):
 @pytest.mark.parametrize("power", [-50, 50])
 @pytest.mark.parametrize("config", [ONCE, RELEASED], ids=["corrected", "released"])
 def test_powers_of_two_scale_the_answer(port, config, power):
-    W, H, config = smooth((4, 40)), hessian(40), replace(config, block_size=24, levels=20)
+    W, H, config = smooth((4, 40)), hessian(40), config.changed(block_size=24, levels=20)
     plain = port.stbllm_layer(W, H, config).decode()
     moved = port.stbllm_layer(np.ldexp(W, power), H, config).decode()
     assert np.array_equal(moved, np.ldexp(plain, power))
@@ -159,7 +158,7 @@ def test_a_configuration_of_another_kind_is_refused(port):
 @pytest.mark.parametrize("config", [CORRECTED, RELEASED], ids=["corrected", "released"])
 def test_no_race_and_no_dependence_on_the_schedule(port, config):
     W, H = smooth((9, 40), 7), hessian(40, 8)
-    config = replace(config, block_size=24, levels=9)
+    config = config.changed(block_size=24, levels=9)
     expected = port.stbllm_layer(W, H, config).decode()
     strict = fast.on("simulated", races=True, schedule="random", seed=1)
     assert np.array_equal(strict.stbllm_layer(W, H, config).decode(), expected)

@@ -62,6 +62,10 @@ class StoppingPort:
         self._count()
         return reference.billm_layer(*arguments)
 
+    def pbs2p_layer(self, *arguments):
+        self._count()
+        return reference.pbs2p_layer(*arguments)
+
     def wanda_layer(self, *arguments):
         self._count()
         return reference.wanda_layer(*arguments)

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+from contextlib import nullcontext
 
 import pytest
 from run.helpers import StoppingPort, files_of, make_settings, without_times
@@ -241,6 +242,31 @@ def test_a_manifest_from_before_budgets_still_counts(sequences, settings, tmp_pa
     assert quantize_model(
         load_model("tiny"), reference, settings, sequences, out=out, resume=True
     ).complete
+
+
+def test_a_run_of_the_first_version_goes_on(sequences, tmp_path):
+    """Its manifest has settings in another order, and one that the method never used."""
+    settings = make_settings(load_model("tiny"), sequences, "pbs2p:exact@4:8")
+    out = tmp_path / "out"
+    stopped_run(out, settings, sequences)
+    content = json.loads((out / MANIFEST).read_text())
+    content["version"] = 1
+    config = content["settings"]["config"]
+    for signs, goes_on in (("refreshed", False), ("fixed", True)):
+        changed = dict(reversed(config.items())) | {"column_signs": signs}
+        content["settings"]["config"] = changed
+        (out / MANIFEST).write_text(json.dumps(content))
+        with nullcontext() if goes_on else pytest.raises(SubbitError, match="column_signs of the"):
+            quantize_model(load_model("tiny"), reference, settings, sequences, out=out, resume=True)
+    assert load_manifest(out).complete
+
+
+def test_a_manifest_of_a_later_version_is_refused(sequences, settings, tmp_path):
+    stopped_run(tmp_path, settings, sequences)
+    content = json.loads((tmp_path / MANIFEST).read_text())
+    (tmp_path / MANIFEST).write_text(json.dumps(content | {"version": 3}))
+    with pytest.raises(SubbitError, match="version: expected 1 or 2, got 3"):
+        load_manifest(tmp_path)
 
 
 def test_a_folder_with_a_run_or_other_content_is_left_alone(sequences, settings, tmp_path):

@@ -114,7 +114,7 @@ def test_outcomes():
 def test_settings_are_all_combinations_and_change_the_configuration():
     assert len({setting.config(4) for setting in SETTINGS}) == len(SETTINGS) == 20
     grouped = Setting(grouped=True)
-    assert grouped.config(6).keep == (6, 8)
+    assert grouped.config(6).pruning.keep == (6, 8)
     assert grouped.config(6).partitioned
     assert not Setting().config(6).partitioned
 
@@ -127,7 +127,7 @@ def test_calibrated_errors_are_fitted_to_the_inputs(tiny, sequences):
     assert len(others[0].H) == 128
     everything = np.ones((0, *case.W.shape), dtype=bool)
     for objective, S in (("L1", np.eye(case.W.shape[1])), ("L2", case.H / 2.0)):
-        group = reference.spbo(case.W, None, everything, S, config=Setting().config(8))
+        group = reference.spbo(case.W, None, everything, S, config=Setting().config(8).pruning)
         alone = reference.relative_error(case.W, group.decode(), S)
         assert measure(case, Setting(), objective).errors[0] == pytest.approx(alone, rel=1e-9)
     identity = Case("white", case.W, np.eye(case.W.shape[1]))

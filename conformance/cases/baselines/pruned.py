@@ -7,7 +7,6 @@ decisions from there, and levels and grids against the weights that they were fi
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -182,7 +181,7 @@ def _wanda_layer(port: Port, judge: Judge, draw: Draw) -> None:
     """Wanda, RIA and magnitude: masks from scores, and no weight moved."""
     W, H = _drawn(draw)
     preset = METHODS["wanda"].presets[draw.pick("importance", ("wanda", "ria", "magnitude"))]
-    config = replace(preset, **_sparsity(draw), exponent=draw.pick("exponent", (1.0, 0.5)))
+    config = preset.changed(**_sparsity(draw), exponent=draw.pick("exponent", (1.0, 0.5)))
     layer = port.wanda_layer(W, H, config)
     if not _layer_of(judge, layer, W.shape, config.block_size):
         return

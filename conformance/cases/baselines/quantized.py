@@ -5,7 +5,6 @@ Codes of every column from the state that the columns before it left, and the ob
 the end.
 """
 
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -37,7 +36,7 @@ def _rtn_layer(port: Port, judge: Judge, draw: Draw) -> None:
     """Round to nearest, every preset."""
     presets = reference.METHODS["rtn"].presets
     name = draw.pick("preset", tuple(presets))
-    config = replace(presets[name], group_size=draw.pick("group size", (None, 5, 16)))
+    config = presets[name].changed(group_size=draw.pick("group size", (None, 5, 16)))
     W = draw.weights((*FAMILIES, "integer", "huge_range"), columns=(1, 40))
     layer, state = port.rtn_layer(W, None, config), judge.arithmetic.read(W)
     slices = reference.block_slices(W.shape[1], config.group_size or W.shape[1])

@@ -10,6 +10,7 @@ own levels, and an error that has not risen.
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import pairwise
+from typing import get_args
 
 import numpy as np
 
@@ -53,6 +54,7 @@ from subbit.reference.bounds.groups.arb_x import (
 from subbit.reference.bounds.groups.joint_levels import solve_levels_bound
 from subbit.reference.bounds.layer import decode_bound
 from subbit.reference.bounds.rounding import Rounded
+from subbit.reference.groups.arb_rc import ColumnSigns
 
 RISE = 1e-3
 """Share by which an error may exceed that of the start where rounding decided signs."""
@@ -181,14 +183,20 @@ def _arb_x_steps(port: Port, judge: Judge, draw: Draw) -> None:
             judge_levels(judge, group, made.levels, place, state)
 
 
+def _column_signs(draw: Draw) -> ColumnSigns:
+    return draw.pick("column signs", get_args(ColumnSigns))
+
+
 @operation(2)
 def _arb_rc_steps(port: Port, judge: Judge, draw: Draw) -> None:
     """ARB-RC, each half step from the state before it."""
     W, mask, order = drawn_weights(draw)
-    config = drawn_config(draw, column_signs=draw.pick("column signs", ("fixed", "refreshed")))
-    signs = ["signs"] if order == 2 or config.column_signs == "refreshed" else []
+    column_signs, config = _column_signs(draw), drawn_config(draw)
+    signs = ["signs"] if order == 2 or column_signs == "refreshed" else []
     once = [*["rows", "columns"] * order, *signs]
-    steps = port.arb_rc_steps(W, mask, order=order, config=config, name="rest")
+    steps = port.arb_rc_steps(
+        W, mask, order=order, config=config, column_signs=column_signs, name="rest"
+    )
     states = states_of(judge, steps, ["start", *(once * config.iterations)])
     if not states:
         return
@@ -313,8 +321,10 @@ def _arb_rc(port: Port, judge: Judge, draw: Draw) -> None:
     W, mask, order = drawn_weights(draw)
     # In a column of a single entry the second order has nothing but rounding to represent.
     mask = mask if draw.pick("entries", ("masked", "all")) == "masked" else np.ones_like(mask)
-    config = drawn_config(draw, column_signs=draw.pick("column signs", ("fixed", "refreshed")))
-    group = on_host(port.arb_rc(W, mask, order=order, config=config, name="rest"))
+    column_signs, config = _column_signs(draw), drawn_config(draw)
+    group = on_host(
+        port.arb_rc(W, mask, order=order, config=config, column_signs=column_signs, name="rest")
+    )
     judge.exact("name", group.name, "rest")
     start = reference.rc_start(W, mask, order=order, config=config, name=group.name)
     if not same_form(judge, group, start):
@@ -322,10 +332,15 @@ def _arb_rc(port: Port, judge: Judge, draw: Draw) -> None:
     if config.iterations == 0:
         judge_rc_start(judge, W, mask, group, (order, config.sign_zero))
         return
-    if order == 2 or config.column_signs == "refreshed":
+    if order == 2 or column_signs == "refreshed":
         judge_rc_signs(judge, W, group, group, zero=config.sign_zero)
     state, decided = arb_runs.arb_rc_bound(
-        W, mask, order=order, config=config, arithmetic=judge.arithmetic
+        W,
+        mask,
+        order=order,
+        config=config,
+        column_signs=column_signs,
+        arithmetic=judge.arithmetic,
     )
     judge.true("all scales are numbers", np.isfinite(scales_of(group)).all())
     if decided:
@@ -341,7 +356,9 @@ def _arb_rc(port: Port, judge: Judge, draw: Draw) -> None:
     if config.sign_zero == 1:
         together = np.sum(_rows_of(W, group)), np.sum(_rows_of(W, start))
         energy = np.sum(np.where(mask, W, 0.0) ** 2)
-        steps = reference.arb_rc_steps(W, mask, order=order, config=config)
+        steps = reference.arb_rc_steps(
+            W, mask, order=order, config=config, column_signs=column_signs
+        )
         judge.objective("error", *together, RISE * energy + _ridge(steps, config))
 
 

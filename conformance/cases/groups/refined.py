@@ -31,6 +31,7 @@ from subbit.reference.bounds.groups.arb_rc import RoundedScales
 from subbit.reference.bounds.groups.arb_x import calibrate_levels_bound
 from subbit.reference.bounds.groups.refinement import RoundedLevels
 from subbit.reference.bounds.rounding import Rounded
+from subbit.reference.groups.refinement import Refinement
 from subbit.reference.notation import AnyArray
 
 Fitted: TypeAlias = ARBLLM | PBS2P
@@ -79,7 +80,7 @@ def fitted_columns(mask: Mask, config: ARBLLM) -> Mask:
         The columns; all where there are no entries.
     """
     used = np.asarray(np.any(mask, axis=0))
-    by_width = config.divisor == "width" and config.algorithm != "arb_rc"
+    by_width = config.refinement.divisor == "width" and config.algorithm != "arb_rc"
     return np.ones_like(used) if by_width or not used.any() else used
 
 
@@ -111,7 +112,11 @@ class _Part:
 
 
 def judge_refined(
-    judge: Judge, state: GroupsState, zones: Sequence[Zone], groups: Sequence[object]
+    judge: Judge,
+    state: GroupsState,
+    config: ARBLLM,
+    zones: Sequence[Zone],
+    groups: Sequence[object],
 ) -> None:
     """Judge the groups of a block by the weights and masks that they were made of.
 
@@ -120,15 +125,17 @@ def judge_refined(
     judge : Judge
         Who collects.
     state : GroupsState
-        The weights, the Gram matrix and the configuration, one of ARB-LLM.
+        The weights and the Gram matrix.
+    config : ARBLLM
+        The configuration.
     zones : sequence of Zone
         Names, masks and orders.
     groups : sequence
         The port's records.
     """
-    config, weights = state.config, state.weights
+    weights = state.weights
     judge.exact("number of groups", len(groups), len(zones))
-    if len(groups) != len(zones) or not isinstance(config, ARBLLM):
+    if len(groups) != len(zones):
         return
     formed = [_formed(judge, *pair, config) for pair in zip(groups, zones, strict=True)]
     known = [group for group in formed if group is not None]
@@ -142,7 +149,7 @@ def judge_refined(
     ]
     if config.algorithm == "arb_x":
         _judge_calibrated(judge, state, zones, parts)
-        if config.levels == "exact":
+        if config.refinement.levels == "exact":
             first = [first_fit(weights, state.gram, g, g.mask, config) for g in known]
             judge_joint_fit(judge, weights, state.gram, config, known, first=first)
         return
@@ -164,13 +171,13 @@ def _judge_levels(judge: Judge, part: _Part) -> None:
     """ARB: means, scales and signs."""
     V, config = part.weights, part.config
     state, decided = arb_runs.arb_bound(
-        V, part.mask, order=part.order, config=config, arithmetic=judge.arithmetic
+        V, part.mask, order=part.order, config=config.refinement, arithmetic=judge.arithmetic
     )
     _signs_where(judge, part.signs, state.basis[1:], decided)
     judge.bound("levels", levels_of(part.group), state.levels)
-    judge_signs(judge, V, part.group, part.group, zero=config.sign_zero)
-    start = reference.arb_start(V.value, part.mask, order=part.order, config=config)
-    _, sure = arb_runs.arb_start_levels(V, part.mask, order=part.order, config=config)
+    judge_signs(judge, V, part.group, part.group, zero=config.refinement.sign_zero)
+    start = reference.arb_start(V.value, part.mask, order=part.order, config=config.refinement)
+    _, sure = arb_runs.arb_start_levels(V, part.mask, order=part.order, config=config.refinement)
     _judge_risen(judge, part, start, sure)
 
 
@@ -200,9 +207,14 @@ def _judge_products(judge: Judge, part: _Part) -> None:
     if part.order == 2:
         judge_joint(judge, V, (scales.product(0), scales.product(1)), part.signs, mask)
     else:
-        signs_of(judge, part.signs[0], V, mask, config.sign_zero)
+        signs_of(judge, part.signs[0], V, mask, config.refinement.sign_zero)
     state, decided = arb_runs.arb_rc_bound(
-        V, mask, order=part.order, config=config, arithmetic=arithmetic
+        V,
+        mask,
+        order=part.order,
+        config=config.refinement,
+        column_signs=config.column_signs,
+        arithmetic=arithmetic,
     )
     if not decided:
         judge.unbounded += scales_of(part.group).size
@@ -227,12 +239,16 @@ def _judge_calibrated(
         columns = fitted_columns(zone.mask, config)
         start, decided = _calibrated_start(judge, part)
         own, S = part.weights.keep(part.mask), state.gram[np.ix_(columns, columns)]
-        made = calibrate_levels_bound(own, start, S, config=config, arithmetic=arithmetic)
+        made = calibrate_levels_bound(
+            own, start, S, config=config.refinement, arithmetic=arithmetic
+        )
         basis = np.zeros((len(made.basis), *zone.mask.shape))
         basis[:, :, columns] = made.basis
         fitted.append(RoundedLevels(basis, made.levels, made.spread))
-        sure.append(arb_runs.decided_together(decided, config, config.calibrated_eps))
-    if config.sweeps and config.levels == "exact":
+        sure.append(
+            arb_runs.decided_together(decided, config.refinement, config.refinement.calibrated_eps)
+        )
+    if config.sweeps and config.refinement.levels == "exact":
         # Where entries are fewer than levels, these are not determined: see judge_joint_fit.
         return
     if config.sweeps:
@@ -241,7 +257,7 @@ def _judge_calibrated(
         for place, group in enumerate(fitted):
             target = state.weights - _others(fitted, place, config)
             fitted[place] = calibrate_levels_bound(
-                target, group, state.gram, config=config, arithmetic=arithmetic
+                target, group, state.gram, config=config.refinement, arithmetic=arithmetic
             )
     for group, part, decided in zip(fitted, parts, sure, strict=True):
         unsure = np.where(decided, 0.0, np.inf)[:, None] + np.zeros(group.levels.shape)
@@ -289,7 +305,9 @@ def first_fit(
     """
     planes = [Plane(host(plane.sign), np.zeros(len(cell))) for plane in group.planes]
     blank = replace(group, planes=tuple(planes), mean=np.zeros(len(cell)))
-    return reference.calibrate_levels(np.where(cell, W.value, 0.0), blank, S.value, config=config)
+    return reference.calibrate_levels(
+        np.where(cell, W.value, 0.0), blank, S.value, config=config.part(Refinement)
+    )
 
 
 def judge_joint_fit(
@@ -376,7 +394,7 @@ def _fitted_to_rest(
 ) -> BinaryGroup:
     image = [np.asarray(g.decode()) for at, g in enumerate(groups) if at != place]
     others = np.sum(image, axis=0) if image else 0.0
-    return reference.calibrate_levels(W - others, groups[place], S, config=config)
+    return reference.calibrate_levels(W - others, groups[place], S, config=config.part(Refinement))
 
 
 def allowed_of_fit(W: Rounded, S: Rounded) -> float:
@@ -411,23 +429,28 @@ def _calibrated_start(judge: Judge, part: _Part) -> tuple[RoundedLevels, Mask]:
     """Signs and levels before calibration, and the rows in which they are known."""
     V, mask, config, order = part.weights, part.mask, part.config, part.order
     everywhere = np.ones(len(mask), dtype=np.bool_)
-    if config.calibrated_start == "refined":
+    if config.refinement.calibrated_start == "refined":
         state, decided = arb_runs.arb_bound(
-            V, mask, order=order, config=config, arithmetic=judge.arithmetic
+            V, mask, order=order, config=config.refinement, arithmetic=judge.arithmetic
         )
         _signs_where(judge, part.signs, state.basis[1:], decided)
-        if config.levels == "alternate":
+        if config.refinement.levels == "alternate":
             return state, decided
         # What is solved at once does not depend on where it starts, but for its roundings.
         blank = 0.0 * state.levels.value
         blank[:, 0] = np.max(np.abs(V.value) * mask, axis=1, initial=0.0)
         return RoundedLevels.at(_basis(part), judge.arithmetic.read(blank)), everywhere
     bound = arb_start_bound(
-        V, mask, order=order, config=config, signs=part.signs, arithmetic=judge.arithmetic
+        V,
+        mask,
+        order=order,
+        config=config.refinement,
+        signs=part.signs,
+        arithmetic=judge.arithmetic,
     )
     for number, found in enumerate(part.signs):
         what, distance = f"signs of order {number + 1}", bound.distances[number]
-        signs_of(judge, found, distance, mask, config.sign_zero, what=what)
+        signs_of(judge, found, distance, mask, config.refinement.sign_zero, what=what)
     levels = [level for level in (bound.mean, *bound.scales) if level is not None]
     value, error = (np.column_stack([getattr(x, y) for x in levels]) for y in ("value", "error"))
     return RoundedLevels.at(_basis(part), Rounded(value, error, judge.arithmetic)), everywhere

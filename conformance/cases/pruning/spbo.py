@@ -6,7 +6,7 @@ own state before it, a whole run by all steps' bounds together, in the rows in w
 sign was left to rounding.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 from typing import Any
 
@@ -71,10 +71,8 @@ def drawn_stepwise(draw: Draw) -> SPBO:
     SPBO
         The switches.
     """
-    refinement = drawn_calibration(draw)
-    common = {field.name: getattr(refinement, field.name) for field in fields(refinement)}
     return SPBO(
-        **common,
+        refinement=drawn_calibration(draw),
         **drawn_pattern(draw),
         signs=draw.pick("signs", ("frozen", "resigned")),
         mean=draw.pick("mean", ("masked", "shared")),
@@ -261,7 +259,7 @@ def _judge_new_signs(judge: Judge, run: Run, group: BinaryGroup, kept: Mask) -> 
     for found in signs_in(group):
         judge.exact("signs of pruned entries", found[~kept], np.zeros(np.count_nonzero(~kept)))
     own = replace(group, mask=kept)
-    judge_signs(judge, run.weights, own, own, zero=run.config.sign_zero)
+    judge_signs(judge, run.weights, own, own, zero=run.config.refinement.sign_zero)
 
 
 @operation(2, share=0.5)
@@ -276,8 +274,8 @@ def _spbo_steps(port: Port, judge: Judge, draw: Draw) -> None:
     if not states:
         return
     judge.exact("name", states[0].name, "rest")
-    begin = judge_end if config.calibrated_start == "refined" else judge_start
-    begin(judge, W, cell, states[0], (run.order, config))
+    begin = judge_end if config.refinement.calibrated_start == "refined" else judge_start
+    begin(judge, W, cell, states[0], (run.order, config.refinement))
     run = replace(run, weights=np.where(cell, W, 0.0))
     kept, nested = cell, iter(masks)
     for name, (state, group) in zip(names[1:], pairwise(states), strict=True):
@@ -290,7 +288,7 @@ def _spbo_steps(port: Port, judge: Judge, draw: Draw) -> None:
             _judge_same_levels(judge, group, state)
             _judge_new_signs(judge, run, group, kept)
         else:
-            only = replace(run, config=replace(config, signs="frozen"))
+            only = replace(run, config=config.changed(signs="frozen"))
             _judge_step(judge, only, state, kept, group)
 
 

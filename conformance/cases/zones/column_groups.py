@@ -34,6 +34,7 @@ from subbit.reference.bounds.groups.arb_rc import rc_start_bound
 from subbit.reference.bounds.rounding import Input, Rounded
 from subbit.reference.bounds.zones import calibrated_split
 from subbit.reference.bounds.zones.split import bell_split_search_bound
+from subbit.reference.zones.column_groups import ARB_GROUPS
 
 METHODS = ("arb", "arb-x", "arb-rc")
 
@@ -127,7 +128,7 @@ def judge_groups(judge: Judge, state: GroupsState, salient: Mask, masks: Sequenc
 
 def _on_weights(config: ColumnGroups) -> ColumnGroups:
     # Only the rest is searched on outputs.
-    return replace(config, split_error="weights")
+    return config.changed(split_error="weights")
 
 
 def _judge_zone(
@@ -155,8 +156,8 @@ def _alone(config: ColumnGroups, parts: Sequence[Part]) -> bool:
 
 
 def _cut(judge: Judge, state: GroupsState, parts: Sequence[Part], entries: Mask) -> Cut | None:
-    config, key = state.config, state.key
-    grid, part = config.grid, entries
+    key = state.key
+    grid, part = state.partition.grid, entries
     if grid == "quantiles_with_zeros" and len(parts) == 1 and parts[0][1] == 2:
         # The released grid of the salient zone: its entries that are not zero.
         if np.any(part & (np.abs(key.value) <= key.error) & (key.error > 0.0)):
@@ -167,7 +168,7 @@ def _cut(judge: Judge, state: GroupsState, parts: Sequence[Part], entries: Mask)
 
     errors = [_errors(state, one) for one in parts]
     one = errors[0] if len(errors) == 1 else _Together(errors)
-    return Cut(key, entries, grid_bound(key, part, grid), config.closed, one)
+    return Cut(key, entries, grid_bound(key, part, grid), state.partition.closed, one)
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,7 +181,7 @@ class _OutputErrors:
 
     @property
     def _switches(self) -> dict[str, Any]:
-        return {"orders": (self.order, self.order), **mode_of(self.state.config)}
+        return {"orders": (self.order, self.order), **mode_of(self.state.partition)}
 
     def bound(self, thresholds: Input, key: Input, *, closed: bool) -> Rounded:
         state, target = self.state, self.state.searched
@@ -228,7 +229,7 @@ class _Together:
 def _errors(state: GroupsState, part: Part) -> Errors:
     (mask, order), config = part, state.config
     if config.split_error == "weights" or (config.column_groups and config.bitmap == "shared"):
-        return errors_of_weights(state.searched, mask, order, config)
+        return errors_of_weights(state.searched, mask, order, state.partition)
     return _OutputErrors(state, mask, order)
 
 
@@ -275,13 +276,13 @@ class _Spent:
             [0.5],
             key=np.zeros(mask.shape),
             orders=(self._order, 1),
-            **mode_of(state.config),
+            **mode_of(state.partition),
             arithmetic=arithmetic,
         )
         return found[0]
 
 
-def drawn_block(draw: Draw, judge: Judge) -> GroupsState:
+def drawn_block(draw: Draw, judge: Judge) -> tuple[GroupsState, ARBLLM]:
     """Draw a state that is known exactly, for the steps of a block.
 
     Parameters
@@ -293,14 +294,17 @@ def drawn_block(draw: Draw, judge: Judge) -> GroupsState:
 
     Returns
     -------
-    GroupsState
-        The state; its configuration is one of ARB-LLM's presets.
+    state : GroupsState
+        The state.
+    config : ARBLLM
+        One of ARB-LLM's presets, whose groups the state has.
     """
     W = draw.weights(CONTINUOUS, rows=(2, 5), columns=(4, 24))
     S = W**2 * draw.rng.uniform(0.5, 2.0, W.shape[1])
     gram = draw.hessian(W.shape[1]) / 2
     config, read = drawn_preset(draw), judge.arithmetic.read
-    return GroupsState(read(W), read(S), draw.columns(W.shape[1]), config, read(gram))
+    columns = draw.columns(W.shape[1])
+    return GroupsState(read(W), read(S), columns, config.zones, read(gram)), config
 
 
 def drawn_preset(draw: Draw, methods: Sequence[str] = METHODS) -> ARBLLM:
@@ -326,10 +330,10 @@ def drawn_preset(draw: Draw, methods: Sequence[str] = METHODS) -> ARBLLM:
 @operation(2)
 def _choose_column_groups(port: Port, judge: Judge, draw: Draw) -> None:
     """The groups of a block whose salient columns are given."""
-    state = drawn_block(draw, judge)
-    config = replace(
-        state.config,
-        grid=draw.pick("grid", (state.config.grid, state.config.grid, "breakpoints", "maximum")),
+    state, _ = drawn_block(draw, judge)
+    own = state.partition.grid
+    config = state.config.changed(
+        grid=draw.pick("grid", (own, own, "breakpoints", "maximum")),
         bitmap=draw.pick("bitmap", ("shared", "zones", "zones")),
         splits=draw.pick("splits", (1, 1, 2, 3)),
         minimum=draw.pick("minimum", ("reset", "kept")),
@@ -353,7 +357,7 @@ def _further_cuts(port: Port, judge: Judge, draw: Draw) -> None:
     """Many cuts of each zone, where the running minimum decides: errors of scores rise soon."""
     W = draw.weights(CONTINUOUS, rows=(3, 4), columns=(20, 28))
     S = W**2 * draw.rng.uniform(0.5, 2.0, W.shape[1])
-    config = ARBLLM(
+    config = ARB_GROUPS.changed(
         bitmap="zones",
         search_on="scores",
         split_by=draw.pick("split by", ("weights", "scores")),

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from subbit.reference.bounds.rounding import Arithmetic, Input, Rounded
 from subbit.reference.errors import check_mask
 from subbit.reference.groups.arb import joint_signs
+from subbit.reference.groups.arb_rc import ColumnSigns
 from subbit.reference.groups.refinement import REFINEMENT, Refinement
 from subbit.reference.notation import Array, Mask
 from subbit.reference.signs import sign
@@ -250,6 +251,7 @@ def arb_rc_bound(
     *,
     order: int = 1,
     config: Refinement = REFINEMENT,
+    column_signs: ColumnSigns = "fixed",
     arithmetic: Arithmetic,
 ) -> tuple[RoundedScales, bool]:
     """Bound of :func:`~subbit.reference.groups.arb_rc.arb_rc`.
@@ -258,7 +260,7 @@ def arb_rc_bound(
     ----------
     W : array_like of float64 or Rounded, shape (n, k)
         Weights.
-    mask, order, config
+    mask, order, config, column_signs
         As in :func:`~subbit.reference.groups.arb_rc.arb_rc`.
     arithmetic : Arithmetic
         How the port computes.
@@ -310,7 +312,7 @@ def arb_rc_bound(
         decided &= bool(np.isfinite(state.scales.error).all())
         if not decided:
             break
-        if order == 2 or config.column_signs == "refreshed":
+        if order == 2 or column_signs == "refreshed":
             signs, certain = _next_rc_signs(weights, state, config)
             decided &= certain
             state = RoundedScales(M, np.stack(signs), state.scales, state.spread)

@@ -93,7 +93,9 @@ def _fit(
 ) -> RoundedLevels:
     target = weights if config.objective == "full" else weights.keep(kept)
     # Eq. (B110), subbit:  |x̂_t − x_t| as for ARB-X, with e = (P_t, P_t ∘ B) and w = W
-    return calibrate_levels_bound(target, state, S, config=config, arithmetic=weights.arithmetic)
+    return calibrate_levels_bound(
+        target, state, S, config=config.refinement, arithmetic=weights.arithmetic
+    )
 
 
 def spbo_bound(
@@ -146,17 +148,18 @@ def spbo_bound(
     weights = arithmetic.checked("W", W)
     cell = check_mask("mask", mask, weights.shape)
     own = weights.keep(cell)
-    if config.calibrated_start == "refined":
-        state, decided = arb_bound(own, cell, order=order, config=config, arithmetic=arithmetic)
+    how = config.refinement
+    if how.calibrated_start == "refined":
+        state, decided = arb_bound(own, cell, order=order, config=how, arithmetic=arithmetic)
     else:
-        state, decided = arb_start_levels(own, cell, order=order, config=config)
+        state, decided = arb_start_levels(own, cell, order=order, config=how)
     steps = [cell, *np.asarray(masks, dtype=np.bool_)]
     for keep in steps:
         state = spbo_step_bound(own, state, keep, S, config=config, arithmetic=arithmetic)
         if config.signs == "resigned":
             state, certain = _resigned(own, state, cell & keep, config)
             decided &= certain
-    decided = decided_together(decided, config, config.calibrated_eps)
+    decided = decided_together(decided, how, how.calibrated_eps)
     return unless_decided(state, decided), decided
 
 
@@ -165,7 +168,7 @@ def _resigned(
 ) -> tuple[RoundedLevels, Mask]:
     among = np.concatenate([kept[None].astype(np.float64), state.basis[1:]])
     seen = RoundedLevels(among, state.levels, state.spread)
-    signs, certain = next_signs(weights, seen, config)
+    signs, certain = next_signs(weights, seen, config.refinement)
     # Eq. (B111), subbit:  the row is decided  ⇔  |W − μ| > e on all of P_t
     basis = np.stack([state.basis[0], *signs])
     return RoundedLevels(basis, state.levels, state.spread), certain
