@@ -13,7 +13,9 @@ from typing import cast
 import numpy as np
 
 from subbit import reference
-from subbit.fast.launches.arb_x import Gram
+from subbit.fast.launches.arb import launch_arb
+from subbit.fast.launches.arb_rc import launch_arb_rc
+from subbit.fast.launches.arb_x import Gram, launch_calibration, launch_start, launch_sweeps
 from subbit.fast.launches.arb_x import gram as in_range
 from subbit.fast.launches.arrays import DeviceArray, needed, to_host
 from subbit.fast.launches.column_groups import (
@@ -25,8 +27,8 @@ from subbit.fast.launches.column_groups import (
     zones_of,
 )
 from subbit.fast.launches.fetch import BlockOnDevice, Layout, fetch
-from subbit.fast.launches.group import Refined
 from subbit.fast.launches.partition import salient_columns
+from subbit.fast.launches.state import Groups
 from subbit.reference.arb_llm import ARBLLM, PAPER
 from subbit.reference.layer import BinaryGroup, QuantizedBlock, QuantizedLayer, Zone
 from subbit.reference.notation import Mask
@@ -84,8 +86,8 @@ def _refined(
     *,
     config: ARBLLM,
     S: Gram | None,
-) -> Refined:
-    made = Refined(device, W.shape, orders)
+) -> Groups:
+    made = Groups.blank(device, W.shape, orders)
     # What depends on the number of columns needs the zone's own.
     how = config.refinement
     counted = config.algorithm == "arb_rc" and how.eps > 0.0 and how.eps_kind == "relative"
@@ -93,12 +95,12 @@ def _refined(
     for number in range(len(orders)):
         refine(made, W, group, number, config=config, S=S)
     if config.algorithm == "arb_x" and S is not None:
-        made.sweep(W, group, sweeps=config.sweeps, S=S, config=how)
+        launch_sweeps(made, W, group, sweeps=config.sweeps, S=S, config=how)
     return made
 
 
 def _refine(
-    made: Refined,
+    made: Groups,
     W: DeviceArray,
     group: DeviceArray,
     number: int,
@@ -108,16 +110,16 @@ def _refine(
 ) -> None:
     how = config.refinement
     if config.algorithm == "arb_rc":
-        made.arb_rc(W, group, number, config=how, column_signs=config.column_signs)
+        launch_arb_rc(made, W, group, number, config=how, column_signs=config.column_signs)
     elif config.algorithm == "arb" or S is None:
-        made.arb(W, group, number, config=how)
+        launch_arb(made, W, group, number, config=how)
     else:
-        made.begin(W, group, number, config=how)
-        made.calibrate(W, group, number, S=S, config=how)
+        launch_start(made, W, group, number, config=how)
+        launch_calibration(made, W, group, number, S=S, config=how)
 
 
 def _refine_alone(
-    made: Refined,
+    made: Groups,
     W: DeviceArray,
     group: DeviceArray,
     number: int,
@@ -132,7 +134,7 @@ def _refine_alone(
     columns = xp.asarray(np.flatnonzero(used if used.any() else ~used))
     order, planes = made.planes_of(number)
     own = xp.ascontiguousarray(own[:, columns])
-    alone = Refined(device, own.shape, (order,))
+    alone = Groups.blank(device, own.shape, (order,))
     if S is not None:
         values = xp.ascontiguousarray(S.values[columns][:, columns])
         S = replace(S, values=values, diagonal=S.diagonal[columns])

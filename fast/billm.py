@@ -11,6 +11,8 @@ from subbit import reference
 from subbit.fast.launches.arrays import DeviceArray, to_host
 from subbit.fast.launches.fetch import BlockOnDevice, Layout, fetch
 from subbit.fast.launches.partition import candidate_thresholds, salient_columns
+from subbit.fast.launches.rows import launch_binarize
+from subbit.fast.launches.state import Groups
 from subbit.reference.billm import PAPER, BiLLM
 from subbit.reference.layer import QuantizedBlock, QuantizedLayer, block_slices
 from subbit.reference.notation import Mask
@@ -18,7 +20,7 @@ from subbit.reference.zones.partition import PARTITION, Partition
 
 from .blocks import Block, LayerState, prepare_layer, quantize_blocks
 from .device import Device
-from .launches import rows, searches
+from .launches import searches
 from .mirror import mirrors
 
 _CONCENTRATED, _SPARSE, _SALIENT = 1, 2, 3
@@ -105,9 +107,9 @@ def _block(
     if codes is None:
         codes = _codes(device, W, S, alive, part)
     group = _group(device, W, S, codes, part)
-    made = rows.Binarized(device, W.shape, _ORDERS)
+    made = Groups.blank(device, W.shape, _ORDERS)
     for number in range(len(_ORDERS)):
-        made.binarize(W, group, number, center=part.center, sign_zero=part.sign_zero)
+        launch_binarize(made, W, group, number, center=part.center, sign_zero=part.sign_zero)
     layout = Layout(_NAMES, _ORDERS, (_SALIENT,), mean=part.center)
     return BlockOnDevice(start, group, made, layout)
 

@@ -10,7 +10,7 @@ removing several weights at once is solved in float64.
 from dataclasses import replace
 
 from subbit import reference
-from subbit.fast.launches.arb_x import Gram
+from subbit.fast.launches.arb_x import Gram, launch_start, launch_sweeps
 from subbit.fast.launches.arb_x import gram as in_range
 from subbit.fast.launches.arrays import DeviceArray, exponent, matrix, scaled, to_host
 from subbit.fast.launches.column_groups import (
@@ -22,9 +22,10 @@ from subbit.fast.launches.column_groups import (
     zones_of,
 )
 from subbit.fast.launches.fetch import BlockOnDevice, Layout, fetch
-from subbit.fast.launches.group import Refined
 from subbit.fast.launches.partition import salient_columns
 from subbit.fast.launches.pruning_steps import scheduled, with_start
+from subbit.fast.launches.spbo import launch_pruning
+from subbit.fast.launches.state import Groups
 from subbit.fast.pruning.cfs import fine_scores
 from subbit.reference.layer import QuantizedBlock, QuantizedLayer
 from subbit.reference.notation import Mask
@@ -160,15 +161,17 @@ def _block(
     kept = pruning.masks_of(device, fits[-1], W.shape[1])
     if not masked:
         group, layout = _with_pruned(group, layout)
-    made = Refined(device, W.shape, layout.orders)
+    made = Groups.blank(device, W.shape, layout.orders)
     for number in (number for number, order in enumerate(layout.orders) if order):
-        made.begin(W, group, number, config=config.pruning.refinement)
-        made.prune(W, group, number, words=fits, S=gram, config=config.pruning)
+        launch_start(made, W, group, number, config=config.pruning.refinement)
+        launch_pruning(made, W, group, number, words=fits, S=gram, config=config.pruning)
     coded = _coded(device, group, kept, codes, config=config, layout=layout)
     pruned = ~(kept & live) if config.pruning.objective == "masked" else ~live
     target = xp.where(pruned, xp.float32(0), W)
     entries = coded if masked else group
-    made.sweep(target, entries, sweeps=config.sweeps, S=gram, config=config.pruning.refinement)
+    launch_sweeps(
+        made, target, entries, sweeps=config.sweeps, S=gram, config=config.pruning.refinement
+    )
     if not masked:
         made.mean[1::2] = made.mean[::2]
     return BlockOnDevice(start, coded, made, layout)

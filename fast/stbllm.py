@@ -15,7 +15,9 @@ from subbit.fast.launches.arrays import DeviceArray, to_host
 from subbit.fast.launches.fetch import BlockOnDevice, Layout, fetch
 from subbit.fast.launches.partition import candidate_thresholds, salient_columns
 from subbit.fast.launches.regions import cut_regions
+from subbit.fast.launches.rows import launch_binarize
 from subbit.fast.launches.search_inputs import numbers_of
+from subbit.fast.launches.state import Groups
 from subbit.fast.pruning.sparsity import (
     input_norms,
     magnitude_importance,
@@ -32,7 +34,7 @@ from subbit.reference.stbllm import PAPER, REGIONS, STBLLM, Pruning, Regions
 
 from .blocks import Block, LayerState, blocks_on_device, brought_back, prepare_layer
 from .device import Device
-from .launches import rows, searches
+from .launches import searches
 from .mirror import mirrors
 from .objective import proxy_loss
 
@@ -182,9 +184,9 @@ def _block(
         numbers = {"salient": layout.salient[0], "rest": _REST}
         codes = salient_columns(device, W, S, alive, part, entries=entries, **numbers)
     group = _group(device, W, S, _numbers(device, codes, alive, entries, layout), config.zones)
-    made = rows.Binarized(device, W.shape, layout.orders)
+    made = Groups.blank(device, W.shape, layout.orders)
     for number in range(len(layout.orders)):
-        made.binarize(W, group, number, center=part.center, sign_zero=part.sign_zero)
+        launch_binarize(made, W, group, number, center=part.center, sign_zero=part.sign_zero)
     return BlockOnDevice(start, group, made, layout)
 
 

@@ -12,10 +12,11 @@ import numpy as np
 
 from subbit import reference
 from subbit.fast.device import Device
-from subbit.fast.launches.arb import MEAN, SIGNS, START, scale_step
+from subbit.fast.launches.arb import MEAN, SIGNS, START, launch_arb, launch_arb_steps, scale_step
 from subbit.fast.launches.arrays import DeviceArray, to_host
-from subbit.fast.launches.group import Refined, numbers, uploaded, with_scales, with_signs
+from subbit.fast.launches.group import numbers, recorded, uploaded, with_scales, with_signs
 from subbit.fast.launches.kernels import kernel, over_rows
+from subbit.fast.launches.state import Groups
 from subbit.fast.mirror import mirrors
 from subbit.reference.contracts.door import ALL
 from subbit.reference.groups.refinement import REFINEMENT, Refinement, Steps
@@ -37,16 +38,16 @@ def arb_start(
     name: str = "all",
 ) -> BinaryGroup:
     """Initial values of a refinement: the plain binarization."""
-    made = Refined(device, W.shape, (order,))
-    made.arb_steps(W, mask.view(device.xp.uint8), steps=START, rounds=0, config=config)
-    return made.record(name, to_host(mask), mean=True, columns=False)
+    made = Groups.blank(device, W.shape, (order,))
+    launch_arb_steps(made, W, mask.view(device.xp.uint8), steps=START, rounds=0, config=config)
+    return recorded(made, name, to_host(mask), mean=True, columns=False)
 
 
 @mirrors(reference.refine_mean)
 def refine_mean(device: Device, W: DeviceArray, group: BinaryGroup) -> BinaryGroup:
     """Move the mean by the mean of what is left."""
     entries, made = uploaded(device, group)
-    made.arb_steps(W, entries, steps=MEAN, config=REFINEMENT)
+    launch_arb_steps(made, W, entries, steps=MEAN, config=REFINEMENT)
     return replace(group, mean=numbers(made.mean[0]))
 
 
@@ -63,7 +64,7 @@ def refine_scale(
     """Fit the scale of one sign plane to what the others leave."""
     entries, made = uploaded(device, group)
     config = Refinement(eps=eps, eps_kind=eps_kind)
-    made.arb_steps(W, entries, steps=scale_step(plane), config=config)
+    launch_arb_steps(made, W, entries, steps=scale_step(plane), config=config)
     return with_scales(group, numbers(made.scale))
 
 
@@ -88,7 +89,7 @@ def refine_signs(
     """Give every entry the signs of the level nearest to it."""
     entries, made = uploaded(device, group)
     config = Refinement(sign_zero=sign_zero)
-    made.arb_steps(W, entries, steps=SIGNS, config=config)
+    launch_arb_steps(made, W, entries, steps=SIGNS, config=config)
     return with_signs(group, to_host(made.signs))
 
 
@@ -131,6 +132,6 @@ def arb(
     name: str = "all",
 ) -> BinaryGroup:
     """Binarize a group and refine it on the weight error: all rounds in one launch."""
-    made = Refined(device, W.shape, (order,))
-    made.arb(W, mask.view(device.xp.uint8), config=config)
-    return made.record(name, to_host(mask), mean=True, columns=False)
+    made = Groups.blank(device, W.shape, (order,))
+    launch_arb(made, W, mask.view(device.xp.uint8), config=config)
+    return recorded(made, name, to_host(mask), mean=True, columns=False)

@@ -9,8 +9,10 @@ half step is a pass with one of these steps, and gives the same bits. The kernel
 
 from subbit import reference
 from subbit.fast.device import Device
+from subbit.fast.launches.arb_rc import launch_arb_rc, launch_rc_start, launch_rc_step
 from subbit.fast.launches.arrays import DeviceArray, to_host
-from subbit.fast.launches.group import Refined, numbers, uploaded, with_scales, with_signs
+from subbit.fast.launches.group import numbers, recorded, uploaded, with_scales, with_signs
+from subbit.fast.launches.state import Groups
 from subbit.fast.mirror import mirrors
 from subbit.reference.contracts.door import ALL
 from subbit.reference.groups.arb_rc import ColumnSigns
@@ -31,9 +33,9 @@ def rc_start(
     name: str = "all",
 ) -> BinaryGroup:
     """Initial row scales, column scales and signs."""
-    made = Refined(device, W.shape, (order,))
-    made.rc_start(W, mask.view(device.xp.uint8), config=config)
-    return made.record(name, to_host(mask), mean=False, columns=True)
+    made = Groups.blank(device, W.shape, (order,))
+    launch_rc_start(made, W, mask.view(device.xp.uint8), config=config)
+    return recorded(made, name, to_host(mask), mean=False, columns=True)
 
 
 @mirrors(reference.refine_row_scale)
@@ -76,7 +78,7 @@ def _fitted(
     config: Refinement,
 ) -> BinaryGroup:
     entries, made = uploaded(device, group)
-    made.rc_step(W, entries, step=step, plane=plane, config=config)
+    launch_rc_step(made, W, entries, step=step, plane=plane, config=config)
     return with_scales(group, numbers(made.scale), numbers(made.columns))
 
 
@@ -86,7 +88,7 @@ def refine_rc_signs(
 ) -> BinaryGroup:
     """Give every entry the signs of the level nearest to it, for row and column scales."""
     entries, made = uploaded(device, group)
-    made.rc_step(W, entries, step="signs", config=Refinement(sign_zero=sign_zero))
+    launch_rc_step(made, W, entries, step="signs", config=Refinement(sign_zero=sign_zero))
     return with_signs(group, to_host(made.signs))
 
 
@@ -128,7 +130,7 @@ def arb_rc(
     name: str = "all",
 ) -> BinaryGroup:
     """Binarize a group with row and column scales and refine them."""
-    made = Refined(device, W.shape, (order,))
+    made = Groups.blank(device, W.shape, (order,))
     entries = mask.view(device.xp.uint8)
-    made.arb_rc(W, entries, config=config, column_signs=column_signs)
-    return made.record(name, to_host(mask), mean=False, columns=True)
+    launch_arb_rc(made, W, entries, config=config, column_signs=column_signs)
+    return recorded(made, name, to_host(mask), mean=False, columns=True)

@@ -10,8 +10,14 @@ from dataclasses import replace
 
 from subbit import reference
 from subbit.fast.device import Device
+from subbit.fast.launches.arb_x import (
+    gram,
+    launch_calibrated_step,
+    launch_calibrated_sums,
+    launch_calibration,
+)
 from subbit.fast.launches.arrays import DeviceArray, scaled
-from subbit.fast.launches.group import gram, numbers, uploaded, with_scales
+from subbit.fast.launches.group import numbers, uploaded, with_scales
 from subbit.fast.mirror import mirrors
 from subbit.reference.groups.refinement import REFINEMENT, Precision, Refinement, Steps
 from subbit.reference.layer import BinaryGroup
@@ -27,7 +33,7 @@ def calibrated_sums(
     """Everything that the calibrated error of a group's rows depends on."""
     entries, made = uploaded(device, group)
     of = gram(device, S)
-    sums = made.calibrated_sums(target, entries, S=of, whole=True)
+    sums = launch_calibrated_sums(made, target, entries, S=of, whole=True)
     G, g = (scaled(device, x, of.power) for x in sums)
     return G, g
 
@@ -47,7 +53,7 @@ def calibrated_mean(
     entries, made = uploaded(device, group)
     config = Refinement(calibrated_eps=eps, eps_kind=eps_kind, mean_denominator=precision)
     of = gram(device, S)
-    made.calibrated_step(W, entries, level=0, S=of, config=config)
+    launch_calibrated_step(made, W, entries, level=0, S=of, config=config)
     return replace(group, mean=numbers(made.mean[0]))
 
 
@@ -67,7 +73,7 @@ def calibrated_scale(
     level = plane + 1
     config = Refinement(calibrated_eps=eps, eps_kind=eps_kind)
     of = gram(device, S)
-    made.calibrated_step(W, entries, level=level, S=of, config=config)
+    launch_calibrated_step(made, W, entries, level=level, S=of, config=config)
     return with_scales(group, numbers(made.scale))
 
 
@@ -83,7 +89,7 @@ def calibrate_levels(
     """Refine mean and scales on the calibrated error, by scalars."""
     entries, made = uploaded(device, group)
     of = gram(device, S)
-    made.calibrate(target, entries, S=of, config=config, whole=True)
+    launch_calibration(made, target, entries, S=of, config=config, whole=True)
     return replace(with_scales(group, numbers(made.scale)), mean=numbers(made.mean[0]))
 
 

@@ -9,6 +9,8 @@ from subbit import reference
 from subbit.fast.device import Device
 from subbit.fast.launches import rows
 from subbit.fast.launches.arrays import DeviceArray, to_host
+from subbit.fast.launches.rows import launch_binarize
+from subbit.fast.launches.state import Groups
 from subbit.fast.mirror import mirrors
 from subbit.reference.contracts.door import ALL
 from subbit.reference.layer import BinaryGroup, Plane
@@ -36,8 +38,8 @@ def binarize_once(
     device: Device, R: DeviceArray, mask: DeviceArray, *, center: bool, sign_zero: SignOfZero
 ) -> tuple[DeviceArray, DeviceArray, DeviceArray]:
     """One order of binarization: mean, scale and signs of a remainder."""
-    made = rows.Binarized(device, R.shape, (1,))
-    made.binarize(R, mask.view(device.xp.uint8), center=center, sign_zero=sign_zero)
+    made = Groups.blank(device, R.shape, (1,))
+    launch_binarize(made, R, mask.view(device.xp.uint8), center=center, sign_zero=sign_zero)
     return made.mean[0], made.scale[0], made.signs[0]
 
 
@@ -53,8 +55,8 @@ def residual_binarize(
     name: str = "all",
 ) -> BinaryGroup:
     """Binarize a group of weights, then what remains, `order` times in all."""
-    made = rows.Binarized(device, W.shape, (order,))
-    made.binarize(W, mask.view(device.xp.uint8), center=center, sign_zero=sign_zero)
+    made = Groups.blank(device, W.shape, (order,))
+    launch_binarize(made, W, mask.view(device.xp.uint8), center=center, sign_zero=sign_zero)
     signs, scale, mean = to_host(made.signs), _float64(made.scale), _float64(made.mean[0])
     planes = tuple(Plane(signs[p], scale[p]) for p in range(order))
     return BinaryGroup(name, to_host(mask), planes, mean if center else None)

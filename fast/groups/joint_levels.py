@@ -13,7 +13,7 @@ import numpy as np
 from subbit import reference
 from subbit.fast.device import Device
 from subbit.fast.launches import rows
-from subbit.fast.launches.arb import LEVELS
+from subbit.fast.launches.arb import LEVELS, launch_arb_steps
 from subbit.fast.launches.arrays import DeviceArray, scaled, to_host
 from subbit.fast.launches.group import numbers, uploaded, with_scales
 from subbit.fast.mirror import mirrors
@@ -26,7 +26,7 @@ from subbit.reference.layer import BinaryGroup, Plane
 def solve_levels(device: Device, W: DeviceArray, group: BinaryGroup) -> BinaryGroup:
     """Fit mean and scales at once, for fixed signs."""
     entries, made = uploaded(device, group)
-    made.arb_steps(W, entries, steps=LEVELS, config=REFINEMENT)
+    launch_arb_steps(made, W, entries, steps=LEVELS, config=REFINEMENT)
     return replace(with_scales(group, numbers(made.scale)), mean=numbers(made.mean[0]))
 
 

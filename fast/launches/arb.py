@@ -1,7 +1,7 @@
 """Kernel of ARB
 =============
 
-The state of groups while they are refined, and the launches of ``arb.cu``. What the
+The launches of ``arb.cu``. What the
 kernel computes stands at the head of its file.
 """
 
@@ -12,7 +12,7 @@ from subbit.reference.groups.refinement import Refinement
 
 from .arrays import DeviceArray
 from .kernels import held, kernel, over_rows
-from .rows import Binarized
+from .state import Groups
 
 START, MEAN, LEVELS, SIGNS = 1, 2, 16, 32
 """Steps of ``arb_refine``; see :func:`scale_step` for the scales."""
@@ -41,151 +41,118 @@ def scale_step(plane: int) -> int:
     return 4 << plane
 
 
-class Alternated(Binarized):
-    """Groups of a block whose levels and signs are refined in turn.
+def added_to(
+    device: Device, eps: float, unit: DeviceArray | float = 1.0, *, mean: DeviceArray | None = None
+) -> DeviceArray:
+    """Return what is added to denominators.
 
     Parameters
     ----------
     device : Device
-        Where they are.
-    shape : tuple of int
-        (n, k).
-    orders : tuple of int
-        Orders of each group, 1 or 2; the sign planes of groups share memory, as their
-        entries are disjoint.
+        Where to compute.
+    eps : float
+        As in a configuration.
+    unit : float or array of the device, default 1.0
+        What an absolute `eps` is multiplied by. The product is more than 0 where
+        `eps` is.
+    mean : array of the device, optional
+        Mean denominators; then `eps` is relative to them.
 
-    Notes
-    -----
-    Beside the arrays of `Binarized` there is ``columns``, of shape (sum of orders, k).
-    In all methods `group` holds the number of each entry's group, from 1, and `number` is
-    the group's own, from 0. Weights are float32 and contiguous.
+    Returns
+    -------
+    array of float32, shape (m,)
+        One number, or one for each of `mean`.
     """
+    xp = device.xp
+    factor = xp.asarray(unit if mean is None else mean, dtype=xp.float32).reshape(-1)
+    share = factor * xp.float32(eps)
+    return share if mean is not None or not eps else xp.maximum(share, xp.float32(_TINY))
 
-    def __init__(self, device: Device, shape: tuple[int, int], orders: tuple[int, ...]) -> None:
-        super().__init__(device, shape, orders)
-        self.columns = device.xp.zeros((sum(orders), shape[1]), dtype=device.xp.float32)
 
-    def planes_of(self, number: int) -> tuple[int, slice]:
-        """Return the order of a group, and the rows of ``scale`` and ``columns`` it has.
+def launch_arb_steps(
+    made: Groups,
+    W: DeviceArray,
+    group: DeviceArray,
+    number: int = 0,
+    *,
+    steps: int,
+    rounds: int = 1,
+    config: Refinement,
+) -> None:
+    """Launch ``arb_refine``: the start, or rounds of the given steps, or both.
 
-        Parameters
-        ----------
-        number : int
-            The group, from 0.
+    Parameters
+    ----------
+    made : Groups
+        The groups.
+    W : array of float32, shape (n, k)
+        Weights.
+    group : array of uint8, shape (n, k)
+        Number of each entry's group, from 1.
+    number : int, default 0
+        The group, from 0.
+    steps : int
+        Sum of `START`, `MEAN`, `LEVELS`, `SIGNS` and :func:`scale_step`.
+    rounds : int, default 1
+        How often the steps are taken; the start is taken once.
+    config : Refinement
+        The switches.
+    """
+    n, k = W.shape
+    order, planes = made.planes_of(number)
+    which = kernel("arb.cu", "arb_refine", HELD=held(k), ORDERS=order)
+    width, plain = config.divisor == "width", config.initial_signs == "plain"
+    switches = (number + 1, n, k, steps, rounds, width, plain)
+    args = (
+        *(W, group, *map(np.int32, switches), np.float32(config.sign_zero)),
+        *(_scale_eps(made, group, number, steps, config), made.mean[number]),
+        *(made.scale[planes], made.signs, made.image),
+    )
+    over_rows(made.device, which, n, args)
 
-        Returns
-        -------
-        order : int
-            1 or 2.
-        planes : slice
-            The rows.
-        """
-        first = sum(self.orders[:number])
-        return self.orders[number], slice(first, first + self.orders[number])
 
-    def added(
-        self, eps: float, unit: DeviceArray | float = 1.0, *, mean: DeviceArray | None = None
-    ) -> DeviceArray:
-        """Return what is added to denominators.
+def _scale_eps(
+    made: Groups, group: DeviceArray, number: int, steps: int, config: Refinement
+) -> DeviceArray:
+    # Σ B² counts the signs that are not zero: those there are, or all that there will be.
+    xp = made.device.xp
+    if config.eps_kind == "absolute" or config.eps == 0.0:
+        return added_to(made.device, config.eps)
+    entries = group == number + 1
+    if not steps & START:
+        plane = 1 if steps & scale_step(1) else 0
+        entries = entries & (made.signs[plane] != 0)
+    return added_to(made.device, config.eps, mean=xp.sum(entries) / len(group))
 
-        Parameters
-        ----------
-        eps : float
-            As in a configuration.
-        unit : float or array of the device, default 1.0
-            What an absolute `eps` is multiplied by. The product is more than 0 where
-            `eps` is.
-        mean : array of the device, optional
-            Mean denominators; then `eps` is relative to them.
 
-        Returns
-        -------
-        array of float32, shape (m,)
-            One number, or one for each of `mean`.
-        """
-        xp = self.device.xp
-        factor = xp.asarray(unit if mean is None else mean, dtype=xp.float32).reshape(-1)
-        share = factor * xp.float32(eps)
-        return share if mean is not None or not eps else xp.maximum(share, xp.float32(_TINY))
+def launch_arb(
+    made: Groups, W: DeviceArray, group: DeviceArray, number: int = 0, *, config: Refinement
+) -> None:
+    """Refine a group on the weight error, from its start values: one launch.
 
-    def arb_steps(
-        self,
-        W: DeviceArray,
-        group: DeviceArray,
-        number: int = 0,
-        *,
-        steps: int,
-        rounds: int = 1,
-        config: Refinement,
-    ) -> None:
-        """Launch ``arb_refine``: the start, or rounds of the given steps, or both.
-
-        Parameters
-        ----------
-        W : array of float32, shape (n, k)
-            Weights.
-        group : array of uint8, shape (n, k)
-            Number of each entry's group, from 1.
-        number : int, default 0
-            The group, from 0.
-        steps : int
-            Sum of `START`, `MEAN`, `LEVELS`, `SIGNS` and :func:`scale_step`.
-        rounds : int, default 1
-            How often the steps are taken; the start is taken once.
-        config : Refinement
-            The switches.
-        """
-        n, k = W.shape
-        order, planes = self.planes_of(number)
-        which = kernel("arb.cu", "arb_refine", HELD=held(k), ORDERS=order)
-        width, plain = config.divisor == "width", config.initial_signs == "plain"
-        switches = (number + 1, n, k, steps, rounds, width, plain)
-        args = (
-            *(W, group, *map(np.int32, switches), np.float32(config.sign_zero)),
-            *(self._scale_eps(group, number, steps, config), self.mean[number]),
-            *(self.scale[planes], self.signs, self.image),
-        )
-        over_rows(self.device, which, n, args)
-
-    def _scale_eps(
-        self, group: DeviceArray, number: int, steps: int, config: Refinement
-    ) -> DeviceArray:
-        # Σ B² counts the signs that are not zero: those there are, or all that there will be.
-        xp = self.device.xp
-        if config.eps_kind == "absolute" or config.eps == 0.0:
-            return self.added(config.eps)
-        entries = group == number + 1
-        if not steps & START:
-            plane = 1 if steps & scale_step(1) else 0
-            entries = entries & (self.signs[plane] != 0)
-        return self.added(config.eps, mean=xp.sum(entries) / len(group))
-
-    def arb(
-        self, W: DeviceArray, group: DeviceArray, number: int = 0, *, config: Refinement
-    ) -> None:
-        """Refine a group on the weight error, from its start values: one launch.
-
-        Parameters
-        ----------
-        W : array of float32, shape (n, k)
-            Weights.
-        group : array of uint8, shape (n, k)
-            Number of each entry's group, from 1.
-        number : int, default 0
-            The group, from 0.
-        config : Refinement
-            The switches. Only if a relative `eps` meets signs that may be zero, its
-            denominators have to be averaged over rows before each step, and each is a
-            launch.
-        """
-        scales = [scale_step(p) for p in range(self.orders[number])]
-        steps = [LEVELS, SIGNS] if config.levels == "exact" else [MEAN, *scales, SIGNS]
-        averaged = config.eps_kind == "relative" and config.eps > 0.0 and config.sign_zero == 0
-        if averaged and config.levels == "alternate":
-            self.arb_steps(W, group, number, steps=START, rounds=0, config=config)
-            for step in config.iterations * steps:
-                self.arb_steps(W, group, number, steps=step, config=config)
-        else:
-            every = START | sum(steps)
-            rounds = config.iterations
-            self.arb_steps(W, group, number, steps=every, rounds=rounds, config=config)
+    Parameters
+    ----------
+    made : Groups
+        The groups.
+    W : array of float32, shape (n, k)
+        Weights.
+    group : array of uint8, shape (n, k)
+        Number of each entry's group, from 1.
+    number : int, default 0
+        The group, from 0.
+    config : Refinement
+        The switches. Only if a relative `eps` meets signs that may be zero, its
+        denominators have to be averaged over rows before each step, and each is a
+        launch.
+    """
+    scales = [scale_step(p) for p in range(made.orders[number])]
+    steps = [LEVELS, SIGNS] if config.levels == "exact" else [MEAN, *scales, SIGNS]
+    averaged = config.eps_kind == "relative" and config.eps > 0.0 and config.sign_zero == 0
+    if averaged and config.levels == "alternate":
+        launch_arb_steps(made, W, group, number, steps=START, rounds=0, config=config)
+        for step in config.iterations * steps:
+            launch_arb_steps(made, W, group, number, steps=step, config=config)
+    else:
+        every = START | sum(steps)
+        rounds = config.iterations
+        launch_arb_steps(made, W, group, number, steps=every, rounds=rounds, config=config)

@@ -14,7 +14,9 @@ from typing import Any, Self
 import numpy as np
 
 from subbit.fast.device import Device
+from subbit.fast.launches.arb_rc import launch_arb_rc
 from subbit.fast.launches.partition import candidate_thresholds
+from subbit.fast.launches.state import Groups
 from subbit.reference.groups.refinement import REFINEMENT
 from subbit.reference.zones.column_groups import ColumnGroups
 
@@ -22,7 +24,6 @@ from . import searches
 from .arb_x import Gram
 from .arrays import DeviceArray, exponent, scaled
 from .fetch import Layout
-from .group import Refined
 from .searches import Cut, Entries
 
 
@@ -359,8 +360,8 @@ class ZoneSearch:
     def _row_column_error(self, group: DeviceArray, cut: Cut) -> DeviceArray:
         xp = self.device.xp
         own = (group == cut.large).view(xp.uint8)
-        made = Refined(self.device, own.shape, cut.orders[:1])
-        made.arb_rc(self.target, own, config=REFINEMENT.changed(iterations=0))
+        made = Groups.blank(self.device, own.shape, cut.orders[:1])
+        launch_arb_rc(made, self.target, own, config=REFINEMENT.changed(iterations=0))
         return xp.sum(xp.where(own == 1, self.target - made.image, xp.float32(0)) ** 2)
 
 

@@ -18,6 +18,7 @@ from subbit.reference.notation import AnyArray, Array, Signs
 
 from . import rows
 from .arrays import DeviceArray, to_host
+from .state import Groups
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class BlockOnDevice:
     group : array of uint8, shape (n, k)
         Number of each entry's group, from 1; 0 for none, in salient columns the layout's
         ``left_out``.
-    made : Binarized
+    made : Groups
         Means, scales, signs and image; column scales, where the layout has them.
     layout : Layout
         The groups.
@@ -80,7 +81,7 @@ class BlockOnDevice:
 
     start: int
     group: DeviceArray
-    made: Any
+    made: Groups
     layout: Layout
 
     def decode(self) -> DeviceArray:

@@ -1,8 +1,7 @@
-"""Groups under refinement
-=======================
+"""Records of single groups
+========================
 
-A class with all refinements of a group on the device, and the way of a host record
-there and back.
+Conversion of a single group's record to groups of the device, and back.
 """
 
 from dataclasses import replace
@@ -14,63 +13,42 @@ from subbit.reference.errors import ArgumentError
 from subbit.reference.layer import BinaryGroup, Plane
 from subbit.reference.notation import AnyArray, Array
 
-from .arb_rc import RowColumn
-from .arb_x import Gram, gram
 from .arrays import DeviceArray, matrix, to_host
-from .spbo import Stepwise
-
-__all__ = ["Gram", "Refined", "gram", "numbers", "uploaded", "with_scales", "with_signs"]
+from .state import Groups
 
 
-class Refined(Stepwise, RowColumn):
-    """Means, scales of rows and columns, signs and image of groups that are refined.
+def recorded(made: Groups, name: str, mask: AnyArray, *, mean: bool, columns: bool) -> BinaryGroup:
+    """Bring a single group to the host.
 
     Parameters
     ----------
-    device : Device
-        Where they are.
-    shape : tuple of int
-        (n, k).
-    orders : tuple of int
-        Orders of each group, 1 or 2.
+    made : Groups
+        The groups.
+    name : str
+        Name of the group.
+    mask : ndarray of bool, shape (n, k)
+        Its entries.
+    mean, columns : bool
+        Whether the group has means and column scales.
 
-    Notes
-    -----
-    :meth:`arb`, :meth:`calibrate`, :meth:`arb_rc` and :meth:`prune` refine the group
-    `number` of a code array `group` and write its image; nothing waits, and nothing comes
-    back.
+    Returns
+    -------
+    BinaryGroup
+        The record.
+
+    Raises
+    ------
+    ArgumentError
+        If the computation left the range of float32.
     """
-
-    def record(self, name: str, mask: AnyArray, *, mean: bool, columns: bool) -> BinaryGroup:
-        """Bring a single group to the host.
-
-        Parameters
-        ----------
-        name : str
-            Name of the group.
-        mask : ndarray of bool, shape (n, k)
-            Its entries.
-        mean, columns : bool
-            Whether the group has means and column scales.
-
-        Returns
-        -------
-        BinaryGroup
-            The record.
-
-        Raises
-        ------
-        ArgumentError
-            If the computation left the range of float32.
-        """
-        signs = to_host(self.signs)
-        scales = numbers(self.scale)
-        along = numbers(self.columns) if columns else [None] * len(signs)
-        planes = tuple(
-            Plane(np.where(mask, s, np.int8(0)), r, c)
-            for s, r, c in zip(signs, scales, along, strict=True)
-        )
-        return BinaryGroup(name, mask, planes, numbers(self.mean[0]) if mean else None)
+    signs = to_host(made.signs)
+    scales = numbers(made.scale)
+    along = numbers(made.columns) if columns else [None] * len(signs)
+    planes = tuple(
+        Plane(np.where(mask, s, np.int8(0)), r, c)
+        for s, r, c in zip(signs, scales, along, strict=True)
+    )
+    return BinaryGroup(name, mask, planes, numbers(made.mean[0]) if mean else None)
 
 
 def numbers(x: DeviceArray) -> Array:
@@ -97,7 +75,7 @@ def numbers(x: DeviceArray) -> Array:
     return values
 
 
-def uploaded(device: Device, group: BinaryGroup) -> tuple[DeviceArray, Refined]:
+def uploaded(device: Device, group: BinaryGroup) -> tuple[DeviceArray, Groups]:
     """Bring the state of a refinement to the device.
 
     Parameters
@@ -111,7 +89,7 @@ def uploaded(device: Device, group: BinaryGroup) -> tuple[DeviceArray, Refined]:
     -------
     entries : array of uint8, shape (n, k)
         1 where the group is.
-    made : Refined
+    made : Groups
         The state.
 
     Raises
@@ -122,9 +100,9 @@ def uploaded(device: Device, group: BinaryGroup) -> tuple[DeviceArray, Refined]:
     return device.xp.asarray(group.mask).view(device.xp.uint8), _state(device, group)
 
 
-def _state(device: Device, group: BinaryGroup) -> Refined:
+def _state(device: Device, group: BinaryGroup) -> Groups:
     xp, (n, k) = device.xp, group.mask.shape
-    made = Refined(device, (n, k), (len(group.planes),))
+    made = Groups.blank(device, (n, k), (len(group.planes),))
     for p, plane in enumerate(group.planes):
         made.signs[p] = xp.asarray(plane.sign)
         made.scale[p] = matrix(device, "group", plane.row_scale, shape=(n,))

@@ -11,6 +11,7 @@ from subbit.fast.device import Device
 
 from .arrays import DeviceArray
 from .kernels import BLOCK, ROWS, WARP, held, kernel, over_rows
+from .state import Groups
 
 
 def row_mean(device: Device, W: DeviceArray, mask: DeviceArray) -> DeviceArray:
@@ -63,53 +64,39 @@ def row_scale(device: Device, W: DeviceArray, mask: DeviceArray, mean: DeviceArr
     return scale
 
 
-class Binarized:
-    """Means, scales, signs and image of the groups of a block, while they are made.
+def launch_binarize(
+    made: Groups,
+    W: DeviceArray,
+    group: DeviceArray,
+    number: int = 0,
+    *,
+    center: bool,
+    sign_zero: int,
+) -> None:
+    """Launch ``residual_binarize`` for one group.
 
     Parameters
     ----------
-    device : Device
-        Where they are.
-    shape : tuple of int
-        (n, k).
-    orders : tuple of int
-        Orders of each group; the sign planes of groups share memory, as their entries are
-        disjoint.
+    made : Groups
+        The groups.
+    W : array of float32, shape (n, k)
+        Weights.
+    group : array of uint8, shape (n, k)
+        Number of each entry's group, from 1.
+    number : int, default 0
+        The group, from 0.
+    center : bool
+        Whether the row mean is subtracted.
+    sign_zero : {1, 0}
+        The sign of zero.
     """
-
-    def __init__(self, device: Device, shape: tuple[int, int], orders: tuple[int, ...]) -> None:
-        xp, n = device.xp, shape[0]
-        self.device, self.orders = device, orders
-        self.mean = xp.zeros((len(orders), n), dtype=xp.float32)
-        self.scale = xp.zeros((sum(orders), n), dtype=xp.float32)
-        self.signs = xp.zeros((max(orders), *shape), dtype=xp.int8)
-        self.image = xp.zeros(shape, dtype=xp.float32)
-
-    def binarize(
-        self, W: DeviceArray, group: DeviceArray, number: int = 0, *, center: bool, sign_zero: int
-    ) -> None:
-        """Launch ``residual_binarize`` for one group.
-
-        Parameters
-        ----------
-        W : array of float32, shape (n, k)
-            Weights.
-        group : array of uint8, shape (n, k)
-            Number of each entry's group, from 1.
-        number : int, default 0
-            The group, from 0.
-        center : bool
-            Whether the row mean is subtracted.
-        sign_zero : {1, 0}
-            The sign of zero.
-        """
-        n, k = W.shape
-        order, first = self.orders[number], sum(self.orders[:number])
-        which = kernel("binarize.cu", "residual_binarize", HELD=held(k), ORDERS=order)
-        switches = (np.int32(number + 1), np.int32(n), np.int32(k), np.int32(center))
-        scale = self.scale[first : first + order]
-        results = (self.mean[number], scale, self.signs, self.image)
-        over_rows(self.device, which, n, (W, group, *switches, np.float32(sign_zero), *results))
+    n, k = W.shape
+    order, first = made.orders[number], sum(made.orders[:number])
+    which = kernel("binarize.cu", "residual_binarize", HELD=held(k), ORDERS=order)
+    switches = (np.int32(number + 1), np.int32(n), np.int32(k), np.int32(center))
+    scale = made.scale[first : first + order]
+    results = (made.mean[number], scale, made.signs, made.image)
+    over_rows(made.device, which, n, (W, group, *switches, np.float32(sign_zero), *results))
 
 
 def scores(device: Device, W: DeviceArray, divisor: DeviceArray, *, squared: bool) -> DeviceArray:

@@ -16,9 +16,12 @@ from subbit.fast.device import Device
 from subbit.fast.groups.arb import refine_signs
 from subbit.fast.groups.start import calibrated_start
 from subbit.fast.launches import masks as pruning
+from subbit.fast.launches.arb_x import gram, launch_start
 from subbit.fast.launches.arrays import DeviceArray, to_host
-from subbit.fast.launches.group import Refined, gram, uploaded
+from subbit.fast.launches.group import recorded, uploaded
 from subbit.fast.launches.pruning_steps import scheduled, with_start
+from subbit.fast.launches.spbo import launch_pruning
+from subbit.fast.launches.state import Groups
 from subbit.fast.mirror import mirrors
 from subbit.reference.groups.refinement import Steps
 from subbit.reference.layer import BinaryGroup
@@ -57,9 +60,9 @@ def spbo_step(
     """Prune a group and refit its mean and scales: one launch."""
     (entries, made), of = uploaded(device, group), gram(device, S)
     words = pruning.words_of(device, keep[None])
-    made.prune(W, entries, words=words, S=of, config=config, whole=True)
-    return made.record(
-        group.name, _decoded(group.mask, to_host(keep), config), mean=True, columns=False
+    launch_pruning(made, W, entries, words=words, S=of, config=config, whole=True)
+    return recorded(
+        made, group.name, _decoded(group.mask, to_host(keep), config), mean=True, columns=False
     )
 
 
@@ -118,10 +121,10 @@ def spbo(
 ) -> BinaryGroup:
     """Binarize a group, prune it step by step and fit its levels after each step."""
     own, of = device.xp.where(mask, W, device.xp.float32(0)), gram(device, S)
-    made, codes = Refined(device, own.shape, (order,)), mask.view(device.xp.uint8)
-    made.begin(own, codes, config=config.refinement)
+    made, codes = Groups.blank(device, own.shape, (order,)), mask.view(device.xp.uint8)
+    launch_start(made, own, codes, config=config.refinement)
     words = with_start(device, pruning.words_of(device, masks))
-    made.prune(own, codes, words=words, S=of, config=config)
+    launch_pruning(made, own, codes, words=words, S=of, config=config)
     kept = masks[-1] if len(masks) else mask
     entries = _decoded(to_host(mask), to_host(kept), config)
-    return made.record(name, entries, mean=True, columns=False)
+    return recorded(made, name, entries, mean=True, columns=False)

@@ -5,7 +5,10 @@ import pytest
 from fast_inputs import bytes_of, hessian, smooth
 
 from subbit import fast
-from subbit.fast.launches.group import Refined, gram
+from subbit.fast.launches.arb import launch_arb
+from subbit.fast.launches.arb_rc import launch_arb_rc
+from subbit.fast.launches.arb_x import gram, launch_calibration
+from subbit.fast.launches.state import Groups
 from subbit.reference import Refinement
 
 CONFIG = Refinement(iterations=3, calibrated_iterations=4)
@@ -33,9 +36,9 @@ def assert_image(made, group, records):
 
 def test_groups_of_a_block_share_memory(port, block):
     W, group, _ = block
-    made = Refined(port.device, W.shape, ORDERS)
+    made = Groups.blank(port.device, W.shape, ORDERS)
     for number in range(3):
-        made.arb(W, group, number, config=CONFIG)
+        launch_arb(made, W, group, number, config=CONFIG)
     assert_image(made, group, decoded(block, lambda *a, **k: port.arb(*a, config=CONFIG, **k)))
     assert made.mean.shape == (3, 40)
     assert made.scale.shape == (5, 40)
@@ -43,10 +46,10 @@ def test_groups_of_a_block_share_memory(port, block):
 
 def test_calibration_follows_on_the_device(port, block):
     W, group, S = block
-    made = Refined(port.device, W.shape, ORDERS)
+    made = Groups.blank(port.device, W.shape, ORDERS)
     for number in range(3):
-        made.arb(W, group, number, config=CONFIG)
-        made.calibrate(W, group, number, S=gram(port.device, S), config=CONFIG)
+        launch_arb(made, W, group, number, config=CONFIG)
+        launch_calibration(made, W, group, number, S=gram(port.device, S), config=CONFIG)
 
     def refined(W, M, order):
         config = Refinement(iterations=3, calibrated_iterations=4, calibrated_start="refined")
@@ -58,20 +61,20 @@ def test_calibration_follows_on_the_device(port, block):
 
 def test_row_and_column_scales_of_groups(port, block):
     W, group, _ = block
-    made = Refined(port.device, W.shape, ORDERS)
+    made = Groups.blank(port.device, W.shape, ORDERS)
     for number in range(3):
-        made.arb_rc(W, group, number, config=CONFIG)
+        launch_arb_rc(made, W, group, number, config=CONFIG)
     assert_image(made, group, decoded(block, lambda *a, **k: port.arb_rc(*a, config=CONFIG, **k)))
     assert made.columns.shape == (5, 70)
 
 
 def test_a_group_may_be_made_again(port, block):
     W, group, _ = block
-    made, again = (Refined(port.device, W.shape, ORDERS) for _ in range(2))
-    made.arb_rc(W, group, 1, config=CONFIG)
+    made, again = (Groups.blank(port.device, W.shape, ORDERS) for _ in range(2))
+    launch_arb_rc(made, W, group, 1, config=CONFIG)
     fewer = np.where(np.arange(70) == 3, np.uint8(0), group)
     for refined in (made, again):
-        refined.arb_rc(W, fewer, 1, config=CONFIG)
+        launch_arb_rc(refined, W, fewer, 1, config=CONFIG)
     assert np.array_equal(made.columns, again.columns)
     assert not made.columns[1:3, 3].any()
 
