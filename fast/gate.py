@@ -235,6 +235,11 @@ def run_kernels(rows: int = 64, *, counters: bool = False) -> dict[str, Work]:
     -------
     dict of str to Work
         By entry.
+
+    Raises
+    ------
+    RuntimeError
+        If a kernel is not among those that run.
     """
     device = _Watched(counters=counters)
     port = Port(device, "simulated")
@@ -265,6 +270,9 @@ def run_kernels(rows: int = 64, *, counters: bool = False) -> dict[str, Work]:
     port.gptq_layer(W, np.eye(128))
     port.sparsegpt_layer(W, np.eye(128))
     port.pb_llm_layer(W, np.eye(128))
+    if forgotten := {kernel.entry for kernel in kernels()} - set(device.work):
+        message = f"kernels that nothing here launches: {', '.join(sorted(forgotten))}"
+        raise RuntimeError(message)
     for entry, counted in device.counters.items():
         device.work[entry].sectors = counted.total("global").sectors
         device.work[entry].ideal_sectors = counted.total("global").ideal_sectors

@@ -38,7 +38,7 @@ from .launches import searches
 from .mirror import mirrors
 from .objective import proxy_loss
 
-_REST = 1
+_REST = searches.Cut(1, 2)
 _NAMES = {
     3: ("dense", "intermediate", "sparse", "salient"),
     2: ("concentrated", "sparse", "salient"),
@@ -130,7 +130,7 @@ def _group(
 ) -> DeviceArray:
     part = config.partition
     key = device.xp.abs(part.cut(W, S))
-    thresholds = candidate_thresholds(device, key, codes == _REST, part.grid, config.levels)
+    thresholds = candidate_thresholds(device, key, codes == _REST.zone, part.grid, config.levels)
     entries = searches.Entries(part.searched(W, S), key, codes)
     switches: dict[str, Any] = {
         "center": part.center,
@@ -138,12 +138,13 @@ def _group(
         "closed": part.closed,
     }
     if config.regions == 3:
-        cut = searches.Cut(_REST, 2, (1, 1, 1), largest=3, factor=config.factor)
+        cut = replace(_REST, orders=(1, 1, 1), largest=3, factor=config.factor)
         return cut_regions(device, entries, thresholds, cut, bounded=config.bounded, **switches)
-    cut = searches.Cut(_REST, 2)
-    objective, _ = searches.split_objectives(device, entries, thresholds, (cut,), **switches)
+    objective, _ = searches.split_objectives(device, entries, thresholds, (_REST,), **switches)
     best = searches.first_minimum(device, objective)
-    return searches.cut_zones(device, key, codes, thresholds, best, cuts=(cut,), closed=part.closed)
+    return searches.cut_zones(
+        device, key, codes, thresholds, best, cuts=(_REST,), closed=part.closed
+    )
 
 
 @mirrors(reference.stbllm_block)
@@ -181,7 +182,7 @@ def _block(
     layout, part = _layout(config), config.zones.partition
     entries = kept if config.pruning.strict else None
     if codes is None:
-        numbers = {"salient": layout.salient[0], "rest": _REST}
+        numbers = {"salient": layout.salient[0], "rest": _REST.zone}
         codes = salient_columns(device, W, S, alive, part, entries=entries, **numbers)
     group = _group(device, W, S, _numbers(device, codes, alive, entries, layout), config.zones)
     made = Groups.blank(device, W.shape, layout.orders)

@@ -19,11 +19,8 @@
 // anything is added. The Gram matrices of signs are counts, and their minors are exact integers
 // for up to 2^20 entries: which sign planes depend on each other is no question of rounding.
 
-#define START 1
-#define MEAN 2
-#define SCALE 4  // of the first plane; twice that of the second
-#define LEVELS 16
-#define SIGNS 32
+// START, MEAN, SCALE (of the first plane; twice that of the second), LEVELS and SIGNS are bits of
+// `steps`, defined by the launches.
 
 struct Group : Row {
   float mu, alpha[ORDERS], count;

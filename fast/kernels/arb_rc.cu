@@ -20,11 +20,7 @@
 // Squares of row scales are summed, so entries are worked on as multiples of `unit`, a power of two
 // near the largest. Rows smaller than 2^-63 of that have no say in column scales.
 
-#define SIGNS 1
-#define START 2
-#define ROWS 4
-#define COLUMNS 8
-#define IMAGE 16
+// SIGNS, START, ROWS, COLUMNS and IMAGE are bits of `steps`, defined by the launches.
 #define SLAB 32
 #define WARPS (BLOCK / WARP)
 

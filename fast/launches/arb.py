@@ -1,8 +1,7 @@
 """Kernel of ARB
 =============
 
-The launches of ``arb.cu``. What the
-kernel computes stands at the head of its file.
+The launches of ``arb.cu``. What the kernel computes stands at the head of its file.
 """
 
 import numpy as np
@@ -11,10 +10,10 @@ from subbit.fast.device import Device
 from subbit.reference.groups.refinement import Refinement
 
 from .arrays import DeviceArray
-from .kernels import held, kernel, over_rows
+from .kernels import ARB_STEPS, held, kernel, over_rows
 from .state import Groups
 
-START, MEAN, LEVELS, SIGNS = 1, 2, 16, 32
+START, MEAN, LEVELS, SIGNS = (ARB_STEPS[name] for name in ("START", "MEAN", "LEVELS", "SIGNS"))
 """Steps of ``arb_refine``; see :func:`scale_step` for the scales."""
 
 _TINY = np.finfo(np.float32).tiny
@@ -38,7 +37,7 @@ def scale_step(plane: int) -> int:
     >>> scale_step(1)
     8
     """
-    return 4 << plane
+    return ARB_STEPS["SCALE"] << plane
 
 
 def added_to(

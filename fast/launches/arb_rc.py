@@ -14,10 +14,10 @@ from subbit.reference.groups.refinement import Refinement
 
 from .arb import added_to
 from .arrays import DeviceArray, exponent
-from .kernels import BLOCK, WARP, held, kernel
+from .kernels import BLOCK, RC_STEPS, WARP, held, kernel
 from .state import Groups
 
-SIGNS, START, ROWS, COLUMNS, IMAGE = 1, 2, 4, 8, 16
+SIGNS, START, ROWS, COLUMNS, IMAGE = RC_STEPS.values()
 """Steps of ``rc_pass``."""
 
 SLAB = WARP

@@ -40,6 +40,12 @@ _BY_PLANE: Forms = tuple(
 _BY_GROUP: Forms = tuple({"GROUP": g} for g in SORTED)
 
 
+ARB_STEPS = {"START": 1, "MEAN": 2, "SCALE": 4, "LEVELS": 16, "SIGNS": 32}
+"""Steps of ``arb_refine``; the scales of the second plane are twice `SCALE`."""
+RC_STEPS = {"SIGNS": 1, "START": 2, "ROWS": 4, "COLUMNS": 8, "IMAGE": 16}
+"""Steps of ``rc_pass``."""
+
+
 @dataclass(frozen=True)
 class KernelFile:
     """A file of kernels.
@@ -52,16 +58,19 @@ class KernelFile:
         What it is compiled behind.
     forms : tuple of mapping
         The numbers with which it is compiled, one mapping for each form.
+    words : tuple of pairs
+        Names that its text uses in every form, and their numbers.
     """
 
     entries: tuple[str, ...]
     shared: tuple[str, ...]
     forms: Forms = ({},)
+    words: tuple[tuple[str, int], ...] = ()
 
 
 FILES: Mapping[str, KernelFile] = {
-    "arb.cu": KernelFile(("arb_refine",), _REFINED, _BY_HELD_AND_ORDERS),
-    "arb_rc.cu": KernelFile(("rc_pass",), _REFINED, _BY_PLANE),
+    "arb.cu": KernelFile(("arb_refine",), _REFINED, _BY_HELD_AND_ORDERS, tuple(ARB_STEPS.items())),
+    "arb_rc.cu": KernelFile(("rc_pass",), _REFINED, _BY_PLANE, tuple(RC_STEPS.items())),
     "arb_rc_columns.cu": KernelFile(("fit_columns",), _LEVELS),
     "arb_signs.cu": KernelFile(("nearest_signs",), _LEVELS),
     "arb_x.cu": KernelFile(
@@ -95,8 +104,11 @@ FILES: Mapping[str, KernelFile] = {
 def _source(file: str) -> str:
     folder = files("subbit.fast").joinpath("kernels")
     parts = (*FILES[file].shared, file)
+    words = "".join(f"#define {name} {value}\n" for name, value in FILES[file].words)
     # Each part keeps its own file name and line numbers in the compiler's and the device's reports.
-    return "".join(f'#line 1 "{p}"\n{(folder / p).read_text(encoding="utf-8")}' for p in parts)
+    return words + "".join(
+        f'#line 1 "{p}"\n{(folder / p).read_text(encoding="utf-8")}' for p in parts
+    )
 
 
 @cache

@@ -96,3 +96,9 @@ def test_gate_complains_of_spills_stack_and_registers():
 
 def test_gate_runs_every_kernel():
     assert set(gate.run_kernels(8)) == {k.entry for k in kernels()}
+
+
+def test_gate_names_a_kernel_that_nothing_launches(monkeypatch):
+    monkeypatch.setattr(gate, "kernels", lambda: (*kernels(), replace(kernels()[0], entry="new")))
+    with pytest.raises(RuntimeError, match="nothing here launches: new"):
+        gate.run_kernels(8)
