@@ -1,14 +1,14 @@
 """The executable specification
 ============================
 
-Every algorithm in plain NumPy, equation for equation, in float64. The four methods are
-``billm``, ``arb_llm``, ``stbllm`` and ``pbs2p``; ``notation``, ``signs``, ``layer``,
-``objective``, ``hessian``, ``compensate`` and ``blocks`` are the words they are made of. The
-rest has rooms: ``groups``, ``zones``, ``pruning``, ``storage``, ``baselines``, ``bounds``,
-and ``contracts``, where what functions take is declared.
+Every algorithm in plain NumPy, equation by equation, in float64. The four methods are
+``billm``, ``arb_llm``, ``stbllm`` and ``pbs2p``; they are built from ``notation``, ``signs``,
+``layer``, ``objective``, ``hessian``, ``compensate`` and ``blocks``. The rest is in
+subpackages: ``groups``, ``zones``, ``pruning``, ``storage``, ``baselines``, ``bounds``, and
+``contracts``, which declares what functions take.
 
-Their functions are exported here under their own names, so that this package is itself
-a *port*: an object with the functions of the specification.
+Their functions are exported here under their own names, so this package is itself a *port*:
+an object with the functions of the specification.
 """
 
 from subbit.reference.baselines.gptq import GPTQ, gptq_layer

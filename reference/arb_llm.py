@@ -4,9 +4,9 @@
 ARB-LLM: Alternating Refined Binarizations for Large Language Models, arXiv 2410.03129.
 
 The block loop is BiLLM's: score the weights, choose salient columns, cut the entries at
-a magnitude, binarize each group, feed the block's error forward. New are how a group is
-binarized, by ``arb``, ``arb_x`` or ``arb_rc``, and that salient columns are cut as well,
-the column-group bitmap. The paper's final methods are ARB-LLM_X and ARB-LLM_RC, with it.
+a magnitude, binarize each group, feed the block's error forward. Two things are new: a group
+is binarized by ``arb``, ``arb_x`` or ``arb_rc``, and salient columns are cut too, the
+column-group bitmap. The paper's final methods, ARB-LLM_X and ARB-LLM_RC, use it.
 
 ========== ========= ==========================================================
 symbol     shape     meaning
@@ -17,7 +17,7 @@ symbol     shape     meaning
 ========== ========= ==========================================================
 
 Paper and code differ in eighteen places, ERRATA D-1 to D-18. ``PAPER`` follows the
-equations, ``RELEASED`` the authors' code, ``CORRECTED`` takes what is sound of both.
+equations, ``RELEASED`` the authors' code, and ``CORRECTED`` takes the sound parts of both.
 """
 
 from collections.abc import Mapping
@@ -71,9 +71,9 @@ class ARBLLM(Composed):
     Parameters
     ----------
     loop : Loop
-        What surrounds a block.
+        The loop over blocks.
     zones : ColumnGroups
-        How a block is taken apart.
+        How a block is partitioned.
     refinement : Refinement
         How groups are refined.
     algorithm : {"arb", "arb_x", "arb_rc"}, default "arb_rc"
@@ -81,8 +81,8 @@ class ARBLLM(Composed):
     column_signs : {"fixed", "refreshed"}, default "fixed"
         D-17. Whether ARB-RC recomputes the signs of first-order groups in every round.
     sweeps : int, default 0
-        D-18. Rounds over all groups of a block in which ARB-X fits each to what the
-        others leave; paper and code fit each group by itself.
+        D-18. Rounds in which ARB-X fits each group of a block to the residual of the
+        others; paper and code fit each group separately.
 
     Examples
     --------
@@ -126,7 +126,7 @@ CORRECTED = ARBLLM(
 
 
 def _presets(algorithm: Algorithm) -> Mapping[str, ARBLLM]:
-    # ARB-X's code searches the rest on the outputs; the other two on the weights.
+    # For the rest, ARB-X's code searches on the outputs; the other two on the weights.
     released = RELEASED.changed(
         split_error="outputs" if algorithm == "arb_x" else "weights",
         taken_error="row_column" if algorithm == "arb_rc" else "residual",
@@ -169,13 +169,13 @@ def refine_zones(
     Returns
     -------
     tuple of BinaryGroup
-        One for each zone.
+        One group per zone.
 
     Notes
     -----
-    Groups of ARB-X are each fitted to their own weights, and the calibrated error of the
-    block has terms between groups. With `sweeps` each is then fitted to what the others
-    leave, ``W - Σ_h Ŵ_h``, and the block's error never rises.
+    ARB-X fits each group to its own weights, but the calibrated error of the block has terms
+    between groups. With `sweeps`, each group is then fitted to the residual of the others,
+    ``W - Σ_h Ŵ_h``, and the block's error never rises.
 
     References
     ----------
@@ -212,8 +212,8 @@ def _refine(W: Array, zone: Zone, config: ARBLLM, gram: Array | None) -> BinaryG
 
 
 def _fitted_columns(mask: Mask, config: ARBLLM) -> Mask:
-    # A salient zone has few columns: the others are left out and put back. Where initial
-    # sums are divided by the width, D-1, it is the block's.
+    # A salient zone has few columns: the others are left out and put back later. Where
+    # initial sums are divided by the width, D-1, that width is the block's.
     used = np.asarray(np.any(mask, axis=0))
     by_width = config.refinement.divisor == "width" and config.algorithm != "arb_rc"
     return np.ones_like(used) if by_width or not used.any() else used
@@ -233,7 +233,7 @@ def _put_back(group: BinaryGroup, mask: Mask, columns: Mask) -> BinaryGroup:
 
 
 def _salient_image(T: Array, salient: Mask, config: ARBLLM) -> Array:
-    # In a search on outputs the released ARB-X takes plain ARB for the salient columns.
+    # In a search on outputs, the released ARB-X uses plain ARB for the salient columns.
     plain = config if config.algorithm == "arb_rc" else config.changed(algorithm="arb")
     zone = Zone("salient", np.broadcast_to(salient, T.shape), 2)
     return _refine(T, zone, plain, None).decode()
@@ -298,8 +298,8 @@ def arb_llm_layer(W: Array, H: Array, config: ARBLLM = PAPER) -> QuantizedLayer:
     Returns
     -------
     QuantizedLayer
-        One block for every `block_size` columns, the last one narrower where the width
-        does not divide.
+        One block per `block_size` columns; the last one is narrower if the width is not a
+        multiple of it.
 
     Raises
     ------

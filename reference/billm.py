@@ -16,10 +16,10 @@ symbol     shape     meaning
 ``p``      float     magnitude between concentrated and sparse
 ========== ========= ==========================================================
 
-Paper and code differ in a dozen places. Each is one field of :class:`BiLLM` and one
+Paper and code differ in several places. Each is one field of :class:`BiLLM` and one
 entry of ERRATA, B-1 to B-13. ``PAPER`` follows the equations, ``RELEASED`` and
-``RELEASED_MAGNITUDE`` the authors' code with its two metrics, ``CORRECTED`` takes what
-is sound of both.
+``RELEASED_MAGNITUDE`` the authors' code with its two metrics, and ``CORRECTED`` takes the
+sound parts of both.
 """
 
 from collections.abc import Mapping
@@ -69,9 +69,9 @@ class BiLLM(Composed):
     Parameters
     ----------
     loop : Loop
-        What surrounds a block.
+        The loop over blocks.
     zones : Partition
-        How a block is taken apart.
+        How a block is partitioned.
     scope : {"block", "matrix"}, default "block"
         B-4. Choose salient columns block by block (Algorithm 1, code) or once over the
         whole matrix (the paper's text).
@@ -116,18 +116,18 @@ PRESETS: Mapping[str, BiLLM] = MappingProxyType(
     2,
     W=WEIGHTS,
     S=SCORES,
-    columns=Flags(("k",), text="The columns to split.", whole=False),
+    columns=Flags(("k",), text="Columns to split.", whole=False),
     config=Config(Partition),
 )
 def choose_split(
     W: Array, S: Array, columns: Mask, config: Partition = PARTITION
 ) -> tuple[Mask, Mask]:
-    """Choose the concentrated and the sparse entries among some columns.
+    """Choose the concentrated and the sparse entries of some columns.
 
     Returns
     -------
     concentrated, sparse : ndarray of bool, shape (n, k)
-        Disjoint masks that cover the columns; both empty where there are none.
+        Disjoint masks that cover the columns; both empty if there are no columns.
 
     References
     ----------
@@ -199,8 +199,8 @@ def billm_layer(W: Array, H: Array, config: BiLLM = PAPER) -> QuantizedLayer:
     Returns
     -------
     QuantizedLayer
-        One block for every `block_size` columns, the last one narrower where the width
-        does not divide.
+        One block per `block_size` columns; the last one is narrower if the width is not a
+        multiple of it.
 
     Raises
     ------

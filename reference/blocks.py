@@ -1,9 +1,9 @@
 """From a layer to its blocks
 ==========================
 
-What all four methods do before and around a block: refuse bad input, damp the Hessian,
-silence dead inputs, score the weights, and hand each block to the method in the loop of
-``compensate``. A method adds what happens inside a block.
+The steps that all four methods share before and around a block: damp the Hessian, silence
+dead inputs, score the weights, and hand each block to the method in the loop of
+``compensate``. A method adds the steps inside a block.
 """
 
 from collections.abc import Callable, Mapping
@@ -34,12 +34,12 @@ DeadInputs: TypeAlias = Literal["binarize", "zero"]
 
 @dataclass(frozen=True, repr=False)
 class Loop(Switches):
-    """What surrounds a block.
+    """The loop over blocks.
 
     Parameters
     ----------
     block_size : int, default 128
-        Columns of a block.
+        Columns per block.
     percdamp : float, default 0.01
         Damping relative to the mean diagonal of the Hessian.
     score : {"trailing", "inverse_hessian", "magnitude"}, default "trailing"
@@ -47,7 +47,7 @@ class Loop(Switches):
     compensation : {"exact", "released", "none"}, default "exact"
         Form of the error feedback.
     dead_inputs : {"binarize", "zero"}, default "binarize"
-        What becomes of columns whose input never fires.
+        Treatment of columns whose input never fires.
 
     Examples
     --------
@@ -69,12 +69,12 @@ LOOP = Loop()
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """A block as a method finds it.
+    """A block as a method receives it.
 
     Parameters
     ----------
     columns : slice
-        Its place in the layer.
+        Its columns in the layer.
     weights, scores : ndarray of float64, shape (n, k)
         Weights, moved by the blocks before it, and their saliency scores.
     alive : ndarray of bool, shape (k,)
@@ -97,7 +97,7 @@ class Block:
 
 @dataclass(frozen=True, eq=False)
 class LayerState:
-    """A layer that is ready to be quantized block by block.
+    """A layer ready to be quantized block by block.
 
     Parameters
     ----------
@@ -120,12 +120,12 @@ class LayerState:
     loop: Loop
 
     def scores(self, W: Array, columns: slice) -> Array:
-        """Saliency scores of some columns.
+        """Return the saliency scores of some columns.
 
         Parameters
         ----------
         W : ndarray of float64, shape (n, m)
-            The layer's weights as they are now.
+            The layer's current weights.
         columns : slice
             The columns.
 
@@ -142,19 +142,19 @@ class LayerState:
         return block**2 * self._unit_scores[columns]
 
     def block(self, W: Array, columns: slice) -> Block:
-        """A block of the layer.
+        """Return a block of the layer.
 
         Parameters
         ----------
         W : ndarray of float64, shape (n, m)
-            The layer's weights as they are now.
+            The layer's current weights.
         columns : slice
             Its columns.
 
         Returns
         -------
         Block
-            What a method needs of it.
+            The block as a method receives it.
         """
         return Block(
             columns,
@@ -166,7 +166,7 @@ class LayerState:
 
     @cached_property
     def _unit_scores(self) -> Array:
-        # The whole Hessian is inverted for them, so once for all blocks.
+        # They invert the whole Hessian, so they are computed once for all blocks.
         ones = np.ones((1, self.weights.shape[1]))
         return inverse_hessian_saliency(ones, self.prepared.damped)[0]
 
@@ -223,7 +223,7 @@ def quantize_blocks(
     state : LayerState
         The layer.
     quantize_block : callable
-        Gives the record of a :class:`Block`.
+        Returns the record of a :class:`Block`.
     free : ndarray of bool, shape (n, m), optional
         The weights that feedback may move; all by default.
 

@@ -3,9 +3,9 @@
 
 GPTQ, arXiv 2210.17323v2, section 3; BiLLM, arXiv 2402.04291v2, Algorithm 1.
 
-The project's only block loop. Blocks are quantized from left to right; the error of a
-block is fed forward into the columns right of it. What a method does inside a block is
-an argument. GPTQ is this loop inside itself, with blocks of one column.
+The project's only block loop. Blocks are quantized from left to right; the error of each
+block is fed forward into the columns to its right. The work inside a block is passed as an
+argument. GPTQ is this loop inside itself, with blocks of one column.
 
 ========== ========= ===============================================================
 symbol     shape     meaning
@@ -13,19 +13,19 @@ symbol     shape     meaning
 ``D_B``    (n, k)    ``W_B - Q_B``, the block's error
 ``E``      (n, k)    the error in the units that are fed forward
 ``U_BB``   (k, k)    the block's diagonal block of the inverse factor
-``U_BR``   (k, r)    the rows of the block, the columns right of it
+``U_BR``   (k, r)    the block's rows, the columns to its right
 ========== ========= ===============================================================
 
 Three settings, ERRATA B-10:
 
 * ``"exact"``: ``E = D_B U_BB⁻¹``, a triangular solve. It is the least-squares move of
   the free columns, and the layer's loss is then exactly ``½ Σ E²``.
-* ``"released"``: ``E = D_B / diag(U_BB)``, what the authors' codes do; right for blocks
-  of one column and for diagonal ``U_BB`` only.
-* ``"none"``: the columns on the right stay as they are.
+* ``"released"``: ``E = D_B / diag(U_BB)``, as in the released code; correct only for blocks
+  of one column and for diagonal ``U_BB``.
+* ``"none"``: the columns on the right stay unchanged.
 
-Feedback may be kept out of some weights, such as pruned ones. The others then move as
-they would have, which is no least-squares move any more.
+Some weights, such as pruned ones, can be excluded from feedback. The others then move as
+they would have anyway, which is no longer a least-squares move.
 """
 
 from collections.abc import Callable
@@ -55,7 +55,7 @@ BlockQuantizer: TypeAlias = Callable[[Array, slice], QuantizedBlock]
     mode=choice(Compensation, "The form of compensation."),
 )
 def feedback(D: Array, U_block: Array, mode: Compensation) -> Array:
-    """Turn a block's error into what is fed forward.
+    """Convert a block's error to the form that is fed forward.
 
     Returns
     -------
@@ -65,7 +65,7 @@ def feedback(D: Array, U_block: Array, mode: Compensation) -> Array:
     Notes
     -----
     Writing ``U_BB = diag(d) Ũ`` with a unit diagonal in ``Ũ``, the exact form is
-    ``(D Ũ⁻¹) / d``. So both forms have the same bits where ``U_BB`` is diagonal.
+    ``(D Ũ⁻¹) / d``. So both forms agree bit for bit if ``U_BB`` is diagonal.
 
     References
     ----------
@@ -96,10 +96,10 @@ def feedback(D: Array, U_block: Array, mode: Compensation) -> Array:
 
 @contract(
     2,
-    W=matrix("n", "m", text="The layer's weights as the blocks before left them."),
+    W=matrix("n", "m", text="The layer's weights as earlier blocks left them."),
     U=matrix("m", "m", text="Inverse factor."),
     columns=Span("m", text="The block's columns."),
-    quantize_block=Quantizer(text="``quantize_block(W, columns)`` gives the block's record."),
+    quantize_block=Quantizer(text="``quantize_block(W, columns)`` returns the block's record."),
     mode=choice(Compensation, "The form of compensation."),
     free=FREE,
 )
@@ -119,7 +119,7 @@ def compensate_step(
     block : QuantizedBlock
         The block's record.
     moved : ndarray of float64, shape (n, m)
-        ``W`` with the block replaced by its image and the columns right of it moved.
+        ``W`` with the block replaced by its image and the columns to its right moved.
     E : ndarray of float64, shape (n, k)
         The error that was fed forward.
 
@@ -160,8 +160,8 @@ class Compensated:
     layer : QuantizedLayer
         The record.
     errors : ndarray of float64, shape (n, m)
-        ``E``, block beside block. With exact compensation ``W - Q = E U`` and the proxy
-        loss is ``½ Σ E²``, as long as all weights are free.
+        ``E``, the blocks side by side. With exact compensation, ``W - Q = E U`` and the
+        proxy loss is ``½ Σ E²``, as long as all weights are free.
     """
 
     layer: QuantizedLayer
@@ -174,11 +174,11 @@ class Compensated:
     U=matrix("m", "m", text="Inverse factor."),
     quantize_block=Quantizer(
         text=(
-            "``quantize_block(W, columns)`` gives the record of the block at `columns`, where "
-            "``W`` is the whole layer as the blocks before left it."
+            "``quantize_block(W, columns)`` returns the record of the block at `columns`, where "
+            "``W`` is the whole layer as earlier blocks left it."
         )
     ),
-    block_size=Whole(text="Columns of a block."),
+    block_size=Whole(text="Columns per block."),
     mode=choice(Compensation, "The form of compensation."),
     free=FREE,
 )

@@ -1,8 +1,8 @@
 """Errors and argument checks
 ============================
 
-Every refusal names the argument, what was expected and what came. The checks return
-the argument as a float64 array, so that a function's first lines are its contract.
+Every error names the argument, what was expected and what was received. The checks return
+the argument in the form that functions take, such as a float64 array.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ from .notation import AnyArray, Array, Mask
 LARGEST = 1e100
 
 MOST_GROUP = 2**16
-"""Consecutive columns in a group at most."""
+"""The most consecutive columns in a group."""
 
 T = TypeVar("T")
 
@@ -32,11 +32,11 @@ class ArgumentError(SubbitError, ValueError):
     Parameters
     ----------
     argument : str
-        Name of the argument as it stands in the signature.
+        Name of the argument as it appears in the signature.
     expected : str
-        What the function takes.
+        Description of what the function takes.
     came : object
-        What it was given.
+        Value received, or a description of it.
     """
 
     def __init__(self, argument: str, expected: str, came: object) -> None:
@@ -51,12 +51,12 @@ class HessianError(ArgumentError):
 
 
 def seen(value: object) -> str:
-    """Say in a few words what came.
+    """Describe a value in a few words.
 
     Parameters
     ----------
     value : object
-        What a caller handed over.
+        Value passed by a caller.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def seen(value: object) -> str:
 
 
 def as_array(argument: str, value: npt.ArrayLike | None) -> AnyArray:
-    """Return `value` as an array of NumPy.
+    """Return `value` as a NumPy array.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def as_array(argument: str, value: npt.ArrayLike | None) -> AnyArray:
     Raises
     ------
     ArgumentError
-        If it is none, such as a ragged list.
+        If it cannot become one, such as a ragged list.
 
     Examples
     --------
@@ -112,7 +112,7 @@ def check_matrix(
     *,
     shape: tuple[int | None, ...] = (None, None),
 ) -> Array:
-    """Return `value` as a finite float64 array of the wanted shape.
+    """Return `value` as a finite float64 array of the expected shape.
 
     Parameters
     ----------
@@ -121,12 +121,12 @@ def check_matrix(
     value : array_like
         Real numbers.
     shape : tuple of int or None, default (None, None)
-        Wanted lengths; None stands for any length of at least one.
+        Expected lengths; None stands for any length of at least one.
 
     Returns
     -------
     ndarray of float64
-        `value` itself where it already is a float64 array.
+        `value` itself if it is already a float64 array.
 
     Raises
     ------
@@ -172,7 +172,7 @@ def check_mask(argument: str, value: npt.ArrayLike | None, shape: tuple[int, ...
     value : array_like of bool, or None
         The mask.
     shape : tuple of int
-        Wanted shape.
+        Expected shape.
 
     Returns
     -------
@@ -204,7 +204,7 @@ def _is_whole(value: object) -> bool:
 
 
 def _is_setting(value: object, option: object) -> bool:
-    # To Python, True is 1 and 1.0 is; as a setting each is another mistake.
+    # To Python, True and 1.0 equal 1; as settings they are mistakes.
     if isinstance(option, bool):
         return isinstance(value, bool | np.bool_) and bool(value) is option
     if isinstance(option, int):
@@ -213,7 +213,7 @@ def _is_setting(value: object, option: object) -> bool:
 
 
 def check_choice(argument: str, value: object, choices: Iterable[T]) -> T:
-    """Return a setting of a switch, or refuse.
+    """Check and return the setting of a switch.
 
     Parameters
     ----------
@@ -222,7 +222,7 @@ def check_choice(argument: str, value: object, choices: Iterable[T]) -> T:
     value : object
         Its setting.
     choices : iterable
-        The settings it may have.
+        The allowed settings.
 
     Returns
     -------
@@ -232,7 +232,7 @@ def check_choice(argument: str, value: object, choices: Iterable[T]) -> T:
     Raises
     ------
     ArgumentError
-        If `value` is none of them.
+        If `value` is not one of them.
 
     Examples
     --------
@@ -249,7 +249,7 @@ def check_choice(argument: str, value: object, choices: Iterable[T]) -> T:
 
 
 def check_config(value: object, kind: type, name: str = "config") -> None:
-    """Refuse a configuration of another method.
+    """Reject a configuration of another method.
 
     Parameters
     ----------
@@ -277,14 +277,14 @@ def check_config(value: object, kind: type, name: str = "config") -> None:
 
 
 def check_pair(argument: str, value: object) -> tuple[object, object]:
-    """Return two values, or raise.
+    """Check and return a pair of values.
 
     Parameters
     ----------
     argument : str
         Name of the argument, for the message.
     value : object
-        What a caller handed over.
+        Value passed by a caller.
 
     Returns
     -------
@@ -294,7 +294,7 @@ def check_pair(argument: str, value: object) -> tuple[object, object]:
     Raises
     ------
     ArgumentError
-        If the value is not a tuple of two.
+        If the value is not a tuple of two elements.
 
     Examples
     --------
@@ -317,7 +317,7 @@ def check_count(argument: str, value: object, least: int = 1, most: int | None =
     value : object
         A whole number.
     least, most : int
-        The range, ends included; `most` None means no upper end.
+        The range, inclusive; if `most` is None, it has no upper end.
 
     Returns
     -------
@@ -327,7 +327,7 @@ def check_count(argument: str, value: object, least: int = 1, most: int | None =
     Raises
     ------
     ArgumentError
-        If it is not a whole number or lies outside.
+        If it is not a whole number or lies outside the range.
 
     Examples
     --------
@@ -355,7 +355,7 @@ def check_real(argument: str, value: Any, least: float = -LARGEST, most: float =
     value : float
         The number.
     least, most : float
-        The range, ends included.
+        The range, inclusive.
 
     Returns
     -------
@@ -365,7 +365,7 @@ def check_real(argument: str, value: Any, least: float = -LARGEST, most: float =
     Raises
     ------
     ArgumentError
-        If it lies outside or is no number.
+        If it is not a number or lies outside the range.
 
     Examples
     --------
@@ -391,7 +391,7 @@ def check_share(argument: str, value: float, *, below: bool = False) -> float:
     value : float
         The share.
     below : bool, default False
-        Whether 1 itself is refused.
+        Whether 1 itself is rejected.
 
     Returns
     -------
@@ -401,7 +401,7 @@ def check_share(argument: str, value: float, *, below: bool = False) -> float:
     Raises
     ------
     ArgumentError
-        If it lies outside or is no number.
+        If it is not a number or lies outside the range.
 
     Examples
     --------
@@ -414,7 +414,7 @@ def check_share(argument: str, value: float, *, below: bool = False) -> float:
 
 
 def check_pattern(argument: str, value: object) -> tuple[int, int]:
-    """Return N of each M, or refuse.
+    """Check and return N and M.
 
     Parameters
     ----------
@@ -426,12 +426,12 @@ def check_pattern(argument: str, value: object) -> tuple[int, int]:
     Returns
     -------
     tuple of int
-        The same.
+        The same pair.
 
     Raises
     ------
     ArgumentError
-        If it is no pair of whole numbers, or one lies outside its range.
+        If it is not a pair of whole numbers, or one lies outside its range.
 
     Examples
     --------
@@ -444,7 +444,7 @@ def check_pattern(argument: str, value: object) -> tuple[int, int]:
 
 
 def check_sparsity(keep: object, sparsity: float | None) -> None:
-    """Refuse a configuration with both N:M sparsity and a share, or with neither.
+    """Reject a configuration with both N:M sparsity and a share, or with neither.
 
     Parameters
     ----------
@@ -473,12 +473,12 @@ def check_sparsity(keep: object, sparsity: float | None) -> None:
 
 
 def check_blocks_hold_groups(block_size: int, keep: tuple[int, int] | None) -> None:
-    """Refuse blocks that would cut a group of N:M sparsity.
+    """Reject blocks that would cut a group of N:M sparsity.
 
     Parameters
     ----------
     block_size : int
-        Columns of a block.
+        Columns per block.
     keep : tuple of int or None
         ``(N, M)``.
 

@@ -5,8 +5,8 @@ GPTQ, arXiv 2210.17323v2, section 3; the same in BiLLM, STBLLM and ARB-LLM.
 
 Calibration sums ``XᵀX`` over N sequences. Inputs that never fire get a one on the
 diagonal, a share of the mean diagonal is added, and the inverse is factored as
-``H⁻¹ = UᵀU`` with ``U`` upper triangular: row i of ``U`` is what one column's error asks
-of the columns right of it, given that everything left of it is already fixed.
+``H⁻¹ = UᵀU`` with ``U`` upper triangular: row i of ``U`` says how far the error of column i
+moves each column to its right, given that everything to its left is already fixed.
 
 ========== =========== ================================================
 symbol     shape       meaning
@@ -94,7 +94,7 @@ class HessianAccumulator:
         Raises
         ------
         ArgumentError
-            If nothing was added yet.
+            If nothing has been added yet.
         """
         if self._count == 0:
             raise ArgumentError("X", "at least one calibration sequence", "none")
@@ -104,7 +104,7 @@ class HessianAccumulator:
 
 @contract(2, X=matrix("N", "L", "m", text="Inputs of N sequences."))
 def accumulate_hessian(X: Array) -> Array:
-    """Proxy Hessian of a whole calibration set.
+    """Compute the proxy Hessian of a whole calibration set.
 
     Returns
     -------
@@ -113,7 +113,7 @@ def accumulate_hessian(X: Array) -> Array:
 
     Notes
     -----
-    N counts sequences, not tokens, as in the authors' codes.
+    N counts sequences, not tokens, as in the released code.
 
     References
     ----------
@@ -155,7 +155,7 @@ def dead_inputs(H: Array) -> Mask:
     percdamp=Real(
         0.0,
         1e6,
-        text=("The share, not negative. It is relative, so scaling the inputs scales the result."),
+        text=("The share, nonnegative. It is relative, so scaling the inputs scales the result."),
     ),
 )
 def damp(H: Array, percdamp: float = 0.01) -> Array:
@@ -168,7 +168,7 @@ def damp(H: Array, percdamp: float = 0.01) -> Array:
 
     Notes
     -----
-    ``H + λ I`` with ``λ = percdamp · mean(diag H)``, the mean taken after the ones.
+    ``H + λ I`` with ``λ = percdamp · mean(diag H)``, the mean including the ones.
 
     References
     ----------
@@ -190,7 +190,7 @@ def damp(H: Array, percdamp: float = 0.01) -> Array:
 
 @contract(2, H=symmetric("m", "Positive definite matrix."))
 def inverse_factor(H: Array) -> Array:
-    """Upper triangular factor of the inverse Hessian.
+    """Compute the upper triangular factor of the inverse Hessian.
 
     Returns
     -------
@@ -205,7 +205,7 @@ def inverse_factor(H: Array) -> Array:
     Notes
     -----
     With the index order reversed, ``H = LLᵀ`` becomes ``H = VVᵀ`` with ``V`` upper
-    triangular, and ``U = V⁻¹``. So no inverse is formed and factored again.
+    triangular, and ``U = V⁻¹``. So no inverse has to be formed and factored.
 
     References
     ----------
@@ -231,7 +231,7 @@ def inverse_factor(H: Array) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class PreparedHessian:
-    """What a layer routine needs of its calibration.
+    """Calibration data that a layer routine needs.
 
     Parameters
     ----------

@@ -1,24 +1,24 @@
 """The answer
 ============
 
-All methods give the same record. In a block, group g decodes to
+All methods return the same kind of record. In a block, group g decodes to
 
     ``mask_g · (mean_g + Σ_planes row_scale · column_scale · sign)``
 
-and the layer is the sum over its groups. Entries that no group covers decode to zero.
+and the block is the sum over its groups. Entries that no group covers decode to zero.
 The multi-bit baselines use a second kind of group, codes on a uniform grid, and those
-that only prune a third kind, plain numbers. Where a method keeps N of each M consecutive
-weights, the block says so: its kept entries are then stored as the numbers of patterns.
+that only prune use a third kind, plain numbers. If a method keeps N of each M consecutive
+weights, the block says so: its kept entries are then stored as pattern numbers.
 
 ============== ========= =======================================================
 field          shape     meaning
 ============== ========= =======================================================
-``sign``       (n, k)    -1 or +1 under the mask, 0 outside of it
-``row_scale``  (n,)      one scale a row
+``sign``       (n, k)    -1, 0 or +1 under the mask, 0 outside it
+``row_scale``  (n,)      one scale per row
 ``mask``       (n, k)    the entries of the group
-``mean``       (n,)      one mean a row, or None where the method has none
+``mean``       (n,)      one mean per row, or None for mean-free groups
 ``salient``    (k,)      the block's salient columns
-``pattern``              ``(N, M)``, or None where weights are kept in no pattern
+``pattern``              ``(N, M)``, or None if kept weights follow no pattern
 ``order``      (m,)      the column permutation that was quantized, or None
 ============== ========= =======================================================
 """
@@ -81,7 +81,7 @@ class BinaryGroup:
     mask : ndarray of bool, shape (n, k)
         The entries.
     planes : tuple of Plane
-        One for each order of residual binarization.
+        One per order of residual binarization.
     mean : ndarray of float64, shape (n,), optional
         Row means; None for mean-free groups.
 
@@ -161,7 +161,7 @@ class UniformGroup:
     zero : ndarray of float64, shape (n,)
         The code that stands for the value zero, a whole number.
     bits : int
-        Bits of a code.
+        Bits per code.
 
     Examples
     --------
@@ -297,11 +297,11 @@ class QuantizedBlock:
     groups : tuple of Group
         Groups with disjoint masks.
     salient : ndarray of bool, shape (stop - start,), optional
-        Columns whose kept entries all belong to one group; None where a method has no such
-        columns.
+        Columns whose kept entries belong to no group of other columns; None if a method has
+        no such columns.
     pattern : tuple of int, optional
-        ``(N, M)`` where no row has entries in more than N of each M consecutive columns,
-        counted from the block's first; a last ``(stop - start) % M`` columns are free.
+        ``(N, M)`` if no row has entries in more than N of each M consecutive columns,
+        counted from the block's first; the last ``(stop - start) % M`` columns are free.
     """
 
     start: int
@@ -312,7 +312,7 @@ class QuantizedBlock:
 
     @property
     def columns(self) -> slice:
-        """The block's place in the layer."""
+        """The block's columns in the layer."""
         return slice(self.start, self.stop)
 
     def decode(self) -> Array:
@@ -340,8 +340,8 @@ class QuantizedLayer:
     blocks : tuple of QuantizedBlock
         The blocks from left to right; together they cover all columns once.
     order : ndarray of intp, shape (m,), optional
-        ``order[j]`` is the input that the j-th quantized column belongs to; None where
-        the columns were taken as they stand.
+        ``order[j]`` is the input that the j-th quantized column belongs to; None if the
+        columns kept their order.
 
     Examples
     --------
@@ -355,7 +355,7 @@ class QuantizedLayer:
     order: Indices | None = None
 
     def decode(self) -> Array:
-        """Return the layer's values with the columns in their own order.
+        """Return the layer's values with the columns in their original order.
 
         Returns
         -------
@@ -382,7 +382,7 @@ class QuantizedLayer:
         Returns
         -------
         QuantizedLayer
-            What a file with scales of that type holds.
+            The layer as a file with scales of that type holds it.
         """
         blocks = tuple(
             replace(block, groups=tuple(group.with_scales(dtype) for group in block.groups))
@@ -394,10 +394,10 @@ class QuantizedLayer:
 @contract(
     1,
     width=Whole(1, 2**24, text="Number of columns m."),
-    block_size=Whole(text="Columns of a block."),
+    block_size=Whole(text="Columns per block."),
 )
 def block_slices(width: int, block_size: int) -> list[slice]:
-    """Column ranges of the blocks; the last one may be narrower.
+    """Return the column ranges of the blocks; the last one may be narrower.
 
     Returns
     -------

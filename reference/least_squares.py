@@ -1,7 +1,7 @@
 """Least squares of a few levels
 =============================
 
-Quotients and small normal equations, one for each row.
+Quotients and small normal equations, one per row.
 """
 
 from typing import Literal, TypeAlias
@@ -13,20 +13,20 @@ from .notation import Array
 EpsKind: TypeAlias = Literal["absolute", "relative"]
 
 DEPENDENT = 2.0**-40
-"""Share of a squared length below which what is left of it counts as nothing."""
+"""Share of a squared length below which the remainder counts as zero."""
 
 
 def ratio(numerator: Array, denominator: Array, current: Array, eps: float, kind: EpsKind) -> Array:
-    """Divide, with an eps, and keep the current value where there is nothing to divide by.
+    """Divide with an eps, and keep the current value where the divisor is not positive.
 
     Parameters
     ----------
     numerator, denominator, current : ndarray of float64, shape (n,)
-        What is divided, by what, and the value before.
+        Dividend, divisor and current value.
     eps : float
-        What is added to the denominator.
+        Number added to the denominator.
     kind : {"absolute", "relative"}
-        Whether `eps` is a number or a share of the mean denominator.
+        Whether `eps` is absolute, or relative to the mean denominator.
 
     Returns
     -------
@@ -47,14 +47,14 @@ def ratio(numerator: Array, denominator: Array, current: Array, eps: float, kind
 
 
 def solve_normal(G: Array, g: Array) -> Array:
-    """Solve small normal equations, one system for each row.
+    """Solve small normal equations, one system per row.
 
     Parameters
     ----------
     G : ndarray of float64, shape (n, p, p)
         Gram matrices, symmetric and positive semi-definite.
     g : ndarray of float64, shape (n, p)
-        Right sides, in the range of `G`.
+        Right-hand sides, in the range of `G`.
 
     Returns
     -------
@@ -63,7 +63,7 @@ def solve_normal(G: Array, g: Array) -> Array:
 
     Notes
     -----
-    ``G = L D Lᵀ``, without the pivots that are nothing but rounding.
+    ``G = L D Lᵀ``, without pivots that are mere rounding.
 
     Examples
     --------

@@ -1,8 +1,8 @@
 """The methods by name
 ===================
 
-What a command line or a suite needs to know of a method: which function of a port does a
-layer, and which configurations have names.
+What a command line or a suite needs to know about a method: the port function that quantizes
+a layer, and the named configurations.
 """
 
 from collections.abc import Mapping

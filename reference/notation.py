@@ -1,7 +1,7 @@
 """Notation
 ===========
 
-Symbols, shapes and types that every module of the reference shares.
+Symbols, shapes and types shared by every module of the reference.
 
 ========== ============ ==========================================================
 symbol     shape        meaning
@@ -12,7 +12,7 @@ symbol     shape        meaning
 ``X``      (N, L, m)    calibration inputs: N sequences of L tokens
 ``H``      (m, m)       proxy Hessian ``2/N Σ_s X_sᵀ X_s``
 ``U``      (m, m)       upper triangular, ``H⁻¹ = UᵀU``
-``B``, R                a block's columns, and all columns right of the block
+``B``, R                a block's columns, and all columns to its right
 ``M``      (n, k)       boolean mask of a group inside a block of width k
 ``mu``     (n,)         row means of a group
 ``alpha``  (n,)         row scales of a group
@@ -35,4 +35,4 @@ Codes: TypeAlias = npt.NDArray[np.uint8]
 AnyArray: TypeAlias = npt.NDArray[Any]
 SignOfZero: TypeAlias = Literal[0, 1]
 Compensation: TypeAlias = Literal["none", "released", "exact"]
-"""What becomes of a block's error, see :func:`~subbit.reference.compensate.feedback`."""
+"""Treatment of a block's error, see :func:`~subbit.reference.compensate.feedback`."""

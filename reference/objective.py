@@ -3,13 +3,13 @@
 
 What "error" means. ``L1`` looks at the weights alone, ``L2`` at the layer's outputs on
 the calibration inputs. ``L2`` has two forms, equal in exact arithmetic: from the inputs
-themselves, or from their Gram matrix, which is all that calibration needs to keep.
+themselves, and from their Gram matrix, which is all that calibration needs to keep.
 
 ========== =========== ================================================
 symbol     shape       meaning
 ========== =========== ================================================
 ``D``      (n, m)      ``W - Q``
-``X``      (T, m)      inputs, one token a row
+``X``      (T, m)      inputs, one token per row
 ``S``      (m, m)      ``XᵀX``, or any positive multiple of it
 ========== =========== ================================================
 
@@ -42,12 +42,12 @@ def _quadratic(D: Array, S: Array) -> float:
     **IMAGE,
 )
 def weight_error(W: Array, Q: Array) -> float:
-    """Squared Frobenius norm of the weight error.
+    """Compute the squared Frobenius norm of the weight error.
 
     Returns
     -------
     float
-        ``L1``, not negative.
+        ``L1``, nonnegative.
 
     Notes
     -----
@@ -69,15 +69,15 @@ def weight_error(W: Array, Q: Array) -> float:
 @contract(
     2,
     **IMAGE,
-    X=matrix("T", "m", text="Inputs, one token a row."),
+    X=matrix("T", "m", text="Inputs, one token per row."),
 )
 def calibrated_error(W: Array, Q: Array, X: Array) -> float:
-    """Squared output error on calibration inputs, from the inputs.
+    """Compute the squared output error on calibration inputs, from the inputs.
 
     Returns
     -------
     float
-        ``L2``, not negative.
+        ``L2``, nonnegative.
 
     Notes
     -----
@@ -103,7 +103,7 @@ def calibrated_error(W: Array, Q: Array, X: Array) -> float:
     S=symmetric("m", "``XᵀX``, symmetric and positive semi-definite."),
 )
 def calibrated_error_trace(W: Array, Q: Array, S: Array) -> float:
-    """Squared output error on calibration inputs, from their Gram matrix.
+    """Compute the squared output error on calibration inputs, from their Gram matrix.
 
     Returns
     -------
@@ -127,23 +127,23 @@ def calibrated_error_trace(W: Array, Q: Array, S: Array) -> float:
     2,
     n=Whole(text="Rows of the block."),
     k=Whole(text="Columns of the block."),
-    rounds=Whole(text="How often the error is evaluated, ``T``."),
+    rounds=Whole(text="Number of evaluations of the error, ``T``."),
     batch=Whole(text="Calibration sequences, ``B``."),
-    length=Whole(text="Tokens of each, ``L``."),
+    length=Whole(text="Tokens per sequence, ``L``."),
 )
 def gram_cost_ratio(n: int, k: int, rounds: int, batch: int, length: int) -> float:
-    """How much cheaper the calibrated error is from the Gram matrix than from the inputs.
+    """Compute how much cheaper the calibrated error becomes with the Gram matrix.
 
     Returns
     -------
     float
         Multiplications and additions of :func:`calibrated_error` over those of
-        :func:`calibrated_error_trace`, with ``S = XᵀX`` made once for all rounds.
+        :func:`calibrated_error_trace`, with ``S = XᵀX`` computed once for all rounds.
 
     Notes
     -----
-    From the inputs a round costs ``n k B L``. ``S`` costs ``k² B L`` once, and then a
-    round costs ``n k²``. Sums that are smaller by a factor of ``k`` are left out.
+    From the inputs, a round costs ``n k B L``. ``S`` costs ``k² B L`` once, and then a
+    round costs ``n k²``. Sums that are smaller by a factor of ``k`` are omitted.
 
     References
     ----------
@@ -164,7 +164,7 @@ def gram_cost_ratio(n: int, k: int, rounds: int, batch: int, length: int) -> flo
     S=symmetric("m", "``XᵀX`` or any positive multiple of it."),
 )
 def relative_error(W: Array, Q: Array, S: Array) -> float:
-    """Output error relative to the energy of the outputs.
+    """Compute the output error relative to the energy of the outputs.
 
     Returns
     -------
@@ -196,7 +196,7 @@ def relative_error(W: Array, Q: Array, S: Array) -> float:
     H=matrix("m", "m", text="Proxy Hessian, damped or not."),
 )
 def proxy_loss(W: Array, Q: Array, H: Array) -> float:
-    """Second-order estimate of the loss that quantization adds.
+    """Estimate to second order the loss that quantization adds.
 
     Returns
     -------

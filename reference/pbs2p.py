@@ -3,27 +3,28 @@
 
 Progressive Binarization with Semi-Structured Pruning for LLMs, arXiv 2502.01705.
 
-The block loop is BiLLM's, and the groups of a block are ARB-LLM's. New are that only N of
-every M consecutive weights of a row are kept, chosen by the scores of ``cfs``, and that
-each group is pruned step by step, with a fit of its levels after every step, ``spbo``.
+The block loop is BiLLM's, and the groups of a block are ARB-LLM's. Two things are new: only N
+of every M consecutive weights in a row are kept, chosen by the scores of ``cfs``; and each
+group is pruned step by step, with its levels refitted after every step, by ``spbo``.
 
 ========== =========== =============================================================
 symbol     shape       meaning
 ========== =========== =============================================================
 ``W``      (n, k)      weights of the block, moved by the blocks before it
 ``S``      (n, k)      saliency scores, for the groups
-``s``      (n, k)      fine scores, for what is pruned
+``s``      (n, k)      fine scores, for the pruning
 ``P_t``    (t, n, k)   entries kept after each step
 ``gram``   (k, k)      mean over sequences of ``X_sᵀ X_s`` in the block, ``H / 2``
 ========== =========== =============================================================
 
-1. Score the weights of the block; rank them in every M columns of a row; masks ``P_t``.
-2. Take the block apart into groups, as if nothing were pruned.
-3. ``spbo`` on each group: it starts whole and loses what ``P_t`` has lost.
+1. Score the weights of the block; rank them within every M columns of a row; form ``P_t``.
+2. Split the block into groups, as if nothing were pruned.
+3. Run ``spbo`` on each group: it starts whole and loses the entries that ``P_t`` loses.
 4. Feed the block's error forward.
 
-Neither a text nor a code was at hand, so there is no setting "paper": ``CANONICAL`` is the
-reading that agrees best with what is known, and every other reading is a switch.
+Neither the paper's text nor its code was available, so there is no preset "paper":
+``CANONICAL`` is the reading that agrees best with what is known, and every other reading is
+a switch.
 """
 
 from collections.abc import Mapping
@@ -67,7 +68,7 @@ Scores: TypeAlias = Literal["once", "recomputed"]
 Scope: TypeAlias = Literal["block", "layer"]
 
 PRUNED, REMOVED = -1.0, -2.0
-"""Scores of dead columns and of entries that are gone; all others are not negative."""
+"""Scores of dead columns and of removed entries; all others are nonnegative."""
 
 
 LOOP = Loop(score="inverse_hessian")
@@ -82,12 +83,12 @@ class Fine(Switches):
     fine_score : {"obs", "squared", "trailing", "magnitude", "wanda"}, default "obs"
         The score.
     fine_hessian : {"block", "layer"}, default "block"
-        Whose Hessian that score inverts.
+        Whether the score uses the Hessian of the block or of the layer.
     scores : {"once", "recomputed"}, default "once"
-        Whether one matrix of scores ranks all that goes, or each step scores the weights
-        again after those that are left have made up for the removed ones.
+        Whether one matrix of scores ranks all removals, or each step scores the weights
+        again after the remaining ones have made up for the removed ones.
     center_scores : bool, default False
-        Whether scores are those of ``W`` less its row means.
+        Whether scores are those of ``W`` minus its row means.
 
     Examples
     --------
@@ -111,18 +112,18 @@ class PBS2P(Composed):
     Parameters
     ----------
     loop : Loop
-        What surrounds a block.
+        The loop over blocks.
     zones : ColumnGroups
-        How a block is taken apart.
+        How a block is partitioned.
     pruning : SPBO
         How a group is pruned and refined.
     fine : Fine
-        Which weights go.
+        How weights are scored for pruning.
     partitioned : bool, default True
-        Whether a block is taken apart; else it is one group of the first order.
+        Whether a block is partitioned; if not, it is one first-order group.
     sweeps : int, default 0
-        Rounds over all groups of a block in which each is fitted to what the others
-        leave, after the last step.
+        Rounds after the last step in which each group of a block is fitted to the residual
+        of the others.
 
     Examples
     --------
@@ -143,13 +144,13 @@ class PBS2P(Composed):
 CANONICAL = PBS2P()
 
 BEST = CANONICAL.changed(levels="exact", calibrated_start="refined", scores="recomputed", sweeps=3)
-"""The reading with the least calibrated error, of those with four groups and a pattern.
+"""The reading with the smallest calibrated error among those with four groups and a pattern.
 
-It was chosen on calibration data alone: by the error of the seven linears of decoder block 10
-of SmolLM2-135M at 4:8, where it has 0.92 of the canonical reading's. Recomputed scores gain
-3 %, sweeps on top of them 3 %, then a start with better signs 2 %; exact levels take one
-solve for 15 rounds. Blocks 0 and 20, which had no part in the choice, have 0.92 as well,
-and 0.93 at 6:8.
+It was chosen on calibration data alone: by the error of the seven linear layers of decoder
+block 10 of SmolLM2-135M at 4:8, which is 0.92 of the canonical reading's. Recomputed scores
+gain 3 %, sweeps on top of them 3 %, then a start with better signs 2 %; exact levels take one
+solve instead of 15 rounds. Blocks 0 and 20, which played no part in the choice, also have
+0.92, and 0.93 at 6:8.
 """
 
 PRESETS: Mapping[str, PBS2P] = MappingProxyType(
@@ -178,7 +179,7 @@ PRESETS: Mapping[str, PBS2P] = MappingProxyType(
     config=Config(PBS2P),
     unit=matrix(
         "k",
-        text=("Scores of weights of magnitude 1 in each column; those that `H` gives by default."),
+        text=("Scores of weights of magnitude 1 in each column; computed from `H` by default."),
     ),
 )
 def pruning_masks(
@@ -189,7 +190,7 @@ def pruning_masks(
     *,
     unit: Array | None = None,
 ) -> Mask:
-    """Weights of a block that are kept after each step.
+    """Choose the weights of a block that are kept after each step.
 
     Returns
     -------
@@ -204,7 +205,7 @@ def pruning_masks(
     Notes
     -----
     Recomputed scores are those of the weights that minimize ``(W' - W) H (W' - W)ᵀ`` with
-    all removed ones zero; the groups are binarized from ``W`` all the same.
+    all removed ones zero; the groups are still binarized from ``W``.
 
     References
     ----------
@@ -261,7 +262,7 @@ def _scored(W: Array, unit: Array, alive: Mask, fine: Fine) -> Array:
     masks=Nested(
         ("t", "n", "k"),
         whole=False,
-        text=("Weights that are kept after each step, nested; see :func:`pruning_masks`."),
+        text=("Weights kept after each step, nested; see :func:`pruning_masks`."),
     ),
     alive=ALIVE,
     config=Config(PBS2P),
@@ -285,7 +286,7 @@ def pbs2p_block(
     Returns
     -------
     QuantizedBlock
-        Groups as ARB-LLM's; or one, "all". With a shared mean each is followed by a group
+        ARB-LLM's groups, or one group "all". With a shared mean, each is followed by a group
         of its pruned weights, with a mean and no signs, such as "sparse-pruned".
 
     References
@@ -332,7 +333,7 @@ def _recorded(group: BinaryGroup, kept: Mask, config: SPBO) -> tuple[BinaryGroup
     3,
     W=LAYER,
     H=PROXY,
-    config=Config(PBS2P, text="The configuration, `keep` being the layer's own; see ``PRESETS``."),
+    config=Config(PBS2P, text="The configuration, with the layer's own `keep`; see ``PRESETS``."),
 )
 def pbs2p_layer(W: Array, H: Array, config: PBS2P = CANONICAL) -> QuantizedLayer:
     """Quantize a linear layer with PBS2P.
@@ -340,8 +341,8 @@ def pbs2p_layer(W: Array, H: Array, config: PBS2P = CANONICAL) -> QuantizedLayer
     Returns
     -------
     QuantizedLayer
-        One block for every `block_size` columns, the last one narrower where the width
-        does not divide.
+        One block per `block_size` columns; the last one is narrower if the width is not a
+        multiple of it.
 
     Raises
     ------
@@ -363,7 +364,7 @@ def pbs2p_layer(W: Array, H: Array, config: PBS2P = CANONICAL) -> QuantizedLayer
     ((4, 64), 0.5, True)
     """
     state, fine = prepare_layer(W, H, config.loop), config.fine
-    # Wanda's norms are those of the inputs, without what damping adds.
+    # Wanda's norms are those of the inputs, without damping.
     scored = 2.0 * state.gram if fine.fine_score == "wanda" else state.prepared.damped
     unit = _unit_scores(scored, fine) if fine.fine_hessian == "layer" else None
 

@@ -1,8 +1,8 @@
 """Kinds of arguments: records and configurations
 ================================================
 
-A record that a caller made is held to all that its fields promise, so that a function never
-computes with signs that are none or with a scale that is NaN.
+A record built by a caller is checked against everything its fields promise, so a function
+never computes with invalid signs or with a scale that is NaN.
 """
 
 from collections.abc import Iterator
@@ -36,16 +36,16 @@ from .layer import (
 from .notation import Mask
 
 MOST_PLANES = 2
-"""Sign planes of a group that is refined."""
+"""The most sign planes of a group that is refined."""
 
 
 def _is_plain(value: object) -> bool:
-    """Tell arrays that compute as arrays do: not matrices, and none with hidden entries."""
+    """Tell whether a value is a plain array: not a matrix, and without hidden entries."""
     return isinstance(value, np.ndarray) and not isinstance(value, np.matrix | np.ma.MaskedArray)
 
 
 def _check_array(name: str, value: Any, dtype: type, shape: tuple[int, ...]) -> None:  # noqa: ANN401
-    """Hold a field to a type and a shape; floating fields to finite numbers as well."""
+    """Check the type and shape of a field, and that floating-point numbers are finite."""
     if not _is_plain(value) or value.dtype != dtype or value.shape != shape:
         kind = np.dtype(dtype).name
         raise ArgumentError(name, f"an array of shape {shape} and dtype {kind}", seen(value))
@@ -86,16 +86,16 @@ def _check_uniform(name: str, group: UniformGroup) -> None:
 
 
 def check_group(name: str, group: object, kind: type | UnionType = BinaryGroup) -> Any:  # noqa: ANN401
-    """Return a group whose fields fit each other, or refuse.
+    """Check that the fields of a group fit each other, and return it.
 
     Parameters
     ----------
     name : str
         Name of the argument.
     group : object
-        What came.
+        Value received.
     kind : type, default BinaryGroup
-        What it must be.
+        Class that it must have.
 
     Returns
     -------
@@ -105,7 +105,7 @@ def check_group(name: str, group: object, kind: type | UnionType = BinaryGroup) 
     Raises
     ------
     ArgumentError
-        If it is none, or a field has another type or shape than the record says.
+        If it is not a group, or the type or shape of a field is not what the record says.
 
     Examples
     --------
@@ -133,18 +133,18 @@ def check_group(name: str, group: object, kind: type | UnionType = BinaryGroup) 
 
 
 def check_block(name: str, block: object, columns: slice, rows: int) -> QuantizedBlock:
-    """Return the record of a block whose groups have its shape, or refuse.
+    """Check that the groups of a block have its shape, and return the block.
 
     Parameters
     ----------
     name : str
         Name of the argument.
     block : object
-        What came.
+        Value received.
     columns : slice
-        Its place in the layer.
+        Its columns in the layer.
     rows : int
-        The layer's rows.
+        Number of rows of the layer.
 
     Returns
     -------
@@ -154,7 +154,7 @@ def check_block(name: str, block: object, columns: slice, rows: int) -> Quantize
     Raises
     ------
     ArgumentError
-        If it is none, stands elsewhere, or a field does not fit.
+        If it is not a block, has other columns, or a field does not fit.
 
     Examples
     --------
@@ -186,14 +186,14 @@ def check_block(name: str, block: object, columns: slice, rows: int) -> Quantize
 
 
 def check_layer(name: str, layer: object) -> QuantizedLayer:
-    """Return the record of a layer whose blocks cover it once, or refuse.
+    """Check that the blocks of a layer cover it once, and return the layer.
 
     Parameters
     ----------
     name : str
         Name of the argument.
     layer : object
-        What came.
+        Value received.
 
     Returns
     -------
@@ -203,7 +203,7 @@ def check_layer(name: str, layer: object) -> QuantizedLayer:
     Raises
     ------
     ArgumentError
-        If it is none, or a field does not fit.
+        If it is not a layer, or a field does not fit.
 
     Examples
     --------
@@ -241,7 +241,7 @@ class Binary(Kind):
     axes : tuple of str
         Letters for the axes of its mask.
     columns : bool, default False
-        Whether its planes have a scale for each column; otherwise none may.
+        Whether all its planes have column scales; otherwise none may.
     """
 
     axes: tuple[str, str] = ("n", "k")
@@ -249,11 +249,11 @@ class Binary(Kind):
     stage: ClassVar[int] = 0
 
     def describe(self) -> str:
-        """Return the type as documentation writes it."""
+        """Return the type as written in documentation."""
         return "BinaryGroup"
 
     def check(self, name: str, value: Any, call: Call) -> BinaryGroup:  # noqa: ANN401
-        """Return the group, or refuse."""
+        """Check and return the group."""
         group = check_group(name, value)
         if not 1 <= len(group.planes) <= MOST_PLANES:
             raise ArgumentError(name, "one or two planes", len(group.planes))
@@ -271,11 +271,11 @@ class PlaneNumber(Kind):
     stage: ClassVar[int] = 2
 
     def describe(self) -> str:
-        """Return the type as documentation writes it."""
+        """Return the type as written in documentation."""
         return "int"
 
     def check(self, name: str, value: Any, call: Call) -> int:  # noqa: ANN401
-        """Return the number, or refuse."""
+        """Check and return the number."""
         return check_choice(name, value, range(len(call.values["group"].planes)))
 
 
@@ -293,11 +293,11 @@ class Config(Kind):
     text: str = field(default="The switches.", kw_only=True)
 
     def describe(self) -> str:
-        """Return the type as documentation writes it."""
+        """Return the type as written in documentation."""
         return self.of.__name__
 
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401, ARG002
-        """Return the configuration, or refuse."""
+        """Check and return the configuration."""
         check_config(value, self.of)
         return value
 
@@ -309,11 +309,11 @@ class HalfSteps(Kind):
     stage: ClassVar[int] = 2
 
     def describe(self) -> str:
-        """Return the type as documentation writes it."""
+        """Return the type as written in documentation."""
         return "iterable of (str, BinaryGroup)"
 
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401
-        """Return an iterator that refuses the first step that is none."""
+        """Return an iterator that raises an error at the first invalid step."""
         try:
             steps = iter(value)
         except TypeError as error:
@@ -339,11 +339,11 @@ class Layer(Kind):
     """The record of a layer."""
 
     def describe(self) -> str:
-        """Return the type as documentation writes it."""
+        """Return the type as written in documentation."""
         return "QuantizedLayer"
 
     def check(self, name: str, value: Any, call: Call) -> QuantizedLayer:  # noqa: ANN401, ARG002
-        """Return the record, or refuse."""
+        """Check and return the record."""
         return check_layer(name, value)
 
 
@@ -354,11 +354,11 @@ class Zones(Kind):
     stage: ClassVar[int] = 2
 
     def describe(self) -> str:
-        """Return the type as documentation writes it."""
+        """Return the type as written in documentation."""
         return "tuple of Zone"
 
     def check(self, name: str, value: Any, call: Call) -> tuple[Zone, ...]:  # noqa: ANN401
-        """Return the zones, or refuse."""
+        """Check and return the zones."""
         if not isinstance(value, tuple):
             raise ArgumentError(name, "a tuple of Zone", type(value).__name__)
         shape = call.lengths(("n", "k"))
@@ -378,16 +378,16 @@ class Zones(Kind):
 
 @dataclass(frozen=True)
 class Quantizer(Kind):
-    """A function of a caller that quantizes a block."""
+    """A caller's function that quantizes a block."""
 
     stage: ClassVar[int] = 2
 
     def describe(self) -> str:
-        """Return the type as documentation writes it."""
+        """Return the type as written in documentation."""
         return "callable"
 
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401
-        """Return the function, with its own calls and its answers checked."""
+        """Return the function with its own calls and its answers checked."""
         if not callable(value):
             raise ArgumentError(name, "a callable", seen(value))
         rows = call.sizes["n"]
@@ -405,4 +405,4 @@ class Quantizer(Kind):
 
 
 GROUP = Binary(text="The state.")
-PLANE = PlaneNumber(text="Which sign plane.")
+PLANE = PlaneNumber(text="Number of the sign plane.")

@@ -1,7 +1,7 @@
 """Signs
 =====
 
-The sign convention that every module of the reference shares.
+The sign convention shared by every module of the reference.
 """
 
 import numpy as np
@@ -18,13 +18,13 @@ from subbit.reference.notation import Array, SignOfZero, Signs
     zero=choice(
         SignOfZero,
         (
-            "What ``sign(0)`` is. The papers define +1; the authors' codes call a library "
+            "Value of ``sign(0)``. The papers define +1; the released code calls a library "
             "function that returns 0, a third level that one bit cannot store."
         ),
     ),
 )
 def sign(x: Array, zero: SignOfZero = 1) -> Signs:
-    """Sign of each element, with a stated sign of zero.
+    """Return the sign of each element, with a stated sign of zero.
 
     Returns
     -------

@@ -3,7 +3,7 @@
 
 STBLLM: Breaking the 1-Bit Barrier with Structured Binary LLMs, arXiv 2408.01803.
 
-Of every M consecutive weights of a row keep the N that matter most. Then, for each block
+Of every M consecutive weights in a row, keep the N that matter most. Then, for each block
 of 128 columns: make the few columns with the largest scores salient and binarize them
 twice; cut the other weights at two magnitudes into a dense, an intermediate and a sparse
 group and binarize each once; feed the block's error forward.
@@ -13,15 +13,15 @@ symbol     shape     meaning
 ========== ========= ==========================================================
 ``W``      (n, k)    weights of the block, moved by the blocks before it
 ``S``      (n, k)    saliency scores
-``kept``   (n, k)    the N:M mask; N counts what is kept, M is the group
-``p``      float     magnitude between dense and intermediate; the next one is twice it
+``kept``   (n, k)    the N:M mask; N counts kept weights, M is the group
+``p``      float     magnitude between dense and intermediate; the next one is ``2 p``
 ========== ========= ==========================================================
 
-The released code prunes and then quantizes as if nothing were pruned, so that no weight of
-its result is zero. Whether the mask outlives quantization is the switch ``pruned``. Text
-and code differ in the places of ERRATA, S-1 to S-10; of what BiLLM's block loop is made of,
-B-1 to B-13 speak. The presets of ``billm-nm``, two groups instead of three behind another
-method's mask, are what STBLLM compares itself with.
+The released code prunes and then quantizes as if nothing were pruned, so no weight of its
+result is zero. The switch ``pruned`` says whether the mask survives quantization. Text and
+code differ as listed in ERRATA, S-1 to S-10, and for the parts of BiLLM's block loop B-1 to
+B-13. The presets of ``billm-nm``, two groups instead of three behind another method's mask,
+are the ones that STBLLM compares itself with.
 """
 
 from collections.abc import Mapping
@@ -97,34 +97,34 @@ Free: TypeAlias = Literal["kept", "all"]
 
 @dataclass(frozen=True, repr=False)
 class Pruning(Switches):
-    """Which weights are kept, and what becomes of the others.
+    """Choice of the weights to keep, and treatment of the others.
 
     Parameters
     ----------
     keep : tuple of int, default (4, 8)
-        S-7. ``(N, M)``: how many of how many weights are kept. The code counts those that
-        are pruned. With N = M nothing is pruned.
+        S-7. ``(N, M)``: N of every M weights are kept. The code counts pruned ones instead.
+        With N = M nothing is pruned.
     tail : {"error", "dense"}, default "error"
-        What becomes of the last columns where M does not divide the width.
+        Treatment of the last columns if M does not divide the width.
     importance : str, default "standardized"
         S-1. Which weights matter: ``"standardized"`` Eq. (2), ``"ria"`` the code,
         ``"wanda"``, ``"magnitude"``, ``"obs"`` and ``"trailing"`` the two scores of optimal
-        brain surgery; ``"sparsegpt"`` is the mask, and with ``start="pruned"`` the weights,
-        of SparseGPT.
+        brain surgery; ``"sparsegpt"`` takes the mask, and with ``start="pruned"`` the
+        weights, of SparseGPT.
     standardize : {"before", "after", "none"}, default "before"
         S-2. Where Eq. (2) standardizes: before or after the factor of the inputs.
     exponent : float, default 1.0
         S-1. Power of the inputs' norms in Eq. (2) and in RIA; 1/2 in the code.
     axis : {"row", "matrix"}, default "row"
-        S-2. What Eq. (2) takes mean and deviation of; the text does not say.
+        S-2. Axis over which Eq. (2) takes mean and deviation; the text does not say.
     pruned : {"zero", "binarize"}, default "zero"
         S-5. Whether pruned weights are zero in the result, or binarized like the others
         (code).
     start : {"pruned", "dense"}, default "pruned"
         S-5. Whether quantization starts from the pruned weights, or from the dense ones, so
-        that what pruning loses is fed forward as well.
+        that the pruning error is fed forward too.
     free : {"kept", "all"}, default "kept"
-        S-5. Whether feedback moves the kept weights only, or all of them (code). A pruned
+        S-5. Whether feedback moves only the kept weights, or all weights (code). A pruned
         weight that has drifted is part of the error of its block.
 
     Examples
@@ -165,14 +165,14 @@ class Regions(Composed):
     partition : Partition
         How salient columns and thresholds are searched.
     regions : {3, 2}, default 3
-        Groups that the weights of other than salient columns are cut into.
+        Groups that the weights outside salient columns are cut into.
     factor : float, default 2.0
         The upper threshold divided by the lower one.
     levels : int, default 160
         Number of candidate thresholds.
     bounded : bool, default True
-        S-10. Whether the upper threshold has to lie within the grid as well. Where none
-        does, as in a block of one magnitude, all candidates count; the code fails.
+        S-10. Whether the upper threshold must also lie within the grid. If none does, as in
+        a block of one magnitude, all candidates count; the code fails.
 
     Examples
     --------
@@ -201,13 +201,13 @@ class STBLLM(Composed):
     Parameters
     ----------
     loop : Loop
-        What surrounds a block.
+        The loop over blocks.
     pruning : Pruning
         Which weights are kept.
     zones : Regions
-        How a block is taken apart.
+        How a block is partitioned.
     fallback : bool, default False
-        Beyond paper and code: quantize without feedback as well, and take the layer of the
+        Beyond paper and code: also quantize without feedback, and take the layer with the
         lower loss.
 
     Examples
@@ -222,7 +222,7 @@ class STBLLM(Composed):
     fallback: bool = False
 
     def __post_init__(self) -> None:
-        """Hold the settings to their domains, and blocks to whole groups of M weights."""
+        """Check the settings against their domains, and blocks for whole groups."""
         super().__post_init__()
         if self.pruning.prunes:
             check_blocks_hold_groups(self.loop.block_size, self.pruning.keep)
@@ -309,8 +309,8 @@ def choose_kept(W: Array, H: Array, config: STBLLM = PAPER) -> tuple[Array, Mask
     Returns
     -------
     weights : ndarray of float64, shape (n, m)
-        Weights to start from: zero where they are pruned unless ``start="dense"``, and
-        where the input is dead.
+        Weights to start from: zero where pruned, unless ``start="dense"``, and where the
+        input is dead.
     kept : ndarray of bool, shape (n, m)
         The mask.
 
@@ -336,7 +336,7 @@ def choose_kept(W: Array, H: Array, config: STBLLM = PAPER) -> tuple[Array, Mask
 
 
 def _choose_kept(W: Array, H: Array, state: LayerState, config: STBLLM) -> tuple[Array, Mask]:
-    # Scores are those of the layer as it came; a dead input's weights are zero afterwards.
+    # Scores are those of the layer as given; a dead input's weights are zeroed afterwards.
     pruning, loop = config.pruning, config.loop
     if not pruning.prunes:
         return state.weights, np.ones(W.shape, dtype=np.bool_)
@@ -359,7 +359,7 @@ def _choose_kept(W: Array, H: Array, state: LayerState, config: STBLLM) -> tuple
     2,
     W=WEIGHTS,
     S=SCORES,
-    part=Part(("n", "k"), text="The columns, or the entries, that are cut."),
+    part=Part(("n", "k"), text="Columns or entries to cut."),
     config=Config(Regions),
 )
 def choose_regions(W: Array, S: Array, part: Mask, config: Regions = REGIONS) -> tuple[Mask, ...]:
@@ -427,7 +427,7 @@ _NAMES = {3: ("dense", "intermediate", "sparse"), 2: ("concentrated", "sparse")}
     kept=Flags(
         ("n", "k"),
         whole=False,
-        text=('The N:M mask; entries outside of it decode to zero, with ``pruned="zero"``.'),
+        text=('The N:M mask; with ``pruned="zero"``, entries outside it decode to zero.'),
     ),
     config=Config(STBLLM),
     salient=SALIENT,
@@ -493,8 +493,8 @@ def stbllm_layer(W: Array, H: Array, config: STBLLM = PAPER) -> QuantizedLayer:
     Returns
     -------
     QuantizedLayer
-        One block for every `block_size` columns, the last one narrower where the width
-        does not divide.
+        One block per `block_size` columns; the last one is narrower if the width is not a
+        multiple of it.
 
     Raises
     ------
@@ -503,7 +503,7 @@ def stbllm_layer(W: Array, H: Array, config: STBLLM = PAPER) -> QuantizedLayer:
 
     Notes
     -----
-    With ``start="dense"``, ``free="all"`` and exact feedback, ``W - Q = E U`` where W are
+    With ``start="dense"``, ``free="all"`` and exact feedback, ``W - Q = E U``, where ``W`` is
     the dense weights: ``½ Σ E²`` is then the whole loss, of pruning and of binarization.
 
     References

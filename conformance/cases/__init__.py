@@ -1,10 +1,10 @@
 """Cases of all levels
 ===================
 
-Importing this package enters every operation into :data:`OPERATIONS`.
+Importing this package registers every operation in :data:`OPERATIONS`.
 """
 
-# Each enters its operations.
+# Each module registers its operations.
 from subbit.conformance.cases import (  # noqa: F401
     arb_llm,
     billm,

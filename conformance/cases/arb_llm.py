@@ -1,12 +1,12 @@
 """Level 3: ARB-LLM
 =================
 
-Blocks are judged from the states that follow from a port's own record, as BiLLM's are: the
-salient columns, every cut, and every refined group. Where ARB-X cuts by outputs, what the
-salient columns decode to is no part of the record; it follows where no decision of its
-refinement was left to rounding, and elsewhere nothing is said of what a threshold reaches.
+Like BiLLM's, blocks are judged from the states that follow from a port's own record: the
+salient columns, every cut, and every refined group. Where ARB-X cuts by outputs, the decoded
+salient columns are not part of the record; they follow where no decision of their refinement
+was left to rounding, and elsewhere the error that a threshold reaches is not judged.
 
-In all a layer may exceed the reference's by the share
+Overall a layer may exceed the reference's by the share
 :data:`~subbit.conformance.cases.layers.SLACK`.
 """
 
@@ -45,14 +45,14 @@ from subbit.reference.bounds.rounding import Rounded
 from subbit.reference.groups.refinement import Divisor
 
 COUNTS = (5, 7)
-"""Salient columns of a small layer. Where a zone has few entries in a row, every threshold
-fits them, and rounding alone decides what a layer reaches in the end."""
+"""Salient columns of a small layer. Where a zone has few entries per row, every threshold
+fits them, and rounding alone decides the error that a layer reaches."""
 DIVISORS: tuple[Divisor, ...] = ("entries", "entries", "width")
-"""A zone has fewer columns than its block, whose width the latter means."""
+"""A zone has fewer columns than its block, and "width" means the block's."""
 
 
 def _drawn_zones(draw: Draw, shape: tuple[int, int]) -> tuple[Zone, ...]:
-    """Disjoint groups of both orders; none of them has to have entries."""
+    """Draw disjoint groups of both orders, any of which may be empty."""
     names = (("salient-sparse", 2), ("salient-concentrated", 2), ("sparse", 1), ("concentrated", 1))
     number = draw.rng.integers(
         0, draw.number("groups", 1, 4) + draw.pick("left out", (0, 1)), shape
@@ -62,14 +62,14 @@ def _drawn_zones(draw: Draw, shape: tuple[int, int]) -> tuple[Zone, ...]:
 
 @operation(3)
 def _refine_zones(port: Port, judge: Judge, draw: Draw) -> None:
-    """Given groups of a block, by each of the algorithms."""
+    """Refine given groups of a block by each of the algorithms."""
     state, _ = drawn_block(draw, judge)
     W, gram = state.weights.value, state.gram.value
     zones = _drawn_zones(draw, (W.shape[0], W.shape[1]))
     config = drawn_preset(draw, (*METHODS, "arb-x"))
     config = config.changed(divisor=draw.pick("divisor", DIVISORS))
     if draw.pick("levels", ("alternate", "exact", "exact")) == "exact":
-        # What sweeps lead to follows from the port's own signs.
+        # The result of sweeps follows from the port's own signs.
         config = config.changed(levels="exact", sweeps=draw.pick("sweeps", (0, 1, 3, 3)))
     else:
         config = config.changed(levels="alternate", sweeps=0)
@@ -102,7 +102,7 @@ def _named(forms_: list[tuple[str, int]], masks: list[Mask]) -> list[tuple[str, 
 def _salient_image(
     judge: Judge, state: GroupsState, config: ARBLLM, salient: Mask
 ) -> Rounded | None:
-    """What a search on outputs takes for the salient columns: plain ARB of the second order."""
+    """Salient columns as a search on outputs takes them: plain ARB of the second order."""
     if state.config.split_error == "weights":
         return None
     shape, target = state.weights.shape, state.searched
@@ -126,7 +126,7 @@ def _salient_image(
 
 @operation(3, share=0.5)
 def _arb_llm_block(port: Port, judge: Judge, draw: Draw) -> None:
-    """One block from a state that is known exactly."""
+    """Quantize one block from an exactly known state."""
     state, preset = drawn_block(draw, judge)
     config = preset.changed(
         divisor=draw.pick("divisor", DIVISORS),

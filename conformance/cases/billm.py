@@ -1,8 +1,8 @@
 """Level 3: BiLLM
 ==============
 
-Every block from the state that the port's own blocks before it left, and the objective at
-the end.
+Every block is judged from the state that the port's own earlier blocks left; the objective
+is judged at the end.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ FAMILIES = (*CONTINUOUS, "tied", "zero_rows")
 
 
 def _block_state(draw: Draw, judge: Judge) -> tuple[BlockState, BiLLM, Array, Array]:
-    """A state that is known exactly, for the steps of a block."""
+    """Draw an exactly known state for the steps of a block."""
     W = draw.weights(CONTINUOUS, rows=(2, 6), columns=(2, 40))
     S = W**2 * draw.rng.uniform(0.5, 2.0, W.shape[1])
     presets = reference.METHODS["billm"].presets
@@ -57,7 +57,7 @@ def _choose_split(port: Port, judge: Judge, draw: Draw) -> None:
 
 @operation(3)
 def _billm_block(port: Port, judge: Judge, draw: Draw) -> None:
-    """One block from a state that is known exactly."""
+    """One block from an exactly known state."""
     state, config, W, S = _block_state(draw, judge)
     start = draw.number("start", 0, 500)
     block = port.billm_block(W, S, state.alive, config, start=start)

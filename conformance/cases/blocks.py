@@ -4,7 +4,7 @@
 A port's salient columns and its splits are judged as decisions: salient columns are the
 first of a ranking, their number and the threshold reach the least objective, and every
 entry lies on its side of one of the candidate thresholds. Where rounding may change a
-ranking, nothing is said of the number.
+ranking, the number is not judged.
 """
 
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ ORDERS = {"concentrated": 1, "sparse": 1, "salient": 2}
 
 @dataclass(frozen=True, eq=False)
 class BlockState:
-    """What a block was quantized from.
+    """State that a block was quantized from.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class BlockState:
     alive : ndarray of bool, shape (k,)
         Columns to quantize.
     config : Switches
-        The configuration, which is a partition or has one.
+        The configuration, which is or contains a partition.
     """
 
     weights: Rounded
@@ -60,17 +60,17 @@ class BlockState:
 
     @property
     def partition(self) -> Partition:
-        """How the block is taken apart."""
+        """How the block is partitioned."""
         return self.config.part(Partition)
 
     @property
     def searched(self) -> Rounded:
-        """What the searches measure errors on."""
+        """Values that the searches measure errors on."""
         return self.partition.searched(self.weights, self.scores)
 
     @property
     def key(self) -> Rounded:
-        """What is cut."""
+        """Values to cut."""
         return self.partition.cut(self.weights, self.scores).absolute()
 
 
@@ -87,9 +87,9 @@ def judge_salient(
     Parameters
     ----------
     judge : Judge
-        Who collects.
+        Collects the comparisons.
     state : BlockState
-        What it was made from.
+        State that the block was quantized from.
     salient : ndarray of bool, shape (k,)
         The port's choice.
     blocks : int, default 1
@@ -112,7 +112,7 @@ def judge_salient(
         judge.unbounded += salient.size
         return
     columns = np.flatnonzero(alive)
-    # The port's salient columns first; among themselves in the order of the reference.
+    # The port's salient columns first, in the reference's order among themselves.
     by_score = columns[np.argsort(-score.value[columns], kind="stable")]
     own = np.concatenate([by_score[salient[by_score]], by_score[~salient[by_score]]])
     judge.within(
@@ -152,11 +152,11 @@ def judge_split(
     Parameters
     ----------
     judge : Judge
-        Who collects.
+        Collects the comparisons.
     state : BlockState
-        What it was made from.
+        State that the block was quantized from.
     columns : ndarray of bool, shape (k,)
-        The columns that are split.
+        Columns to split.
     concentrated, sparse : ndarray of bool, shape (n, k)
         The port's masks.
     """
@@ -175,14 +175,14 @@ def judge_split(
 
 
 def judge_block(judge: Judge, state: BlockState, block: QuantizedBlock) -> None:
-    """Judge all that was decided in a block, and what was made of it.
+    """Judge all decisions in a block, and the resulting groups.
 
     Parameters
     ----------
     judge : Judge
-        Who collects.
+        Collects the comparisons.
     state : BlockState
-        What it was made from.
+        State that the block was quantized from.
     block : QuantizedBlock
         The port's record.
     """

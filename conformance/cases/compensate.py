@@ -2,7 +2,7 @@
 ===================================
 
 Feedback is judged by its residual. The loop's blocks are judged from the states that the
-port's own images determine, so that one flipped sign does not make the rest incomparable.
+port's own images determine, so one flipped sign does not make the rest incomparable.
 """
 
 from typing import Any
@@ -28,13 +28,13 @@ ONE_GROUP: dict[str, Any] = {"center": False, "sign_zero": 1}
 
 
 def _quantize(W: Any, columns: slice) -> QuantizedBlock:  # noqa: ANN401  (a port's array)
-    """Binarize a block as one group, by the reference: the loop is judged, not this."""
+    """Binarize a block as one group by the reference; only the loop is judged."""
     group = reference.residual_binarize(host(W)[:, columns])
     return QuantizedBlock(columns.start, columns.stop, (group,))
 
 
 def _free(draw: Draw, shape: tuple[int, int]) -> Mask | None:
-    """The weights that feedback may move."""
+    """Draw the weights that feedback may move."""
     return draw.mask(shape) if draw.pick("free", ("all", "some")) == "some" else None
 
 
@@ -52,7 +52,7 @@ def _judge_feedback(
 
 @operation(2)
 def _feedback(port: Port, judge: Judge, draw: Draw) -> None:
-    """What a block's error becomes before it is fed forward."""
+    """A block's error as it is fed forward."""
     D, mode = draw.weights(FAMILIES, columns=(1, 32)), draw.pick("feedback", MODES)
     U = _factor(draw, D.shape[1])
     E = host(port.feedback(D, U, mode))
@@ -87,7 +87,7 @@ def _compensate_step(port: Port, judge: Judge, draw: Draw) -> None:
 
 @operation(2)
 def _compensate(port: Port, judge: Judge, draw: Draw) -> None:
-    """All blocks of a layer, each from the state that the ones before it left."""
+    """All blocks of a layer, each from the state that the previous ones left."""
     W, mode = draw.weights(FAMILIES, columns=(2, 40)), draw.pick("feedback", MODES)
     U, size = _factor(draw, W.shape[1]), draw.number("block size", 1, 20)
     free = _free(draw, W.shape)
@@ -102,7 +102,7 @@ def _compensate(port: Port, judge: Judge, draw: Draw) -> None:
     for state, block in zip(states, layer.blocks, strict=True):
         group = block.groups[0]
         if not isinstance(group, BinaryGroup):
-            judge.fail("a block that is not what its quantizer returned")
+            judge.fail("a block is not the one its quantizer returned")
             return
         everything = np.ones(state.shape, dtype=np.bool_)
         # The quantizer computes in float64, from the port's own state.

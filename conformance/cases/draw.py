@@ -1,8 +1,8 @@
 """Cases from seeds
 ================
 
-A case is a seed: its generator draws family, shapes and switches, and says what it drew.
-Small seeds draw small shapes, so that looking for a smaller seed finds a smaller case.
+A case is a seed: its generator draws family, shapes and switches, and reports what it drew.
+Small seeds draw small shapes, so searching for a smaller seed finds a smaller case.
 """
 
 from collections.abc import Sequence
@@ -53,7 +53,7 @@ class Draw:
 
     @property
     def label(self) -> str:
-        """What was drawn, in words."""
+        """Description of the drawn values."""
         return ", ".join(f"{name} {value}" for name, value in self.said.items())
 
     def pick(self, name: str, options: Sequence[T]) -> T:
@@ -62,7 +62,7 @@ class Draw:
         Parameters
         ----------
         name : str
-            What it is a setting of.
+            Name of the setting.
         options : sequence
             The settings.
 
@@ -125,11 +125,11 @@ class Draw:
         Parameters
         ----------
         name : str
-            What they are.
+            Name of the values.
         shape : tuple of int
             Their shape.
         families : sequence of str
-            Where they may come from.
+            Families to choose from.
 
         Returns
         -------
@@ -150,7 +150,7 @@ class Draw:
         Parameters
         ----------
         families : sequence of str
-            Where it may come from.
+            Families to choose from.
         rows, columns : tuple of int
             Least and largest lengths.
 
@@ -184,9 +184,9 @@ class Draw:
         width : int
             Number of inputs m.
         families : sequence of str
-            Where they may come from.
+            Families to choose from.
         longest : int, default 40
-            Most tokens of a sequence.
+            Largest number of tokens per sequence.
 
         Returns
         -------
@@ -197,14 +197,14 @@ class Draw:
         return ACTIVATIONS[self.pick("X", tuple(families))](self.rng, shape)
 
     def hessian(self, width: int, families: Sequence[str] = LIVE) -> Array:
-        """Draw a proxy Hessian of enough tokens to be well conditioned.
+        """Draw a proxy Hessian from enough tokens to be well conditioned.
 
         Parameters
         ----------
         width : int
             Number of inputs m.
         families : sequence of str
-            Where its inputs may come from.
+            Families of inputs to choose from.
 
         Returns
         -------

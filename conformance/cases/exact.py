@@ -1,9 +1,9 @@
 """Level 1: what has no rounding
 ==============================
 
-Signs, masks, rankings, slices, grid codes and counts of bits. Inputs that a port's type
-does not hold are rounded on their way in, so decisions are compared by their margin; on
-numbers of few bits that margin is exact, and with it the rule for ties.
+Signs, masks, rankings, slices, grid codes and bit counts. Inputs that a port's type does
+not hold are rounded on the way in, so decisions are compared by their margin; on numbers
+of few bits that margin is exact, and so is the rule for ties.
 """
 
 from dataclasses import asdict
@@ -47,7 +47,7 @@ def _bell_split(port: Port, judge: Judge, draw: Draw) -> None:
     found = port.bell_split(key, columns, threshold, closed=closed)
     wanted = reference.bell_split(key, columns, threshold, closed=closed)
     margin = bell_split_margin(key, threshold, arithmetic=judge.arithmetic)
-    # Outside of the columns nothing is cut, and masks are exactly empty.
+    # Outside the columns nothing is cut, and masks are exactly empty.
     margin = Rounded(
         np.where(columns, margin.value, 1.0),
         np.where(columns, margin.error, 0.0),
@@ -61,7 +61,7 @@ def _bell_split(port: Port, judge: Judge, draw: Draw) -> None:
 
 @operation(1)
 def _rank_columns(port: Port, judge: Judge, draw: Draw) -> None:
-    """Columns by decreasing score, of equal ones the lower number first."""
+    """Columns by decreasing score; among equal ones, the lower number first."""
     scores = draw.weights(rows=(1, 1))[0]
     ranking = host(port.rank_columns(scores))
     judge.exact("the columns, sorted", np.sort(ranking), np.arange(len(scores)))
@@ -132,7 +132,7 @@ def _grid_codes(port: Port, judge: Judge, draw: Draw) -> None:
 def _exact_binarization(port: Port, judge: Judge, draw: Draw) -> None:
     """On numbers of few bits in groups of 2ᵏ entries nothing is rounded, ties included."""
     order, mode = draw.pick("order", (1, 2, 3)), draw.mode()
-    # Each order's mean and scale add the bits of a count to six.
+    # Each order's mean and scale add the bits of a count to the initial six.
     spare = (int(np.finfo(judge.arithmetic.dtype).nmant) - 5) // (2 * order)
     width = draw.pick("width", [2**k for k in range(min(spare, 4) + 1)])
     W = draw.values("W", (draw.number("rows", 1, 4), width), SUMMABLE)
@@ -147,7 +147,7 @@ def _exact_binarization(port: Port, judge: Judge, draw: Draw) -> None:
 
 @operation(1, "salient_search", "bell_split_search", name="first_minimum")
 def _first_minimum(port: Port, judge: Judge, draw: Draw) -> None:
-    """Candidates that are equally good to the last bit: the first one tried is chosen."""
+    """Of candidates that are equally good to the last bit, the first one tried is chosen."""
     T, columns = np.array([[1.0, 1.0, 2.0, 2.0]]), np.ones(4, dtype=np.bool_)
     thresholds = draw.rng.permutation([1.0, 1.5, 1.75])
     counts = draw.rng.permutation([0, 2, 4])
@@ -184,7 +184,7 @@ def _nominal_bits(port: Port, judge: Judge, draw: Draw) -> None:
 
 @operation(1)
 def _payload_bits(port: Port, judge: Judge, draw: Draw) -> None:
-    """Everything that a decoder needs, by part."""
+    """Bits of everything that a decoder needs, by part."""
     layer, size = _layer(draw), draw.pick("float bits", (16, 32))
     found = asdict(port.payload_bits(layer, float_bits=size))
     for part, wanted in asdict(reference.payload_bits(layer, float_bits=size)).items():

@@ -44,7 +44,7 @@ def _hessian_in_batches(port: Port, judge: Judge, draw: Draw) -> None:
         start += size
     judge.exact("count", accumulator.count, len(X))
     bound = accumulate_hessian_bound(X, arithmetic=judge.arithmetic)
-    # Batches are added, and each entry may be rounded once more for it.
+    # Batches are added, so each entry may be rounded once more per addition.
     more = judge.arithmetic.gamma(len(X)) * bound.reach
     judge.bound("H", accumulator.hessian(), bound.widen(more))
 

@@ -18,7 +18,7 @@ from subbit.reference.notation import AnyArray
 
 
 def host(x: Any) -> AnyArray:  # noqa: ANN401  (whatever a port returns)
-    """Return what a port answered as a NumPy array.
+    """Return a port's answer as a NumPy array.
 
     Parameters
     ----------
@@ -40,22 +40,22 @@ def host(x: Any) -> AnyArray:  # noqa: ANN401  (whatever a port returns)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one case.
+    """Result of one case.
 
     Parameters
     ----------
     operation : str
         The operation.
     seed : int
-        The case; it can be replayed by both.
+        The case; operation and seed together replay it.
     status : {"passed", "failed", "missing"}
-        Missing is an operation that the port doesn't implement.
+        "missing" means that the port does not implement the operation.
     ratio : float
         Largest error ÷ bound.
     message : str
-        What was drawn and, unless it passed, what was expected and found.
+        Drawn values and, unless the case passed, the expected and found ones.
     compared, unbounded : int
-        Numbers that were compared, and numbers that have no bound.
+        Numbers compared, and numbers without a bound.
     """
 
     operation: str
@@ -68,12 +68,12 @@ class Outcome:
 
     @property
     def replay(self) -> str:
-        """What ``subbit check --replay`` takes."""
+        """Argument for ``subbit check --replay``."""
         return f"{self.operation}:{self.seed}"
 
 
 class Judge:
-    """The comparisons of one case.
+    """Comparisons of one case.
 
     Parameters
     ----------
@@ -102,37 +102,37 @@ class Judge:
             self.sentence = sentence
 
     def take(self, other: "Judge") -> None:
-        """Take over what another judge has found.
+        """Add the findings of another judge.
 
         Parameters
         ----------
         other : Judge
-            Who collected.
+            The other judge.
         """
         self._note(other.ratio, other.sentence, other.compared)
         self.unbounded += other.unbounded
 
     def fail(self, sentence: str) -> None:
-        """Note something that cannot be right.
+        """Note something that cannot be correct.
 
         Parameters
         ----------
         sentence : str
-            What.
+            What is wrong.
         """
         self._note(math.inf, sentence)
 
     def true(self, what: str, fact: object) -> None:
-        """Note whether something holds that has to.
+        """Note whether a required condition holds.
 
         Parameters
         ----------
         what : str
-            What has to hold.
+            The condition.
         fact : object
-            Whether it does.
+            Whether it holds.
         """
-        self._note(0.0 if fact else math.inf, f"not so: {what}")
+        self._note(0.0 if fact else math.inf, f"expected: {what}")
 
     def exact(self, what: str, actual: Any, expected: npt.ArrayLike) -> None:  # noqa: ANN401
         """Compare bit for bit.
@@ -140,9 +140,9 @@ class Judge:
         Parameters
         ----------
         what : str
-            What is compared.
+            Name of the comparison.
         actual, expected : array_like
-            The port's answer and the right one.
+            The port's answer and the correct one.
         """
         found, wanted = host(actual), np.asarray(expected)
         ratio = compare.exact(found, wanted)
@@ -155,11 +155,11 @@ class Judge:
         Parameters
         ----------
         what : str
-            What is compared.
+            Name of the comparison.
         actual : array_like
             The port's answer.
         expected : Rounded
-            The reference's, with the bound.
+            The reference's answer, with its bound.
         """
         found = host(actual)
         if found.shape != expected.shape:
@@ -179,14 +179,14 @@ class Judge:
         return judged
 
     def within(self, what: str, margin: Rounded) -> None:
-        """Compare a residual, or the margin of a decision that was taken, with its bound.
+        """Compare a residual, or the margin of a decision, with its bound.
 
         Parameters
         ----------
         what : str
-            What is compared.
+            Name of the comparison.
         margin : Rounded
-            What was found, and what may be.
+            The value found, and the largest allowed.
         """
         finite = np.isfinite(margin.error)
         self.unbounded += int(finite.size - np.count_nonzero(finite))
@@ -201,17 +201,17 @@ class Judge:
         expected: npt.ArrayLike,
         margin: Rounded,
     ) -> None:
-        """Compare signs, masks or codes; they may differ within their margin only.
+        """Compare signs, masks or codes, which may differ only within their margin.
 
         Parameters
         ----------
         what : str
-            What is compared.
+            Name of the comparison.
         actual, expected : array_like
-            The port's decisions and the right ones.
+            The port's decisions and the correct ones.
         margin : Rounded
-            How far each lies from its tie, and how far rounding can carry it. Where that is
-            not at all, the tie rule holds.
+            How far each lies from its tie, and how far rounding can carry it. Where rounding
+            cannot carry it at all, the tie rule holds.
         """
         found, wanted = host(actual), np.asarray(expected)
         if found.shape != wanted.shape:
@@ -229,12 +229,12 @@ class Judge:
         )
 
     def objective(self, what: str, reached: float, best: float, allowed: float) -> None:
-        """Compare what a choice reaches with the best, within a slack.
+        """Compare the objective of a choice with the best, within a slack.
 
         Parameters
         ----------
         what : str
-            What is compared.
+            Name of the comparison.
         reached, best : float
             The objective of the port's choice, and the reference's.
         allowed : float
@@ -259,7 +259,7 @@ def _sentence(what: str, found: AnyArray, wanted: AnyArray, worst: AnyArray | No
     if worst is None:
         return f"{what}: expected shape {wanted.shape}, found {found.shape}"
     if worst.size == 0:
-        return f"{what}: nothing"
+        return f"{what}: empty"
     place = np.unravel_index(int(np.argmax(worst)), worst.shape) if worst.ndim else ()
     where = tuple(int(i) for i in place)
     at = f" at {where}" if where else ""

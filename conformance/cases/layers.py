@@ -1,9 +1,9 @@
 """What whole layers have in common
 ================================
 
-States and scores that follow from a port's own record, and what a layer reaches in all. It
-may exceed the reference's by the share :data:`SLACK` of it, and by what the reference's own
-moves when its input is moved by rounding.
+States and scores that follow from a port's own record, and the objective that a layer
+reaches. It may exceed the reference's by the share :data:`SLACK`, and by as much as the
+reference's own changes when its input is moved by rounding.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,16 +33,16 @@ INPUTS = ("iid", "ar0.5", "scaled", "positive", "dead")
 def judge_objective(
     judge: Judge, W: Array, H: Array, layer: QuantizedLayer, quantize: Quantize
 ) -> None:
-    """Judge what a layer reaches, on the Hessian with its mean diagonal added once more.
+    """Judge a layer's objective, on the Hessian with its mean diagonal added once more.
 
-    Where a port reaches less, the reference is asked what it reaches itself when weights and
-    Hessian are moved by roundings of the port: if a decision was left to rounding, the
-    worse answer is correct as well.
+    Where a port does worse, the reference runs again on weights and a Hessian moved by
+    roundings of the port: if a decision was left to rounding, the worse answer is correct
+    too.
 
     Parameters
     ----------
     judge : Judge
-        Who collects.
+        Collects the comparisons.
     W : ndarray of float64, shape (n, m)
         Weights.
     H : ndarray of float64, shape (m, m)
@@ -75,7 +75,7 @@ def prepared_bound(judge: Judge, H: Array, percdamp: float) -> tuple[Rounded, Ro
     Parameters
     ----------
     judge : Judge
-        Who says how it computes.
+        Knows how the port computes.
     H : ndarray of float64, shape (m, m)
         Proxy Hessian.
     percdamp : float
@@ -101,7 +101,7 @@ def scores_bound(
     Parameters
     ----------
     states : sequence of Rounded
-        What each block was quantized from, shape (n, k).
+        States that the blocks were quantized from, shape (n, k).
     prepared : tuple of Rounded
         Damped Hessian and inverse factor, shape (m, m).
     loop : Loop
@@ -123,7 +123,7 @@ def scores_bound(
         elif loop.score == "trailing":
             found.append(trailing_saliency_bound(state, factor[part, part], arithmetic=arithmetic))
         else:
-            # Each column's score has its own divisor; the other columns stand for nothing.
+            # Each column's score has its own divisor; the other columns are irrelevant.
             value, error = np.zeros((2, *layer.shape))
             value[:, part], error[:, part] = state.value, state.error
             everything = inverse_hessian_saliency_bound(
@@ -134,7 +134,7 @@ def scores_bound(
 
 
 def cut_block(block: QuantizedBlock, start: int, stop: int) -> QuantizedBlock:
-    """Return some columns of a block, as a block of their own.
+    """Return some columns of a block as a separate block.
 
     Parameters
     ----------
@@ -163,20 +163,19 @@ def _cut(group: Group, part: slice) -> Group:
 
 
 def single_columns(layer: QuantizedLayer, first: int) -> QuantizedLayer:
-    """Return a record with blocks of one column up to some column, and one block for the rest.
+    """Return a record with single-column blocks up to some column, and one block for the rest.
 
     Parameters
     ----------
     layer : QuantizedLayer
         The record, of groups without column scales.
     first : int
-        The first column of the rest, whose values are not needed: no block comes
-        after it.
+        The first column of the rest, whose values are not needed, since no block follows.
 
     Returns
     -------
     QuantizedLayer
-        The other record.
+        The new record.
     """
     blocks = []
     for block in layer.blocks:

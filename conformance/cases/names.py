@@ -1,9 +1,8 @@
 """Level 0: names, signatures, types and refusals
 =============================================
 
-For each function of the protocol: it is called as the reference's is, its answer has the
-kinds of numbers that the reference's has, and it refuses what the reference refuses, by an
-exception that names the argument.
+Each function of the protocol is called like the reference's, returns the same kinds of
+numbers, and refuses the same arguments, with an exception that names the argument.
 """
 
 import warnings
@@ -224,7 +223,7 @@ CALLS: Mapping[str, Mapping[str, Any]] = {
     "wanda_layer": {"W": _W, "H": _H, "config": reference.Wanda(keep=(1, 2))},
     "weight_error": {"W": _W, "Q": -_W},
 }
-"""A call of each function, with every argument by its name."""
+"""A call of each function, with every argument by name."""
 
 
 Wrong = Iterator[tuple[str, Any]]
@@ -237,21 +236,21 @@ def _wrong_numbers(value: Any) -> Wrong:  # noqa: ANN401
     yield "NaN", broken
     yield "an infinity", np.where(np.isnan(broken), np.inf, broken)
     yield "an empty array", numbers[..., :0]
-    yield "one axis more", numbers[None]
-    yield "another width", np.concatenate([numbers, numbers], axis=-1)
+    yield "an extra axis", numbers[None]
+    yield "a different width", np.concatenate([numbers, numbers], axis=-1)
     yield "complex numbers", numbers + 1j
     yield "text", numbers.astype(str)
     yield "a ragged list", [[1.0, 2.0], [3.0]]
 
 
 def _wrong_mask(value: Any) -> Wrong:  # noqa: ANN401
-    yield "another width", value[..., :-1]
+    yield "a different width", value[..., :-1]
     yield "numbers", value.astype(np.float64)
 
 
 def _wrong_places(value: Any) -> Wrong:  # noqa: ANN401
     yield "an empty list", []
-    yield "a number below", [-1, *value]
+    yield "a negative number", [-1, *value]
     yield "NaN", [np.nan]
 
 
@@ -299,7 +298,7 @@ _WRONG: Mapping[type[Kind], Callable[[Any], Wrong]] = {
     Text: _wrong_setting,
     Binary: _wrong_group,
 }
-"""What a function has to refuse, by the kind of the argument; of others, something else."""
+"""Values that a function has to refuse, by kind of argument; for other kinds, a string."""
 
 
 def _bad(name: str) -> list[tuple[str, str, Any]]:
@@ -313,27 +312,27 @@ def _bad(name: str) -> list[tuple[str, str, Any]]:
 
 
 BAD = {name: _bad(name) for name in CALLS}
-"""For each function arguments that are wrong, with what is wrong."""
+"""Invalid arguments of each function, with what is wrong about them."""
 
 
 def _answer(function: Callable[..., Any], call: Mapping[str, Any]) -> Any:  # noqa: ANN401
-    """What a function answers; a generator is asked for everything."""
+    """Return a function's answer; of a generator, all items."""
     found = function(**call)
     return list(found) if isinstance(found, Iterator) else found
 
 
 def _refuses(function: Callable[..., Any], call: Mapping[str, Any], argument: str) -> str | None:
-    """What is wrong with a refusal; None where it is a proper one."""
+    """Say what is wrong with a refusal; None if it is correct."""
     try:
         with np.errstate(all="ignore"):
             _answer(function, call)
     except ValueError as error:
-        return None if argument in str(error) else f"{argument} is not named: {error}"
+        return None if argument in str(error) else f"the error does not name it: {error}"
     except NotImplementedError:
         raise
     except Exception as error:  # noqa: BLE001  (anything else is a wrong refusal)
-        return f"raised {type(error).__name__}, which is no ValueError: {error}"
-    return "accepted"
+        return f"{type(error).__name__} is not a ValueError: {error}"
+    return "the call succeeded"
 
 
 def _demanded(name: str, call: Mapping[str, Any], argument: str) -> bool:
@@ -342,9 +341,9 @@ def _demanded(name: str, call: Mapping[str, Any], argument: str) -> bool:
             warnings.simplefilter("ignore")
             _answer(getattr(reference, name), call)
     except ArgumentError as error:
-        # A field of a record is named behind the record.
+        # A record's field is named after the record.
         return error.argument.partition(".")[0] == argument
-    except Exception:  # noqa: BLE001  (the reference does not say what is wrong either)
+    except Exception:  # noqa: BLE001  (not even the reference names the argument)
         return False
     return False
 
@@ -355,7 +354,7 @@ def _kind(value: Any) -> str:  # noqa: ANN401
 
 
 def _parts(value: Any) -> dict[str, Any]:  # noqa: ANN401
-    """Numbers in an answer, by where they stand."""
+    """Return the numbers in an answer by their path."""
     if is_dataclass(value) and not isinstance(value, type):
         named = {f.name: getattr(value, f.name) for f in fields(value)}
     elif isinstance(value, tuple | list):
@@ -379,13 +378,13 @@ def _examine(name: str) -> Callable[[Port, Judge, Draw], None]:
     def examine(port: Port, judge: Judge, draw: Draw) -> None:
         function, call = getattr(port, name), CALLS[name]
         if draw.seed == 0:
-            draw.said["looking at"] = "signature and types"
+            draw.said["checking"] = "signature and types"
             judge.exact("signature", "; ".join(protocol.differences(port, name)), "")
             found, wanted = _answer(function, call), _answer(getattr(reference, name), call)
             if name not in protocol.CLASSES:
                 _types(judge, found, wanted)
             return
-        # That the call itself is taken is what the first case has looked at.
+        # The first case checks that the valid call is accepted.
         if not BAD[name]:
             return
         argument, what, value = BAD[name][(draw.seed - 1) % len(BAD[name])]
@@ -393,7 +392,7 @@ def _examine(name: str) -> Callable[[Port, Judge, Draw], None]:
         wrong = {**call, argument: value}
         if _demanded(name, wrong, argument):
             said = _refuses(function, wrong, argument)
-            judge.true(f"refused with an error that names it, but {said}", said is None)
+            judge.true(f"an error that names `{argument}`; {said}", said is None)
 
     return examine
 
@@ -403,7 +402,7 @@ for _name in CALLS:
 
 
 def cases_of(item: Operation) -> int:
-    """Return how many different cases an interface has.
+    """Return the number of different cases of an interface.
 
     Parameters
     ----------
@@ -413,6 +412,6 @@ def cases_of(item: Operation) -> int:
     Returns
     -------
     int
-        One for the signature, and one for each wrong argument.
+        One for the signature, and one for each invalid argument.
     """
     return 1 + len(BAD[item.needs[0]])

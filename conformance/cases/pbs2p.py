@@ -1,12 +1,12 @@
 """Level 3: PBS2P
 ==============
 
-Masks are judged in the rows in which no rounding changes the order of scores. A record
-does not say to which group a pruned weight had belonged, so groups are compared where the
-best cut is better than all others by more than rounding; then every group is judged as a
-run of stepwise pruning. Elsewhere only what every block has to keep is looked at.
+Masks are judged in the rows where rounding cannot change the order of scores. A record
+does not say which group a pruned weight belonged to, so groups are compared where the best
+cut beats all others by more than rounding; then every group is judged as a run of stepwise
+pruning. Elsewhere only the properties of every block are checked.
 
-In all a layer may exceed the reference's by the share
+Overall a layer may exceed the reference's by the share
 :data:`~subbit.conformance.cases.layers.SLACK`.
 """
 
@@ -54,13 +54,13 @@ from subbit.reference.bounds.rounding import Rounded
 from subbit.reference.pbs2p import PRUNED, REMOVED
 
 RIVALS = 4
-"""Candidate thresholds that are compared with their bounds, the best ones."""
+"""Number of best candidate thresholds that are compared with their bounds."""
 KEEPS = ((4, 8), (5, 8), (6, 8))
 
 
 @dataclass(frozen=True, eq=False)
 class Pruned(BlockState):
-    """What a block was pruned and quantized from.
+    """State that a block was pruned and quantized from.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class Pruned(BlockState):
     gram : Rounded
         Gram matrix of the inputs, shape (k, k).
     masks : ndarray of bool, shape (t, n, k)
-        What is kept after each step.
+        Entries kept after each step.
     certain : ndarray of bool, shape (n,)
         Rows whose masks are certain.
     """
@@ -83,7 +83,7 @@ class Pruned(BlockState):
 
     @property
     def kept(self) -> Mask:
-        """What is kept in the end."""
+        """Entries kept in the end."""
         everything = np.broadcast_to(self.alive, self.weights.shape)
         return everything & self.masks[-1] if len(self.masks) else everything
 
@@ -91,7 +91,7 @@ class Pruned(BlockState):
 def masks_bound(
     weights: Rounded, H: Rounded, alive: Mask, config: PBS2P, unit: Rounded
 ) -> tuple[Mask, Mask]:
-    """Masks of a block, and where rounding may change them.
+    """Return a block's masks, and the rows where rounding cannot change them.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def masks_bound(
     Returns
     -------
     masks : ndarray of bool, shape (t, n, k)
-        The reference's.
+        The reference's masks.
     certain : ndarray of bool, shape (n,)
         Rows in which a correct port has the same.
     """
@@ -149,7 +149,7 @@ def _scored(weights: Rounded, alive: Mask, config: PBS2P, unit: Rounded) -> Roun
 
 @operation(3)
 def _pruning_masks(port: Port, judge: Judge, draw: Draw) -> None:
-    """What is pruned in each step, from weights that are known exactly."""
+    """Entries pruned in each step, from exactly known weights."""
     W = draw.weights(CONTINUOUS, rows=(1, 4), columns=(2, 24))
     H = reference.damp(draw.hessian(W.shape[1]), 0.01)
     config = PBS2P(
@@ -213,7 +213,7 @@ def _certain_cut(state: Pruned, parts: Sequence[tuple[Mask, int]]) -> tuple[Mask
     total = found[0] if len(found) == 1 else found[0] + found[1]
     value, reach = total.value, np.max(total.error)
     sure = np.all(value[1:] - total.error[1:] > value[0] + total.error[0])
-    # All candidates sum the same weights, so that their errors are alike.
+    # All candidates sum the same weights, so their errors are alike.
     sure &= np.all(rest - value[0] > 4.0 * reach)
     p, e = first.value[0], first.error[0]
     below = key.value <= p if config.zones.partition.closed else key.value < p
@@ -223,12 +223,12 @@ def _certain_cut(state: Pruned, parts: Sequence[tuple[Mask, int]]) -> tuple[Mask
 
 
 def certain_cells(state: Pruned, salient: Mask) -> list[Mask] | None:
-    """Groups of a block before any weight is pruned.
+    """Return a block's groups before any weight is pruned.
 
     Parameters
     ----------
     state : Pruned
-        What the block was made from.
+        State that the block was quantized from.
     salient : ndarray of bool, shape (k,)
         The port's salient columns.
 
@@ -262,9 +262,9 @@ def judge_block(judge: Judge, state: Pruned, block: QuantizedBlock) -> None:
     Parameters
     ----------
     judge : Judge
-        Who collects.
+        Collects the comparisons.
     state : Pruned
-        What it was made from.
+        State that the block was quantized from.
     block : QuantizedBlock
         The port's record.
     """
@@ -322,9 +322,9 @@ def _judge_swept(
         first = [first_fit(target, gram, group, run.cell, config) for run, group in pairs]
         judge_joint_fit(judge, target, gram, config, groups, first=first)
         return
-    # Signs are taken again after the last fit before the sweeps, so a record doesn't show the
-    # signs of that fit. They are the reference's where rounding decides none, or where moving
-    # weights and inputs by rounding changes nothing.
+    # Signs are recomputed after the last fit before the sweeps, so a record does not show the
+    # signs of that fit. They are the reference's where rounding decides none of them, or where
+    # moving weights and inputs by rounding changes nothing.
     judge_last_fit(judge, target, gram, config, groups)
     known = decided | _settled(target, runs, config)
     judge.unbounded += int(np.count_nonzero(~known)) * target.shape[1] * (len(groups) - 1)
@@ -335,7 +335,7 @@ def _judge_swept(
 
 
 def _settled(target: Rounded, runs: Sequence[Run], config: PBS2P) -> Mask:
-    """Rows that decode alike however weights and inputs are moved by rounding."""
+    """Return the rows that decode alike however rounding moves weights and inputs."""
     gram = runs[0].gram
     unit = target.arithmetic.unit_roundoff
     allowed = allowed_of_fit(target, gram)
@@ -355,13 +355,13 @@ def _settled(target: Rounded, runs: Sequence[Run], config: PBS2P) -> Mask:
 def _merged(
     judge: Judge, block: QuantizedBlock, names: list[str], config: PBS2P
 ) -> list[BinaryGroup] | None:
-    """A port's groups with the weights that decode to their mean."""
+    """Return a port's groups, each merged with the weights that decode to its mean."""
     shared = config.pruning.mean == "shared"
     all_names = [n for name in names for n in (name, f"{name}-pruned")[: 1 + shared]]
     judge.exact("groups", [group.name for group in block.groups], all_names)
     groups = [on_host(g) for g in block.groups if isinstance(g, BinaryGroup)]
     if judge.ratio == np.inf or len(groups) != len(all_names):
-        judge.fail("groups that are not binary, or others")
+        judge.fail("groups are not binary or not the expected ones")
         return None
     if not shared:
         return groups
@@ -386,7 +386,7 @@ def _part(group: BinaryGroup, rows: Mask) -> BinaryGroup:
 
 @operation(3, share=0.5)
 def _pbs2p_block(port: Port, judge: Judge, draw: Draw) -> None:
-    """One block from a state and masks that are known exactly."""
+    """One block from an exactly known state and masks."""
     W = draw.weights(CONTINUOUS, rows=(2, 4), columns=(6, 24))
     S = W**2 * draw.rng.uniform(0.5, 2.0, W.shape[1])
     config = PBS2P(
@@ -402,7 +402,7 @@ def _pbs2p_block(port: Port, judge: Judge, draw: Draw) -> None:
         objective=draw.pick("objective", ("full", "masked")),
     )
     if config.pruning.refinement.levels == "exact":
-        # What sweeps lead to follows from the port's own signs.
+        # The result of sweeps follows from the port's own signs.
         config = config.changed(sweeps=draw.pick("sweeps", (0, 1, 3)))
     masks = masks_of(draw.rng.random(W.shape), config.pruning)
     gram, alive, read = (
@@ -458,7 +458,7 @@ def _judge_layer(judge: Judge, W: Array, H: Array, config: PBS2P, layer: Quantiz
     judge_objective(judge, W, H, layer, partial(reference.pbs2p_layer, config=config))
 
 
-# What another fine score changes, the masks, is judged with every score in `pruning_masks`.
+# Another fine score changes only the masks, which `pruning_masks` judges with every score.
 LAYER_PRESETS = tuple(p for p in reference.METHODS["pbs2p"].presets if not p.startswith("fine-"))
 """Presets whose layers have an operation."""
 

@@ -1,8 +1,8 @@
 """Operations and their cases
 ===========================
 
-An operation is what the suite reports on. It has a level, functions of the protocol that
-it takes from the port, and a check that draws a case from a seed and judges it.
+The suite reports on operations. Each has a level, the functions of the protocol that it
+takes from the port, and a check that draws a case from a seed and judges it.
 """
 
 import math
@@ -22,7 +22,7 @@ Check = Callable[[Port, Judge, Draw], None]
 
 @dataclass(frozen=True)
 class Operation:
-    """Something that a port does, and how it is checked.
+    """An operation of a port, and how to check it.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class Operation:
     examine : callable
         ``examine(port, judge, draw)`` judges one case.
     share : float
-        How many of the usual number of cases are worth their time.
+        Share of the usual number of cases to run.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Operation:
         Returns
         -------
         Outcome
-            The worst ratio, and a sentence.
+            The worst ratio and a sentence.
         """
         lacking = protocol.missing(port, self.needs)
         if lacking:
@@ -70,7 +70,7 @@ class Operation:
                 self.examine(port, judge, draw)
         except NotImplementedError as error:
             return Outcome(self.name, seed, "missing", message=f"not implemented: {error}")
-        # Whatever a foreign function raises is its answer to valid input, an exit as well.
+        # Whatever a foreign function raises is its answer to valid input, even an exit.
         except (Exception, SystemExit) as error:  # noqa: BLE001
             judge.fail(f"raised {type(error).__name__}: {error}")
         passed = judge.ratio <= 1.0
@@ -89,13 +89,13 @@ class Operation:
 
 
 OPERATIONS: dict[str, Operation] = {}
-"""All operations by name; the modules beside this one enter theirs."""
+"""All operations by name; the modules next to this one register theirs."""
 
 
 def operation(
     level: int, *needs: str, name: str = "", share: float = 1.0
 ) -> Callable[[Check], Check]:
-    """Enter a check as an operation.
+    """Register a check as an operation.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def operation(
     name : str, optional
         The operation's name; the check's own by default, without the underscore.
     share : float, default 1.0
-        How many of the usual number of cases are worth their time.
+        Share of the usual number of cases to run.
 
     Returns
     -------
@@ -133,7 +133,7 @@ def of_level(level: int) -> Iterator[Operation]:
     Yields
     ------
     Operation
-        In order of level, then as entered.
+        In order of level, then of registration.
     """
     yield from sorted(
         (item for item in OPERATIONS.values() if item.level <= level), key=lambda item: item.level

@@ -2,8 +2,8 @@
 =====================
 
 A case is a seed of an operation. The seeds follow from the operation's name and the depth
-alone, so that every machine looks at the same cases. Only exploration draws others; what it
-finds is pinned in ``vectors/pinned.json`` and looked at ever after, at every depth.
+alone, so every machine checks the same cases. Only exploration draws others; its findings
+are pinned in ``vectors/pinned.json`` and checked from then on, at every depth.
 """
 
 import json
@@ -22,14 +22,14 @@ CASES: Mapping[str, int] = {"quick": 6, "ci": 24, "long": 300}
 """Cases of each operation, by depth."""
 DEFAULT_DEPTH = "ci"
 FEWEST = 3
-"""Cases of an operation, however little its share is."""
+"""Cases of an operation, however small its share."""
 SMALL = 5
-"""Cases that every operation begins with; their seeds draw small shapes."""
+"""Cases that every operation starts with; their seeds draw small shapes."""
 
 
 @dataclass(frozen=True)
 class Pinned:
-    """A case that once was judged wrongly, or that a port once got wrong.
+    """A case that was once judged wrongly, or that a port once got wrong.
 
     Parameters
     ----------
@@ -38,10 +38,10 @@ class Pinned:
     seed : int
         The seed that drew it.
     drawn : str
-        What the seed draws, in the words of the report; a pin that no longer draws it
+        The drawn values, in the words of the report; a pin that no longer draws them
         pins nothing.
     found : str
-        What had been wrong, and what is right.
+        What was wrong, and what is correct.
     """
 
     operation: str
@@ -51,7 +51,7 @@ class Pinned:
 
     @property
     def replay(self) -> str:
-        """What ``subbit check --replay`` takes."""
+        """Argument for ``subbit check --replay``."""
         return f"{self.operation}:{self.seed}"
 
 
@@ -76,7 +76,7 @@ def pinned_cases() -> tuple[Pinned, ...]:
 
 
 def seed_of(*words: object) -> int:
-    """Return the seed that some words stand for, the same one everywhere.
+    """Return the seed for some words, the same one everywhere.
 
     Parameters
     ----------
@@ -98,14 +98,14 @@ def seed_of(*words: object) -> int:
 
 
 def seeds_of(item: Operation, depth: str) -> list[int]:
-    """Return the cases that a depth looks at.
+    """Return the cases that a depth checks.
 
     Parameters
     ----------
     item : Operation
         The operation.
     depth : {"quick", "ci", "long"}
-        How many; a depth looks at all cases of those above it as well.
+        How many; a depth also checks all cases of the shallower ones.
 
     Returns
     -------

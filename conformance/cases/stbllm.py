@@ -1,9 +1,9 @@
 """Level 3: STBLLM
 ===============
 
-Blocks are judged from the states that follow from a port's own record, as BiLLM's are. What
-quantization starts from, the mask and the weights, is a port's own choice of what to keep,
-which is judged by itself.
+Like BiLLM's, blocks are judged from the states that follow from a port's own record. The mask
+and the weights that quantization starts from are the port's own choice, which is judged
+separately.
 """
 
 from collections.abc import Callable, Sequence
@@ -56,14 +56,14 @@ PRESETS = {
     for name, config in reference.METHODS[method].presets.items()
 }
 LEVELS = 20
-"""Candidates in a small layer, whose entries are not many more."""
+"""Candidates in a small layer, which has not many more entries."""
 IMPORTANCES: tuple[Importance, ...] = get_args(Importance)
 NAMES = {3: ("dense", "intermediate", "sparse"), 2: ("concentrated", "sparse")}
 
 
 @dataclass(frozen=True, eq=False)
 class KeptState(BlockState):
-    """What a block was quantized from, and what of it is kept.
+    """State that a block was quantized from, and its kept entries.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ class KeptState(BlockState):
 
     @property
     def entries(self) -> Mask:
-        """The entries that belong to groups, where the columns are alive."""
+        """Entries that belong to groups, where the columns are alive."""
         return self.kept if self.config.pruning.strict else np.ones_like(self.kept)
 
 
@@ -88,11 +88,11 @@ def judge_regions(judge: Judge, state: KeptState, part: Mask, masks: Sequence[Ma
     Parameters
     ----------
     judge : Judge
-        Who collects.
+        Collects the comparisons.
     state : KeptState
-        What they were made from.
+        State that the block was quantized from.
     part : ndarray of bool, shape (n, k)
-        The entries that are cut.
+        Entries that were cut.
     masks : sequence of ndarray of bool, shape (n, k)
         The port's regions, the smallest entries first.
     """
@@ -126,7 +126,7 @@ def judge_regions(judge: Judge, state: KeptState, part: Mask, masks: Sequence[Ma
 
 
 def _tried(judge: Judge, thresholds: Rounded, config: STBLLM) -> tuple[Mask, Mask]:
-    """Candidates that a port may try, and those that it tries whatever it rounds."""
+    """Return the candidates that a port may try, and those it tries whatever the rounding."""
     everything = np.ones(thresholds.shape, dtype=np.bool_)
     if not config.zones.bounded:
         return everything, everything
@@ -143,14 +143,14 @@ def _tried(judge: Judge, thresholds: Rounded, config: STBLLM) -> tuple[Mask, Mas
 
 
 def judge_block(judge: Judge, state: KeptState, block: QuantizedBlock) -> None:
-    """Judge all that was decided in a block, and what was made of it.
+    """Judge all decisions in a block, and the resulting groups.
 
     Parameters
     ----------
     judge : Judge
-        Who collects.
+        Collects the comparisons.
     state : KeptState
-        What it was made from.
+        State that the block was quantized from.
     block : QuantizedBlock
         The port's record.
     """
@@ -210,7 +210,7 @@ def _importance_bound(
 
 
 def _judge_kept(port: Port, judge: Judge, W: Array, H: Array, config: STBLLM) -> tuple[Array, Mask]:
-    """What a port keeps and starts from, judged but for what is SparseGPT's."""
+    """Return a port's initial weights and its mask, judged except for SparseGPT's part."""
     weights, kept = (host(x) for x in port.choose_kept(W, H, config))
     _judge_mask(judge, W, config, weights, kept)
     start = np.where(np.diag(H) == 0, 0.0, W)
@@ -231,7 +231,7 @@ def _judge_kept(port: Port, judge: Judge, W: Array, H: Array, config: STBLLM) ->
 def _judge_sparsegpt(
     port: Port, judge: Judge, given: tuple[Array, Array], config: STBLLM, begun: tuple[Array, Mask]
 ) -> None:
-    """The port's own SparseGPT, which another operation judges, says the same."""
+    """Judge that the port's own SparseGPT, which another operation judges, agrees."""
     moved, kept = (host(x) for x in port.sparsegpt_prune(*given, _sparsegpt(config)))
     judge.exact("mask of SparseGPT", begun[1], kept)
     if config.pruning.start == "pruned":
@@ -279,7 +279,7 @@ def _layer(draw: Draw, config: STBLLM, columns: tuple[int, int]) -> tuple[Array,
 
 @operation(3, "choose_kept", "sparsegpt_prune", share=0.5)
 def _choose_kept(port: Port, judge: Judge, draw: Draw) -> None:
-    """What is kept, by every importance, and what quantization starts from."""
+    """Kept weights by every importance, and the weights that quantization starts from."""
     config = _drawn(draw, STBLLM(importance=draw.pick("importance", IMPORTANCES)), dense=True)
     config = config.changed(
         start=draw.pick("start", ("pruned", "dense")),
@@ -294,7 +294,7 @@ def _choose_kept(port: Port, judge: Judge, draw: Draw) -> None:
 
 
 def _block_state(draw: Draw, judge: Judge) -> KeptState:
-    """A state that is known exactly, for the steps of a block."""
+    """Draw an exactly known state for the steps of a block."""
     config = _drawn(draw, PRESETS[draw.pick("preset", tuple(PRESETS))])
     config = config.changed(
         grid=draw.pick("grid", (config.zones.partition.grid, "breakpoints", "quantiles")),
@@ -323,7 +323,7 @@ def _choose_regions(port: Port, judge: Judge, draw: Draw) -> None:
 
 @operation(3)
 def _stbllm_block(port: Port, judge: Judge, draw: Draw) -> None:
-    """One block from a state that is known exactly."""
+    """One block from an exactly known state."""
     state = _block_state(draw, judge)
     W, S, start = state.weights.value, state.scores.value, draw.number("start", 0, 500)
     block = port.stbllm_block(W, S, state.alive, state.kept, state.config, start=start)
@@ -351,7 +351,7 @@ def _layer_of(preset: STBLLM) -> Callable[[Port, Judge, Draw], None]:
 def _judge_forms(
     judge: Judge, begun: tuple[Array, Mask], H: Array, config: STBLLM, layer: QuantizedLayer
 ) -> None:
-    """The blocks; with a fallback a record says by what it is which form it has."""
+    """Judge the blocks; with a fallback, the record itself shows which form it has."""
     forms = [config]
     if config.fallback:
         forms.append(config.changed(compensation="none"))

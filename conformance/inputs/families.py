@@ -1,21 +1,21 @@
 """Labeled inputs
 ===============
 
-Inputs are named by a family, a seed and a shape, so that a failing example prints in
-one line and can be built again anywhere: ``Weights("t3", 7, (2, 40)).values``. The
-families are those with which false claims about these methods were found.
+Inputs are named by a family, a seed and a shape, so a failing example prints in one line
+and can be rebuilt anywhere: ``Weights("t3", 7, (2, 40)).values``. The families are those
+that have exposed false claims about these methods.
 
 =================== ==============================================================
-weights             what it is for
+weights             content
 =================== ==============================================================
 gauss, t3           smooth, and heavy-tailed
 shifted             row means far from zero
 outlier_columns     a few columns five to eight times larger
 tied, integer       few distinct values; all sums exact
-constant_magnitude  one magnitude a row
-all_equal           one value a row
+constant_magnitude  one magnitude per row
+all_equal           one value per row
 zero_rows, zeros    some rows, or everything, zero
-zero_columns        columns that are zero
+zero_columns        some columns zero
 huge_range          rows from 1e-30 to 1e30
 spiky               entries from 1e-8 to 1e8
 =================== ==============================================================
@@ -44,7 +44,7 @@ MODES: Mapping[str, dict[str, Any]] = {
 
 
 MANTISSA = 30
-"""Bits of numbers that a library function has made: its last ones differ between processors."""
+"""Bits kept of a library function's results, whose last bits differ between processors."""
 
 
 def steady(values: Array) -> Array:
@@ -58,7 +58,7 @@ def steady(values: Array) -> Array:
     Returns
     -------
     ndarray of float64, shape of `values`
-        What every processor agrees on; more bits than float32 holds.
+        Numbers that every processor agrees on; more bits than float32 holds.
 
     Examples
     --------
@@ -70,14 +70,14 @@ def steady(values: Array) -> Array:
 
 
 def gram(X: Array, factor: float) -> Array:
-    """Sum the outer products of inputs in an order that no library chooses.
+    """Sum the outer products of inputs in a fixed order, not one that a library chooses.
 
     Parameters
     ----------
     X : ndarray of float64, shape (t, m)
-        Inputs, one token a row.
+        Inputs, one token per row.
     factor : float
-        What to multiply the sum by.
+        Factor of the sum.
 
     Returns
     -------
@@ -168,7 +168,7 @@ WEIGHTS: Mapping[str, Builder] = {
 }
 ALL = tuple(WEIGHTS)
 CONTINUOUS = ("gauss", "t3", "shifted", "outlier_columns")
-"""Families where exact ties have probability zero."""
+"""Families in which exact ties have probability zero."""
 SUMMABLE = ("tied", "integer", "constant_magnitude", "all_equal", "zeros")
 """Families of few bits: every sum is exact, so ties are decided exactly."""
 
@@ -262,14 +262,14 @@ class Weights:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A small matrix that was drawn entry by entry, so that it shrinks by itself.
+    """A small matrix drawn entry by entry, so hypothesis can shrink it.
 
     Parameters
     ----------
     rows : tuple of tuple of float
         The entries.
     family : str, default "drawn"
-        What it is called.
+        Its name.
     """
 
     rows: tuple[tuple[float, ...], ...]
@@ -306,7 +306,7 @@ class Activations:
 
     @cached_property
     def hessian(self) -> Array:
-        """``2/N Σ_s X_sᵀ X_s``, shape (m, m), computed here and not by a port."""
+        """``2/N Σ_s X_sᵀ X_s``, shape (m, m), computed here, not by a port."""
         return gram(self.values.reshape(-1, self.shape[-1]), 2 / self.shape[0])
 
 
@@ -318,7 +318,7 @@ class Masks:
     ----------
     kind : str
         ``full``, ``half``, ``few`` (about one entry in twenty), ``one`` (a single entry
-        a row), ``gaps`` (about half of the rows empty) or ``columns`` (whole columns).
+        per row), ``gaps`` (about half of the rows empty) or ``columns`` (whole columns).
     seed : int
         Seed of its generator.
     """

@@ -2,8 +2,8 @@
 ========================
 
 Two correct ports part for good at a decision that is left to rounding: a weight on its mean,
-two candidates that are equally good. Whether a layer holds such a decision shows when its
-weights and its Hessian are moved by a few roundings: what then jumps was never decided.
+two candidates that are equally good. Moving a layer's weights and Hessian by a few roundings
+shows whether it holds such a decision: whatever then jumps was never decided.
 """
 
 import numpy as np
@@ -11,9 +11,9 @@ import numpy as np
 from subbit.conformance.inputs.families import Array
 
 ROUNDINGS = 32.0
-"""How many roundings a number is moved by at most; each is half a unit in the last place."""
+"""Most roundings that a number is moved by; each is half a unit in the last place."""
 TRIES = 16
-"""How many times a layer is moved before nothing in it is taken for undecided."""
+"""Number of times a layer is moved before all of it counts as decided."""
 
 
 def moved(W: Array, H: Array, seed: int, *, unit_roundoff: float = 2.0**-53) -> tuple[Array, Array]:
@@ -26,7 +26,7 @@ def moved(W: Array, H: Array, seed: int, *, unit_roundoff: float = 2.0**-53) -> 
     H : ndarray of float64, shape (m, m)
         Proxy Hessian.
     seed : int
-        Where to.
+        Seed of the move.
     unit_roundoff : float, default 2⁻⁵³
         Relative size of a rounding.
 

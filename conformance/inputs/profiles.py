@@ -2,9 +2,9 @@
 ======================
 
 The property tests draw the same examples on every machine: each test's seed follows from
-its name, nothing is remembered from run to run, and nothing is taken from what else happens
-to be imported. (Hypothesis collects constants from all local modules, so a test would draw
-one thing when it runs alone and another behind its neighbors.)
+its name, nothing is remembered from run to run, and nothing depends on what else happens to
+be imported. (Hypothesis collects constants from all local modules, so a test would draw one
+thing when it runs alone and another after its neighbors.)
 
 ``--hypothesis-seed N`` draws other examples, and the same ones for the same N.
 """
@@ -20,9 +20,9 @@ from threadpoolctl import threadpool_limits
 from subbit.conformance.cases.seeds import seed_of
 
 EXAMPLES: Mapping[str, int] = {"quick": 16, "ci": 40, "long": 400}
-"""Examples for each property, by depth."""
+"""Examples per property, by depth."""
 SEED_OPTION = "hypothesis_seed"
-"""What pytest calls the option that draws other examples."""
+"""Pytest's name for the option that draws other examples."""
 
 
 def _forget_local_constants() -> None:
@@ -34,14 +34,14 @@ def _forget_local_constants() -> None:
 
 
 def load_profile(depth: str, *, share: int = 1) -> None:
-    """Settle how hypothesis draws.
+    """Set how hypothesis draws.
 
     Parameters
     ----------
     depth : {"quick", "ci", "long"}
         How many examples.
     share : int, default 1
-        What to divide their number by.
+        Divisor of their number.
     """
     _forget_local_constants()
     hypothesis.settings.register_profile(
@@ -56,12 +56,12 @@ def load_profile(depth: str, *, share: int = 1) -> None:
 
 
 def one_thread(config: pytest.Config) -> None:
-    """Compute on one thread: their number changes the order of sums.
+    """Compute on one thread, since the number of threads changes the order of sums.
 
     Parameters
     ----------
     config : pytest.Config
-        What the limits are lifted with.
+        Its cleanup lifts the limit.
     """
     config.add_cleanup(threadpool_limits(1).restore_original_limits)
 
@@ -72,11 +72,11 @@ def give_seed(item: pytest.Item) -> None:
     Parameters
     ----------
     item : pytest.Item
-        Any test; only those of hypothesis draw.
+        Any test; only hypothesis tests draw.
     """
     test: Any = getattr(item, "obj", None)
     if getattr(test, "is_hypothesis_test", False):
-        # Without folders and packages, so that it does not matter where pytest was started.
+        # Without folders and packages, so it does not matter where pytest was started.
         words = [item.path.stem, item.name]
         given = item.config.getoption(SEED_OPTION, None)
         hypothesis.seed(seed_of(*words if given is None else [*words, given]))(test)

@@ -2,8 +2,8 @@
 =====================
 
 Search strategies over the labeled inputs of :mod:`subbit.conformance.inputs.families`: a
-family, a seed and a shape are drawn, and the arrays are built from them. Beside them,
-small arrays are drawn entry by entry, so that hypothesis can shrink those to the bone.
+family, a seed and a shape are drawn, and the arrays are built from them. In addition,
+small arrays are drawn entry by entry, so hypothesis can shrink those to a minimum.
 """
 
 from typing import TypeAlias
@@ -29,7 +29,7 @@ Layer: TypeAlias = tuple[Weights, Activations]
 
 
 def seeds() -> SearchStrategy[int]:
-    """Seeds of generators.
+    """Draw seeds of generators.
 
     Returns
     -------
@@ -42,12 +42,12 @@ def seeds() -> SearchStrategy[int]:
 def weights(
     families: tuple[str, ...] = ALL, *, rows: Span = (1, 5), columns: Span = (1, 40)
 ) -> SearchStrategy[Weights]:
-    """Weight matrices of the named families.
+    """Draw weight matrices of the named families.
 
     Parameters
     ----------
     families : tuple of str, optional
-        Which ones.
+        Families to choose from.
     rows, columns : tuple of int
         Least and largest lengths.
 
@@ -61,7 +61,7 @@ def weights(
 
 
 def drawn(*, rows: Span = (1, 3), columns: Span = (1, 8)) -> SearchStrategy[Drawn]:
-    """Small matrices, each entry drawn by itself.
+    """Draw small matrices, each entry by itself.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def drawn(*, rows: Span = (1, 3), columns: Span = (1, 8)) -> SearchStrategy[Draw
 def matrices(
     families: tuple[str, ...] = ALL, *, rows: Span = (1, 5), columns: Span = (1, 40)
 ) -> SearchStrategy[Weights | Drawn]:
-    """Labeled families and small drawn matrices together.
+    """Draw from labeled families and small drawn matrices together.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def matrices(
 
 
 def masks() -> SearchStrategy[Masks]:
-    """Masks of all kinds.
+    """Draw masks of all kinds.
 
     Returns
     -------
@@ -121,12 +121,12 @@ def activations(
     tokens: Span = (4, 24),
     inputs: Span = (1, 32),
 ) -> SearchStrategy[Activations]:
-    """Calibration inputs.
+    """Draw calibration inputs.
 
     Parameters
     ----------
     families : tuple of str, optional
-        Which ones.
+        Families to choose from.
     sequences, tokens, inputs : tuple of int
         Least and largest lengths of the three axes.
 
@@ -148,12 +148,12 @@ def layers(
     rows: Span = (1, 6),
     columns: Span = (2, 48),
 ) -> Layer:
-    """A weight matrix and inputs that fit it.
+    """Draw a weight matrix and inputs that fit it.
 
     Parameters
     ----------
     draw : callable
-        Given by hypothesis.
+        Supplied by hypothesis.
     families, inputs : tuple of str
         Families of the weights and of the inputs.
     rows, columns : tuple of int

@@ -1,8 +1,8 @@
 """Wrong ports
 ===========
 
-For each operation that computes something at least four ports that are the reference with
-one function replaced. The cases of the operation have to reject every one of them.
+For each operation that computes something, at least four ports that are the reference with
+one function replaced. The operation's cases have to reject every one of them.
 """
 
 from collections.abc import Mapping

@@ -20,7 +20,7 @@ from subbit.conformance.mutants.layers import lost_sign, single_scales
 
 
 def _other_pattern(config: Any) -> Any:  # noqa: ANN401
-    """Keep one less of each group, or a larger share."""
+    """Keep one fewer of each group, or prune a larger share."""
     if config.keep is None:
         return config.changed(sparsity=0.8)
     kept, group = config.keep
@@ -33,7 +33,7 @@ def _other_score(config: Any) -> Any:  # noqa: ANN401
 
 
 def _values(change: Any) -> Any:  # noqa: ANN401
-    """Turn a change of values into one of records."""
+    """Turn a change of values into a change of records."""
 
     def changed(layer: reference.QuantizedLayer) -> reference.QuantizedLayer:
         blocks = []
@@ -47,7 +47,7 @@ def _values(change: Any) -> Any:  # noqa: ANN401
 
 
 def _turned(layer: reference.QuantizedLayer) -> reference.QuantizedLayer:
-    """Keep what is pruned, and prune what is kept."""
+    """Keep the pruned weights, and prune the kept ones."""
     blocks = []
     for block in layer.blocks:
         group: Any = block.groups[0]

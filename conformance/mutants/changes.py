@@ -2,7 +2,7 @@
 ================
 
 Functions of the reference, changed in their arguments or in their answer. A changed
-function keeps its signature, so that level 0 alone doesn't find it.
+function keeps its signature, so level 0 alone does not find it.
 """
 
 import functools
@@ -42,7 +42,7 @@ class Mutant:
 
     @property
     def port(self) -> SimpleNamespace:
-        """The port; it declares nothing, hence float64."""
+        """The port; it declares nothing, so it computes in float64."""
         honest = {name: getattr(reference, name) for name in reference.__all__}
         return SimpleNamespace(**(honest | dict(self.functions)))
 
@@ -57,7 +57,7 @@ def given(name: str, argument: str, change: Change) -> Function:
     argument : str
         The argument.
     change : callable
-        What becomes of it.
+        Change of the argument.
 
     Returns
     -------
@@ -85,7 +85,7 @@ def answers(name: str, change: Change) -> Function:
     name : str
         The function.
     change : callable
-        What becomes of it.
+        Change of the answer.
 
     Returns
     -------
@@ -102,7 +102,7 @@ def answers(name: str, change: Change) -> Function:
 
 
 def inside(name: str, module: str, helper: str, change: Callable[[Function], Function]) -> Function:
-    """Return a function of the reference that calls another helper.
+    """Return a function of the reference that calls a different helper.
 
     Parameters
     ----------
@@ -113,12 +113,12 @@ def inside(name: str, module: str, helper: str, change: Callable[[Function], Fun
     helper : str
         The helper's name there.
     change : callable
-        ``change(helper)`` is the other helper.
+        ``change(helper)`` is the different helper.
 
     Returns
     -------
     callable
-        The changed function; whoever calls the reference meanwhile meets the right one.
+        The changed function; outside its calls, the reference keeps the original helper.
     """
     function = getattr(reference, name)
     home = importlib.import_module(f"subbit.reference.{module}")
@@ -136,7 +136,7 @@ def inside(name: str, module: str, helper: str, change: Callable[[Function], Fun
 
 
 def eps_of_each_row(ratio: Function) -> Function:
-    """Take a relative eps of each row's own divisor, not of the mean.
+    """Make a relative eps a share of each row's own divisor, not of the mean.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def eps_of_each_row(ratio: Function) -> Function:
     Returns
     -------
     callable
-        The wrong one.
+        The wrong function.
     """
 
     def wrong(numerator: Array, denominator: Array, current: Array, eps: float, kind: str) -> Any:  # noqa: ANN401
@@ -185,7 +185,7 @@ def single(x: Any) -> Any:  # noqa: ANN401
     Returns
     -------
     ndarray of float64
-        The numbers that float32 holds.
+        The numbers in float32 precision.
     """
     return np.asarray(x, dtype=np.float32).astype(np.float64)
 
@@ -201,7 +201,7 @@ def tail(x: Any) -> Any:  # noqa: ANN401
     Returns
     -------
     ndarray
-        Zeros in the last column.
+        The numbers with zeros in the last column.
     """
     values = np.array(x, dtype=np.float64)
     values[..., -1] = 0.0
@@ -209,7 +209,7 @@ def tail(x: Any) -> Any:  # noqa: ANN401
 
 
 def epsilon(x: Any) -> Any:  # noqa: ANN401
-    """Add a small constant, as against division by zero.
+    """Add a small constant, as if to avoid division by zero.
 
     Parameters
     ----------
@@ -219,7 +219,7 @@ def epsilon(x: Any) -> Any:  # noqa: ANN401
     Returns
     -------
     ndarray
-        The numbers and 1e-6.
+        The numbers plus 1e-6.
     """
     return np.asarray(x) + 1e-6
 
@@ -230,9 +230,9 @@ def each(change: Change, *places: int) -> Change:
     Parameters
     ----------
     change : callable
-        What becomes of each.
+        Change of each member.
     *places : int
-        Which ones.
+        Positions of the members.
 
     Returns
     -------

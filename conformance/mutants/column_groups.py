@@ -56,7 +56,7 @@ def _own_columns(function: Any) -> Any:  # noqa: ANN401
 
 
 def _flipped(name: str, switch: str, values: Mapping[Any, Any]) -> Function:
-    """Set a switch to another value than the one asked for."""
+    """Set a switch to a value other than the one requested."""
 
     def change(config: Any) -> Any:  # noqa: ANN401
         return config.changed(**{switch: values[config.switches()[switch]]})
@@ -90,7 +90,7 @@ def _by_weights(target: Any, columns: Any, thresholds: Any, S: Any, **switches: 
 
 
 def _of_group(change: Change) -> Change:
-    """Turn a change of layers into one of groups."""
+    """Turn a change of layers into a change of groups."""
 
     def changed(groups: Any) -> Any:  # noqa: ANN401
         block = reference.QuantizedBlock(0, groups[0].mask.shape[1], tuple(groups))

@@ -1,7 +1,7 @@
 """Changes of groups
 =================
 
-Ways in which refinements of groups are wrong.
+Ways in which refinements of groups can be wrong.
 """
 
 from dataclasses import replace
@@ -30,7 +30,7 @@ def of_levels(change: Change) -> Change:
     Parameters
     ----------
     change : callable
-        What becomes of each.
+        Change of each level.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def of_signs(change: Change, *places: int) -> Change:
     Parameters
     ----------
     change : callable
-        What becomes of them.
+        Change of the signs.
     *places : int
         Which orders; all by default.
 
@@ -76,7 +76,7 @@ def of_signs(change: Change, *places: int) -> Change:
 
 
 def signs_everywhere(group: BinaryGroup) -> BinaryGroup:
-    """Give entries outside of the mask a sign as well.
+    """Give entries outside the mask a sign too.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def signs_everywhere(group: BinaryGroup) -> BinaryGroup:
 
 
 def other_gauge(group: BinaryGroup) -> BinaryGroup:
-    """Make row scales twice as large, and forget the column scales.
+    """Double the row scales without halving the column scales.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def without_mean(group: BinaryGroup) -> BinaryGroup:
 
 
 def unmasked(group: BinaryGroup) -> BinaryGroup:
-    """Count entries that are masked out: a mask of ones with the signs of the group.
+    """Count masked-out entries: a mask of ones with the signs of the group.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def from_changed(name: str, change: Change) -> Function:
     name : str
         The half step.
     change : callable
-        What becomes of the group.
+        Change of the group.
 
     Returns
     -------
@@ -165,7 +165,7 @@ def from_changed(name: str, change: Change) -> Function:
 
 
 def alone(group: BinaryGroup) -> BinaryGroup:
-    """Forget all scales, or at order 1 the mean.
+    """Forget all scales or, at order 1, the mean.
 
     Parameters
     ----------
@@ -211,7 +211,7 @@ def identity(S: Any) -> Any:  # noqa: ANN401
 
 
 def rounds_off(name: str) -> Named:
-    """One round too many, and one too few.
+    """Return functions with one round too many, and one too few.
 
     Parameters
     ----------
@@ -230,14 +230,14 @@ def rounds_off(name: str) -> Named:
 
 
 def imprecise(name: str, argument: str = "W") -> Named:
-    """Lower precision than declared, and what ports forget or add.
+    """Return functions with lower precision than declared, or with things forgotten or added.
 
     Parameters
     ----------
     name : str
         The function.
     argument : str, default "W"
-        What is cut to a lower precision.
+        Argument cut to a lower precision.
 
     Returns
     -------
@@ -253,7 +253,7 @@ def imprecise(name: str, argument: str = "W") -> Named:
 
 
 def other_eps(name: str) -> Named:
-    """An eps that is not the one asked for.
+    """Return functions with an eps other than the one requested.
 
     Parameters
     ----------

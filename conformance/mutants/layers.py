@@ -67,7 +67,7 @@ def lost_sign(layer: reference.QuantizedLayer) -> reference.QuantizedLayer:
     Returns
     -------
     QuantizedLayer
-        A wrong one.
+        A wrong record.
     """
     *others, block = layer.blocks
     groups = list(block.groups)
@@ -97,7 +97,7 @@ def single_scales(layer: reference.QuantizedLayer) -> reference.QuantizedLayer:
     Returns
     -------
     QuantizedLayer
-        A wrong one.
+        A wrong record.
     """
     return layer.with_scales("float32")
 
@@ -113,23 +113,23 @@ def half_scales(layer: reference.QuantizedLayer) -> reference.QuantizedLayer:
     Returns
     -------
     QuantizedLayer
-        A wrong one.
+        A wrong record.
     """
     return layer.with_scales("float16")
 
 
 def block_change(change: Any) -> Any:  # noqa: ANN401
-    """Turn a change of layers into one of blocks.
+    """Turn a change of layers into a change of blocks.
 
     Parameters
     ----------
     change : callable
-        What becomes of a layer.
+        Change of a layer.
 
     Returns
     -------
     callable
-        What becomes of a block.
+        Change of a block.
     """
 
     def changed(block: reference.QuantizedBlock) -> reference.QuantizedBlock:
@@ -218,7 +218,7 @@ _SWITCHES: dict[str, dict[str, Any]] = {
     "another form of feedback": {"compensation": "none"},
     "other salient counts": {"counts": (2, 2)},
     "a finer grid": {"grid": "breakpoints"},
-    "no damping": {"percdamp": 0.2},
+    "other damping": {"percdamp": 0.2},
 }
 
 

@@ -126,7 +126,7 @@ _REPLACED = {
         "": "stbllm_storage_bits",
     },
 }
-"""What is replaced where an operation is no function: by the operation and a part of the name."""
+"""Replaced function of an operation that is not one, by the operation and a part of the name."""
 
 
 def _replaced(operation: str, name: str) -> str:

@@ -54,7 +54,7 @@ def _masks() -> Named:
 
 
 def _swept_otherwise(change: Callable[[Function], Function]) -> Function:
-    """Sweep in another way where signs are recomputed, which a record does not show."""
+    """Sweep in a different way where signs are recomputed, which a record does not show."""
 
     def block(*given_: Any, **switches: Any) -> Any:  # noqa: ANN401
         config: PBS2P = given_[4]

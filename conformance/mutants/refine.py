@@ -57,12 +57,12 @@ def _last_level(Z: Any, u: Any, v: Any) -> Any:  # noqa: ANN401
 
 
 def _at_mean(W: Any, mask: Any = None, *, name: str = "all") -> BinaryGroup:  # noqa: ANN401
-    """Cut at the mean, with the right levels for it."""
+    """Cut at the mean, with the correct levels for that cut."""
     return reference.solve_levels(W, reference.arb_start(W, mask, name=name))
 
 
 def _alternated(W: Any, group: BinaryGroup) -> BinaryGroup:  # noqa: ANN401
-    """One round of the alternation instead of its limit."""
+    """Run one round of the alternation instead of its limit."""
     made = reference.refine_mean(W, group)
     for plane in range(len(group.planes)):
         made = reference.refine_scale(W, made, plane)
@@ -74,7 +74,7 @@ def _traced(change: Change) -> Change:
 
 
 def _plain_shares(W: Any, mask: Any = None, **switches: Any) -> BinaryGroup:  # noqa: ANN401
-    """Column scales as means of magnitudes, not of shares of the row scales."""
+    """Take column scales as means of magnitudes, not of shares of the row scales."""
     group = reference.rc_start(W, mask, **switches)
     size = np.abs(np.where(group.mask, W, 0.0))
     counts = np.maximum(np.count_nonzero(group.mask, axis=0), 1)
@@ -84,7 +84,7 @@ def _plain_shares(W: Any, mask: Any = None, **switches: Any) -> BinaryGroup:  # 
 
 
 def _all_rows(W: Any, mask: Any = None, **switches: Any) -> BinaryGroup:  # noqa: ANN401
-    """Column scales as means over all rows, those outside of the group included."""
+    """Take column scales as means over all rows, including those outside the group."""
     group = reference.rc_start(W, mask, **switches)
     share = np.count_nonzero(group.mask, axis=0) / len(group.mask)
     planes = tuple(

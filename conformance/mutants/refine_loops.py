@@ -34,7 +34,7 @@ from subbit.reference.groups.refinement import REFINEMENT
 
 
 def _stale_scales() -> Function:
-    """Return a fit of the second scale to what the first left before its own fit."""
+    """Return a fit of the second scale to the remainder of the first before its own fit."""
     before: list[BinaryGroup] = []
 
     def changed(W: Any, group: BinaryGroup, plane: int = 0, **eps: Any) -> BinaryGroup:  # noqa: ANN401
@@ -155,7 +155,7 @@ def columns_first(W: Any, group: BinaryGroup, plane: int = 0, **eps: Any) -> Bin
     group : BinaryGroup
         The state.
     plane : int, default 0
-        Which sign plane.
+        Sign plane to fit.
     **eps
         As in the reference.
 
@@ -173,7 +173,7 @@ def columns_first(W: Any, group: BinaryGroup, plane: int = 0, **eps: Any) -> Bin
 
 
 def width_mean(W: Any, group: BinaryGroup) -> BinaryGroup:  # noqa: ANN401
-    """Divide the mean of what is left by the width of the block.
+    """Divide the mean of the remainder by the width of the block.
 
     Parameters
     ----------
@@ -239,7 +239,7 @@ def _drop_last(steps: Any) -> Any:  # noqa: ANN401
 
 
 def _in_steps(change: Change, *names: str) -> Change:
-    """Change the states after steps of some names."""
+    """Change the states after steps with the given names."""
     return lambda steps: ((n, change(g) if n in names else g) for n, g in steps)
 
 

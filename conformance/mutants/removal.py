@@ -14,7 +14,7 @@ def _zeroed(W: Any, H: Any, removed: Any) -> Any:  # noqa: ANN401, ARG001
 
 
 def _one_by_one(W: Any, H: Any, removed: Any) -> Any:  # noqa: ANN401
-    """Move for each removed weight alone, from the weights at the start."""
+    """Move for each removed weight alone, from the initial weights."""
     weights = np.asarray(W, dtype=np.float64)
     moved = weights.copy()
     for column in range(weights.shape[1]):
@@ -42,7 +42,7 @@ def _later_ties(W: Any, H: Any, keep: int, group: int) -> Any:  # noqa: ANN401
 
 
 def _in_group(H: Any, group: int = 4) -> Any:  # noqa: ANN401
-    """Keep what couples the columns of a group only: the others are not free to move."""
+    """Keep only the coupling of columns within a group: the others are not free to move."""
     place = np.arange(len(H)) // group
     return np.where(place[:, None] == place, H, 0.0)
 

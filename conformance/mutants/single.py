@@ -362,7 +362,7 @@ _REPLACED = {
     ("published_bits", "no block map"): "billm_storing_bits",
     ("published_bits", "b"): "billm_storage_bits",
 }
-"""What is replaced where an operation is no function: by the operation and a part of the name."""
+"""Replaced function of an operation that is not one, by the operation and a part of the name."""
 
 
 def _replaced(operation: str, name: str) -> str:

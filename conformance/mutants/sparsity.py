@@ -14,7 +14,7 @@ Named = dict[str, Function]
 
 
 def _rearranged(there: Callable[[Array], Array], back: Callable[[Mask], Mask]) -> Function:
-    """Choose in groups (n, g, M) of scores that lie otherwise than they should."""
+    """Choose in groups (n, g, M) of scores that are arranged wrongly."""
 
     def nm_mask(scores: Any, keep: int, group: int, *, tail: Tail = "error") -> Mask:  # noqa: ANN401
         mask = reference.nm_mask(scores, keep, group, tail=tail)
@@ -118,7 +118,7 @@ def _wanda() -> Named:
 
 
 def _shares(name: str) -> Named:
-    """What may go wrong in the shares, or in the power of the norms."""
+    """Return functions that are wrong in the shares, or in the power of the norms."""
     return {
         "exponent one": given(name, "exponent", lambda _: 1.0),
         "squares of norms": given(name, "norms", np.square),
@@ -143,7 +143,7 @@ def _of_row(W: Any, norms: Any, *, exponent: float = 0.5) -> Array:  # noqa: ANN
 
 
 def _sample(W: Any, norms: Any, **switches: Any) -> Array:  # noqa: ANN401
-    """Divide by one entry less."""
+    """Divide by one entry fewer."""
     scores = reference.standardized_importance(W, norms, **switches)
     count = np.size(W) if switches["axis"] == "matrix" else np.shape(W)[1]
     less = np.sqrt((count - 1) / count) if switches["standardize"] != "none" else 1.0

@@ -37,7 +37,7 @@ OTHER: Mapping[str, Mapping[Any, Any]] = {
 
 
 def other(name: str, switch: str, values: Mapping[Any, Any] | None = None) -> Function:
-    """Return a function that takes another setting than the one asked for.
+    """Return a function that takes a setting other than the one requested.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def other(name: str, switch: str, values: Mapping[Any, Any] | None = None) -> Fu
     switch : str
         A switch of its configuration.
     values : mapping, optional
-        What becomes of each setting; :data:`OTHER` by default.
+        Replacement of each setting; :data:`OTHER` by default.
 
     Returns
     -------
@@ -85,7 +85,7 @@ def _schedules() -> Named:
 
 @functools.wraps(reference.spbo_schedule)
 def _mirrored(scores: Any, keep: int, group: int, **switches: Any) -> Any:  # noqa: ANN401
-    # Of equal scores the higher column: a tie is broken by far less than any difference.
+    # The higher of equally scored columns stays: ties are broken, and nothing else changes.
     values = np.asarray(scores, dtype=np.float64)
     ranks = np.argsort(np.argsort(values, axis=None, kind="stable")).reshape(values.shape)
     return reference.spbo_schedule(ranks.astype(np.float64), keep, group, **switches)
@@ -104,7 +104,7 @@ def _in_group(change: Change) -> Change:
 def _steps_once(*arguments: Any, **switches: Any) -> Iterator[tuple[str, BinaryGroup]]:  # noqa: ANN401
     kept: BinaryGroup | None = None
     for name, group in reference.spbo_steps(*arguments, **switches):
-        # Fits that are left out but for the first and the last.
+        # A fit leaves the old mean in place.
         kept = group if kept is None or name != "levels" else replace(group, mean=kept.mean)
         yield name, kept
 

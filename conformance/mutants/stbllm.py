@@ -44,7 +44,7 @@ def _one_more(result: Any) -> Any:  # noqa: ANN401
 
 
 def _forgotten(layer: reference.QuantizedLayer) -> reference.QuantizedLayer:
-    """Entries of the last block that are pruned are binarized with the first group."""
+    """Binarize pruned entries of the last block with the first group."""
     *others, block = layer.blocks
     taken = np.any([group.mask for group in block.groups], axis=0)
     first, *rest = block.groups
@@ -55,7 +55,7 @@ def _forgotten(layer: reference.QuantizedLayer) -> reference.QuantizedLayer:
 
 
 def _pattern(layer: reference.QuantizedLayer) -> reference.QuantizedLayer:
-    """The record says another pattern."""
+    """Record a different pattern."""
     blocks = tuple(
         replace(block, pattern=None if block.pattern else (1, 2)) for block in layer.blocks
     )

@@ -1,10 +1,10 @@
 """Counting multiplications
 ========================
 
-What a form of the calibrated error costs, counted while it is computed: arrays of the
-class :class:`Counted` tell how many multiplications and additions the matrix products took
-that they went through. Sums of squares at the end of an objective are smaller by a whole
-dimension, and not counted.
+The cost of a form of the calibrated error, counted while it is computed: arrays of the
+class :class:`Counted` record how many multiplications and additions their matrix products
+took. Sums of squares at the end of an objective are smaller by a whole dimension and are
+not counted.
 
 References
 ----------
@@ -55,7 +55,7 @@ def counted(values: npt.ArrayLike, tally: list[int] | None = None) -> Counted:
     values : array_like of float64
         The numbers.
     tally : list of int, optional
-        Where its one entry counts; a new one at zero by default.
+        List whose one entry counts; a new one at zero by default.
 
     Returns
     -------
@@ -68,16 +68,16 @@ def counted(values: npt.ArrayLike, tally: list[int] | None = None) -> Counted:
 
 
 def from_inputs(W: Array, images: Iterable[Array], X: Counted) -> list[float]:
-    """Calibrated errors of the images of a block, each from the inputs.
+    """Return the calibrated errors of a block's images, each from the inputs.
 
     Parameters
     ----------
     W : ndarray of float64, shape (n, k)
         Weights.
     images : iterable of ndarray of float64, shape (n, k)
-        One for each round.
+        One per round.
     X : Counted, shape (T, k)
-        Inputs, one token a row.
+        Inputs, one token per row.
 
     Returns
     -------
@@ -88,16 +88,16 @@ def from_inputs(W: Array, images: Iterable[Array], X: Counted) -> list[float]:
 
 
 def from_gram(W: Array, images: Iterable[Array], X: Counted) -> list[float]:
-    """Calibrated errors of the images of a block, all from one Gram matrix.
+    """Return the calibrated errors of a block's images, all from one Gram matrix.
 
     Parameters
     ----------
     W : ndarray of float64, shape (n, k)
         Weights.
     images : iterable of ndarray of float64, shape (n, k)
-        One for each round.
+        One per round.
     X : Counted, shape (T, k)
-        Inputs, one token a row.
+        Inputs, one token per row.
 
     Returns
     -------

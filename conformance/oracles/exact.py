@@ -1,9 +1,9 @@
 """Exact arithmetic
 ================
 
-The equations once more, over the rational numbers. Everything here is written as
-plainly as possible, shares no code with any port, and is meant for small inputs: what
-a port answers in floating point is held against what the equation says exactly.
+The equations again, over the rational numbers. Everything here is written as plainly as
+possible, shares no code with any port, and is meant for small inputs: a port's answer in
+floating point is compared with the exact result of the equation.
 
 Matrices are object arrays of :class:`fractions.Fraction`. Every finite float is a
 rational number, so :func:`rational` loses nothing.
@@ -80,7 +80,7 @@ def _selected(row: Rationals, mask: Mask) -> list[Fraction]:
 
 
 def masked_mean(W: Rationals, mask: Mask) -> list[Fraction]:
-    """Mean of the masked entries of each row, 0 where there is none.
+    """Return the mean of the masked entries of each row, 0 where the row has none.
 
     Parameters
     ----------
@@ -92,14 +92,14 @@ def masked_mean(W: Rationals, mask: Mask) -> list[Fraction]:
     Returns
     -------
     list of Fraction
-        One mean a row.
+        One mean per row.
     """
     rows = [_selected(row, keep) for row, keep in zip(W, mask, strict=True)]
     return [sum(row, ZERO) / len(row) if row else ZERO for row in rows]
 
 
 def masked_scale(W: Rationals, mask: Mask, mean: Sequence[Fraction]) -> list[Fraction]:
-    """Mean distance of the masked entries of each row from `mean`.
+    """Return the mean distance of the masked entries of each row from `mean`.
 
     Parameters
     ----------
@@ -108,12 +108,12 @@ def masked_scale(W: Rationals, mask: Mask, mean: Sequence[Fraction]) -> list[Fra
     mask : ndarray of bool, shape (n, k)
         The entries.
     mean : sequence of Fraction
-        One mean a row.
+        One mean per row.
 
     Returns
     -------
     list of Fraction
-        One scale a row, 0 where the mask is empty.
+        One scale per row, 0 where the mask is empty.
     """
     shifted = W - np.array(mean, dtype=object)[:, None]
     return masked_mean(np.abs(shifted), mask)
@@ -126,9 +126,9 @@ class Step:
     Parameters
     ----------
     mean, scale : list of Fraction
-        One of each a row.
+        One of each per row.
     distance : ndarray of Fraction, shape (n, k)
-        What is signed: the residual less its mean.
+        Values whose signs are taken: the residual minus its mean.
     sign : ndarray of int, shape (n, k)
         Signs, 0 outside the mask.
     total : ndarray of Fraction, shape (n, k)
@@ -145,7 +145,7 @@ class Step:
 def residual_binarize(
     W: Rationals, mask: Mask, *, order: int, center: bool, sign_zero: int
 ) -> list[Step]:
-    """Binarize, then binarize what is left, `order` times.
+    """Binarize, then binarize the remainder, `order` times.
 
     Parameters
     ----------
@@ -154,16 +154,16 @@ def residual_binarize(
     mask : ndarray of bool, shape (n, k)
         The group's entries.
     order : int
-        How many times.
+        Number of times.
     center : bool
         Whether each order subtracts its row mean.
     sign_zero : int
-        What the sign of zero is.
+        The sign of zero.
 
     Returns
     -------
     list of Step
-        One for each order.
+        One per order.
     """
     total = rational(np.zeros(W.shape))
     steps = []
@@ -181,7 +181,7 @@ def residual_binarize(
 
 
 def squared_sum(D: Rationals) -> Fraction:
-    """Sum of squares.
+    """Return the sum of squares.
 
     Parameters
     ----------
@@ -197,7 +197,7 @@ def squared_sum(D: Rationals) -> Fraction:
 
 
 def calibrated_error(D: Rationals, X: Rationals) -> Fraction:
-    """Output error over the tokens `X`.
+    """Return the output error over the tokens `X`.
 
     Parameters
     ----------
@@ -215,7 +215,7 @@ def calibrated_error(D: Rationals, X: Rationals) -> Fraction:
 
 
 def trace_error(D: Rationals, S: Rationals) -> Fraction:
-    """Quadratic form of the weight error.
+    """Return the quadratic form of the weight error.
 
     Parameters
     ----------
@@ -247,12 +247,12 @@ def salient_objective(
     center: bool,
     sign_zero: int,
 ) -> Fraction:
-    """Error of binarizing the salient columns and the others apart, Eq. (5).
+    """Return the error of binarizing the salient and the other columns separately, Eq. (5).
 
     Parameters
     ----------
     T : ndarray of Fraction, shape (n, k)
-        What the search looks at: the weights or their scores.
+        Values to search: the weights or their scores.
     salient : ndarray of bool, shape (k,)
         The salient columns.
     orders : tuple of int
@@ -278,12 +278,12 @@ def split_objective(
     center: bool,
     sign_zero: int,
 ) -> Fraction:
-    """Error of binarizing groups apart over the entries they cover, Eq. (11).
+    """Return the error of binarizing groups separately over the entries they cover, Eq. (11).
 
     Parameters
     ----------
     T : ndarray of Fraction, shape (n, k)
-        What the search looks at.
+        Values to search.
     *groups : ndarray of bool, shape (n, k)
         The groups, disjoint.
     orders : tuple of int, default (1, 1)
@@ -303,12 +303,12 @@ def split_objective(
 
 
 def inverse(A: Rationals) -> Rationals:
-    """Inverse by Gauss-Jordan elimination.
+    """Invert by Gauss-Jordan elimination.
 
     Parameters
     ----------
     A : ndarray of Fraction, shape (m, m)
-        A non-singular matrix.
+        A nonsingular matrix.
 
     Returns
     -------
@@ -328,7 +328,7 @@ def inverse(A: Rationals) -> Rationals:
 
 
 def feedback(D: Rationals, U: Rationals, mode: str) -> Rationals:
-    """What a block's error is worth to the columns right of it.
+    """Return a block's error as it is fed to the columns right of it.
 
     Parameters
     ----------
@@ -352,7 +352,7 @@ def feedback(D: Rationals, U: Rationals, mode: str) -> Rationals:
 
 
 def nominal_bits(layer: QuantizedLayer) -> Fraction:
-    """Bits of signs and codes for each weight, counted entry by entry.
+    """Return the bits of signs and codes per weight, counted entry by entry.
 
     Parameters
     ----------

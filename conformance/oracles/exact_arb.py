@@ -1,14 +1,13 @@
 """ARB once more, loop by loop
 ===========================
 
-Algorithm 1 of ARB-LLM and its variants as a person would do them by hand: entry after
-entry, without arrays, without masks (a row comes as the entries that its group has) and
-without any of a port's functions. Over rational numbers, see
-:mod:`subbit.conformance.oracles.exact`, nothing is rounded; over floats it is a second reading of
-the paper.
+Algorithm 1 of ARB-LLM and its variants as a person would do them by hand: entry by entry,
+without arrays, without masks (a row consists of its group's entries) and without any of a
+port's functions. Over rational numbers, see :mod:`subbit.conformance.oracles.exact`, nothing
+is rounded; over floats it is a second reading of the paper.
 
 Where two levels are equally near, rounding decides. Every result therefore carries its
-*margin*: how far the closest of all its decisions stood from a tie.
+*margin*: how far the closest of all its decisions was from a tie.
 
 References
 ----------
@@ -26,7 +25,7 @@ Row: TypeAlias = Sequence[Number]
 Matrix: TypeAlias = Sequence[Sequence[Number]]
 
 LEVELS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
-"""Pairs of signs in the order in which equally near levels are taken."""
+"""Pairs of signs, in the order in which equally near levels are taken."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class Refined:
         Parameters
         ----------
         j : int
-            Which one.
+            Position of the entry.
 
         Returns
         -------
@@ -72,14 +71,14 @@ def _positive(value: Number) -> int:
 
 
 def start(row: Row, order: int) -> Refined:
-    """Plain binarization with a mean, `order` times.
+    """Binarize plainly with a mean, `order` times.
 
     Parameters
     ----------
     row : sequence of Fraction or float
         At least one entry.
     order : int
-        How many times.
+        Number of times.
 
     Returns
     -------
@@ -114,7 +113,7 @@ def nearest(value: Number, u: Number, v: Number) -> tuple[tuple[int, int], Numbe
     Parameters
     ----------
     value : Fraction or float
-        What is to be represented.
+        Value to represent.
     u, v : Fraction or float
         The scales.
 
@@ -123,7 +122,7 @@ def nearest(value: Number, u: Number, v: Number) -> tuple[tuple[int, int], Numbe
     signs : tuple of int
         Signs of `u` and `v`.
     margin : Fraction or float
-        How much farther the second nearest level is.
+        How much farther away the second nearest level is.
     """
     distances = [abs(value - a * u - b * v) for a, b in LEVELS]
     first, second, *_ = sorted(distances)
@@ -154,7 +153,7 @@ def arb(row: Row, order: int, rounds: int) -> Refined:
     order : int
         Number of sign planes, 1 or 2.
     rounds : int
-        How often.
+        Number of rounds.
 
     Returns
     -------
@@ -187,7 +186,7 @@ def calibrated(row: Row, S: Matrix, state: Refined, rounds: int) -> Refined:
     state : Refined
         The state, with the signs that stay.
     rounds : int
-        How often.
+        Number of rounds.
 
     Returns
     -------
@@ -206,7 +205,7 @@ def calibrated(row: Row, S: Matrix, state: Refined, rounds: int) -> Refined:
 
 
 def best_two_levels(row: Row) -> Number:
-    """Least error of a row with two levels, by trying every pair of clusters.
+    """Return the least error of a row with two levels, by trying every pair of clusters.
 
     Parameters
     ----------
@@ -246,7 +245,7 @@ class Crossed:
     margin: Number = float("inf")
 
     def term(self, p: int, i: int, j: int) -> Number:
-        """Return what an order adds to an entry.
+        """Return the term that an order adds to an entry.
 
         Parameters
         ----------
@@ -277,7 +276,7 @@ class Crossed:
 
 
 def crossed_start(W: Matrix, order: int) -> Crossed:
-    """Initial row and column scales, Eq. (12), of a matrix without holes or zero rows.
+    """Return initial row and column scales, Eq. (12), of a matrix without holes or zero rows.
 
     Parameters
     ----------
@@ -316,7 +315,7 @@ def crossed(W: Matrix, order: int, rounds: int) -> Crossed:
     order : int
         Number of sign planes, 1 or 2.
     rounds : int
-        How often; over fractions the numbers double in length each time.
+        Number of rounds; over fractions the numbers double in length each time.
 
     Returns
     -------

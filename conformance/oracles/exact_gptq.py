@@ -1,7 +1,7 @@
 """GPTQ in exact arithmetic
 ========================
 
-The uniform grid and the column loop once more, over the rational numbers; see
+The uniform grid and the column loop again, over the rational numbers; see
 :mod:`subbit.conformance.oracles.exact`.
 
 References
@@ -17,7 +17,7 @@ from subbit.conformance.oracles.exact import ZERO, Rationals
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """A uniform grid for each row, with zero on it.
+    """A uniform grid per row, with zero on it.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class Grid:
         Returns
         -------
         Grid
-            Half-way cases of the zero point go to the even code.
+            The grid; halfway cases of the zero point go to the even code.
         """
         top = 2**bits - 1
         scale, zero = [], []
@@ -60,7 +60,7 @@ class Grid:
         return cls(scale, zero, top)
 
     def code(self, row: int, value: Fraction) -> int:
-        """Return the code nearest to `value`, half-way cases to the even quotient.
+        """Return the code nearest to `value`; halfway cases go to the even quotient.
 
         Parameters
         ----------
@@ -104,7 +104,7 @@ class Grid:
         Returns
         -------
         Fraction
-            Distance to the nearest half-way point between two levels.
+            Distance to the nearest halfway point between two levels.
         """
         quotient = value / self.scale[row]
         return abs(quotient - (quotient // 1) - Fraction(1, 2)) * self.scale[row]
@@ -119,7 +119,7 @@ class GptqTrace:
     Q : ndarray of Fraction, shape (n, m)
         The quantized weights.
     errors : ndarray of Fraction, shape (n, m)
-        ``(w - q) / U_ii`` for each entry.
+        ``(w - q) / U_ii`` per entry.
     margin : Fraction
         The least distance of any entry from another code, relative to its scale.
     """
@@ -139,7 +139,7 @@ def gptq(W: Rationals, U: Rationals, bits: int) -> GptqTrace:
     U : ndarray of Fraction, shape (m, m)
         Upper triangular factor of the inverse Hessian.
     bits : int
-        Bits of a code; one grid for each row.
+        Bits of a code; one grid per row.
 
     Returns
     -------

@@ -1,9 +1,9 @@
 """What refinements are measured by
 ================================
 
-Errors of single rows, how large the terms are that such an error sums, and how far the
-decisions of a refinement stood from a tie. All of it is computed here, from the records
-that a port returns, and with none of its functions.
+Errors of single rows, the sizes of the terms that such an error sums, and how far the
+decisions of a refinement were from a tie. Everything is computed here, from the records
+that a port returns, with none of its functions.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ Steps: TypeAlias = Iterable[tuple[str, BinaryGroup]]
 
 
 def remainder(W: Array, group: BinaryGroup) -> Array:
-    """What a group leaves of its own entries.
+    """Return the remainder of a group's own entries.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def remainder(W: Array, group: BinaryGroup) -> Array:
 
 
 def row_errors(W: Array, group: BinaryGroup, S: Array | None = None) -> Array:
-    """Error of each row of a group.
+    """Return the error of each row of a group.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def row_errors(W: Array, group: BinaryGroup, S: Array | None = None) -> Array:
     group : BinaryGroup
         The group.
     S : ndarray of float64, shape (k, k), optional
-        Gram matrix of the inputs; then the error is the calibrated one.
+        Gram matrix of the inputs; if given, the error is the calibrated one.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def row_errors(W: Array, group: BinaryGroup, S: Array | None = None) -> Array:
 
 
 def sizes(W: Array, *groups: BinaryGroup) -> Array:
-    """Bound of everything that the entries of groups are computed from.
+    """Bound everything that the entries of groups are computed from.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def sizes(W: Array, *groups: BinaryGroup) -> Array:
     Returns
     -------
     ndarray of float64, shape (n, k)
-        Magnitude of an entry and the largest of its row, means and scales included; 0
+        Magnitude of an entry plus the largest of its row, means and scales included; 0
         outside the mask.
     """
     own = np.where(groups[0].mask, np.abs(W), 0.0)
@@ -86,7 +86,7 @@ def sizes(W: Array, *groups: BinaryGroup) -> Array:
 
 
 def natural(W: Array, *groups: BinaryGroup, S: Array | None = None) -> Array:
-    """Sum of the magnitudes of all terms that an error of a row sums.
+    """Return the sum of the magnitudes of all terms of a row's error.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def natural(W: Array, *groups: BinaryGroup, S: Array | None = None) -> Array:
     *groups : BinaryGroup
         States of one group.
     S : ndarray of float64, shape (k, k), optional
-        Gram matrix of the inputs; then of the calibrated error.
+        Gram matrix of the inputs; if given, for the calibrated error.
 
     Returns
     -------
@@ -107,7 +107,7 @@ def natural(W: Array, *groups: BinaryGroup, S: Array | None = None) -> Array:
 
 
 def basis(group: BinaryGroup) -> Array:
-    """Mask and signs of a group as numbers.
+    """Return mask and signs of a group as numbers.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def basis(group: BinaryGroup) -> Array:
 
 
 def levels(group: BinaryGroup) -> Array:
-    """Mean and scales of a group.
+    """Return mean and scales of a group.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def levels(group: BinaryGroup) -> Array:
 
 
 def sensitivities(W: Array, *groups: BinaryGroup, S: Array) -> Array:
-    """How far an error of the terms can carry each calibrated level.
+    """Return how far an error of the terms can carry each calibrated level.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def sensitivities(W: Array, *groups: BinaryGroup, S: Array) -> Array:
     Returns
     -------
     ndarray of float64, shape (n, p)
-        ``|e| |S| uᵀ / (e S eᵀ)`` for ``e = m, b₁, …``; 0 where the denominator is.
+        ``|e| |S| uᵀ / (e S eᵀ)`` for ``e = m, b₁, …``; 0 where the denominator is not positive.
     """
     e = basis(groups[0])
     terms = np.sum((np.abs(e) @ np.abs(S)) * sizes(W, *groups), axis=2)
@@ -164,14 +164,14 @@ def sensitivities(W: Array, *groups: BinaryGroup, S: Array) -> Array:
 
 
 def calibrated_slack(W: Array, *groups: BinaryGroup, S: Array, unit: float) -> Array:
-    """How much rounding can raise the calibrated error in a half step.
+    """Return how much rounding can raise the calibrated error in a half step.
 
     Parameters
     ----------
     W : ndarray of float64, shape (n, k)
         Weights.
     *groups : BinaryGroup
-        The states before and after it.
+        The states before and after the half step.
     S : ndarray of float64, shape (k, k)
         Gram matrix of the inputs.
     unit : float
@@ -180,7 +180,7 @@ def calibrated_slack(W: Array, *groups: BinaryGroup, S: Array, unit: float) -> A
     Returns
     -------
     ndarray of float64, shape (n,)
-        The rounding of the error itself, and ``e S eᵀ δ²`` for a level that is δ off.
+        The rounding of the error itself, plus ``e S eᵀ δ²`` for a level that is off by δ.
     """
     e = basis(groups[0])
     squares = np.sum((e @ S) * e, axis=2).T
@@ -198,7 +198,7 @@ def _gaps(Z: Array, planes: tuple[Plane, ...]) -> Array:
 
 
 def _start_gaps(W: Array, group: BinaryGroup) -> Array:
-    # Each order signs what the orders before it leave, less its own mean.
+    # Each order takes the signs of the previous orders' remainder minus its own mean.
     rest, gaps = np.where(group.mask, W, 0.0), np.full(W.shape, np.inf)
     count = np.maximum(group.mask.sum(axis=1), 1)
     for plane in group.planes:
@@ -210,7 +210,7 @@ def _start_gaps(W: Array, group: BinaryGroup) -> Array:
 
 
 def margins(W: Array, steps: Steps) -> Array:
-    """How far the closest decision in each row of a refinement stood from a tie.
+    """Return how far the closest decision in each row of a refinement was from a tie.
 
     Parameters
     ----------
@@ -235,7 +235,7 @@ def margins(W: Array, steps: Steps) -> Array:
 
 
 def sign_shares(group: BinaryGroup) -> Array:
-    """Mean of the signs of the first order in each row.
+    """Return the mean of the first order's signs in each row.
 
     Parameters
     ----------

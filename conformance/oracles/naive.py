@@ -3,7 +3,7 @@
 
 A second reading of the algorithm, in plain float64 NumPy and without any of a port's
 functions: every candidate's approximation is formed, every inverse is an inverse. It is
-slow and short, and a port's layer routine is held against it, for any setting of the
+slow and short, and a port's layer routine is compared with it, for any setting of the
 switches of :class:`subbit.reference.BiLLM`.
 
 References
@@ -31,7 +31,7 @@ GRIDS: Mapping[str, Callable[[Array], Array]] = {
 
 
 def binarize(x: Array, mask: Mask, order: int, config: Partition) -> Array:
-    """Residual binarization of the masked entries.
+    """Binarize the masked entries and their residuals.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def _error(x: Array, *parts: tuple[Mask, int], config: Partition) -> float:
 
 @dataclass
 class _Layer:
-    """The layer's state and what it is scored with."""
+    """The layer's state and the matrices to score it with."""
 
     W: Array
     H: Array
@@ -83,7 +83,7 @@ class _Layer:
         return self.W**2 / np.diag(np.linalg.inv(self.H)) ** 2
 
     def salient(self, columns: slice, blocks: int) -> Mask:
-        """Salient columns among some columns."""
+        """Choose salient columns among some columns."""
         W, S, alive = self.W[:, columns], self.scores()[:, columns], self.alive[columns]
         target = W if self.config.zones.search_on == "weights" else S
         ranking = [j for j in np.argsort(-np.abs(S).sum(axis=0), kind="stable") if alive[j]]
@@ -103,7 +103,7 @@ class _Layer:
         return chosen
 
     def split(self, columns: slice, salient: Mask) -> tuple[Mask, Mask]:
-        """Concentrated and sparse entries of the columns that are not salient."""
+        """Split the columns that are not salient into concentrated and sparse entries."""
         config = self.config
         W, S = self.W[:, columns], self.scores()[:, columns]
         target = W if config.zones.search_on == "weights" else S
@@ -125,7 +125,7 @@ class _Layer:
 
 
 def billm_layer(W: Array, H: Array, config: BiLLM) -> Array:
-    """BiLLM's layer routine.
+    """Run BiLLM's layer routine.
 
     Parameters
     ----------

@@ -3,9 +3,9 @@
 
 A second reading of the algorithm, in plain float64 NumPy and without any of a port's
 functions: residuals are formed, inverses are inverses, every candidate of a search is
-binarized. A port's layer routine is held against it, for any setting of the switches of
-:class:`subbit.reference.ARBLLM`. It shares with :mod:`subbit.conformance.oracles.naive` how a
-group is binarized in a search, which both methods do alike.
+binarized. A port's layer routine is compared with it, for any setting of the switches of
+:class:`subbit.reference.ARBLLM`. It shares with :mod:`subbit.conformance.oracles.naive` the
+binarization of a group in a search, which is the same in both methods.
 
 References
 ----------
@@ -55,12 +55,12 @@ class Group:
     mean: Array
 
     def image(self, without: int | None = None) -> Array:
-        """Values of the group's entries.
+        """Return the values of the group's entries.
 
         Parameters
         ----------
         without : int, optional
-            An order that is left out.
+            An order to leave out.
 
         Returns
         -------
@@ -74,7 +74,7 @@ class Group:
 
 
 def signs_of(x: Array, m: Array, zero: int) -> Array:
-    """Signs of numbers.
+    """Return signs of numbers.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def choose(Z: Array, group: Group) -> None:
     Parameters
     ----------
     Z : ndarray of float64, shape (n, k)
-        What is to be represented.
+        Values to represent.
     group : Group
         The group, which changes.
     """
@@ -152,7 +152,7 @@ def _exact_levels(group: Group, S: Array, target: Array) -> None:
 
 
 def _fitted(G: Array, g: Array) -> Array:
-    # A level that depends on those before it is zero. Any other split of the two would have the
+    # A level that depends on previous ones is zero. Any other split between them would have the
     # same loss, but not the same image of a dead input that is binarized.
     used: list[int] = []
     for p in range(len(G)):
@@ -165,7 +165,7 @@ def _fitted(G: Array, g: Array) -> Array:
 
 
 def arb(W: Array, m: Array, order: int, config: Refinement) -> Group:
-    """Algorithm 1 of ARB-LLM.
+    """Run Algorithm 1 of ARB-LLM.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ def arb(W: Array, m: Array, order: int, config: Refinement) -> Group:
         Weights, and the group's mask as numbers.
     order : int
         Number of sign planes.
-    config : ARBLLM
+    config : Refinement
         The switches.
 
     Returns
@@ -212,7 +212,7 @@ def calibrate(group: Group, target: Array, S: Array, config: Refinement) -> None
     group : Group
         The group, which changes.
     target : ndarray of float64, shape (n, k)
-        What it has to match.
+        Values that it has to match.
     S : ndarray of float64, shape (k, k)
         Gram matrix of the inputs.
     config : Refinement
@@ -237,7 +237,7 @@ def calibrate(group: Group, target: Array, S: Array, config: Refinement) -> None
 def arb_rc(
     W: Array, m: Array, order: int, config: Refinement, *, column_signs: ColumnSigns = "fixed"
 ) -> Group:
-    """ARB-RC: row and column scales, no mean.
+    """Run ARB-RC: row and column scales, no mean.
 
     Parameters
     ----------
@@ -284,7 +284,7 @@ def arb_rc(
 
 
 def _crossed_image(W: Array, mask: Mask, order: int, config: ARBLLM) -> Array:
-    # Columns without entries have no denominator that a relative eps could share in.
+    # Columns without entries have no denominator to contribute to a relative eps.
     used = mask.any(axis=0)
     columns = used if used.any() else ~used
     m = mask[:, columns].astype(np.float64)
@@ -315,7 +315,7 @@ def _groups(W: Array, zones: Zones, S: Array, config: ARBLLM) -> list[Array]:
 
 @dataclass
 class Block:
-    """A block while it is taken apart.
+    """A block while it is partitioned.
 
     Parameters
     ----------
@@ -337,12 +337,12 @@ class Block:
 
     @property
     def target(self) -> Array:
-        """What the searches measure errors on."""
+        """Values that the searches measure errors on."""
         return self.W if self.config.zones.partition.search_on == "weights" else self.scores
 
     @property
     def key(self) -> Array:
-        """What is cut."""
+        """Values to cut."""
         return np.abs(self.W if self.config.zones.partition.split_by == "weights" else self.scores)
 
     def _image(self, zones: Zones) -> Array:
@@ -356,7 +356,7 @@ class Block:
         return float(((self.target - self._image(zones))[part] ** 2).sum())
 
     def salient(self) -> Mask:
-        """Salient columns.
+        """Choose salient columns.
 
         Returns
         -------
@@ -444,7 +444,7 @@ class Block:
         )
 
     def zones(self, salient: Mask) -> Zones:
-        """Groups and their orders, the salient ones first.
+        """Return groups and their orders, the salient ones first.
 
         Parameters
         ----------
@@ -478,7 +478,7 @@ class Block:
 
 
 def arb_llm_layer(W: Array, H: Array, config: ARBLLM) -> Array:
-    """ARB-LLM's layer routine.
+    """Run ARB-LLM's layer routine.
 
     Parameters
     ----------

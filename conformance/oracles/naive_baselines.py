@@ -2,11 +2,11 @@
 ========================================
 
 A second reading of the two algorithms in plain float64 NumPy, without any of a port's
-functions: the pseudo-code of the released codes, column by column.
+functions: the released code as pseudocode, column by column.
 
 References
 ----------
-SparseGPT, arXiv 2301.00774, Algorithm 1; PB-LLM, arXiv 2310.00034; their released codes.
+SparseGPT, arXiv 2301.00774, Algorithm 1; PB-LLM, arXiv 2310.00034; their released code.
 """
 
 from collections.abc import Callable
@@ -21,12 +21,12 @@ Column = Callable[[int, Array], Array]
 
 
 def _factor(H: Array) -> Array:
-    """Upper factor of the inverse, by inverting and factoring as the codes do."""
+    """Return the upper factor of the inverse, by inverting and factoring as released."""
     return np.asarray(np.linalg.cholesky(np.linalg.inv(damped(H))).T)
 
 
 def _loop(W: Array, U: Array, quantize: Column) -> Array:
-    """Quantize column i of what the columns before it left."""
+    """Quantize each column i from the state that the previous columns left."""
     state, Q = W.copy(), np.zeros(W.shape)
     for i in range(W.shape[1]):
         Q[:, i] = quantize(i, state)
@@ -53,9 +53,9 @@ def sparsegpt(W: Array, H: Array, config: SparseGPT) -> tuple[Array, Mask]:
     Returns
     -------
     Q : ndarray of float64, shape (n, m)
-        What is left.
+        The remaining weights.
     kept : ndarray of bool, shape (n, m)
-        Where.
+        Their mask.
     """
     U = _factor(H)
     kept = np.ones(W.shape, dtype=np.bool_)
@@ -90,7 +90,7 @@ def pb_llm(W: Array, H: Array, config: PBLLM) -> Array:
     Returns
     -------
     ndarray of float64, shape (n, m)
-        What the layer decodes to.
+        The decoded layer.
     """
     U, W = _factor(H), np.where(np.diag(H) == 0, 0.0, W)
     low, mean, scale = np.zeros(W.shape, dtype=np.bool_), np.zeros(W.shape), np.zeros(W.shape)

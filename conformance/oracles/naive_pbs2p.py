@@ -3,7 +3,7 @@
 
 A second reading of the method, in plain float64 NumPy and without any of a port's
 functions: entries are ranked one by one, inverses are inverses, residuals are formed. A
-port's layer routine is held against it, for any setting of the switches of
+port's layer routine is compared with it, for any setting of the switches of
 :class:`subbit.reference.PBS2P`. It shares with :mod:`subbit.conformance.oracles.naive_arb` how
 groups are found, started and fitted for given masks and targets.
 
@@ -33,7 +33,7 @@ LINEAR = ("magnitude", "wanda")
 
 
 class _Whole(Block):
-    """Groups of a block; the salient entries count as they are in a search on outputs."""
+    """Groups of a block; a search on outputs takes the salient entries as they are."""
 
     config: Any
 
@@ -63,7 +63,7 @@ def _scores(W: Array, units: Array, alive: Mask, config: PBS2P) -> Array:
 
 
 def _goes(scores: Array, config: PBS2P) -> tuple[list[list[tuple[int, int]]], int]:
-    """For each step the entries that go, and how many steps there are."""
+    """Return the entries that each step prunes, and the number of steps."""
     keep, group = config.pruning.keep
     ranked: list[list[tuple[int, int]]] = [[] for _ in range(group - keep)]
     for i in range(scores.shape[0]):
@@ -82,7 +82,7 @@ def _goes(scores: Array, config: PBS2P) -> tuple[list[list[tuple[int, int]]], in
 
 
 def _moved(W: Array, H: Array, gone: Mask) -> Array:
-    """The weights that make up for the removed ones, row by row."""
+    """Move weights to make up for the removed ones, row by row."""
     moved = np.where(gone, 0.0, W)
     for i, removed in enumerate(gone):
         k, p = np.flatnonzero(~removed), np.flatnonzero(removed)
@@ -92,7 +92,7 @@ def _moved(W: Array, H: Array, gone: Mask) -> Array:
 
 
 def masks(W: Array, H: Array, units: Array, alive: Mask, config: PBS2P) -> list[Mask]:
-    """What is kept after each step.
+    """Return the entries kept after each step.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ def _fit(group: Group, target: Array, kept: Mask, S: Array, config: PBS2P) -> No
 
 
 def prune(W: Array, zone: tuple[Mask, int], nested: list[Mask], S: Array, config: PBS2P) -> Group:
-    """Stepwise pruning of a group.
+    """Prune a group step by step.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def prune(W: Array, zone: tuple[Mask, int], nested: list[Mask], S: Array, config
     zone : tuple
         The group's entries, and its number of sign planes.
     nested : list of ndarray of bool, shape (n, k)
-        What is kept after each step.
+        Entries kept after each step.
     S : ndarray of float64, shape (k, k)
         Gram matrix of the inputs.
     config : PBS2P
@@ -195,7 +195,7 @@ def _quantized(block: _Whole, nested: list[Mask]) -> Array:
 
 
 def pbs2p_layer(W: Array, H: Array, config: PBS2P) -> Array:
-    """PBS2P's layer routine.
+    """Run PBS2P's layer routine.
 
     Parameters
     ----------

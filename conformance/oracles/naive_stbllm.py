@@ -2,10 +2,10 @@
 =========================
 
 A second reading of the algorithm, in plain float64 NumPy and without any of a port's
-functions: groups of M weights are sorted one after the other, every candidate's
-approximation is formed, every inverse is an inverse. A port's layer routine is held
-against it, for any setting of the switches of :class:`subbit.reference.STBLLM`. It shares
-with :mod:`subbit.conformance.oracles.naive` how a group is binarized.
+functions: groups of M weights are sorted one by one, every candidate's approximation is
+formed, every inverse is an inverse. A port's layer routine is compared with it, for any
+setting of the switches of :class:`subbit.reference.STBLLM`. It shares with
+:mod:`subbit.conformance.oracles.naive` how a group is binarized.
 
 References
 ----------
@@ -38,14 +38,14 @@ def _share(x: Array, total: Array) -> Array:
 
 
 def importance(W: Array, H: Array, damped: Array, config: STBLLM) -> Array:
-    """How much each weight matters.
+    """Return how much each weight matters.
 
     Parameters
     ----------
     W : ndarray of float64, shape (n, m)
         Weights.
     H, damped : ndarray of float64, shape (m, m)
-        Proxy Hessian as it came, and damped.
+        Proxy Hessian as given, and damped.
     config : STBLLM
         The switches.
 
@@ -59,7 +59,7 @@ def importance(W: Array, H: Array, damped: Array, config: STBLLM) -> Array:
     if config.pruning.importance == "obs":
         return W**2 / np.diag(inverse)
     if config.pruning.importance == "trailing":
-        # Each column by the inverse of what is right of it and itself.
+        # Each column uses the inverse over itself and the columns right of it.
         free = [np.linalg.inv(damped[j:, j:])[0, 0] for j in range(len(H))]
         return W**2 / np.array(free)
     if config.pruning.importance in {"wanda", "magnitude"}:
@@ -78,7 +78,7 @@ def importance(W: Array, H: Array, damped: Array, config: STBLLM) -> Array:
 
 
 def nm_mask(scores: Array, keep: int, group: int) -> Mask:
-    """Keep the largest scores of each group; last columns that fill none are kept.
+    """Keep the largest scores of each group, and last columns that fill no group.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def nm_mask(scores: Array, keep: int, group: int) -> Mask:
 
 
 def _sparsegpt(W: Array, U: Array, keep: int, group: int) -> tuple[Array, Mask]:
-    # One column after the other; blocks are a matter of memory only.
+    # One column after the other; blocks only save memory.
     W, m = W.copy(), W.shape[1]
     kept = np.ones(W.shape, dtype=bool)
     for j in range(m):
@@ -116,7 +116,7 @@ def _sparsegpt(W: Array, U: Array, keep: int, group: int) -> tuple[Array, Mask]:
 
 @dataclass
 class _Block:
-    """A block while it is taken apart."""
+    """A block while it is partitioned."""
 
     W: Array
     scores: Array
@@ -217,7 +217,7 @@ def _quantized(begun: tuple[Array, Mask], H: Array, alive: Mask, config: STBLLM)
 
 
 def stbllm_layer(W: Array, H: Array, config: STBLLM) -> Array:
-    """STBLLM's layer routine.
+    """Run STBLLM's layer routine.
 
     Parameters
     ----------

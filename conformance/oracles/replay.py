@@ -2,8 +2,8 @@
 ======================
 
 ``W - Q = E U`` holds for any Q if E is defined by the recursion of GPTQ's column loop. So
-the recursion is run on what a port answered: it gives, for each column, the weights that
-it was made of, whatever made it.
+the recursion is run on a port's answer: for each column, it gives the weights that the
+column was quantized from, however that was done.
 
 References
 ----------
@@ -29,7 +29,7 @@ def damped(H: Array) -> Array:
     Returns
     -------
     ndarray of float64, shape (m, m)
-        With ones for dead inputs and a share of the mean diagonal.
+        The Hessian with ones for dead inputs and a share of the mean diagonal added.
 
     Examples
     --------
@@ -43,12 +43,12 @@ def damped(H: Array) -> Array:
 
 
 def slack(port: Port, H: Array) -> float:
-    """Relative error that a port's factor of a Hessian explains.
+    """Return the relative error that a port's factor of a Hessian explains.
 
     Parameters
     ----------
     port : object
-        The port under test, which says its roundoff.
+        The port under test, which declares its roundoff.
     H : ndarray of float64, shape (m, m)
         The damped Hessian.
 

@@ -1,14 +1,14 @@
 """What tests of searches share
 ============================
 
-Draws of what a search is given, and a group's error once more from what a port's own
+Draws of a search's arguments, and a group's error again from the values that a port's own
 binarizer decodes to.
 
 A search objective is a difference of sums of squares and can cancel to nearly nothing,
-so rounding is measured against the energy ``Σ x²`` of what is searched, from which every
+so rounding is measured against the energy ``Σ x²`` of the searched values, from which every
 form subtracts. The objective jumps where an entry sits exactly on its mean and
-sign(0) = 0, or where that decides the next order's mean; on the families that are used
-with those settings such ties are absent, or decided exactly in any order of summation.
+sign(0) = 0, or where that decides the next order's mean; on the families used with those
+settings, such ties are absent or decided exactly in any order of summation.
 """
 
 import numpy as np
@@ -23,7 +23,7 @@ ROUNDINGS = 2**13
 
 
 def families(mode: str, orders: tuple[int, ...] = (1, 1)) -> tuple[str, ...]:
-    """Return the families on which no rounding makes an objective jump.
+    """Return the families on which rounding never makes an objective jump.
 
     Parameters
     ----------
@@ -47,14 +47,14 @@ def families(mode: str, orders: tuple[int, ...] = (1, 1)) -> tuple[str, ...]:
 
 
 def thresholds(data: st.DataObject, key: Array) -> Array:
-    """Draw thresholds on entries, between them and outside of all.
+    """Draw thresholds on entries, between them and outside all of them.
 
     Parameters
     ----------
     data : DataObject
         Draws.
     key : ndarray of float64, shape (n, k)
-        What is cut.
+        Values to cut.
 
     Returns
     -------

@@ -1,9 +1,9 @@
 """Whole layers against a second reading
 =====================================
 
-Where a port and a second reading of a method differ, the reading itself is asked whether its
+Where a port and a second reading of a method differ, the reading itself shows whether its
 answer was decided: weights and Hessian are moved by a few roundings, several times. Where the
-answer jumps, nothing was, and hypothesis counts the example as :data:`UNDECIDED`; everywhere
+answer jumps, it was not, and hypothesis counts the example as :data:`UNDECIDED`; everywhere
 else the port is wrong.
 """
 
@@ -32,12 +32,12 @@ def same_layer(
     reading: Reading,
     rows: Mask | None = None,
 ) -> bool:
-    """Tell whether a layer is what it should be.
+    """Tell whether a layer is correct.
 
     Parameters
     ----------
     actual, expected : ndarray of float64, shape (n, m)
-        What the port's answer decodes to, and should decode to.
+        Decoded values of the port's answer, and the expected ones.
     W : ndarray of float64, shape (n, m)
         Weights.
     H : ndarray of float64, shape (m, m)
@@ -45,16 +45,16 @@ def same_layer(
     agreement : float
         Share of the largest weight that the two may differ by.
     reading : callable
-        ``reading(W, H)`` is what a reading of the method decodes to that is not the port's:
-        a port's own answer may jump for reasons of its own.
+        ``reading(W, H)`` is the decoded layer of a reading other than the port's: a port's own
+        answer may jump for reasons of its own.
     rows : ndarray of bool, shape (n,), optional
         The rows to compare; all by default.
 
     Returns
     -------
     bool
-        False where they differ and the reading decides everything. Where it does not,
-        hypothesis leaves the example out, under the event :data:`UNDECIDED`.
+        False if they differ and the reading decides everything. If it does not, hypothesis
+        leaves the example out, under the event :data:`UNDECIDED`.
 
     Examples
     --------

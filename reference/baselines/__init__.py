@@ -1,5 +1,5 @@
 """Baselines
 =========
 
-Round-to-nearest, GPTQ, Wanda, SparseGPT and PB-LLM, which answer with the same record.
+Round-to-nearest, GPTQ, Wanda, SparseGPT and PB-LLM, which return the same kind of record.
 """

@@ -4,9 +4,9 @@
 GPTQ, arXiv 2210.17323v2, section 3; the multi-bit baseline.
 
 Columns are rounded one after the other to a uniform grid, and each column's error moves
-the columns right of it: the loop of ``compensate`` with blocks of one column, inside the
-same loop with blocks of 128. The outer blocks are an access pattern only; they change
-nothing unless scales are refitted, which happens at the first column of a group from
+the columns to its right: the loop of ``compensate`` with blocks of one column, inside the
+same loop with blocks of 128. The outer blocks are only an access pattern; they change
+nothing unless scales are refitted, which happens at the first column of a group, from
 the weights as the outer loop has left them.
 
 ========== ========= ==============================================
@@ -45,13 +45,13 @@ class GPTQ(Switches):
     Parameters
     ----------
     bits : int, default 2
-        Bits of a code, 1 to 8.
+        Bits per code, 1 to 8.
     group_size : int or None, default None
-        Columns that share a scale in a row; None for the whole row.
+        Columns that share a scale in each row; None for the whole row.
     activation_order : bool, default False
         Quantize columns in decreasing order of the Hessian's diagonal.
     block_size : int, default 128
-        Columns of an outer block.
+        Columns per outer block.
     percdamp : float, default 0.01
         Damping relative to the mean diagonal.
 
@@ -106,7 +106,7 @@ class _GridCodes:
         return self.block(slice(column, column + 1))
 
     def block(self, columns: slice) -> QuantizedBlock:
-        """Return the record of a range of columns, one group for each grid in it."""
+        """Return the record of a range of columns, one group per grid in it."""
         numbers = np.arange(columns.start, columns.stop) // self.groups[0].stop
         codes = self.codes[:, columns]
         groups = []

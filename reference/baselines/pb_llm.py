@@ -1,29 +1,29 @@
 """PB-LLM
 ======
 
-PB-LLM, arXiv 2310.00034, section 3; the part that quantizes after training.
+PB-LLM, arXiv 2310.00034, section 3; the post-training part.
 
-Most weights are binarized, the few that matter get eight bits. Masks and levels of the
-low part are chosen first, block by block on the weights as they come; the grid of the
-high part is fitted once to each whole row. Then GPTQ's column loop runs, and rounds each
-entry to its part.
+Most weights are binarized, and the few that matter get eight bits. Masks and levels of the
+low part are chosen first, block by block on the weights as given; the grid of the high part
+is fitted once to each whole row. Then GPTQ's column loop runs and rounds each entry to its
+part.
 
 ========== ========= ===============================================================
 symbol     shape     meaning
 ========== ========= ===============================================================
 ``L``      (n, k)    entries of the low part, the block's smallest scores
-``μ, α``   (n,)      levels of the low part, of one block
-``s, z``   (n,)      grid of the high part, of the layer
+``μ, α``   (n,)      levels of the low part of one block
+``s, z``   (n,)      grid of the high part of the layer
 ========== ========= ===============================================================
 
 * ``statistics="row"``: as released. Mean and scale are taken over all columns of the
-  block, with zeros in the places of the high part. So α is not the mean distance of the
-  low weights from their level, and μ is pulled to zero.
+  block, with zeros in place of the high part. So α is not the mean distance of the low
+  weights from their level, and μ is pulled toward zero.
 * ``statistics="group"``: corrected, over the low weights only.
 
-The low part takes one weight more than its share asks for, see ``threshold_mask``. The
-record has the grid of the high part in every block, and its count of bits counts it
-there: 24 bits a row and block, where one grid a row would do.
+The low part takes one weight more than its share calls for, see ``threshold_mask``. The
+record repeats the grid of the high part in every block, and its bit count includes each
+copy: 24 bits per row and block, where one grid per row would do.
 """
 
 from collections.abc import Mapping
@@ -65,18 +65,18 @@ class PBLLM(Switches):
     Parameters
     ----------
     low_share : float, default 0.9
-        Share of weights to binarize, from 0 to below 1.
+        Share of weights to binarize, in [0, 1).
     high_bits : int, default 8
-        Bits of a code of the others, 1 to 8.
+        Bits per code of the others, 1 to 8.
     score : {"trailing", "magnitude"}, default "trailing"
-        What decides: ``w² / U_jj²`` or ``|w|``.
+        The deciding score: ``w² / U_jj²`` or ``|w|``.
     statistics : {"row", "group"}, default "row"
-        What the low levels are means of: all of a block's columns with zeros for the high
-        part (released), or the low weights (corrected).
+        Values that the low levels are means of: all of a block's columns, with zeros for the
+        high part (released), or the low weights (corrected).
     sign_zero : {0, 1}, default 0
         Sign of a weight that equals its mean; 0 keeps it there (released).
     block_size : int, default 128
-        Columns of a block.
+        Columns per block.
     percdamp : float, default 0.01
         Damping relative to the mean diagonal.
 
@@ -192,7 +192,7 @@ def pb_llm_layer(W: Array, H: Array, config: PBLLM = PBLLM()) -> QuantizedLayer:
     array([[ 0.66666667, -6.        ,  3.        , -0.66666667,  0.        ]])
     """
     prepared = prepare_hessian(H, config.percdamp)
-    # Row sums must not depend on how the caller's array lies in memory.
+    # Row sums must not depend on the memory layout of the caller's array.
     weights = np.ascontiguousarray(np.where(prepared.dead, 0.0, W))
     U = prepared.factor
     grid = minmax_grid(weights, config.high_bits)

@@ -3,11 +3,11 @@
 
 The baselines that look at the weights alone.
 
-* ``kind="sign"``: one bit, ``μ + α · sign(w - μ)`` for each row and group of columns, or
-  without the mean the XNOR form ``α · sign(w)``.
+* ``kind="sign"``: one bit, ``μ + α · sign(w - μ)`` for each row and group of columns, or,
+  without the mean, the XNOR form ``α · sign(w)``.
 * ``kind="minmax"``: 1 to 8 bits, a uniform grid from the smallest to the largest entry
-  of each row and group, zero always on the grid. Its one-bit form maps to the two ends
-  of the range; it is not the XNOR form.
+  of each row and group, always including zero. Its one-bit form maps to the two ends of the
+  range; it is not the XNOR form.
 
 ========== ========= ===========================================
 symbol     shape     meaning
@@ -49,11 +49,11 @@ class RTN(Switches):
     kind : {"sign", "minmax"}, default "sign"
         Signs with a row scale, or a uniform grid.
     bits : int, default 1
-        Bits of a code; 1 for ``"sign"``.
+        Bits per code; 1 for ``"sign"``.
     group_size : int or None, default 128
-        Columns that share a scale in a row; None for the whole row.
+        Columns that share a scale in each row; None for the whole row.
     center : bool, default True
-        Whether ``"sign"`` keeps a mean; false gives the XNOR form.
+        Whether ``"sign"`` keeps a mean; False gives the XNOR form.
 
     Examples
     --------
@@ -69,7 +69,7 @@ class RTN(Switches):
     DOMAINS: ClassVar[Mapping[str, Kind]] = {"bits": BITS, "group_size": Maybe(Whole())}
 
     def __post_init__(self) -> None:
-        """Hold the settings to their domains, and signs to one bit."""
+        """Check the settings against their domains, and signs for one bit."""
         super().__post_init__()
         if self.kind == "sign" and self.bits != 1:
             raise ArgumentError("bits", "1 with kind 'sign'", self.bits)
@@ -88,7 +88,7 @@ PRESETS: Mapping[str, RTN] = MappingProxyType(
 
 @contract(2, W=WEIGHTS, bits=BITS)
 def minmax_grid(W: Array, bits: int) -> tuple[Array, Array]:
-    """Uniform grid over the range of each row.
+    """Fit a uniform grid to the range of each row.
 
     Returns
     -------
@@ -129,7 +129,7 @@ def minmax_grid(W: Array, bits: int) -> tuple[Array, Array]:
     bits=BITS,
 )
 def grid_codes(W: Array, scale: Array, zero: Array, bits: int) -> Codes:
-    """Nearest grid position of each weight.
+    """Find the nearest grid position of each weight.
 
     Returns
     -------

@@ -3,12 +3,12 @@
 
 SparseGPT, arXiv 2301.00774; pruning with compensation, a baseline and a substrate.
 
-Columns are pruned one after the other, and what a column loses moves the columns right
-of it: GPTQ's loop with "zero or as it is" in the place of the grid. Which weights go is
-decided by what zeroing them costs once the columns left of them are fixed,
-``w² / U_jj²``, and on the weights as the columns before have left them: for N:M sparsity
-at the first column of each group of M, for a share of all weights at the first column of
-each block, with one threshold for its rows.
+Columns are pruned one after the other, and the error of each column moves the columns to its
+right: GPTQ's loop with "zero or unchanged" in place of the grid. Weights are chosen by the
+cost of zeroing them once the columns to their left are fixed, ``w² / U_jj²``, computed from
+the weights as earlier columns have left them: for N:M sparsity at the first column of each
+group of M; for a share of all weights at the first column of each block, with one threshold
+for its rows.
 
 ========== ========= ==============================================
 symbol     shape     meaning
@@ -18,7 +18,7 @@ symbol     shape     meaning
 ========== ========= ==============================================
 
 ``N:M`` is *kept : group*; the code counts pruned weights instead. Its threshold prunes
-one weight more than the share asks for, see ``sparsity.threshold_mask``.
+one weight more than the share calls for, see ``sparsity.threshold_mask``.
 """
 
 from collections.abc import Mapping
@@ -54,15 +54,15 @@ class SparseGPT(Switches):
     Parameters
     ----------
     keep : tuple of int or None, default (4, 8)
-        ``(N, M)``: N weights of each M consecutive ones are kept; None for a share.
+        ``(N, M)``: N of each M consecutive weights are kept; None for a share.
     sparsity : float or None, default None
-        Share of weights to prune, from 0 to below 1, where `keep` is None.
+        Share of weights to prune, in [0, 1), if `keep` is None.
     block_size : int, default 128
-        Columns of a block; M divides it.
+        Columns per block, a multiple of M.
     percdamp : float, default 0.01
         Damping relative to the mean diagonal.
     tail : {"error", "dense"}, default "error"
-        What becomes of the ``m % M`` last columns: they are refused, or all kept.
+        Treatment of the last ``m % M`` columns: they are an error, or all kept.
 
     Examples
     --------
@@ -84,7 +84,7 @@ class SparseGPT(Switches):
     }
 
     def __post_init__(self) -> None:
-        """Hold the settings to their domains, and to each other."""
+        """Check the settings against their domains, and against each other."""
         super().__post_init__()
         check_sparsity(self.keep, self.sparsity)
         check_blocks_hold_groups(self.block_size, self.keep)
@@ -99,7 +99,7 @@ PRESETS: Mapping[str, SparseGPT] = MappingProxyType(
 
 
 def _kept_of_block(W: Array, U: Array, config: SparseGPT) -> Mask:
-    """Mask of a block before its first column: final with a share, else still empty."""
+    """Return the mask of a block before its first column: final for a share, else empty."""
     if config.sparsity is None:
         return np.zeros(W.shape, dtype=np.bool_)
     # Eq. (43), subbit:  M_B = [w_ij² / U_jj² > their quantile over all rows of the block]
@@ -150,7 +150,7 @@ def sparsegpt_prune(W: Array, H: Array, config: SparseGPT = SparseGPT()) -> tupl
     weights : ndarray of float64, shape (n, m)
         The moved weights; 0 where pruned.
     mask : ndarray of bool, shape (n, m)
-        What is kept.
+        The kept weights.
 
     Raises
     ------
@@ -159,7 +159,7 @@ def sparsegpt_prune(W: Array, H: Array, config: SparseGPT = SparseGPT()) -> tupl
 
     Notes
     -----
-    As in :func:`sparsegpt_layer`. A method that quantizes what is left starts from this.
+    As in :func:`sparsegpt_layer`. A method that quantizes the kept weights starts from these.
 
     References
     ----------
@@ -180,7 +180,7 @@ def sparsegpt_prune(W: Array, H: Array, config: SparseGPT = SparseGPT()) -> tupl
 
 @contract(3, W=LAYER, H=HESSIAN, config=Config(SparseGPT))
 def sparsegpt_layer(W: Array, H: Array, config: SparseGPT = SparseGPT()) -> QuantizedLayer:
-    """Prune a layer and record what is kept.
+    """Prune a layer and record the kept weights.
 
     Returns
     -------
@@ -195,8 +195,8 @@ def sparsegpt_layer(W: Array, H: Array, config: SparseGPT = SparseGPT()) -> Quan
     Notes
     -----
     With ``E`` the scaled column errors, ``W - Q = E U``, and the proxy loss of the damped
-    Hessian is ``½ Σ E²``. On its own mask it is not the least loss: a pruned weight moves
-    only the columns right of it. Dead inputs have weights of zero, kept or not.
+    Hessian is ``½ Σ E²``. It is not the smallest loss for the mask: a pruned weight moves
+    only the columns to its right. Dead inputs have weights of zero, kept or not.
 
     References
     ----------

@@ -1,20 +1,20 @@
 """Wanda
 =====
 
-Wanda, arXiv 2306.11695; RIA, ICLR 2024; magnitude pruning. Baselines that only zero.
+Wanda, arXiv 2306.11695; RIA, ICLR 2024; magnitude pruning. Baselines that only zero weights.
 
-A score says how much each weight matters, the smallest go, and no other weight moves.
+A score says how much each weight matters, the smallest are pruned, and no other weight moves.
 Scores and masks are those of ``sparsity``.
 
 =============== ================================ =======================================
-importance      score                            what a share of `sparsity` is taken of
+importance      score                            where the share `sparsity` is taken
 =============== ================================ =======================================
-``"wanda"``     ``|w| ‖X_j‖^a``                  each row
-``"ria"``       relative ``|w|``, ``‖X_j‖^a``    each row
-``"magnitude"`` ``|w|``                          the whole layer
+``"wanda"``     ``|w| ‖X_j‖^a``                  in each row
+``"ria"``       relative ``|w|``, ``‖X_j‖^a``    in each row
+``"magnitude"`` ``|w|``                          in the whole layer
 =============== ================================ =======================================
 
-``N:M`` is *kept : group*; the codes count pruned weights instead.
+``N:M`` is *kept : group*; the released code counts pruned weights instead.
 """
 
 from collections.abc import Mapping
@@ -57,17 +57,17 @@ class Wanda(Switches):
     Parameters
     ----------
     keep : tuple of int or None, default (4, 8)
-        ``(N, M)``: N weights of each M consecutive ones are kept; None for a share.
+        ``(N, M)``: N of each M consecutive weights are kept; None for a share.
     sparsity : float or None, default None
-        Share of weights to prune, from 0 to below 1, where `keep` is None.
+        Share of weights to prune, in [0, 1), if `keep` is None.
     importance : {"wanda", "ria", "magnitude"}, default "wanda"
         The score.
     exponent : float, default 1.0
-        Power of the inputs' lengths, from 0 to 1; ``"magnitude"`` has none of them.
+        Power of the inputs' lengths, from 0 to 1; ``"magnitude"`` does not use them.
     block_size : int, default 128
-        Columns of a block of the record; M divides it.
+        Columns per block of the record, a multiple of M.
     tail : {"error", "dense"}, default "error"
-        What becomes of the ``m % M`` last columns: they are refused, or all kept.
+        Treatment of the last ``m % M`` columns: they are an error, or all kept.
 
     Examples
     --------
@@ -90,7 +90,7 @@ class Wanda(Switches):
     }
 
     def __post_init__(self) -> None:
-        """Hold the settings to their domains, and to each other."""
+        """Check the settings against their domains, and against each other."""
         super().__post_init__()
         check_sparsity(self.keep, self.sparsity)
         check_blocks_hold_groups(self.block_size, self.keep)
@@ -138,7 +138,7 @@ def wanda_layer(W: Array, H: Array, config: Wanda = Wanda()) -> QuantizedLayer:
 
     Notes
     -----
-    ``Q = M ∘ W``: kept weights have the bits that they had.
+    ``Q = M ∘ W``: kept weights stay the same, bit for bit.
 
     References
     ----------

@@ -1,15 +1,15 @@
 """Bounds of compensation
 ======================
 
-How far a correct port may lie from the reference: the feedback of a block's error, what it
-makes of the other columns, and the states that a layer's blocks are quantized from. What
-is returned is as in ``bounds``.
+How far a correct port may deviate: the feedback of a block's error, the other columns after
+it, and the states that a layer's blocks are quantized from. Return values are as in
+``bounds``.
 
 ========== ========= ===============================================================
 symbol     shape     meaning
 ========== ========= ===============================================================
 ``D``      (n, k)    a block's error ``W_B - Q_B``
-``E``      (n, k)    what is fed forward
+``E``      (n, k)    the error fed forward
 ``U_BB``   (k, k)    the block's diagonal block of the inverse factor
 ``U_BR``   (k, r)    the rows of the block, the columns right of it
 ========== ========= ===============================================================
@@ -53,13 +53,13 @@ def feedback_residual(
     Returns
     -------
     Rounded
-        ``|E U - D|`` as it is, and as it may be, shape (n, k). In mode "released" U is its
+        ``|E U - D|``, and the most it may be, shape (n, k). In mode "released" U is its
         diagonal; in mode "none" ``|E|`` and 0.
 
     Notes
     -----
-    1. A triangular solve by substitution is exact for a U that is off by ``γ_k |U|``, in
-       whatever order it subtracts; scaling to a unit diagonal first adds five roundings.
+    1. A triangular solve by substitution is exact for a U that is off by ``γ_k |U|``,
+       whatever the order of subtraction; scaling to a unit diagonal first adds five roundings.
     2. The port's D and U are themselves off by ``e_D`` and ``e_U``.
 
     So ``|Ê U - D| <= e_D + |Ê| e_U + γ_{k+5} |Ê||U|``: no condition number enters.
@@ -97,7 +97,7 @@ def _solve_allowance(size: Array, D: Rounded, U: Rounded, mode: Compensation) ->
 def compensation_bound(
     W_rest: Input, E: Input, U_rest: Input, *, free: Mask | None = None, arithmetic: Arithmetic
 ) -> Rounded:
-    """Bound of what a block's feedback makes of the columns right of it.
+    """Bound of the columns right of a block after its feedback.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def compensation_bound(
     Notes
     -----
     A sum of k + 1 terms in any order, k of them products:
-    ``e_W + |E| e_U + e_E |U| + γ_{k+1} (|W| + |E||U|)``. What does not move is as it was.
+    ``e_W + |E| e_U + e_E |U| + γ_{k+1} (|W| + |E||U|)``. Other weights stay as they were.
 
     Examples
     --------
@@ -151,14 +151,14 @@ def layer_states_bound(
     free: Mask | None = None,
     arithmetic: Arithmetic,
 ) -> tuple[Rounded, ...]:
-    """States that the blocks of a port's layer were quantized from.
+    """Bound of the states that the blocks of a port's layer were quantized from.
 
     Parameters
     ----------
     W : array_like of float64 or Rounded, shape (n, m)
         The layer's weights.
     U : array_like of float64 or Rounded, shape (m, m)
-        Inverse factor; from :func:`inverse_factor_bound` where the port made its own.
+        Inverse factor; from :func:`inverse_factor_bound` where the port computed its own.
     layer : QuantizedLayer
         The port's answer, without a column order.
     mode : {"none", "released", "exact"}
@@ -171,7 +171,7 @@ def layer_states_bound(
     Returns
     -------
     tuple of Rounded
-        For each block the weights that it was given, shape (n, k).
+        For each block, the weights that it was given, shape (n, k).
 
     Raises
     ------
@@ -180,15 +180,15 @@ def layer_states_bound(
 
     Notes
     -----
-    Two right layers may part at one tie and never meet again. But the port's own images
-    determine what each of its blocks was given, to rounding, whatever it decided:
+    Two correct layers may part at one tie and never meet again. But the port's own images
+    determine, to rounding, what each of its blocks was given, whatever it decided:
 
     1. ``D = W_B - Q_B`` of the state so far and the port's image.
     2. ``E = D U_BB⁻¹`` is off by ``Δ |U_BB⁻¹| / (1 - ρ)``, where Δ is the allowance of
        :func:`feedback_residual` and ``ρ`` the norm of ``(e_U + γ |U|) |U⁻¹|``.
     3. ``W_R - E U_BR`` as in :func:`compensation_bound`.
 
-    So each block of the port is held against the reference's block from the same state.
+    So each block of the port is compared with the reference's block from the same state.
 
     Examples
     --------
@@ -231,6 +231,6 @@ def _feedback(D: Rounded, U: Rounded, mode: Compensation) -> Rounded:
     if not share < 1.0:
         return Rounded(E, np.full(E.shape, np.inf), D.arithmetic)
     first = _solve_allowance(np.abs(E), D, part, mode) @ inverse
-    # What the first order leaves out is at most its largest entry times ρ / (1 − ρ).
+    # The higher orders are at most the largest entry of the first times ρ / (1 − ρ).
     rest = share / (1.0 - share) * np.max(first, axis=1, keepdims=True)
     return Rounded(E, first + rest, D.arithmetic)

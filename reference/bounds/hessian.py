@@ -1,8 +1,8 @@
 """Bounds of linear algebra
 ========================
 
-How far a correct port may lie from the reference: the Hessian, its inverse factor and the
-scores that use it. What is returned is as in ``bounds``.
+How far a correct port may deviate: the Hessian, its inverse factor and the scores that use
+it. Return values are as in ``bounds``.
 
 ========== ========= ===============================================================
 symbol     shape     meaning
@@ -14,7 +14,7 @@ symbol     shape     meaning
 ``R``      (m, m)    bound of ``|Û H Ûᵀ - I|``
 ========== ========= ===============================================================
 
-``K``, ``t`` and ``q`` are how condition enters; none changes when inputs are rescaled.
+Conditioning enters through ``K``, ``t`` and ``q``; none changes when inputs are rescaled.
 
 References
 ----------
@@ -52,9 +52,9 @@ def accumulate_hessian_bound(X: npt.ArrayLike, *, arithmetic: Arithmetic) -> Rou
 
     Notes
     -----
-    An entry is ``2/N Σ x_i x_j`` over T = N L tokens: errors of the inputs
-    ``Σ (|x_i| e_j + e_i |x_j|)``, products and sum ``γ_T Σ|x_i||x_j|``, and two roundings
-    for the factor.
+    An entry is ``2/N Σ x_i x_j`` over T = N L tokens: input errors contribute
+    ``Σ (|x_i| e_j + e_i |x_j|)``, products and sum ``γ_T Σ|x_i||x_j|``, and the factor two
+    roundings.
 
     Examples
     --------
@@ -89,12 +89,12 @@ def damp_bound(H: Input, percdamp: float = 0.01, *, arithmetic: Arithmetic) -> R
 
     Notes
     -----
-    1. Off the diagonal only the conversion: ``e_H``.
+    1. Off the diagonal, only the conversion counts: ``e_H``.
     2. ``λ`` is off by ``percdamp (Σ e_jj + γ_p Σ h_jj) / m`` and five roundings.
-    3. A diagonal entry by ``e_jj + e_λ + γ_1 (h_jj + λ)``.
+    3. A diagonal entry is off by ``e_jj + e_λ + γ_1 (h_jj + λ)``.
 
-    A diagonal entry that is not zero but may be flushed has no bound, for dead inputs get
-    a one.
+    A diagonal entry that is not zero but may be flushed has no bound, because dead inputs
+    get a one.
 
     Examples
     --------
@@ -120,7 +120,7 @@ def damp_bound(H: Input, percdamp: float = 0.01, *, arithmetic: Arithmetic) -> R
 
 @dataclass(frozen=True, eq=False)
 class _Inverse:
-    """The reference's factor and the residual that a port's may have."""
+    """The reference's factor, and the residual that a port's factor may have."""
 
     U: Array
     V: Array
@@ -150,11 +150,11 @@ class _Inverse:
 
     @property
     def share(self) -> float:
-        """``ρ = ‖R‖_F``: the bounds hold while it is below a half."""
+        """``ρ = ‖R‖_F``; the bounds hold while it is below a half."""
         return float(np.linalg.norm(self.residual))
 
     def enlarge(self, first_order: Array) -> Array:
-        """Make up for what the first order leaves out."""
+        """Make up for the orders that a first-order bound leaves out."""
         rho = self.share
         if not rho < 0.5:
             return np.full(first_order.shape, np.inf)
@@ -186,11 +186,11 @@ def inverse_factor_bound(H: Input, *, arithmetic: Arithmetic) -> Rounded:
     1. ``Z = Û V`` is upper triangular, and ``Z Zᵀ - I`` is the residual, at most R as in
        :func:`inverse_factor_residual`.
     2. So ``|Z - I| <= triu(R) + 2 ρ²`` with ``ρ = ‖R‖_F``: the first order of a Cholesky
-       factor's perturbation, and what is left out of it.
+       factor's perturbation, and the rest.
     3. ``Û - U = (Z - I) U``.
 
-    The magnitudes of computed factors are replaced by those of the reference's; the
-    factor ``1 / (1 - 2 ρ)`` makes up for that.
+    The magnitudes of computed factors are replaced by the reference's; the factor
+    ``1 / (1 - 2 ρ)`` makes up for that.
 
     Examples
     --------
@@ -221,7 +221,7 @@ def inverse_factor_residual(H: Input, U: npt.ArrayLike, *, arithmetic: Arithmeti
     Returns
     -------
     Rounded
-        ``|U H Uᵀ - I|`` as it is, and as it may be, shape (m, m).
+        ``|U H Uᵀ - I|``, and the most it may be, shape (m, m).
 
     Raises
     ------
@@ -232,13 +232,13 @@ def inverse_factor_residual(H: Input, U: npt.ArrayLike, *, arithmetic: Arithmeti
     -----
     ``R = |U| (γ_{3m+2} d dᵀ + e_H) |U|ᵀ + γ_{m+1} q qᵀ + γ_m (K² + (K²)ᵀ)``:
 
-    1. Cholesky factors exactly a matrix that is off by ``γ_{m+1} |V||V|ᵀ``, an inverse from
+    1. Cholesky exactly factors a matrix that is off by ``γ_{m+1} |V||V|ᵀ``, an inverse from
        it one that is off by ``γ_{3m+1} |V||V|ᵀ``; and ``(|V||V|ᵀ)_ij <= d_i d_j``.
     2. A triangular inverse is off by ``γ_m K |U|``, which ``Û V`` sees as ``γ_m K²``.
-    3. Where instead the inverse is formed and factored, that factorization is off by
+    3. If instead the inverse is formed and factored, that factorization is off by
        ``γ_{m+1} x xᵀ``, which is ``q qᵀ`` between ``Vᵀ`` and ``V``.
 
-    Each of the routes has some of these parts only.
+    Each route has only some of these parts.
 
     Examples
     --------
@@ -258,7 +258,7 @@ def inverse_factor_residual(H: Input, U: npt.ArrayLike, *, arithmetic: Arithmeti
 
 
 def inverse_bound(H: Input, *, arithmetic: Arithmetic) -> Rounded:
-    """Bound of an inverse Hessian, solved for or multiplied from the factor.
+    """Bound of an inverse Hessian, solved for or multiplied out from the factor.
 
     Parameters
     ----------
@@ -281,7 +281,7 @@ def inverse_bound(H: Input, *, arithmetic: Arithmetic) -> Rounded:
     -----
     1. An inverse that is solved for is that of ``H + ΔH``, ``|ΔH| <= γ_{3m+2} d dᵀ + e_H``,
        so it is off by ``|X||ΔH||X| + ρ² x xᵀ``.
-    2. Multiplied from U it is off by ``γ_m (C + Cᵀ + |U|ᵀ|U|)`` with ``C = |U|ᵀ K |U|``.
+    2. Multiplied out from U it is off by ``γ_m (C + Cᵀ + |U|ᵀ|U|)`` with ``C = |U|ᵀ K |U|``.
 
     Examples
     --------

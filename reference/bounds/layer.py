@@ -1,7 +1,7 @@
 """Bounds of decoding
 ==================
 
-How far a correct port's decoded values may deviate. What is returned is as in
+How far a correct port's decoded values may deviate. Return values are as in
 :mod:`~subbit.reference.bounds.groups.binarize`.
 """
 
@@ -32,7 +32,7 @@ def decode_bound(block: QuantizedBlock, *, arithmetic: Arithmetic) -> Rounded:
     -----
     1. Scales and means are converted: ``e_α``, ``e_μ``. Products with signs are exact.
     2. A binary group adds its mean and planes: ``γ_o (|μ| + Σ|α|)`` for o additions.
-       Column scales, and codes on a grid, take one product more; plain values are converted.
+       Column scales and codes on a grid take one more product; plain values are converted.
     3. Groups are disjoint, so adding them is exact.
 
     Examples

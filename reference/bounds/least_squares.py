@@ -2,7 +2,7 @@
 ================================
 
 How far a correct port's solution may deviate, and where rounding decides what depends on
-what. What is returned is as in :mod:`~subbit.reference.bounds.groups.binarize`.
+what. Return values are as in :mod:`~subbit.reference.bounds.groups.binarize`.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from subbit.reference.notation import Array, Mask
 from .rounding import Rounded
 
 NOTHING = 2.0**8
-"""Roundings that a pivot may be made of before it must count."""
+"""Roundings that a pivot may consist of before it must count."""
 
 
 def _where(condition: Mask, yes: Rounded, no: Rounded) -> Rounded:
@@ -35,19 +35,19 @@ def _columns(parts: list[Rounded]) -> Rounded:
 def solve_normal_bound(
     G: Rounded, g: Rounded, usable: Mask | None = None, least: Array | None = None
 ) -> Rounded:
-    """Bound of small normal equations, one system for each row.
+    """Bound of small normal equations, one system per row.
 
     Parameters
     ----------
     G : Rounded
         Gram matrices, shape (n, p, p).
     g : Rounded
-        Right sides, shape (n, p).
+        Right-hand sides, shape (n, p).
     usable : ndarray of bool, shape (n, p), optional
-        Which pivots are more than rounding, where that is known.
+        Which pivots are more than rounding, if known.
     least : ndarray of float64, shape (n, p), optional
-        Where it is not, pivots below this, or below the share :data:`NOTHING` of the
-        diagonal times the unit roundoff, may count as nothing or not: there is no bound.
+        If not known, pivots below this, or below the share :data:`NOTHING` of the
+        diagonal times the unit roundoff, may or may not count: there is no bound.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def solve_normal_bound(
 
     Notes
     -----
-    The elimination itself, once more with numbers that carry their errors.
+    The same elimination, with numbers that carry their errors.
 
     Examples
     --------
@@ -93,12 +93,12 @@ def solve_normal_bound(
         for q in range(p + 1, count):
             known -= rest[p][q] * solution[q]
         solution[p] = _where(used[p], known / pivots[p], zero)
-    # Where rounding may decide what counts as nothing, there is no bound.
+    # Where rounding may decide which pivots count, there is no bound.
     return _columns(solution).widen(np.where(lost, np.inf, 0.0)[:, None])
 
 
 def _known_rank(G: Array) -> Mask:
-    """Pivots of whole numbers: what is not zero is at least a share 1 / c² of the diagonal."""
+    """Usable pivots of whole numbers: each nonzero one is at least 1 / c² of its diagonal."""
     rest, usable = G.copy(), np.zeros(G.shape[:2], dtype=np.bool_)
     for p in range(G.shape[1]):
         usable[:, p] = rest[:, p, p] > DEPENDENT * G[:, p, p]

@@ -1,8 +1,8 @@
 """Bounds of objectives
 ====================
 
-How far a correct port's objectives may lie from the reference's: sums of squares and
-quadratic forms. What is returned is as in ``bounds``.
+How far a correct port's objectives may deviate: sums of squares and quadratic forms.
+Return values are as in ``bounds``.
 
 ========== ========= ===============================================================
 symbol     shape     meaning
@@ -38,12 +38,12 @@ def weight_error_bound(W: Input, Q: Input, *, arithmetic: Arithmetic) -> Rounded
     Returns
     -------
     Rounded
-        The error, without an axis.
+        The error, a scalar.
 
     Notes
     -----
     1. ``d = w - q`` is off by ``e_d = e_w + e_q + γ_1 |d|``.
-    2. Its square by ``2 |d| e_d + e_d² + γ_1 d²``, and the sum by ``γ_p Σ d²`` more.
+    2. Its square by ``2 |d| e_d + e_d² + γ_1 d²``, and the sum by a further ``γ_p Σ d²``.
 
     Examples
     --------
@@ -65,20 +65,20 @@ def calibrated_error_bound(W: Input, Q: Input, X: Input, *, arithmetic: Arithmet
     W, Q : array_like of float64 or Rounded, shape (n, m)
         Weights and their quantized image.
     X : array_like of float64 or Rounded, shape (T, m)
-        Inputs, one token a row.
+        Inputs, one token per row.
     arithmetic : Arithmetic
         How the port computes.
 
     Returns
     -------
     Rounded
-        The error, without an axis.
+        The error, a scalar.
 
     Notes
     -----
     1. An output ``y = Σ_j d_j x_j`` of m terms is off by
        ``e_y = Σ (|d| e_x + e_d |x|) + γ_m Σ|d||x|``.
-    2. Its square by ``2 |y| e_y + e_y² + γ_1 y²``, and the sum by ``γ_p Σ y²`` more.
+    2. Its square by ``2 |y| e_y + e_y² + γ_1 y²``, and the sum by a further ``γ_p Σ y²``.
 
     Examples
     --------
@@ -111,12 +111,12 @@ def calibrated_error_trace_bound(
     Returns
     -------
     Rounded
-        The error, without an axis.
+        The error, a scalar.
 
     Notes
     -----
     1. ``g = D S`` is off by ``e_g = |D| e_S + e_D |S| + γ_m |D||S|``, products of matrices.
-    2. ``g d`` by ``|g| e_d + e_g |d| + γ_1 |g d|``, and the sum by ``γ_p Σ|g d|`` more.
+    2. ``g d`` by ``|g| e_d + e_g |d| + γ_1 |g d|``, and the sum by a further ``γ_p Σ|g d|``.
 
     The terms of the sum have both signs, so the bound may exceed the error itself.
 
@@ -149,7 +149,7 @@ def relative_error_bound(W: Input, Q: Input, S: Input, *, arithmetic: Arithmetic
     Returns
     -------
     Rounded
-        The relative error, without an axis.
+        The relative error, a scalar.
 
     Notes
     -----
@@ -184,13 +184,13 @@ def proxy_loss_bound(W: Input, Q: Input, H: Input, *, arithmetic: Arithmetic) ->
     Returns
     -------
     Rounded
-        The loss, without an axis.
+        The loss, a scalar.
 
     Notes
     -----
-    Half of :func:`calibrated_error_trace_bound`; halving is exact. With `Q` Rounded, such
-    as by :func:`decode_bound`, it is the slack of a layer's loss whose decisions are the
-    reference's: to first order ``Σ |D H| e_Q`` more.
+    Half of :func:`calibrated_error_trace_bound`; halving is exact. With a Rounded `Q`, such
+    as from :func:`decode_bound`, it is the slack of the loss of a layer whose decisions are
+    the reference's: to first order ``Σ |D H| e_Q`` more.
 
     Examples
     --------

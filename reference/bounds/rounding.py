@@ -3,8 +3,8 @@
 
 The algebra behind ``bounds``. A port computes the reference's operations in its own
 floating-point type and order; a :class:`Rounded` array holds the reference's values and,
-for each, how far the port's may lie from it. The rules below are all there is: a bound
-of a formula is that formula, written once more with such arrays.
+for each, how far the port's may lie from it. The rules below are all there is: the bound
+of a formula is that formula, written again with such arrays.
 
 ========== ================================================================
 symbol     meaning
@@ -16,16 +16,16 @@ symbol     meaning
 ``t``      the smallest normal number: what flushing to zero may lose
 ========== ================================================================
 
-The reference rounds as well, so each rule counts both: ``γ_p`` of the port plus ``γ`` of
+The reference rounds too, so each rule counts both: ``γ_p`` of the port plus ``γ`` of
 the reference. With ``a = |x| + e`` as the largest magnitude either may meet:
 
 * sum and difference: ``e_x + e_y + γ_1 (|x ± y| + e_x + e_y) + t``
 * product: ``|x| e_y + e_x |y| + e_x e_y`` and the same rounding of it
-* quotient: ``(e_x + |x/y| e_y) / (|y| - e_y)`` and two roundings, so that a product with
-  the reciprocal is allowed
+* quotient: ``(e_x + |x/y| e_y) / (|y| - e_y)`` and two roundings, so a product with the
+  reciprocal is allowed
 * sum of many: ``Σ e + γ_p Σ a + (c - 1) t`` for c terms
 
-What may overflow, or be divided by zero, has the bound infinity.
+A result that may overflow, or come from a division by zero, has the bound infinity.
 
 References
 ----------
@@ -56,7 +56,7 @@ def _gamma(depth: npt.ArrayLike, unit_roundoff: float) -> Array:
 
 @functools.cache
 def _gammas(depth: int, unit_roundoff: float) -> Array:
-    # Most of all bounds are of one rounding.
+    # Most bounds are of one rounding.
     both = np.asarray(_gamma(depth, unit_roundoff) + _gamma(depth, REFERENCE_ROUNDOFF))
     both.flags.writeable = False
     return both
@@ -73,12 +73,12 @@ class Arithmetic:
         smallest normal number may be flushed to zero.
     lanes : int, default 1
         How it adds where `depths` does not say: T lanes take every T-th term, a tree adds
-        the lanes. Sums over a whole matrix are of that shape either at once or first
+        the lanes. Sums over a whole matrix have that shape either at once or first
         within the rows and then over them. One lane is a straight sum.
     depths : mapping of str to callable, optional
         Depth for a number of terms, of sums along a ``"row"``, down a ``"column"``, down
         one for a ``"column_fit"``, over the rows of a search's ``"objective"``, and of a
-        library's ``"product"`` or sum. Where a product's is not declared, every order is
+        library's ``"product"`` or sum. If none is declared for products, every order is
         allowed.
 
     Examples
@@ -100,7 +100,7 @@ class Arithmetic:
 
     @classmethod
     def of(cls, capabilities: Mapping[str, Any] | None = None) -> "Arithmetic":
-        """Arithmetic that a port declares.
+        """Return the arithmetic that a port declares.
 
         Parameters
         ----------
@@ -111,12 +111,12 @@ class Arithmetic:
         Returns
         -------
         Arithmetic
-            What is not declared is float64, added straight.
+            By default float64, added straight.
 
         Raises
         ------
         ArgumentError
-            If a declared value is none that exists.
+            If a declared value is not one of those allowed.
         """
         declared = capabilities or {}
         return cls(
@@ -139,17 +139,17 @@ class Arithmetic:
         return float(np.finfo(self.dtype).max)
 
     def depth(self, kind: Kind, terms: npt.ArrayLike, length: int | None = None) -> Array:
-        """Additions that one term of a sum passes through.
+        """Count the additions that one term of a sum passes through.
 
         Parameters
         ----------
         kind : {"row", "column", "column_fit", "objective", "library", "product", "any"}
-            What is summed: as in `depths`, a sum or a product by a library, or something
-            whose order is unspecified.
+            Kind of sum: as in `depths`, a sum or a product by a library, or a sum whose
+            order is unspecified.
         terms : array_like of int, any shape
             Numbers of terms that are not masked out.
         length : int, optional
-            Number of places that the sum runs over; `terms` by default.
+            Number of positions that the sum runs over; `terms` by default.
 
         Returns
         -------
@@ -168,7 +168,7 @@ class Arithmetic:
         return np.minimum(most, -(-places // self.lanes) + float(np.ceil(np.log2(self.lanes))))
 
     def gamma(self, depth: npt.ArrayLike, reference: npt.ArrayLike | None = None) -> Array:
-        """Relative error of several roundings in a row, the reference's added.
+        """Return the relative error of several roundings in a row, plus the reference's.
 
         Parameters
         ----------
@@ -194,16 +194,16 @@ class Arithmetic:
         *,
         shape: tuple[int | None, ...] = (None, None),
     ) -> "Rounded":
-        """Input of a port whose shape is known; see :meth:`read`.
+        """Read a port's input of known shape; see :meth:`read`.
 
         Parameters
         ----------
         argument : str
-            Name to put in an error.
+            Name for error messages.
         value : array_like of float64 or Rounded, shape `shape`
             The input.
         shape : tuple of int or None, default (None, None)
-            Wanted lengths; None stands for any.
+            Expected lengths; None stands for any.
 
         Returns
         -------
@@ -221,7 +221,7 @@ class Arithmetic:
         return self.read(check_matrix(argument, value, shape=shape))
 
     def exactly(self, values: npt.ArrayLike) -> "Rounded":
-        """Numbers that every port holds, such as counts.
+        """Wrap numbers that every port holds exactly, such as counts.
 
         Parameters
         ----------
@@ -237,18 +237,18 @@ class Arithmetic:
         return Rounded(numbers, np.zeros(numbers.shape), self)
 
     def read(self, values: "npt.ArrayLike | Rounded") -> "Rounded":
-        """Input of a port, converted to its type.
+        """Read a port's input, converted to its type.
 
         Parameters
         ----------
         values : array_like of float64 or Rounded, any shape
-            What the port is given; a Rounded array is what it has computed itself.
+            The port's input; a Rounded array is one it has computed itself.
 
         Returns
         -------
         Rounded
-            The values with the error of the conversion itself, which is 0 where the type
-            holds them.
+            The values with the error of the conversion, which is 0 where the type holds
+            them.
         """
         if isinstance(values, Rounded):
             return values
@@ -269,7 +269,7 @@ class Rounded:
     value : ndarray of float64, any shape
         The reference's values.
     error : ndarray of float64, shape of `value`
-        Bound of the absolute difference; infinite where there is none.
+        Bound of the absolute difference; infinite where there is no bound.
     arithmetic : Arithmetic
         How the port computes.
 
@@ -339,7 +339,7 @@ class Rounded:
         return _bounded(self.value @ other.value, error, reach, self.arithmetic)
 
     def flip(self, signs: npt.ArrayLike) -> "Rounded":
-        """Product with signs, powers of two or zero, which is exact.
+        """Multiply by signs, powers of two or zero, which is exact.
 
         Parameters
         ----------
@@ -355,7 +355,7 @@ class Rounded:
         return Rounded(self.value * factors, self.error * np.abs(factors), self.arithmetic)
 
     def absolute(self) -> "Rounded":
-        """Magnitudes, which is exact.
+        """Return magnitudes, exactly.
 
         Returns
         -------
@@ -365,27 +365,27 @@ class Rounded:
         return Rounded(np.abs(self.value), self.error, self.arithmetic)
 
     def widen(self, extra: npt.ArrayLike) -> "Rounded":
-        """Allow some more error.
+        """Allow more error.
 
         Parameters
         ----------
         extra : array_like of float64, shape of the values
-            What to add.
+            Error to add.
 
         Returns
         -------
         Rounded
-            The same values.
+            The same values with the larger error.
         """
         return Rounded(self.value, self.error + np.asarray(extra, np.float64), self.arithmetic)
 
     def or_else(self, other: "Rounded") -> "Rounded":
-        """Allow another way to the same values.
+        """Allow another way to compute the same values.
 
         Parameters
         ----------
         other : Rounded, shape of the values
-            What the other way leads to.
+            Result of the other way.
 
         Returns
         -------
@@ -400,7 +400,7 @@ class Rounded:
         Parameters
         ----------
         mask : ndarray of bool, shape of the values
-            What to keep.
+            Entries to keep.
 
         Returns
         -------
@@ -412,12 +412,12 @@ class Rounded:
         )
 
     def sum(self, kind: Kind, mask: Mask | None = None) -> "Rounded":
-        """Sums in the order that the port declares.
+        """Add in the order that the port declares.
 
         Parameters
         ----------
         kind : {"row", "column", "column_fit", "library", "any"}
-            What is summed; rows along the last axis, all others along the first.
+            Kind of sum; rows along the last axis, all others along the first.
         mask : ndarray of bool, shape of the values, optional
             The terms; all by default.
 
@@ -432,17 +432,17 @@ class Rounded:
         return _summed(terms, axis, count, self.arithmetic.depth(kind, count, self.shape[axis]))
 
     def total(self, kind: Kind = "library") -> "Rounded":
-        """Sum of a whole matrix.
+        """Add a whole matrix.
 
         Parameters
         ----------
         kind : {"library", "objective"}, default "library"
-            Who adds.
+            Kind of sum.
 
         Returns
         -------
         Rounded
-            The sum, without an axis.
+            The sum, a scalar.
         """
         (rows, columns), of = self.shape, self.arithmetic.depth
         nested = of("row", columns) + of("objective", rows)
@@ -477,7 +477,7 @@ def _summed(terms: Rounded, axis: int | None, count: AnyArray, depth: Array) -> 
 
 
 def _bounded(value: Array, error: Array, reach: Array, arithmetic: Arithmetic) -> Rounded:
-    # Not "greater", so that NaN counts as well.
+    # Not "greater", so NaN counts too.
     unbounded = ~(reach + error <= arithmetic.largest)
     return Rounded(value, np.where(unbounded, np.inf, error), arithmetic)
 

@@ -1,5 +1,5 @@
 """Contracts
 =========
 
-What public functions take, declared once: the kinds of arguments, and the door that checks them.
+The arguments of public functions, declared once: their kinds, and the door that checks them.
 """

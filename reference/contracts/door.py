@@ -1,18 +1,18 @@
 """Contracts
 ============
 
-What a public function takes is declared once, above it::
+The arguments of a public function are declared once, above it::
 
     @contract(2, W=WEIGHTS, mask=ENTRIES, order=ORDER)
     def arb(W: Array, mask: Mask, *, order: int = 1) -> BinaryGroup:
 
-A letter is a size: axes with the same letter have the same length in a call. From the
-declaration come the checks at the function's door, its signature in ``help()``, the sections
-Parameters and Raises of its documentation, what level 0 of the conformance suite demands, and
-what ``subbit init-port`` writes.
+A letter is a size: axes with the same letter have the same length in a call. The declaration
+provides the checks at the function's door, its signature in ``help()``, the Parameters and
+Raises sections of its documentation, the demands of conformance level 0, and the text that
+``subbit init-port`` writes.
 
-Only the outermost call is checked. Inside of it, the functions of a room call each other
-plainly, with arrays that are what the contracts say: a layer's weights are checked once.
+Only the outermost call is checked. Inside it, the functions of a room call each other
+directly, with arrays that already satisfy the contracts: a layer's weights are checked once.
 """
 
 import inspect
@@ -36,7 +36,7 @@ ALL: Any = None
 
 
 class _Written:
-    """An annotation that prints as documentation writes the type."""
+    """An annotation that prints the type as written in documentation."""
 
     def __init__(self, kind: Kind) -> None:
         self.text = kind.short()
@@ -47,7 +47,7 @@ class _Written:
 
 @dataclass(frozen=True, eq=False)
 class Contract:
-    """What a public function takes, and the level its answers are compared at.
+    """Arguments of a public function, and the level at which its answers are compared.
 
     Parameters
     ----------
@@ -56,9 +56,9 @@ class Contract:
     level : int
         1 exact, 2 within a bound, 3 layers.
     kinds : mapping of str to Kind
-        By parameter, in the order of the signature.
+        Kind of each parameter, in the order of the signature.
     skip : int, default 0
-        Parameters in front that it does not speak of, such as `self`.
+        Leading parameters that it does not cover, such as `self`.
     """
 
     function: Callable[..., Any]
@@ -69,7 +69,7 @@ class Contract:
     def __post_init__(self) -> None:
         if list(self.kinds) != list(self.signature.parameters):
             name, own = self.function.__qualname__, list(self.signature.parameters)
-            message = f"the contract of {name} is about {list(self.kinds)}, which takes {own}"
+            message = f"the contract of {name} is about {list(self.kinds)}, but it takes {own}"
             raise TypeError(message)
 
     @cached_property
@@ -89,7 +89,7 @@ class Contract:
 
     @cached_property
     def _placed(self) -> list[str]:
-        """Parameters that can be given by their place."""
+        """Parameters that can be passed by position."""
         parameters = self.signature.parameters.values()
         return [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
 
@@ -103,24 +103,24 @@ class Contract:
 
     @cached_property
     def _filled(self) -> list[tuple[int, str]]:
-        """Places and names of arguments for which None is short for something."""
+        """Positions and names of arguments for which None stands for another value."""
         kinds = enumerate(self.kinds.items())
         return [(place, name) for place, (name, kind) in kinds if kind.fills]
 
     def is_whole(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-        """Tell whether a call inside the room leaves nothing to be filled in.
+        """Tell whether a call inside the room leaves nothing to fill in.
 
         Parameters
         ----------
         args : tuple
-            Arguments by place.
+            Positional arguments.
         kwargs : dict
-            Arguments by name.
+            Keyword arguments.
 
         Returns
         -------
         bool
-            False where an omitted mask stands for all entries.
+            False if an omitted mask stands for all entries.
         """
         for place, name in self._filled:
             value = args[place] if place < len(args) else kwargs.get(name)
@@ -136,23 +136,23 @@ class Contract:
         Parameters
         ----------
         args : tuple
-            Arguments by place.
+            Positional arguments.
         kwargs : dict
-            Arguments by name.
+            Keyword arguments.
         arrays : Arrays
-            How the room takes arrays.
+            The room's handling of arrays.
         room : Room
             The room.
 
         Returns
         -------
         dict
-            By name.
+            Arguments by name.
 
         Raises
         ------
         ArgumentError
-            If one is not what the contract says.
+            If an argument violates the contract.
         """
         call = Call(self._bound(args, kwargs), arrays, room)
         for name, kind in self._in_turn:
@@ -163,17 +163,17 @@ class Contract:
         return call.values
 
     def answered(self, answer: Any) -> Any:  # noqa: ANN401
-        """Return an answer, or refuse the call that it is no finite answer to.
+        """Return an answer, or raise an error if it is not finite.
 
         Parameters
         ----------
         answer : object
-            What the function returned.
+            The function's return value.
 
         Returns
         -------
         object
-            The same.
+            The same value.
 
         Raises
         ------
@@ -186,7 +186,7 @@ class Contract:
         return answer
 
     def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        # The usual calls by hand, which is quicker; anything else is Python's to refuse.
+        # Usual calls are bound by hand, which is faster; Python rejects anything else.
         named = dict(zip(self._placed, args, strict=False))
         values = self._defaults | named | kwargs
         usual = len(named) == len(args) and not named.keys() & kwargs.keys()
@@ -195,23 +195,23 @@ class Contract:
         return self._defaults | self.signature.bind(*args, **kwargs).arguments
 
     def documented(self, text: str) -> str:
-        """Complete a docstring by the sections Parameters and Raises.
+        """Complete a docstring with the sections Parameters and Raises.
 
         Parameters
         ----------
         text : str
-            The function's own docstring: summary, answer, notes, examples.
+            The function's own docstring: summary, Returns, notes, examples.
 
         Returns
         -------
         str
-            The whole docstring.
+            The complete docstring.
         """
         sections = _sections(text)
         head = sections.pop("")
         answer = "".join(sections.pop(name, "") for name in ("Returns", "Yields"))
         own = sections.pop("Raises", _title("Raises"))
-        refused = "ArgumentError\n    If an argument is not what its line above says.\n"
+        refused = "ArgumentError\n    If an argument does not match its description above.\n"
         raises = own.replace(_title("Raises"), _title("Raises") + refused)
         parts = [head, self._parameters(), answer, raises, *sections.values()]
         return "\n".join(part.strip("\n") + "\n" for part in parts if part)
@@ -234,7 +234,7 @@ def _title(name: str) -> str:
 
 
 def _sections(text: str) -> dict[str, str]:
-    """Parts of a numpydoc docstring by their titles; the summary has none."""
+    """Return the parts of a numpydoc docstring by title; that of the summary is empty."""
     found, name = {"": ""}, ""
     lines = inspect.cleandoc(text).splitlines() or [""]
     for line, below in zip(lines, [*lines[1:], ""], strict=True):
@@ -251,12 +251,12 @@ def is_finite(answer: Any) -> bool:  # noqa: ANN401
     Parameters
     ----------
     answer : object
-        An array of any device, a number, or a record or tuple of them.
+        An array on any device, a number, or a record or tuple of them.
 
     Returns
     -------
     bool
-        False where one is NaN or infinite.
+        False if any is NaN or infinite.
 
     Examples
     --------
@@ -284,13 +284,13 @@ def with_door(
     function : callable
         The function.
     terms : Contract
-        What it takes.
+        Its contract.
     room : Room
-        Whose functions call each other plainly.
+        Room whose functions call each other without checks.
     arrays : callable
-        From the first `skip` arguments of a call to how it takes arrays.
+        Maps the first `skip` arguments of a call to its handling of arrays.
     skip : int, default 0
-        Arguments in front that the contract does not speak of.
+        Leading arguments that the contract does not cover.
 
     Returns
     -------
@@ -308,7 +308,7 @@ def with_door(
     def door(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         for name in front[len(args) :]:
             if name not in kwargs:
-                # Python says what is missing.
+                # Python reports what is missing.
                 return function(*args, **kwargs)
             args = (*args, kwargs.pop(name))
         if room.entered and terms.is_whole(args[skip:], kwargs):
@@ -322,7 +322,7 @@ def with_door(
         return terms.answered(answer)
 
     generates = inspect.isgeneratorfunction(function)
-    # Doctest takes a function for a module's own by its globals.
+    # Doctest tells by its globals whether a function is the module's own.
     own = FunctionType(
         door.__code__, function.__globals__, function.__name__, None, door.__closure__
     )
@@ -335,14 +335,14 @@ def contract(level: int, /, **kinds: Kind) -> Callable[[F], F]:
     Parameters
     ----------
     level : int
-        The level of conformance that compares its answers: 1 exact, 2 within a bound, 3 layers.
+        The conformance level that compares its answers: 1 exact, 2 within a bound, 3 layers.
     **kinds : Kind
-        What each parameter is, in the order of the signature.
+        Kind of each parameter, in the order of the signature.
 
     Returns
     -------
     callable
-        A decorator. The function gets a door, whole documentation and an attribute
+        A decorator. It gives the function a door, complete documentation and an attribute
         ``contract``.
 
     Examples

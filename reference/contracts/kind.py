@@ -1,8 +1,8 @@
 """What a kind of argument is
 ==========================
 
-A kind checks an argument of a call, with what the other arguments have settled, and says how
-documentation writes it.
+A kind checks one argument of a call, given what the other arguments have settled, and says
+how its type is written in documentation.
 """
 
 from dataclasses import dataclass, field, replace
@@ -20,11 +20,11 @@ class Call:
     Parameters
     ----------
     values : dict
-        Arguments by name; what has been checked is replaced by what the function takes.
+        Arguments by name; once checked, each is replaced by the form that the function takes.
     arrays : Arrays
-        How arrays are taken.
+        Handling of arrays.
     room : Room
-        Whose door this is.
+        Room that the door belongs to.
     sizes : dict of str to int
         Lengths of axes, by letter.
     """
@@ -45,12 +45,12 @@ class Call:
         Returns
         -------
         tuple of int or None
-            One length for each; None where nothing has settled it.
+            One length per letter; None if it is not settled yet.
         """
         return tuple(self.sizes.get(axis) for axis in axes)
 
     def settle(self, name: str, axes: tuple[str, ...], shape: tuple[int, ...]) -> None:
-        """Note the lengths that an argument has.
+        """Record the lengths of an argument's axes.
 
         Parameters
         ----------
@@ -68,21 +68,21 @@ class Call:
 
 @dataclass(frozen=True)
 class Kind:
-    """What an argument is: how it is checked, and what documentation says of it.
+    """Kind of an argument: how it is checked, and how it is documented.
 
     Parameters
     ----------
     text : str
-        What it means, in a sentence or two.
+        Its meaning, in a sentence or two.
     """
 
     text: str = field(default="", kw_only=True)
     stage: ClassVar[int] = 1
-    """Records settle sizes first (0); what depends on other arguments comes last (2)."""
+    """Records settle sizes first (0); kinds that depend on other arguments come last (2)."""
 
     @property
     def fills(self) -> bool:
-        """Whether None is short for something that `check` makes of it."""
+        """Whether `check` replaces None with a value."""
         return False
 
     def says(self, text: str) -> Self:
@@ -96,22 +96,22 @@ class Kind:
         Returns
         -------
         Kind
-            The same checks.
+            A kind with the same checks.
         """
         return replace(self, text=text)
 
     def describe(self) -> str:
-        """Return the type as documentation writes it.
+        """Return the type as written in documentation.
 
         Returns
         -------
         str
-            In the manner of numpydoc.
+            The type in numpydoc style.
         """
         raise NotImplementedError
 
     def short(self) -> str:
-        """Return the type as a signature writes it.
+        """Return the type as written in a signature.
 
         Returns
         -------
@@ -121,20 +121,20 @@ class Kind:
         return self.describe()
 
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401
-        """Return the argument as the function takes it, or refuse.
+        """Check the argument and return it as the function takes it.
 
         Parameters
         ----------
         name : str
             Name of the argument.
         value : object
-            What came.
+            Value received.
         call : Call
             The other arguments.
 
         Returns
         -------
         object
-            What the function gets.
+            Value passed to the function.
         """
         raise NotImplementedError

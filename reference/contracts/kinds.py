@@ -1,8 +1,8 @@
 """Kinds of arguments: arrays
 ==========================
 
-By the letters of their axes. Scalars are in ``scalars``, records and configurations in
-``records``.
+Arrays are described by the letters of their axes. Scalars are in ``scalars``, records and
+configurations in ``records``.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ ASYMMETRY = 1e-6
 
 
 def _axes(name: str, value: Any) -> int:  # noqa: ANN401
-    """Number of axes of an array, of any device, or of what becomes one."""
+    """Return the number of axes of an array on any device, or of a value that becomes one."""
     axes = getattr(value, "ndim", None)
     return axes if isinstance(axes, int) else as_array(name, value).ndim
 
@@ -43,11 +43,11 @@ class Shaped(Kind):
     word: ClassVar[str] = "array"
 
     def describe(self) -> str:
-        """Return the type as documentation writes it."""
+        """Return the type as written in documentation."""
         return f"array_like of {self.element}, shape {_written(self.axes)}"
 
     def short(self) -> str:
-        """Return the type as a signature writes it."""
+        """Return the type as written in a signature."""
         return f"{self.word} {_written(self.axes)}"
 
 
@@ -58,9 +58,9 @@ class Numbers(Shaped):
     Parameters
     ----------
     positive : bool, default False
-        Whether negative numbers are refused.
+        Whether negative numbers are rejected.
     nonzero : bool, default False
-        Whether zeros are refused.
+        Whether zeros are rejected.
     few : bool, default False
         Whether they are few, and stay on the host in float64.
     """
@@ -70,7 +70,7 @@ class Numbers(Shaped):
     few: bool = False
 
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401
-        """Return the numbers as the room takes arrays, or refuse."""
+        """Check the numbers and return them as the room takes arrays."""
         taken = call.arrays.few if self.few else call.arrays.numbers
         array = taken(name, value, call.lengths(self.axes))
         call.settle(name, self.axes, array.shape)
@@ -86,7 +86,7 @@ class Symmetric(Numbers):
     """A symmetric matrix."""
 
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401
-        """Return the matrix as the room takes arrays, or refuse."""
+        """Check the matrix and return it as the room takes arrays."""
         array = super().check(name, value, call)
         asymmetry = float(abs(array - array.T).max())
         if asymmetry > ASYMMETRY * float(abs(array).max()):
@@ -97,7 +97,7 @@ class Symmetric(Numbers):
 
 @dataclass(frozen=True)
 class Spread(Kind):
-    """Numbers of a shape, or one for each row.
+    """Numbers of a given shape, or one per row.
 
     Parameters
     ----------
@@ -108,16 +108,16 @@ class Spread(Kind):
     axes: tuple[str, str]
 
     def describe(self) -> str:
-        """Return the type as documentation writes it."""
+        """Return the type as written in documentation."""
         rows, columns = self.axes
         return f"array_like of float64, shape ({rows}, 1) or ({rows}, {columns})"
 
     def short(self) -> str:
-        """Return the type as a signature writes it."""
+        """Return the type as written in a signature."""
         return f"array ({self.axes[0]}, 1 or {self.axes[1]})"
 
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401
-        """Return the numbers as the room takes arrays, or refuse."""
+        """Check the numbers and return them as the room takes arrays."""
         rows, width = (call.sizes[axis] for axis in self.axes)
         array = call.arrays.numbers(name, value, (rows, None))
         if array.shape[1] not in {1, width}:
@@ -130,15 +130,15 @@ class Values(Kind):
     """Finite real numbers of any shape; a scalar is one of them."""
 
     def describe(self) -> str:
-        """Return the type as documentation writes it."""
+        """Return the type as written in documentation."""
         return "array_like of float64, any shape"
 
     def short(self) -> str:
-        """Return the type as a signature writes it."""
+        """Return the type as written in a signature."""
         return "array"
 
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401
-        """Return the numbers as the room takes arrays, or refuse."""
+        """Check the numbers and return them as the room takes arrays."""
         return call.arrays.numbers(name, value, (None,) * _axes(name, value))
 
 
@@ -155,16 +155,16 @@ class Tokens(Kind):
     axes: tuple[str, str]
 
     def describe(self) -> str:
-        """Return the type as documentation writes it."""
+        """Return the type as written in documentation."""
         tokens, features = self.axes
         return f"array_like of float64, shape ({tokens}, {features}) or (N, L, {features})"
 
     def short(self) -> str:
-        """Return the type as a signature writes it."""
+        """Return the type as written in a signature."""
         return f"array {_written(self.axes)}"
 
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401
-        """Return the vectors of all tokens, or refuse."""
+        """Check and return the vectors of all tokens."""
         if _axes(name, value) > len(self.axes):
             array = call.arrays.numbers(name, value, (None, None, None))
             array = array.reshape(-1, array.shape[-1])
@@ -179,14 +179,14 @@ class Tokens(Kind):
 
 @dataclass(frozen=True)
 class Several(Kind):
-    """A sequence of arrays of numbers, of any shapes."""
+    """A sequence of number arrays of any shapes."""
 
     def describe(self) -> str:
-        """Return the type as documentation writes it."""
+        """Return the type as written in documentation."""
         return "sequence of array_like of float64"
 
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401
-        """Return the arrays, or refuse."""
+        """Check and return the arrays."""
         if not isinstance(value, list | tuple) or not value:
             raise ArgumentError(name, "a sequence of at least one array", type(value).__name__)
         return [call.arrays.numbers(name, part, (None,) * _axes(name, part)) for part in value]
@@ -200,7 +200,7 @@ class WholeNumbers(Shaped):
     word: ClassVar[str] = "int array"
 
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401
-        """Return the numbers on the host, or refuse."""
+        """Check the numbers and return them on the host."""
         numbers = call.arrays.host(name, value)
         if numbers.ndim != len(self.axes) or numbers.dtype.kind not in "iu":
             came = f"{numbers.ndim} axes of {numbers.dtype}"
@@ -216,7 +216,7 @@ class Flags(Shaped):
     Parameters
     ----------
     whole : bool, default True
-        Whether an omitted mask is all True; None otherwise.
+        Whether an omitted mask is all True; otherwise it is None.
     """
 
     whole: bool = True
@@ -224,7 +224,7 @@ class Flags(Shaped):
     word: ClassVar[str] = "mask"
 
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401
-        """Return the mask as the room takes arrays, or refuse."""
+        """Check the mask and return it as the room takes arrays."""
         if value is None and not self.whole:
             raise ArgumentError(name, f"a boolean array of shape {_written(self.axes)}", "None")
         known = call.lengths(self.axes)
@@ -236,7 +236,7 @@ class Flags(Shaped):
 
     @property
     def fills(self) -> bool:
-        """Whether None is short for a mask that is True everywhere."""
+        """Whether None stands for a mask that is True everywhere."""
         return self.whole
 
 
@@ -245,7 +245,7 @@ class Nested(Flags):
     """Masks along the first axis, each within the one before."""
 
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401
-        """Return the masks as the room takes arrays, or refuse."""
+        """Check the masks and return them as the room takes arrays."""
         masks = super().check(name, value, call)
         if bool((masks[1:] & ~masks[:-1]).any()):
             came = "an entry that comes back"
@@ -255,7 +255,7 @@ class Nested(Flags):
 
 @dataclass(frozen=True)
 class Part(Kind):
-    """Columns, or entries, that take part.
+    """Columns or entries that take part.
 
     Parameters
     ----------
@@ -266,15 +266,15 @@ class Part(Kind):
     axes: tuple[str, str]
 
     def describe(self) -> str:
-        """Return the type as documentation writes it."""
+        """Return the type as written in documentation."""
         return f"array_like of bool, shape ({self.axes[1]},) or ({', '.join(self.axes)})"
 
     def short(self) -> str:
-        """Return the type as a signature writes it."""
+        """Return the type as written in a signature."""
         return f"mask ({self.axes[1]},) or {_written(self.axes)}"
 
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401
-        """Return the mask as the room takes arrays, or refuse."""
+        """Check the mask and return it as the room takes arrays."""
         rows, width = (call.sizes[axis] for axis in self.axes)
         shape = (rows, width) if _axes(name, value) > 1 else (width,)
         return call.arrays.flags(name, value, shape)
@@ -282,21 +282,21 @@ class Part(Kind):
 
 @dataclass(frozen=True)
 class Places(WholeNumbers):
-    """Whole numbers that name places in an axis, or count leading ones.
+    """Whole numbers that name positions on an axis, or count leading ones.
 
     Parameters
     ----------
     of : str
-        The letter of the axis that they are about.
+        The letter of the axis that they refer to.
     distinct : bool, default False
-        Whether they are different places; otherwise they are counts, from 0 to all.
+        Whether they are distinct positions; otherwise they are counts, from 0 to all.
     """
 
     of: str
     distinct: bool = False
 
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401
-        """Return the numbers on the host, or refuse."""
+        """Check the numbers and return them on the host."""
         numbers = call.arrays.host(name, value)
         if numbers.ndim != 1 or numbers.size == 0 or numbers.dtype.kind not in "iu":
             raise ArgumentError(name, "a list of whole numbers, not empty", numbers.tolist())
@@ -316,17 +316,17 @@ class Span(Kind):
     Parameters
     ----------
     axis : str
-        The letter of the axis that it is in.
+        The letter of its axis.
     """
 
     axis: str
 
     def describe(self) -> str:
-        """Return the type as documentation writes it."""
+        """Return the type as written in documentation."""
         return "slice"
 
     def check(self, name: str, value: Any, call: Call) -> slice:  # noqa: ANN401
-        """Return the range, or refuse."""
+        """Check and return the range."""
         if not isinstance(value, slice) or value.step is not None:
             raise ArgumentError(name, "a slice without a step", value)
         width = call.sizes[self.axis]
@@ -335,14 +335,14 @@ class Span(Kind):
 
 
 def matrix(*axes: str, text: str = "Weights.") -> Numbers:
-    """Real numbers, by the letters of their axes.
+    """Describe real numbers by the letters of their axes.
 
     Parameters
     ----------
     *axes : str
         Letters.
     text : str, default "Weights."
-        What they mean.
+        Their meaning.
 
     Returns
     -------
@@ -358,14 +358,14 @@ def matrix(*axes: str, text: str = "Weights.") -> Numbers:
 
 
 def symmetric(axis: str, text: str = "Proxy Hessian, not damped.") -> Symmetric:
-    """Proxy Hessian, by the letter of its axes.
+    """Describe a proxy Hessian by the letter of its axes.
 
     Parameters
     ----------
     axis : str
         The letter.
     text : str, default "Proxy Hessian, not damped."
-        What it means.
+        Its meaning.
 
     Returns
     -------

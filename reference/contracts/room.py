@@ -1,7 +1,7 @@
 """Rooms
 =====
 
-Functions that call each other plainly, and how they take arrays.
+Functions that call each other without checks, and how they take arrays.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ Shape = tuple[int | None, ...]
 
 
 class Room:
-    """Functions that call each other plainly.
+    """Functions that call each other without checks.
 
     Parameters
     ----------
@@ -36,12 +36,12 @@ class Room:
 
     @property
     def entered(self) -> bool:
-        """Whether a call of this room has been checked already."""
+        """Whether a call into this room has already been checked."""
         return self._entered.get()
 
     @contextmanager
     def inside(self, entered: bool = True) -> Iterator[None]:  # noqa: FBT001, FBT002
-        """Run a piece of code with the checks off, or on again.
+        """Run code with the checks off, or on again.
 
         Parameters
         ----------
@@ -87,10 +87,10 @@ REFERENCE = Room("reference")
 
 
 class Arrays:
-    """How a room takes arrays: here, as float64 and boolean arrays of NumPy."""
+    """How a room takes arrays: here, as float64 and boolean NumPy arrays."""
 
     def numbers(self, name: str, value: Any, shape: Shape) -> AnyArray:  # noqa: ANN401
-        """Return finite numbers of the wanted shape, or refuse.
+        """Check and return finite numbers of the expected shape.
 
         Parameters
         ----------
@@ -99,7 +99,7 @@ class Arrays:
         value : object
             The argument.
         shape : tuple of int or None
-            Wanted lengths.
+            Expected lengths.
 
         Returns
         -------
@@ -109,7 +109,7 @@ class Arrays:
         return check_matrix(name, value, shape=shape)
 
     def few(self, name: str, value: Any, shape: Shape) -> AnyArray:  # noqa: ANN401
-        """Return a few finite numbers of the wanted shape on the host, or refuse.
+        """Check and return a few finite numbers of the expected shape, on the host.
 
         Parameters
         ----------
@@ -118,7 +118,7 @@ class Arrays:
         value : object
             The argument.
         shape : tuple of int or None
-            Wanted lengths.
+            Expected lengths.
 
         Returns
         -------
@@ -145,7 +145,7 @@ class Arrays:
         return as_array(name, value)
 
     def flags(self, name: str, value: Any, shape: tuple[int, ...]) -> AnyArray:  # noqa: ANN401
-        """Return a boolean array of the wanted shape, or refuse; None means all True.
+        """Check and return a boolean array of the expected shape; None means all True.
 
         Parameters
         ----------
@@ -154,7 +154,7 @@ class Arrays:
         value : object
             The argument.
         shape : tuple of int
-            Wanted lengths.
+            Expected lengths.
 
         Returns
         -------

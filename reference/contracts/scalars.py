@@ -1,7 +1,7 @@
 """Kinds of arguments: scalars and settings
 ========================================
 
-By their domains.
+Scalars are described by their domains.
 """
 
 from dataclasses import dataclass
@@ -35,13 +35,13 @@ class Choice(Kind):
     options: tuple[Any, ...]
 
     def describe(self) -> str:
-        """Return the type as documentation writes it."""
+        """Return the type as written in documentation."""
         if set(self.options) == {False, True} and isinstance(self.options[0], bool):
             return "bool"
         return "{" + ", ".join(map(repr, self.options)) + "}"
 
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401, ARG002
-        """Return the setting, or refuse."""
+        """Check and return the setting."""
         return check_choice(name, value, self.options)
 
 
@@ -52,9 +52,9 @@ class Whole(Kind):
     Parameters
     ----------
     least : int or str, default 1
-        The smallest, or the argument that it must reach.
+        The smallest value, or the argument that gives it.
     most : int or str, default 2147483647
-        The largest, or the argument that it may not exceed.
+        The largest value, or the argument that gives it.
     """
 
     least: int | str = 1
@@ -62,11 +62,11 @@ class Whole(Kind):
     stage: ClassVar[int] = 2
 
     def describe(self) -> str:
-        """Return the type as documentation writes it."""
+        """Return the type as written in documentation."""
         return "int"
 
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401
-        """Return the number, or refuse."""
+        """Check and return the number."""
 
         def end(limit: int | str) -> int | None:
             if isinstance(limit, str):
@@ -84,18 +84,18 @@ class Real(Kind):
     Parameters
     ----------
     least, most : float
-        The range, ends included.
+        The range, inclusive.
     """
 
     least: float = -LARGEST
     most: float = LARGEST
 
     def describe(self) -> str:
-        """Return the type as documentation writes it."""
+        """Return the type as written in documentation."""
         return "float"
 
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401, ARG002
-        """Return the number, or refuse."""
+        """Check and return the number."""
         return check_real(name, value, self.least, self.most)
 
 
@@ -106,17 +106,17 @@ class Share(Kind):
     Parameters
     ----------
     below : bool, default False
-        Whether 1 itself is refused.
+        Whether 1 itself is rejected.
     """
 
     below: bool = False
 
     def describe(self) -> str:
-        """Return the type as documentation writes it."""
+        """Return the type as written in documentation."""
         return "float"
 
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401, ARG002
-        """Return the share, or refuse."""
+        """Check and return the share."""
         return check_share(name, value, below=self.below)
 
 
@@ -125,11 +125,11 @@ class Text(Kind):
     """A name."""
 
     def describe(self) -> str:
-        """Return the type as documentation writes it."""
+        """Return the type as written in documentation."""
         return "str"
 
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401, ARG002
-        """Return the name, or refuse."""
+        """Check and return the name."""
         if not isinstance(value, str):
             raise ArgumentError(name, "a name", value)
         return value
@@ -142,34 +142,34 @@ class Orders(Kind):
     Parameters
     ----------
     number : int
-        How many.
+        Number of zones.
     most : int or None, default None
-        The highest.
+        The highest order.
     """
 
     number: int
     most: int | None = None
 
     def describe(self) -> str:
-        """Return the type as documentation writes it."""
+        """Return the type as written in documentation."""
         return "tuple of int"
 
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401, ARG002
-        """Return the orders, or refuse."""
+        """Check and return the orders."""
         if not isinstance(value, tuple) or len(value) != self.number:
             raise ArgumentError(name, f"{self.number} whole numbers", value)
         return tuple(check_count(name, order, 1, self.most) for order in value)
 
 
 def choice(literal: Any, text: str) -> Choice:  # noqa: ANN401
-    """One of the settings that a Literal type names.
+    """Describe a choice among the settings of a Literal type.
 
     Parameters
     ----------
     literal : type
         The type, or bool.
     text : str
-        What the switch does.
+        Its meaning.
 
     Returns
     -------

@@ -1,8 +1,8 @@
 """Settings of configurations
 ===========================
 
-A configuration names the domain of each field: a Literal type or ``bool`` says it by itself,
-the others stand in ``DOMAINS`` of the class that has the field.
+A configuration names the domain of each field: a Literal type or ``bool`` is its own domain;
+the others are in ``DOMAINS`` of the class that has the field.
 """
 
 import inspect
@@ -48,11 +48,11 @@ class Maybe(Kind):
     of: Kind
 
     def describe(self) -> str:
-        """Return the type as documentation writes it."""
+        """Return the type as written in documentation."""
         return f"{self.of.describe()} or None"
 
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401
-        """Return the setting, or refuse."""
+        """Check and return the setting."""
         return None if value is None else self.of.check(name, value, call)
 
 
@@ -61,24 +61,24 @@ class Pattern(Kind):
     """N of each M."""
 
     def describe(self) -> str:
-        """Return the type as documentation writes it."""
+        """Return the type as written in documentation."""
         return "tuple of int"
 
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401, ARG002
-        """Return the pair, or refuse."""
+        """Check and return the pair."""
         return check_pattern(name, value)
 
 
 @dataclass(frozen=True)
 class Range(Kind):
-    """The least and the most of a count."""
+    """The smallest and the largest value of a count."""
 
     def describe(self) -> str:
-        """Return the type as documentation writes it."""
+        """Return the type as written in documentation."""
         return "tuple of int"
 
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401, ARG002
-        """Return the pair, or refuse."""
+        """Check and return the pair."""
         low, high = check_pair(name, value)
         least = check_count(name, low, 0)
         return least, check_count(name, high, least)
@@ -88,7 +88,7 @@ S = TypeVar("S", bound="Switches")
 
 
 class Switches:
-    """A configuration, which prints as the settings that are not the default.
+    """A configuration, which prints only the settings that differ from the defaults.
 
     Examples
     --------
@@ -100,11 +100,11 @@ class Switches:
     DOMAINS: ClassVar[Mapping[str, Kind]] = {}
 
     def __post_init__(self) -> None:
-        """Hold the settings to their domains."""
+        """Check the settings against their domains."""
         check_settings(self)
 
     def __repr__(self) -> str:
-        """Return the call that makes this configuration."""
+        """Return the call that creates this configuration."""
         default = type(self)().switches()
         changed = [
             f"{name}={value!r}" for name, value in self.switches().items() if value != default[name]
@@ -112,7 +112,7 @@ class Switches:
         return f"{type(self).__name__}({', '.join(changed)})"
 
     def switches(self) -> dict[str, Any]:
-        """Return all settings, those of parts included, by name.
+        """Return all settings by name, including those of parts.
 
         Returns
         -------
@@ -129,7 +129,7 @@ class Switches:
         return {field.name: getattr(self, field.name) for field in fields(config)}
 
     def part(self, kind: type[S]) -> S:
-        """Return the part of a configuration that has a class.
+        """Return the part of a configuration that is of a class.
 
         Parameters
         ----------
@@ -144,7 +144,7 @@ class Switches:
         Raises
         ------
         TypeError
-            If there is none.
+            If there is no such part.
 
         Examples
         --------
@@ -167,12 +167,12 @@ class Switches:
         Parameters
         ----------
         **switches
-            New settings, also of parts, each by its own name.
+            New settings, including those of parts, each by its own name.
 
         Returns
         -------
         configuration
-            Of the same class.
+            A configuration of the same class.
 
         Raises
         ------
@@ -197,18 +197,18 @@ class Composed(Switches):
     """A configuration made of parts.
 
     A setting belongs to one part and is read there. It can be given by its own name, which
-    no other part uses for something else.
+    no other part uses for anything else.
 
     Parameters
     ----------
     **switches
-        Whole parts, and settings of this class and of its parts by their own names.
+        Whole parts, and settings of this class and its parts by their own names.
 
     Raises
     ------
     ArgumentError
-        If a setting is unknown or lies outside its domain, or if two parts that share one
-        differ in it.
+        If a setting is unknown or lies outside its domain, or if two parts share a setting
+        but differ in its value.
 
     Examples
     --------
@@ -244,7 +244,7 @@ class Composed(Switches):
         self.__post_init__()
 
     def __post_init__(self) -> None:
-        """Hold the settings to their domains, and parts to each other."""
+        """Check the settings against their domains, and parts against each other."""
         super().__post_init__()
         config: Any = self
         found: dict[str, Any] = {}
@@ -258,7 +258,7 @@ class Composed(Switches):
                     raise ArgumentError(name, expected, repr(value))
 
     def switches(self) -> dict[str, Any]:
-        """Return all settings, those of parts included, by name.
+        """Return all settings by name, including those of parts.
 
         Returns
         -------
@@ -282,12 +282,12 @@ def domains(kind: type) -> Mapping[str, Kind]:
     Returns
     -------
     mapping of str to Kind
-        By field.
+        Domain of each field.
 
     Raises
     ------
     TypeError
-        If a field has none.
+        If a field has no domain.
 
     Examples
     --------
@@ -338,7 +338,7 @@ def _domain(kind: type, name: str) -> Kind:
 
 
 def check_settings(config: Switches) -> None:
-    """Hold the fields of a configuration to their domains.
+    """Check the fields of a configuration against their domains.
 
     Parameters
     ----------
@@ -364,5 +364,5 @@ def check_settings(config: Switches) -> None:
             continue
         taken = _domain(kind, name).check(name, value, call)
         if taken is not value:
-            # Numbers of NumPy become Python's: they would overflow, and no file takes them.
+            # NumPy numbers become Python's: they would overflow, and files cannot hold them.
             object.__setattr__(config, name, taken)

@@ -1,7 +1,7 @@
 """Words of contracts
 ==================
 
-Arguments that several functions share, with what they mean.
+Arguments that several functions share, with their meanings.
 """
 
 from subbit.reference.errors import MOST_GROUP
@@ -19,16 +19,16 @@ ENTRIES = Flags(("n", "k"), text="The group's entries; all by default.")
 ORDER = Choice((1, 2), text="Number of sign planes.")
 NAME = Text(text="Name of the group in the record.")
 SIGN_ZERO = choice(SignOfZero, "Sign of zero.")
-EPS = Share(text="Number added to a denominator.")
+EPS = Share(text='Number added to a denominator, or with ``eps_kind="relative"`` its share.')
 EPS_KIND = choice(
-    EpsKind, "Whether `eps` is a number, or a share of the mean denominator of all rows."
+    EpsKind, "Whether `eps` is absolute, or relative to the mean denominator of all rows."
 )
 CENTER = choice(bool, "Subtract the masked row mean at every order (released code) or not (paper).")
-TARGET = matrix("n", "k", text="What errors are measured on.")
-CUT_TARGET = TARGET.says("What errors are measured on; its magnitude is what is cut.")
-KEY = matrix("n", "k", text="What is cut; ``|target|`` by default.")
+TARGET = matrix("n", "k", text="Values that errors are measured on.")
+CUT_TARGET = TARGET.says("Values that errors are measured on; their magnitudes are cut.")
+KEY = matrix("n", "k", text="Magnitudes that are cut; ``|target|`` by default.")
 MAGNITUDES = matrix("n", "k", text="Magnitudes.")
-COLUMNS = Part(("n", "k"), text="The columns, or the entries, that take part.")
+COLUMNS = Part(("n", "k"), text="Columns or entries that take part.")
 THRESHOLDS = Numbers(("c",), few=True, text="Candidates.")
 FACTOR = Real(1.0, text="The upper magnitude divided by the lower one.")
 RANKING = Places(
@@ -36,32 +36,32 @@ RANKING = Places(
     "k",
     distinct=True,
     text=(
-        "Distinct columns in decreasing order of importance; columns that are not in it "
+        "Distinct columns in decreasing order of importance; columns that are not listed "
         "belong to neither group."
     ),
 )
 COUNTS = Places(("c",), "a", text="Candidate numbers of salient columns, each from 0 to a.")
 COUNTED = Flags(
     ("n", "k"),
-    text="The entries that belong to a group at all; all by default.",
+    text="Entries that belong to any group; all by default.",
     whole=False,
 )
 SCORES = matrix("n", "k", text="Saliency scores.")
-KEEP = Whole(1, "group", text="How many to keep in a group, N, from 1 to M.")
-GROUP_SIZE = Whole(1, MOST_GROUP, text="Consecutive columns in a group, M, counted from the first.")
+KEEP = Whole(1, "group", text="Number to keep per group, N, from 1 to M.")
+GROUP_SIZE = Whole(1, MOST_GROUP, text="Consecutive columns per group, M, counted from the first.")
 NORMS = Numbers(("m",), positive=True, text="Lengths of the inputs, see :func:`input_norms`.")
-SPARSITY = Share(below=True, text="Share to prune, from 0 to below 1.")
+SPARSITY = Share(below=True, text="Share to prune, in [0, 1).")
 EXPONENT = Share(text="Power of the norms, from 0 to 1.")
-REPAIR = choice(bool, "Whether the mean has to be N.")
+REPAIR = choice(bool, "Whether the mean must be N.")
 DAMPED = symmetric("m", "Damped Hessian, positive definite.")
 REMOVAL = Flags(("n", "m"), text="Weights that become zero.", whole=False)
 LAYER = matrix("n", "m")
 PROXY = symmetric("m", "Proxy Hessian ``2/N Σ XᵀX``, not damped.")
 BLOCK = matrix("n", "k", text="Weights of the block.")
 ALIVE = Flags(("k",), text="Columns to quantize; the others decode to zero.", whole=False)
-SALIENT = Flags(("k",), text="Salient columns; searched for by default.", whole=False)
+SALIENT = Flags(("k",), text="Salient columns; found by search by default.", whole=False)
 START = Whole(0, text="The block's first column in the layer.")
-LEVELS = Whole(1, 2**20, text="Candidates of a grid.")
-ROUNDS = Whole(0, 2**20, text="How often something is repeated.")
+LEVELS = Whole(1, 2**20, text="Number of candidates in a grid.")
+ROUNDS = Whole(0, 2**20, text="Number of rounds.")
 PARTS = Whole(1, 2**12, text="Number of steps.")
-BITS = Whole(1, 8, text="Bits of a code, 1 to 8.")
+BITS = Whole(1, 8, text="Bits per code, 1 to 8.")

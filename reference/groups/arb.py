@@ -3,11 +3,11 @@
 
 ARB-LLM, arXiv 2410.03129, section 3.2, Algorithm 1.
 
-A group starts from the plain binarization, ``μ`` the mean, ``α`` the mean distance, ``B``
+A group starts from the plain binarization: ``μ`` is the mean, ``α`` the mean distance, ``B``
 the signs. But the mean of ``αB + μ`` is not the mean of ``W`` unless the signs balance,
 so ``μ``, ``α`` and ``B`` are each refined given the other two, for a fixed number of
-rounds. The second order has two scales and two signs; the four levels that they make are
-compared for each weight at once. Every half step minimizes the error over what it
+rounds. The second order has two scales and two signs; for each weight, the four levels that
+they form are compared at once. Every half step minimizes the error over the variables that it
 changes, so the error never rises.
 
 ========== ========= =======================================================
@@ -22,8 +22,8 @@ symbol     shape     meaning
 ========== ========= =======================================================
 
 First order is a damped two-means iteration in each row: ``μ - α`` and ``μ + α`` are the
-centers. ``levels`` has the exact
-optimum, and what the alternation of ``μ`` and ``α`` converges to. ERRATA D-1 to D-5.
+centers. ``joint_levels`` has the exact optimum, and the limit of the alternation of ``μ`` and
+``α``. ERRATA D-1 to D-5.
 """
 
 from dataclasses import replace
@@ -60,7 +60,7 @@ def arb_start(
     config: Refinement = REFINEMENT,
     name: str = "all",
 ) -> BinaryGroup:
-    """Initial values of a refinement: the plain binarization.
+    """Compute the initial values of a refinement: the plain binarization.
 
     Returns
     -------
@@ -104,7 +104,7 @@ def _printed_start(W: Array, group: BinaryGroup, config: Refinement) -> BinaryGr
 
 @contract(2, W=WEIGHTS, group=GROUP)
 def refine_mean(W: Array, group: BinaryGroup) -> BinaryGroup:
-    """Move the mean by the mean of what is left.
+    """Move the mean by the mean of the residual.
 
     Returns
     -------
@@ -140,7 +140,7 @@ def refine_scale(
     eps: float = 0.0,
     eps_kind: EpsKind = "absolute",
 ) -> BinaryGroup:
-    """Fit the scale of one sign plane to what the others leave.
+    """Fit the scale of one sign plane to the residual of the mean and the other plane.
 
     Returns
     -------
@@ -149,9 +149,9 @@ def refine_scale(
 
     Notes
     -----
-    ``α_i = Σ_j B_ij (W - μ)_ij / (Σ_j B_ij² + eps)``, with the other plane's term
-    subtracted as well at order 2. The paper prints ``diag(Bᵀ(W - μ))``, which has the
-    wrong shape: ERRATA D-4.
+    ``α_i = Σ_j B_ij (W - μ)_ij / (Σ_j B_ij² + eps)``, with the other plane's term also
+    subtracted at order 2. The paper prints ``diag(Bᵀ(W - μ))``, which has the wrong shape:
+    ERRATA D-4.
 
     References
     ----------
@@ -179,12 +179,12 @@ def refine_scale(
 
 @contract(
     2,
-    Z=matrix("n", "k", text="What is to be represented."),
-    u=Spread(("n", "k"), text="Scales of the first and of the second sign."),
-    v=Spread(("n", "k"), text="Scales of the first and of the second sign."),
+    Z=matrix("n", "k", text="Values to represent."),
+    u=Spread(("n", "k"), text="Scales of the first sign."),
+    v=Spread(("n", "k"), text="Scales of the second sign."),
 )
 def joint_signs(Z: Array, u: Array, v: Array) -> tuple[Signs, Signs]:
-    """Choose two signs at once: the nearest of the four levels that two scales make.
+    """Choose two signs at once: the nearest of the four levels that two scales form.
 
     Returns
     -------
@@ -193,7 +193,7 @@ def joint_signs(Z: Array, u: Array, v: Array) -> tuple[Signs, Signs]:
 
     Notes
     -----
-    The levels are ``-u - v, -u + v, u - v, u + v``; of equally near ones the first counts.
+    The levels are ``-u - v, -u + v, u - v, u + v``; if several are nearest, the first is taken.
     The paper finds the same level by bisection.
 
     References
@@ -226,7 +226,7 @@ def joint_signs(Z: Array, u: Array, v: Array) -> tuple[Signs, Signs]:
     sign_zero=SIGN_ZERO.says("Sign of zero at order 1. At order 2 no sign is ever zero."),
 )
 def refine_signs(W: Array, group: BinaryGroup, *, sign_zero: SignOfZero = 1) -> BinaryGroup:
-    """Give every entry the signs of the level nearest to it.
+    """Give every entry the signs of its nearest level.
 
     Returns
     -------
@@ -338,8 +338,8 @@ def arb(
 
     Notes
     -----
-    The error is at most that of the start. For skewed rows 15 rounds are far from the
-    limit: with fixed signs the scale closes in by the factor ``mean(B)²`` a round.
+    The error is at most that of the start. For skewed rows, 15 rounds are far from the
+    limit: with fixed signs, the scale approaches it by a factor of ``mean(B)²`` per round.
 
     References
     ----------

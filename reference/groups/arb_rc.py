@@ -3,9 +3,9 @@
 
 ARB-LLM, arXiv 2410.03129, section 3.3 (ARB-RC).
 
-No mean, but a scale for every column beside the one for every row: ``Ŵ = α_r α_cᵀ ∘ B``.
-Both are fitted in turn, each by least squares given the other; a second order adds a
-second such term, and there the signs are chosen again in every round.
+No mean, but a scale for every column in addition to the one for every row:
+``Ŵ = α_r α_cᵀ ∘ B``. Both are fitted in turn, each by least squares given the other; a second
+order adds a second such term, and then the signs are chosen again in every round.
 
 ========== ========= =======================================================
 symbol     shape     meaning
@@ -18,8 +18,8 @@ symbol     shape     meaning
 
 At order 1 all scales stay positive, so ``B = sign(W)`` stays the best choice, and with a
 full mask the loop is alternating least squares for the best rank-one fit of ``|W|``: its
-error tends to ``‖W‖² - σ₁(|W|)²``. Scales are fixed up to a factor that moves from rows to
-columns; compare products. ERRATA D-3, D-5, D-17.
+error tends to ``‖W‖² - σ₁(|W|)²``. Scales are unique only up to a factor that can move
+between rows and columns; compare products. ERRATA D-3, D-5, D-17.
 """
 
 from dataclasses import replace
@@ -68,13 +68,13 @@ def rc_start(
     config: Refinement = REFINEMENT,
     name: str = "all",
 ) -> BinaryGroup:
-    """Initial row scales, column scales and signs.
+    """Compute the initial row scales, column scales and signs.
 
     Returns
     -------
     BinaryGroup
         `order` planes with column scales, no mean. Rows and columns without entries have
-        the scale 0; rows of zeros don't count in the columns' means.
+        the scale 0; rows of zeros do not count in the columns' means.
 
     References
     ----------
@@ -96,7 +96,7 @@ def rc_start(
 
 SCALED = Binary(columns=True, text="The state; its planes have column scales.")
 _Products: TypeAlias = tuple[Array, Array]
-"""``B∘W`` for what the other plane leaves, and ``B²``, both of shape (n, k)."""
+"""``B∘W`` for the residual of the other plane, and ``B²``, both of shape (n, k)."""
 
 
 def _products(W: Array, group: BinaryGroup, plane: int) -> _Products:
@@ -143,7 +143,7 @@ def refine_row_scale(
     eps: float = 0.0,
     eps_kind: EpsKind = "absolute",
 ) -> BinaryGroup:
-    """Fit the row scales of one sign plane to what the other leaves.
+    """Fit the row scales of one sign plane to the residual of the other.
 
     Returns
     -------
@@ -177,7 +177,7 @@ def refine_column_scale(
     eps: float = 0.0,
     eps_kind: EpsKind = "absolute",
 ) -> BinaryGroup:
-    """Fit the column scales of one sign plane to what the other leaves.
+    """Fit the column scales of one sign plane to the residual of the other.
 
     Returns
     -------
@@ -209,7 +209,7 @@ def refine_column_scale(
     sign_zero=SIGN_ZERO.says("Sign of zero at order 1. At order 2 no sign is ever zero."),
 )
 def refine_rc_signs(W: Array, group: BinaryGroup, *, sign_zero: SignOfZero = 1) -> BinaryGroup:
-    """Give every entry the signs of the level nearest to it, for row and column scales.
+    """Give every entry the signs of its nearest level, for row and column scales.
 
     Returns
     -------
@@ -245,7 +245,7 @@ ColumnSigns: TypeAlias = Literal["fixed", "refreshed"]
 
 COLUMN_SIGNS = choice(
     ColumnSigns,
-    "D-17. Whether signs are recomputed in every round at order 1; at order 2 they are.",
+    "D-17. Whether signs are recomputed in every round at order 1; at order 2 they always are.",
 )
 
 

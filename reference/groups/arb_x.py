@@ -3,10 +3,10 @@
 
 ARB-LLM, arXiv 2410.03129, section 3.3 (ARB-X).
 
-The error that counts is that of the layer's outputs, ``L2 = Tr(R S Rᵀ)``, and it needs
-the inputs only through their Gram matrix ``S = XᵀX`` (Theorem 2). With the signs held,
+The error that matters is that of the layer's outputs, ``L2 = Tr(R S Rᵀ)``, which depends on
+the inputs only through their Gram matrix ``S = XᵀX`` (Theorem 2). With the signs fixed,
 ``L2`` is a convex quadratic of mean and scales in each row; they are refined in turn.
-The signs stay as ARB left them.
+The signs stay those of ARB's start, or of the group that ARB ends with (ERRATA D-6).
 
 ========== =========== =============================================================
 symbol     shape       meaning
@@ -14,13 +14,13 @@ symbol     shape       meaning
 ``S``      (k, k)      Gram matrix of the block's inputs, up to a positive factor
 ``m``      (n, k)      the group's mask as numbers, a row vector for each row
 ``b``      (n, k)      signs of an order, 0 outside the mask
-``w``      (n, k)      what the group has to match, ``M ∘ W``
+``w``      (n, k)      the group's target, ``M ∘ W``
 ``G``      (n, p, p)   Gram matrices of ``m, b₁, b₂`` under ``S``
 ``g``      (n, p)      their products with ``w`` under ``S``
 ========== =========== =============================================================
 
-All that a row needs are ``G`` and ``g``, a handful of numbers: two or three matrix
-products make them, and each round then costs scalars only. The half steps of
+All that a row needs is ``G`` and ``g``, a handful of numbers: two or three matrix products
+compute them, and each round then costs only scalar operations. The half steps of
 :func:`arb_x_steps` do the same as the equations read. ERRATA D-6, D-7, D-13, D-18.
 """
 
@@ -52,13 +52,13 @@ def _basis(group: BinaryGroup) -> Array:
 @contract(
     2,
     target=matrix(
-        "n", "k", text=("What the group has to match, ``M ∘ W`` or with what other groups leave.")
+        "n", "k", text=("The group's target, ``M ∘ W`` or the residual of the other groups.")
     ),
     group=GROUP.says("Mask and signs."),
     S=GRAM,
 )
 def calibrated_sums(target: Array, group: BinaryGroup, S: Array) -> tuple[Array, Array]:
-    """Everything that the calibrated error of a group's rows depends on.
+    """Compute everything that the calibrated error of a group's rows depends on.
 
     Returns
     -------
@@ -74,7 +74,6 @@ def calibrated_sums(target: Array, group: BinaryGroup, S: Array) -> tuple[Array,
     Examples
     --------
     >>> import numpy as np
-    >>> from subbit.reference import arb_start
     >>> from subbit.reference import arb_start
     >>> W = [[1.0, -1.0]]
     >>> calibrated_sums(W, arb_start(W), np.eye(2))[1]
@@ -96,7 +95,7 @@ def calibrated_sums(target: Array, group: BinaryGroup, S: Array) -> tuple[Array,
     S=GRAM,
     eps=EPS,
     eps_kind=EPS_KIND,
-    precision=choice(Precision, "How the denominator is summed."),
+    precision=choice(Precision, "Precision of the denominator's sum."),
 )
 def calibrated_mean(
     W: Array,
@@ -107,7 +106,7 @@ def calibrated_mean(
     eps_kind: EpsKind = "absolute",
     precision: Precision = "float64",
 ) -> BinaryGroup:
-    """Fit the mean on the calibrated error.
+    """Fit the mean to the calibrated error.
 
     Returns
     -------
@@ -157,7 +156,7 @@ def calibrated_scale(
     eps: float = 0.0,
     eps_kind: EpsKind = "absolute",
 ) -> BinaryGroup:
-    """Fit the scale of one sign plane on the calibrated error.
+    """Fit the scale of one sign plane to the calibrated error.
 
     Returns
     -------
@@ -166,8 +165,8 @@ def calibrated_scale(
 
     Notes
     -----
-    ``α = b S (w - μ m)ᵀ / (b S bᵀ + eps)`` in each row, with the other plane's term
-    subtracted as well at order 2.
+    ``α = b S (w - μ m)ᵀ / (b S bᵀ + eps)`` in each row, with the other plane's term also
+    subtracted at order 2.
 
     References
     ----------
@@ -213,7 +212,7 @@ def _quotient(
 
 
 def _floor(e: Array, S: Array) -> Array:
-    # S is positive semi-definite up to rounding only: what lies below this is rounding.
+    # S is positive semi-definite only up to rounding: anything below this is rounding.
     return VANISHING * np.sum(e * e, axis=1) * np.trace(S)
 
 
@@ -231,8 +230,8 @@ def _divide(
         "n",
         "k",
         text=(
-            "What the group has to match: its own weights ``M ∘ W``, or for groups that are "
-            "coupled the weights that other groups leave, in all columns."
+            "The group's target: its own weights ``M ∘ W``, or, for coupled groups, the "
+            "residual of the other groups in all columns."
         ),
     ),
     group=GROUP.says("The state, with the signs that stay."),
@@ -252,7 +251,7 @@ def calibrate_levels(
     *,
     config: Refinement = REFINEMENT,
 ) -> BinaryGroup:
-    """Refine mean and scales on the calibrated error, by scalars.
+    """Refine mean and scales on the calibrated error, with scalar operations.
 
     Returns
     -------
@@ -262,7 +261,7 @@ def calibrate_levels(
     Notes
     -----
     ``μ = (g₀ - Σ α_p G_0p) / G₀₀`` and ``α_p = (g_p - μ G_p0 - α_q G_pq) / G_pp``. At order
-    1 the distance from the limit shrinks by ``G₀₁² / (G₀₀ G₁₁)`` a round.
+    1 the distance from the limit shrinks by ``G₀₁² / (G₀₀ G₁₁)`` per round.
 
     References
     ----------
@@ -385,7 +384,7 @@ def arb_x(
     Returns
     -------
     BinaryGroup
-        `order` planes and a mean; the last state of :func:`arb_x_steps`, by scalars.
+        `order` planes and a mean; the last state of :func:`arb_x_steps`, in scalar form.
 
     References
     ----------

@@ -5,8 +5,8 @@ BiLLM, arXiv 2402.04291v2, sections 3.1 and 3.2.
 
 Each row of a group becomes ``μ + α · sign(w - μ)``; with ``order`` 2 the remainder is
 binarized once more and added. The paper writes the mean-free form, ``μ = 0``; the
-released code subtracts the masked row mean at every order. Means of several orders add
-up to one, so a group of any order stores one mean and one scale an order.
+released code subtracts the masked row mean at every order. The means of several orders add
+up to a single mean, so a group of any order stores one mean, and one scale per order.
 
 ========== ========= ==============================================================
 symbol     shape     meaning
@@ -34,7 +34,7 @@ from subbit.reference.signs import sign
 
 @contract(2, W=WEIGHTS, mask=ENTRIES)
 def masked_mean(W: Array, mask: Mask = ALL) -> Array:
-    """Mean of each row over the entries of a group.
+    """Compute the mean of each row over the entries of a group.
 
     Returns
     -------
@@ -62,7 +62,7 @@ def masked_mean(W: Array, mask: Mask = ALL) -> Array:
     mean=matrix("n", text="Row means; zero by default, the mean-free form."),
 )
 def masked_scale(W: Array, mask: Mask = ALL, mean: Array | None = None) -> Array:
-    """Mean distance of each row's entries from their mean.
+    """Compute the mean distance of each row's entries from their mean.
 
     Returns
     -------
@@ -73,7 +73,7 @@ def masked_scale(W: Array, mask: Mask = ALL, mean: Array | None = None) -> Array
     -----
     ``α_i = Σ_j M_ij |W_ij - μ_i| / c_i``, the best scale for the signs of ``W - μ``. The
     paper's Algorithm 2 divides by the width of the matrix even for a part of it; its
-    Eq. (12) divides by the number of entries, and so does this.
+    Eq. (12) divides by the number of entries, as does this function.
 
     References
     ----------
@@ -91,7 +91,7 @@ def masked_scale(W: Array, mask: Mask = ALL, mean: Array | None = None) -> Array
 
 @contract(
     2,
-    R=matrix("n", "k", text="What is left to be represented."),
+    R=matrix("n", "k", text="Remainder to represent."),
     mask=ENTRIES.says("The group's entries."),
     center=choice(bool, "Whether the row mean is subtracted."),
     sign_zero=SIGN_ZERO.says("The sign of zero."),
@@ -99,7 +99,7 @@ def masked_scale(W: Array, mask: Mask = ALL, mean: Array | None = None) -> Array
 def binarize_once(
     R: Array, mask: Mask, *, center: bool, sign_zero: SignOfZero
 ) -> tuple[Array, Array, Signs]:
-    """One order of binarization: mean, scale and signs of a remainder.
+    """Compute one order of binarization: mean, scale and signs of a remainder.
 
     Returns
     -------
@@ -155,7 +155,7 @@ def residual_binarize(
     sign_zero: SignOfZero = 1,
     name: str = "all",
 ) -> BinaryGroup:
-    """Binarize a group of weights, then what remains, `order` times in all.
+    """Binarize a group of weights, then the remainder, `order` times in all.
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """Error of a group
 ================
 
-What searches compare: the squared error that a group's binarization leaves.
+The quantity that searches compare: the squared error of a group's binarization.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ from .binarize import residual_binarize
 def group_error(
     target: Array, mask: Mask, order: int, *, center: bool, sign_zero: SignOfZero
 ) -> float:
-    """Squared error of the residual binarization of a group.
+    """Compute the squared error of the residual binarization of a group.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def group_error(
     Returns
     -------
     float
-        The error, not negative.
+        The error, nonnegative.
 
     Examples
     --------

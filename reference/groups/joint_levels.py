@@ -1,13 +1,13 @@
 """Levels beyond the alternation
 =============================
 
-What ARB's alternating steps approach, in closed form. With the signs held, mean and
-scales of a row solve a little least-squares problem: :func:`solve_levels`. With signs
-free as well, a first-order group with a mean has two levels in a row, so its best signs
-are a two-means clustering on a line, which sorting solves: :func:`two_means`, the exact
-lower bound of every first-order refinement.
+The values that ARB's alternating steps approach, in closed form. With the signs fixed, mean
+and scales of a row solve a small least-squares problem: :func:`solve_levels`. With the signs
+free too, a first-order group with a mean has two levels per row, so its best signs are a
+two-means clustering on a line, which sorting solves: :func:`two_means`, the exact lower
+bound of every first-order refinement.
 
-Neither is in the paper, which alternates, nor in its code.
+Neither is in the paper, which alternates, or in its code.
 
 ========== ========= =======================================================
 symbol     shape     meaning
@@ -39,14 +39,14 @@ def solve_levels(W: Array, group: BinaryGroup) -> BinaryGroup:
     Returns
     -------
     BinaryGroup
-        The state with the best mean and scales: what the alternation of
-        :func:`refine_mean` and :func:`refine_scale` converges to.
+        The state with the best mean and scales: the limit of alternating
+        :func:`refine_mean` and :func:`refine_scale`.
 
     Notes
     -----
     At order 1, ``α = cov(B, W) / (mean(B²) - mean(B)²)`` and ``μ = mean(W) - α mean(B)``.
-    Where signs depend on each other, as in a row with one sign only, the scale that adds
-    nothing becomes zero. A scale may come out negative at order 2 only.
+    Where signs depend on each other, as in a row with only one sign, the scale that adds
+    nothing becomes zero. A scale can come out negative only at order 2.
 
     Examples
     --------
@@ -70,7 +70,7 @@ def solve_levels(W: Array, group: BinaryGroup) -> BinaryGroup:
 
 @contract(2, W=WEIGHTS, mask=ENTRIES, name=NAME)
 def two_means(W: Array, mask: Mask = ALL, *, name: str = "all") -> BinaryGroup:
-    """Best first-order binarization of each row, exactly.
+    """Find the best first-order binarization of each row, exactly.
 
     Returns
     -------
@@ -79,7 +79,7 @@ def two_means(W: Array, mask: Mask = ALL, *, name: str = "all") -> BinaryGroup:
 
     Notes
     -----
-    ``αB + μ`` has two levels in a row, so the problem is two-means on a line: the clusters
+    ``αB + μ`` has two levels per row, so the problem is two-means on a line: the clusters
     are runs of the sorted row, and running sums give the error of every cut.
 
     Examples

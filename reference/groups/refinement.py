@@ -1,13 +1,13 @@
 """Refinement
 ==========
 
-ARB-LLM, arXiv 2410.03129, sections 3.2 and 3.3: what the loops of ``arb``, ``arb_x`` and
-``arb_rc`` need to be told, and the record of what they did.
+ARB-LLM, arXiv 2410.03129, sections 3.2 and 3.3: the settings of the loops of ``arb``,
+``arb_x`` and ``arb_rc``, and the record of their steps.
 
-A loop goes through *half steps*. Each minimizes the objective over one block of
-variables while the others are held, so the objective never rises. The loops are
-generators of half steps, ``(name, group)``; the function that returns the answer takes
-the last of them, and :func:`trace_objective` evaluates them all.
+A loop runs through *half steps*. Each minimizes the objective over one block of variables
+while the others stay fixed, so the objective never rises. The loops are generators of half
+steps, ``(name, group)``; the function that returns the answer takes the last of them, and
+:func:`trace_objective` evaluates them all.
 
 Differences between paper and code: ERRATA D-1 to D-7, D-13 and D-17.
 """
@@ -51,20 +51,21 @@ class Refinement(Switches):
     calibrated_iterations : int, default 15
         Rounds of each fit on the calibrated error.
     divisor : {"entries", "width"}, default "entries"
-        D-1. What initial sums are divided by: the group's entries in the row (code), or
-        the width of the block (Algorithm 1 as printed).
+        D-1. Divisor of the initial sums: the group's entries in the row (code), or the
+        width of the block (Algorithm 1 as printed).
     initial_signs : {"centered", "plain"}, default "centered"
         D-2. Initial signs of ``W - μ`` (Eq. (1), code) or of ``W`` (Algorithm 1).
     sign_zero : {1, 0}, default 1
         D-3. Sign of zero; 0 in the code.
     eps : float, default 0.0
-        D-5. What is added to denominators on the weight error; 1e-8 in the code. With 0,
-        a variable whose denominator vanishes stays as it is.
+        D-5. Number added to denominators on the weight error; 1e-8 in the code. With 0,
+        a variable whose denominator vanishes stays unchanged.
     calibrated_eps : float, default 0.0
         D-7. The same on the calibrated error; 1e-10 in the code.
     eps_kind : {"absolute", "relative"}, default "absolute"
-        Whether the two are numbers, or shares of the mean denominator of all rows. Beyond
-        paper and code: a share keeps the result equivariant to the scale of the weights.
+        Whether the two are absolute, or relative to the mean denominator of all rows. Beyond
+        paper and code: a relative eps keeps the result equivariant to the scale of the
+        weights.
     calibrated_start : {"standard", "refined"}, default "standard"
         D-6. Whether ARB-X starts from the initial values (paper) or from the refined ones
         (code).
@@ -109,9 +110,9 @@ class Trace:
     Parameters
     ----------
     names : tuple of str
-        What each half step did; the first is ``"start"``.
+        Name of each half step; the first is ``"start"``.
     objectives : ndarray of float64, shape (steps,)
-        The objective after each.
+        The objective after each half step.
     group : BinaryGroup
         The last state.
 
@@ -138,15 +139,15 @@ class Trace:
     S=symmetric(
         "k",
         (
-            "Gram matrix of the inputs; then the objective is the calibrated error, else the "
-            "weight error."
+            "Gram matrix of the inputs. With it the objective is the calibrated error, "
+            "otherwise the weight error."
         ),
     ),
     entries=Flags(
         ("n", "k"),
         text=(
-            "Whose weights count; those that the group has at each step by default. Steps "
-            "that prune take entries from it, whose weight is then part of the error."
+            "Entries whose weights count; by default those of the group at each step. Steps "
+            "that prune take entries from the group; if listed here, their weight is error."
         ),
         whole=False,
     ),

@@ -1,8 +1,8 @@
 """Where calibrated fits start
 ===========================
 
-Fits on the error of the outputs begin with the group that ``arb`` starts from, or with the
-one that it ends with. ERRATA D-6.
+Fits to the output error begin with the group that ``arb`` starts from, or with the one that
+it ends with. ERRATA D-6.
 """
 
 from subbit.reference.layer import BinaryGroup
@@ -15,7 +15,7 @@ from .refinement import Refinement
 def calibrated_start(
     W: Array, mask: Mask, *, order: int, config: Refinement, name: str
 ) -> BinaryGroup:
-    """Binarize a group as calibrated fits find it.
+    """Binarize a group as the start of calibrated fits.
 
     Parameters
     ----------

@@ -2,7 +2,7 @@
 ==============================
 
 Zones become groups one by one. Groups that are fitted to the outputs share their error, so
-after that each can be fitted to what the others leave.
+each can then be fitted to the residual of the others.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from .refinement import Refinement
 def binarize_zones(
     W: Array, zones: Sequence[Zone], *, center: bool, sign_zero: SignOfZero
 ) -> tuple[BinaryGroup, ...]:
-    """Binarize every zone of a block by itself.
+    """Binarize every zone of a block separately.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def binarize_zones(
     Returns
     -------
     tuple of BinaryGroup
-        One for each zone.
+        One group per zone.
 
     Examples
     --------
@@ -64,12 +64,12 @@ def sweep_groups(
     sweeps: int,
     config: Refinement,
 ) -> tuple[BinaryGroup, ...]:
-    """Fit the levels of each group to what the others leave.
+    """Fit the levels of each group to the residual of the others.
 
     Parameters
     ----------
     target : ndarray of float64, shape (n, k)
-        What the groups together have to match.
+        Values that the groups together must match.
     groups : sequence of BinaryGroup
         The groups of a block.
     gram : ndarray of float64, shape (k, k)

@@ -1,6 +1,6 @@
 """Pruning
 =======
 
-Which weights stay: importance, N:M masks, budgets of layers, stepwise pruning, and the
-optimal removal of several weights.
+Which weights stay: importance, N:M masks, layer budgets, stepwise pruning, and the optimal
+removal of several weights.
 """

@@ -1,33 +1,33 @@
 """How many weights each layer keeps
 ==================================
 
-STBLLM, arXiv 2408.01803, section 3.3, and its released code, which has OWL's rule, arXiv
+STBLLM, arXiv 2408.01803, section 3.3, and its released code, which uses OWL's rule, arXiv
 2310.05175, instead.
 
-With M fixed each decoder layer gets its own N. Both rules give important layers more; neither
-keeps the mean that was asked for. ``repair=True`` mends that: wishes are centered, then
-rounded so that their sum is exact.
+With M fixed, each decoder layer gets its own N. Both rules give important layers more; neither
+keeps the requested mean. ``repair=True`` fixes that: wishes are centered, then rounded so that
+their sum is exact.
 
 =================== ============================ ==================================
-rule                a layer is important by      mean of ``N_l``
+rule                importance of a layer        mean of ``N_l``
 =================== ============================ ==================================
-``norm_budget``     a norm of its weights        N or more, always
+``norm_budget``     a norm of its weights        always N or more
 ``outlier_budget``  its share of large scores    near N
-``repair_budget``   the wish that it is given    exactly N
+``repair_budget``   the given wish               exactly N
 =================== ============================ ==================================
 
 ========== ====== ===============================================================
 symbol     shape  meaning
 ========== ====== ===============================================================
-``N, M``          kept weights of each group that are asked for, and the group
+``N, M``          requested number of kept weights per group, and the group
 ``w_l``    (L,)   norms of the layers
-``o_l``    (L,)   outliers, per cent
+``o_l``    (L,)   outliers, percent
 ``x_l``    (L,)   wishes, real numbers
-``N_l``    (L,)   kept weights of each group of layer l
+``N_l``    (L,)   kept weights per group of layer l
 ========== ====== ===============================================================
 
-``N:M`` means *kept : group*; the released code counts what it prunes. Where it divides by
-zero, all outlier shares being equal, no layer is preferred here. ERRATA.
+``N:M`` means *kept : group*; the released code counts pruned weights. Where it divides by
+zero because all outlier shares are equal, no layer is preferred here. ERRATA.
 """
 
 from collections.abc import Sequence
@@ -52,28 +52,28 @@ MOST_SPREAD = 1e6
     norms=Numbers(
         ("L",),
         positive=True,
-        text="A norm of each layer, not negative; zeros alone count as equal norms.",
+        text="A norm of each layer, nonnegative; if all are zero, they count as equal.",
     ),
     keep=KEEP,
     group=GROUP_SIZE,
     repair=REPAIR,
 )
 def norm_budget(norms: Array, keep: int, group: int, *, repair: bool = False) -> Counts:
-    """Kept weights of each layer by a norm of its weights, as the paper says.
+    """Compute the kept weights of each layer from a norm of its weights, as in the paper.
 
     Returns
     -------
     ndarray of int64, shape (L,)
-        ``N_l``, from N to M; with `repair` from 1 to M and of mean N.
+        ``N_l``, from N to M; with `repair` from 1 to M with mean N.
 
     Notes
     -----
     Every ratio is at least ``N / M``, so the mean is N or more: above it as soon as one layer
-    is rounded up. Halves are rounded to the even number.
+    is rounded up. Halves are rounded to even.
 
     References
     ----------
-    STBLLM, arXiv 2408.01803, section 3.3, by its reviews: the text was not at hand.
+    STBLLM, arXiv 2408.01803, section 3.3, from its reviews: the text was not available.
 
     Examples
     --------
@@ -95,17 +95,17 @@ def norm_budget(norms: Array, keep: int, group: int, *, repair: bool = False) ->
 @contract(
     1,
     scores=Several(
-        text="Scores of all weights of a decoder layer, one array a linear, of any shapes."
+        text="Scores of all weights of a decoder layer, one array per linear, of any shapes."
     ),
-    threshold=Real(0.0, text="How many times the mean of all of them."),
+    threshold=Real(0.0, text="Threshold, as a multiple of the mean of all scores."),
 )
 def outlier_share(scores: Sequence[Array], threshold: float) -> float:
-    """Share of the scores that are far above their mean.
+    """Compute the share of the scores that are far above their mean.
 
     Returns
     -------
     float
-        Per cent, 0 to 100.
+        Percentage, 0 to 100.
 
     References
     ----------
@@ -123,17 +123,17 @@ def outlier_share(scores: Sequence[Array], threshold: float) -> float:
 
 @contract(
     1,
-    outliers=Numbers(("L",), positive=True, text="Outlier shares of the layers, not negative."),
+    outliers=Numbers(("L",), positive=True, text="Outlier shares of the layers, nonnegative."),
     keep=KEEP,
     group=GROUP_SIZE,
     spread=Real(
-        0.0, MOST_SPREAD, text="How far the wishes of the layers lie apart, in weights of a group."
+        0.0, MOST_SPREAD, text="How far apart the wishes of the layers are, in weights per group."
     ),
     promote=choice(
         bool,
         (
-            "Whether a layer that gets one weight more gets two; this breaks the mean. With "
-            "`repair` it is not asked for."
+            "Whether a layer that gets one extra weight gets two; this breaks the mean. Ignored "
+            "with `repair`."
         ),
     ),
     repair=REPAIR,
@@ -147,7 +147,7 @@ def outlier_budget(
     promote: bool = True,
     repair: bool = False,
 ) -> Counts:
-    """Kept weights of each layer by its outliers, as the released code does.
+    """Compute the kept weights of each layer from its outliers, as in the released code.
 
     Returns
     -------
@@ -156,9 +156,8 @@ def outlier_budget(
 
     Notes
     -----
-    The code's list of *pruned* weights is ``M - N_l``. Halves are rounded to the even
-    number. Numbers below 1 or above M, which the code would go on with or fail at, are
-    clipped.
+    The code's list of *pruned* weights is ``M - N_l``. Halves are rounded to even. Numbers
+    below 1 or above M, which the code would carry on with or fail on, are clipped.
 
     References
     ----------
@@ -196,13 +195,13 @@ def _centered(wishes: Array, keep: int, group: int) -> Counts:
 
 @contract(
     1,
-    wishes=matrix("L", text="What each layer would keep of a group."),
-    keep=Whole("low", "high", text="The mean that has to come out."),
+    wishes=matrix("L", text="Weights that each layer would keep per group."),
+    keep=Whole("low", "high", text="The required mean."),
     low=Whole(0, text="The least that a layer may keep, at most `keep`."),
     high=Whole("low", 2**16, text="The most that a layer may keep, at least `keep`."),
 )
 def repair_budget(wishes: Array, keep: int, low: int, high: int) -> Counts:
-    """Round wishes to whole numbers of an exact mean, at the least loss.
+    """Round wishes to whole numbers with an exact mean, at the least loss.
 
     Returns
     -------
@@ -212,12 +211,12 @@ def repair_budget(wishes: Array, keep: int, low: int, high: int) -> Counts:
     Notes
     -----
     No other such numbers have a smaller ``Σ (N_l - x_l)²``. Going from v to v + 1 costs
-    layer l ``2 (v - x_l) + 1``, more with every step; so the ``L (keep - low)`` cheapest of
-    all the steps are, in every layer, its first ones, and cheaper steps there are none. Of
-    steps that cost the same the one of the earlier layer is taken.
+    layer l ``2 (v - x_l) + 1``, more with every step. So the ``L (keep - low)`` cheapest of
+    all steps are, in every layer, its first ones, and no cheaper step is left out. Of steps
+    that cost the same, the one of the earlier layer is taken.
 
-    Layers with a larger wish never get less. Where plain rounding already has the right
-    sum, this is rounding.
+    Layers with a larger wish never get less. Where plain rounding already gives the correct
+    sum, this is plain rounding.
 
     References
     ----------

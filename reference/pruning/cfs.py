@@ -4,25 +4,24 @@
 Progressive Binarization with Semi-Structured Pruning for LLMs (PBS2P), arXiv 2502.01705,
 CFS.
 
-Which weights go. The *coarse* stage gives each decoder layer its N of N:M: a layer that
-turns its input little is thought to matter little. The *fine* stage ranks the weights
-inside every M columns by a score with the inputs' Hessian.
+Which weights are pruned. The *coarse* stage gives each decoder layer its N of N:M: a layer
+that turns its input little is assumed to matter little. The *fine* stage ranks the weights
+within every M columns by a score that uses the inputs' Hessian.
 
 ========== =========== =============================================================
 symbol     shape       meaning
 ========== =========== =============================================================
-``x, y``   (T, d)      inputs and outputs of a decoder layer, one token a row
+``x, y``   (T, d)      inputs and outputs of a decoder layer, one token per row
 ``c``      (L,)        mean cosine of input and output of each layer
-``LI``     (L,)        importance of each layer, of mean 1
+``LI``     (L,)        importance of each layer, with mean 1
 ``N_l``    (L,)        how many of M each layer keeps
 ========== =========== =============================================================
 
-The text of the paper was not at hand. Known from its drawing are that importance comes
-from the cosine of a layer's input and output, that it is divided by its mean over the
-layers, that average importance meets the target, and that ratios lie on discrete levels
-between two ends. That the angle is importance, not its cosine, is inferred: with the
-cosines that models have, the drawn bars follow from no other formula. The ends are not
-published.
+The text of the paper was not available. Its figure shows that importance comes from the
+cosine of a layer's input and output, that it is divided by its mean over the layers, that
+average importance meets the target, and that ratios lie on discrete levels between two ends.
+That importance is the angle, not its cosine, is inferred: with the cosines that models have,
+no other formula gives the bars of the figure. The ends are not published.
 """
 
 from typing import Literal, TypeAlias
@@ -56,12 +55,12 @@ FineScore: TypeAlias = Literal["obs", "squared", "trailing", "magnitude", "wanda
     y=Tokens(("T", "d"), text="Its outputs."),
 )
 def block_cosine(x: Array, y: Array) -> float:
-    """How much a decoder layer leaves its input as it is.
+    """Measure how little a decoder layer turns its input.
 
     Returns
     -------
     float
-        Mean cosine over the tokens, from -1 to 1; a vector of zeros has the cosine 0.
+        Mean cosine over the tokens, from -1 to 1; a vector of zeros has cosine 0.
 
     Notes
     -----
@@ -78,12 +77,12 @@ def block_cosine(x: Array, y: Array) -> float:
     """
     # Eq. (58), subbit:  c_l = mean_t cos(x_t, y_t)
     cosine = np.mean(np.sum(_directions(x) * _directions(y), axis=1))
-    # Rounding may carry a mean of ones beyond 1, where no angle is.
+    # Rounding may carry a mean of ones beyond 1, where no angle exists.
     return float(np.clip(cosine, -1.0, 1.0))
 
 
 def _directions(values: Array) -> Array:
-    # Scaled first, so that no square of a small number is lost.
+    # Scaled first, so that no square of a small number underflows.
     largest = np.max(np.abs(values), axis=1, keepdims=True)
     scaled = np.divide(values, largest, out=np.zeros_like(values), where=largest > 0.0)
     norms = np.sqrt(np.sum(scaled**2, axis=1, keepdims=True))
@@ -97,18 +96,18 @@ def _directions(values: Array) -> Array:
         Importance,
         (
             "The angle between input and output; one minus its cosine; one over its cosine; "
-            "or two minus the cosine over the mean cosine, so that what exceeds the mean "
-            "redundancy is taken off. The last two take cosines above 0 only."
+            "or two minus the cosine over the mean cosine, so that redundancy above the mean "
+            "is subtracted. The last two accept only cosines above 0."
         ),
     ),
 )
 def layer_importance(cosines: Array, *, kind: Importance = "arccos") -> Array:
-    """Importance of each decoder layer.
+    """Compute the importance of each decoder layer.
 
     Returns
     -------
     ndarray of float64, shape (L,)
-        Importance, its mean 1; ones where no layer does anything.
+        Importance, with mean 1; ones if no layer does anything.
 
     Notes
     -----
@@ -148,19 +147,19 @@ def _amounts(c: Array, kind: Importance) -> Array:
     importance=Numbers(
         ("L",),
         positive=True,
-        text="Importance of each layer, not negative; see :func:`layer_importance`.",
+        text="Importance of each layer, nonnegative; see :func:`layer_importance`.",
     ),
-    keep=KEEP.says("How many to keep on average, N, from 1 to M."),
-    group=GROUP_SIZE.says("M."),
+    keep=KEEP.says("Number to keep on average, N, from 1 to M."),
+    group=GROUP_SIZE.says("The group, M."),
     low=Whole(
         1,
         "keep",
-        text="The least that a layer keeps; by default one less than `keep`, if there is one.",
+        text="The least that a layer keeps; by default one less than `keep`, but at least 1.",
     ),
     high=Whole(
         "keep",
         "group",
-        text="The most that a layer keeps; by default one more than `keep`, if there is one.",
+        text="The most that a layer keeps; by default one more than `keep`, but at most M.",
     ),
     rule=choice(
         BudgetRule,
@@ -170,7 +169,7 @@ def _amounts(c: Array, kind: Importance) -> Array:
         ),
     ),
     repair=choice(
-        bool, ("Whether the average is met exactly. Rounding and the two ends break it otherwise.")
+        bool, ("Whether the average is met exactly. Otherwise rounding and the two ends break it.")
     ),
 )
 def coarse_budget(
@@ -183,7 +182,7 @@ def coarse_budget(
     rule: BudgetRule = "proportional",
     repair: bool = True,
 ) -> Indices:
-    """How many of every M weights each decoder layer keeps.
+    """Choose how many of every M weights each decoder layer keeps.
 
     Returns
     -------
@@ -192,8 +191,8 @@ def coarse_budget(
 
     Notes
     -----
-    ``N_l = min(N_high, max(N_low, ⌊N LI_l + ½⌋))``, for importance of mean 1. Layers that
-    are all alike keep N each.
+    ``N_l = min(N_high, max(N_low, ⌊N LI_l + ½⌋))``, for importance with mean 1. If all
+    layers are alike, each keeps N.
 
     References
     ----------
@@ -232,17 +231,17 @@ def _line(amounts: Array, keep: int, low: int, high: int) -> Array:
         FineScore,
         (
             "``w² / [H⁻¹]_jj``; ``w² / [H⁻¹]_jj²``, the saliency of BiLLM and ARB-LLM; ``w² / "
-            "U_jj²``, what their codes compute; ``|w|``; ``|w| ‖X_j‖``."
+            "U_jj²``, which their code computes; ``|w|``; ``|w| ‖X_j‖``."
         ),
     ),
 )
 def fine_scores(W: Array, H: Array, *, score: FineScore = "obs") -> Array:
-    """Score the weights among which every M columns choose theirs.
+    """Score the weights for the choice within every M columns.
 
     Returns
     -------
     ndarray of float64, shape (n, k)
-        Scores, not negative.
+        Scores, nonnegative.
 
     Raises
     ------
@@ -252,8 +251,8 @@ def fine_scores(W: Array, H: Array, *, score: FineScore = "obs") -> Array:
     Notes
     -----
     ``w² / (2 [H⁻¹]_jj)`` is the exact rise of ``½ r H rᵀ`` when weight j is removed and
-    all others may move. Weights that share one magnitude may not, so no score is the best
-    for all data.
+    all others can move. Weights that share one magnitude cannot, so no score is best for all
+    data.
 
     References
     ----------

@@ -5,9 +5,9 @@ P. Zhao et al., "Pruning Foundation Models for High Accuracy without Retraining"
 2410.15567, Eqs. (11)-(14) and Solution M: the multiple-removal problem, MRP.
 
 Optimal brain surgery removes one weight and moves the others so that the loss rises least.
-Here a set p of weights of a row goes at once, and the kept ones move together: what results
-is the least-squares solution for the mask. For N:M sparsity all ``C(M, N)`` choices of a
-group are tried, where a score of single weights ignores how they act together.
+Here a set p of weights of a row is removed at once, and the kept ones move together: the
+result is the least-squares solution for the mask. For N:M sparsity all ``C(M, N)`` choices of
+a group are tried, whereas a score of single weights ignores how they act together.
 
 ========== ============== ========================================================
 symbol     shape          meaning
@@ -16,11 +16,11 @@ symbol     shape          meaning
 ``H``      (m, m)         damped Hessian
 ``G``      (m, m)         its inverse
 ``p``      (n, m)         removed weights, a set in each row
-``y``      (n, m)         ``[G_pp]⁻¹ w_p`` on p, zero elsewhere: the loss's gradient
+``y``      (n, m)         ``[G_pp]⁻¹ w_p`` on p, zero elsewhere: the loss gradient
 ========== ============== ========================================================
 
-The paper's text was not at hand, only its equations as others quote them. One weight alone
-gives optimal brain surgery, whose score is in ``saliency``.
+The paper's text was not available, only its equations as others quote them. Removing one
+weight alone is optimal brain surgery, whose score is in ``saliency``.
 """
 
 from math import comb
@@ -38,10 +38,10 @@ from subbit.reference.notation import Array, Mask
 from subbit.reference.storage.patterns import unrank_patterns
 
 HELD = 2**22
-"""Numbers that one step holds at most; rows are taken in as many as fit."""
+"""The most numbers that one step holds; it takes as many rows as fit."""
 
 MOST_PATTERNS = 2**16
-"""Choices of a group that are tried at most."""
+"""The most choices of a group that are tried."""
 
 
 def _inverse(H: Array) -> Array:
@@ -60,7 +60,7 @@ def _solve(systems: Array, right: Array) -> Array:
 def _gradients(weights: Array, G: Array, removed: Mask) -> Array:
     """Solve ``G_pp y_p = w_p`` in each row."""
     rows, most = len(weights), int(np.max(np.count_nonzero(removed, axis=1)))
-    # The removed columns of each row, filled up with others that equations of 1 y = 0 hold.
+    # The removed columns of each row, padded with others, whose equations are 1 y = 0.
     columns = np.argsort(~removed, axis=1, kind="stable")[:, :most]  # (n, most)
     valid = np.take_along_axis(removed, columns, axis=1)  # (n, most)
     right = np.where(valid, np.take_along_axis(weights, columns, axis=1), 0.0)
@@ -85,7 +85,7 @@ def removal_move(W: Array, H: Array, removed: Mask) -> Array:
     Returns
     -------
     ndarray of float64, shape (n, m)
-        The weights of least loss with these zeros; exactly zero there.
+        The weights of least loss with these zeros, which are exact.
 
     Raises
     ------
@@ -113,12 +113,12 @@ def removal_move(W: Array, H: Array, removed: Mask) -> Array:
 
 @contract(2, W=LAYER, H=DAMPED, removed=REMOVAL)
 def removal_loss(W: Array, H: Array, removed: Mask) -> Array:
-    """Rise of each row's loss when weights are removed and the kept ones move optimally.
+    """Compute how far each row's loss rises when weights go and the kept ones move optimally.
 
     Returns
     -------
     ndarray of float64, shape (n,)
-        ``½ d H dᵀ`` of the move of :func:`removal_move`, not negative.
+        ``½ d H dᵀ`` of the move of :func:`removal_move`, nonnegative.
 
     Raises
     ------
@@ -127,7 +127,7 @@ def removal_loss(W: Array, H: Array, removed: Mask) -> Array:
 
     Notes
     -----
-    ``½ w_p [G_pp]⁻¹ w_pᵀ``; one weight alone gives half of its score in
+    ``½ w_p [G_pp]⁻¹ w_pᵀ``; one weight alone gives half its score in
     :func:`~subbit.reference.zones.saliency.obs_saliency`.
 
     References
@@ -145,7 +145,7 @@ def removal_loss(W: Array, H: Array, removed: Mask) -> Array:
 
 
 def _choices(keep: int, group: int) -> Mask:
-    """List the ways to keep N of M weights, in the order of their numbers: (C(M, N), M)."""
+    """List the ways to keep N of M weights, in order of their numbers: (C(M, N), M)."""
     count = comb(group, keep)
     if count > MOST_PATTERNS:
         raise ArgumentError("group", f"one of at most {MOST_PATTERNS} patterns", f"{count}")
@@ -153,7 +153,7 @@ def _choices(keep: int, group: int) -> Mask:
 
 
 def _choice_losses(weights: Array, G: Array, removed: Mask) -> Array:
-    """Losses of all choices of one group: (n, M) weights, (M, M) inverse, (C, M) choices."""
+    """Compute all choices' losses in a group: (n, M) weights, (M, M) inverse, (C, M) choices."""
     sets = np.nonzero(removed)[1].reshape(len(removed), -1)  # (C, M − N)
     w = weights[:, sets].transpose(1, 2, 0)  # (C, M − N, n)
     y = _solve(G[sets[:, :, None], sets[:, None, :]], w)  # (C, M - N, n)
@@ -162,7 +162,7 @@ def _choice_losses(weights: Array, G: Array, removed: Mask) -> Array:
 
 @contract(2, W=LAYER, H=DAMPED, keep=KEEP, group=GROUP_SIZE)
 def removal_mask(W: Array, H: Array, keep: int, group: int) -> Mask:
-    """Keep N of M weights, the ones that are best to keep together.
+    """Keep the N of every M weights that are best to keep together.
 
     Returns
     -------
@@ -176,10 +176,10 @@ def removal_mask(W: Array, H: Array, keep: int, group: int) -> Mask:
 
     Notes
     -----
-    Every group is judged alone, at the given weights, all other weights of the row being
-    free to move. So no choice is better for one group, while the choices of several groups
-    together need not be best. Of equal losses the pattern of the lowest number is
-    taken, which keeps the lower columns.
+    Every group is judged alone, at the given weights, with all other weights of the row
+    free to move. So no choice is better for one group, but the choices of several groups
+    together need not be best. Of equal losses, the pattern with the lowest number is taken,
+    which keeps the lower columns.
 
     References
     ----------

@@ -5,7 +5,7 @@ STBLLM, arXiv 2408.01803, section 3.2; Wanda, arXiv 2306.11695; RIA, "Plug-and-P
 Efficient Post-training Pruning Method for Large Language Models", ICLR 2024; SparseGPT,
 arXiv 2301.00774.
 
-Which weights stay. A *score* says how much each weight matters, a *mask* keeps the
+Which weights stay. A *score* says how much each weight matters; a *mask* keeps the
 largest scores of each comparison group:
 
 =========================== ============================================= ===============
@@ -18,16 +18,16 @@ function                    score                                         where
 =========================== ============================================= ===============
 
 ===================== ===================================== ===========================
-function              comparison group                      weights that it prunes
+function              comparison group                      pruned weights
 ===================== ===================================== ===========================
 ``nm_mask``           M consecutive columns of a row        all but the N largest
 ``row_mask``          a row                                 a share, rounded down
-``threshold_mask``    the whole matrix                      a share, and one more
+``threshold_mask``    the whole matrix                      a share, plus one
 ===================== ===================================== ===========================
 
-``N:M`` means *kept : group*, as STBLLM's text has it. All the codes count what they
-prune instead, so that their 3:8 is 5:8 here. The scores of optimal brain surgeon stand
-in ``saliency``. Differences between paper and code: ERRATA.
+``N:M`` means *kept : group*, as in STBLLM's text. All released code counts pruned weights
+instead, so its 3:8 is 5:8 here. The scores of optimal brain surgeon are in ``saliency``.
+Differences between paper and code: ERRATA.
 """
 
 from typing import Literal, TypeAlias
@@ -58,7 +58,7 @@ Tail: TypeAlias = Literal["error", "dense"]
 
 @contract(2, H=HESSIAN)
 def input_norms(H: Array) -> Array:
-    """Length of each input over the calibration set, from the proxy Hessian.
+    """Compute the length of each input over the calibration set, from the proxy Hessian.
 
     Returns
     -------
@@ -67,8 +67,8 @@ def input_norms(H: Array) -> Array:
 
     Notes
     -----
-    ``‖X_j‖² = H_jj / 2 = 1/N Σ_s ‖X_s,j‖²``. Wanda's text has no ``1/N``; a factor that is
-    common to all columns changes no mask.
+    ``‖X_j‖² = H_jj / 2 = 1/N Σ_s ‖X_s,j‖²``. Wanda's text has no ``1/N``; a factor common
+    to all columns changes no mask.
 
     References
     ----------
@@ -115,12 +115,12 @@ def wanda_importance(W: Array, norms: Array) -> Array:
     Returns
     -------
     ndarray of float64, shape (n, m)
-        Scores, not negative.
+        Scores, nonnegative.
 
     Notes
     -----
     ``S_ij = |W_ij| ‖X_j‖``. Masks within rows change neither when a row is scaled nor
-    under the gauge ``W diag(c)``, ``diag(1/c) X`` that leaves the layer as it is.
+    under the gauge ``W diag(c)``, ``diag(1/c) X`` that leaves the layer unchanged.
 
     References
     ----------
@@ -152,13 +152,14 @@ def ria_importance(W: Array, norms: Array, *, exponent: float = 0.5) -> Array:
     Returns
     -------
     ndarray of float64, shape (n, m)
-        Scores, not negative; a weight in a column or row of zeros has no share of it.
+        Scores, nonnegative; a weight in a column or row of zeros has no share of it.
 
     Notes
     -----
-    ``R_ij = (|W_ij| / Σ_i |W_ij| + |W_ij| / Σ_j |W_ij|) ‖X_j‖^a`` with a = 1/2. It is what
-    STBLLM's released code computes in place of its Eq. (2). The two sums make it sensitive
-    to scales of rows and of columns to which :func:`wanda_importance` is blind.
+    ``R_ij = (|W_ij| / Σ_i |W_ij| + |W_ij| / Σ_j |W_ij|) ‖X_j‖^a`` with ``a`` the
+    exponent, 1/2 in RIA. STBLLM's released code computes it in place of its Eq. (2). The
+    two sums make it sensitive to row and column scales to which :func:`wanda_importance` is
+    blind.
 
     References
     ----------
@@ -176,7 +177,7 @@ def ria_importance(W: Array, norms: Array, *, exponent: float = 0.5) -> Array:
 
 def _standardized(values: Array, axis: Axis) -> Array:
     over = 1 if axis == "row" else None
-    # Measured from one of them, equal values deviate by nothing at all.
+    # Measured from one of them, equal values have no deviation at all.
     values = values - (values[:, :1] if axis == "row" else values[0, 0])
     centered = values - np.mean(values, axis=over, keepdims=True)
     deviation = np.sqrt(np.mean(centered**2, axis=over, keepdims=True))
@@ -196,7 +197,7 @@ def _standardized(values: Array, axis: Axis) -> Array:
             "1/2)."
         ),
     ),
-    axis=choice(Axis, "What mean and standard deviation are taken of."),
+    axis=choice(Axis, "Axis over which mean and standard deviation are taken."),
 )
 def standardized_importance(
     W: Array,
@@ -211,15 +212,15 @@ def standardized_importance(
     Returns
     -------
     ndarray of float64, shape (n, m)
-        Scores, which may be negative unless nothing is standardized; zero where all that
-        is standardized together is equal.
+        Scores, which may be negative unless nothing is standardized; zero where all values
+        standardized together are equal.
 
     Notes
     -----
     ``SI_ij = σ(μ(|W_ij|)) ‖X_j‖`` with ``μ(|w|) = |w| / Σ_j |w| + |w| / Σ_i |w|`` and
     ``σ(x) = (x - mean x) / std x``. The text does not say over what σ is taken. The
-    deviation is that of the whole, not of a sample; the two differ by a common factor,
-    which no mask within a row can see.
+    deviation is that of the population, not of a sample; the two differ by a common factor,
+    which changes no mask within a row.
 
     Standardizing *after* is an increasing map of each row and changes no mask within it.
     *Before*, the scores below the mean are negative, and a longer input lowers them.
@@ -238,7 +239,7 @@ def standardized_importance(
     array([[ 1., -1.],
            [ 1., -1.]])
     """
-    # An exponent of at most 1 keeps the squares of all admitted numbers finite.
+    # An exponent of at most 1 keeps the squares of all accepted numbers finite.
     factor = norms**exponent
     importance = _relative(W)
     if standardize == "before":
@@ -253,7 +254,7 @@ def standardized_importance(
     scores=matrix("n", "m", text="Scores of any sign."),
     keep=KEEP,
     group=GROUP_SIZE,
-    tail=choice(Tail, ("What becomes of ``m % M`` last columns: they are refused, or all kept.")),
+    tail=choice(Tail, ("Treatment of the last ``m % M`` columns: they are an error, or all kept.")),
 )
 def nm_mask(scores: Array, keep: int, group: int, *, tail: Tail = "error") -> Mask:
     """Keep the N largest of every M consecutive scores of a row.
@@ -261,13 +262,13 @@ def nm_mask(scores: Array, keep: int, group: int, *, tail: Tail = "error") -> Ma
     Returns
     -------
     ndarray of bool, shape (n, m)
-        What is kept; of equal scores the one in the lower column.
+        The kept entries; of equal scores, the one in the lower column.
 
     Notes
     -----
     ``M_ij = [fewer than N entries of its group come before it]``, where an entry comes
-    before another if its score is larger, or equal and in a lower column. No text says
-    what happens to equal scores; the codes leave it to a library's partial sort.
+    before another if its score is larger, or equal and in a lower column. No paper says
+    what happens to equal scores; the released code leaves it to a library's partial sort.
 
     References
     ----------
@@ -299,13 +300,13 @@ def row_mask(scores: Array, sparsity: float) -> Mask:
     Returns
     -------
     ndarray of bool, shape (n, m)
-        What is kept: all but ``int(m * sparsity)`` of each row; of equal scores the one in
-        the lower column is kept.
+        The kept entries: all but ``int(m * sparsity)`` of each row; of equal scores, the one
+        in the lower column.
 
     Notes
     -----
-    The number of pruned entries is the product in floating point, rounded down, as the
-    code has it. Which of two equal scores goes, no text says.
+    The number of pruned entries is the product in floating point, rounded down, as in the
+    code. No paper says which of two equal scores is pruned.
 
     References
     ----------
@@ -327,18 +328,18 @@ def row_mask(scores: Array, sparsity: float) -> Mask:
 
 @contract(1, scores=matrix("n", "k", text="Scores of any sign."), sparsity=SPARSITY)
 def threshold_mask(scores: Array, sparsity: float) -> Mask:
-    """Prune the scores up to a quantile of all of them.
+    """Prune all scores up to a quantile of them.
 
     Returns
     -------
     ndarray of bool, shape (n, k)
-        What is kept: the scores above the threshold.
+        The kept entries: those with scores above the threshold.
 
     Notes
     -----
-    The threshold is the entry number ``int(n k · s)`` of the sorted scores, counted from 0,
-    and it is pruned as well: one more than asked for, and all that equal it. With s = 0 a
-    weight still goes.
+    The threshold is entry number ``int(n k · s)`` of the sorted scores, counted from 0, and it
+    is pruned too: one more than requested, plus all that equal it. Even with s = 0 a weight is
+    pruned.
 
     References
     ----------

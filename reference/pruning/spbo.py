@@ -5,25 +5,25 @@ Progressive Binarization with Semi-Structured Pruning for LLMs (PBS2P), arXiv 25
 SPBO.
 
 A group is binarized, then loses its entries a few at a time; after each step mean and
-scales are fitted again, on the error of the layer's outputs. An entry that is gone decodes
-to zero, and all of its weight is error: ``R = W - P ∘ (αB + μ)``, ``L2 = Tr(R S Rᵀ)``.
+scales are refitted to the error of the layer's outputs. A removed entry decodes to zero,
+and all of its weight is error: ``R = W - P ∘ (αB + μ)``, ``L2 = Tr(R S Rᵀ)``.
 
-The text of the paper was not at hand and no code of its authors exists. What is known of
-it, from its drawings, its abstracts and its public reviews, are the nested masks, one
-scale and one mean a row, their fit after each step on the original inputs, and that
-drawings change no sign. The rest is this project's reading, and each choice is a switch.
+The text of the paper was not available, and no code by its authors exists. Its figures,
+abstracts and public reviews tell of nested masks, one scale and one mean per row, and their
+fit after each step on the original inputs; no sign changes in the figures. The rest is this
+project's reading, and each choice is a switch.
 
 ========== =========== =============================================================
 symbol     shape       meaning
 ========== =========== =============================================================
-``W``      (n, k)      what the group has to match, zero in other groups' entries
+``W``      (n, k)      the group's target, zero in other groups' entries
 ``P_t``    (n, k)      entries kept after step t, ``P_0 ⊇ P_1 ⊇ … ⊇ P_τ``
 ``S``      (k, k)      Gram matrix of the block's inputs
 ``e``      (n, k)      ``P_t`` and ``P_t ∘ B``, with a shared mean 1 and ``P_t ∘ B``
 ========== =========== =============================================================
 
 For a fixed mask ``L2`` is the quadratic that ``arb_x`` minimizes, with the mask ``P_t``
-and the *whole* ``W`` as its target: ``e S Wᵀ`` holds what pruned entries leave to the kept
+and the *whole* ``W`` as its target: ``e S Wᵀ`` includes what pruned entries leave to the kept
 ones. So the fit is :func:`~subbit.reference.groups.arb_x.calibrate_levels`, and the masked
 residual is the same fit to ``P_t ∘ W``.
 """
@@ -74,14 +74,14 @@ class SPBO(Composed):
     refinement : Refinement
         How levels are fitted, before the first step and after each.
     keep : tuple of int, default (4, 8)
-        (N, M): how many of M consecutive entries of a row stay.
+        (N, M): N of every M consecutive entries of a row stay.
     tail : {"error", "dense"}, default "error"
-        What becomes of last columns that make no group of M.
+        Treatment of last columns that do not fill a group of M.
     schedule : {"element", "parts", "one"}, default "element"
-        Whether a step takes one entry of every M, or an equal part of all that go, the
-        smallest scores of the block first, or everything.
+        Whether a step removes one entry of every M; an equal part of all removals, the
+        smallest scores of the block first; or everything.
     parts : int, default 4
-        Steps of the schedule "parts", as many as the paper's drawing has.
+        Steps of the schedule "parts", as many as in the paper's figure.
     signs : {"frozen", "resigned"}, default "frozen"
         Whether signs stay, or are recomputed after each fit.
     mean : {"masked", "shared"}, default "masked"
@@ -112,14 +112,14 @@ STEPWISE = SPBO()
 
 @contract(
     1,
-    scores=matrix("n", "k", text="How much entries matter."),
-    keep=KEEP.says("How many stay of each group of columns, N."),
+    scores=matrix("n", "k", text="How much each entry matters."),
+    keep=KEEP.says("Number of entries that stay per group of columns, N."),
     group=GROUP_SIZE,
     schedule=choice(
         Schedule,
         (
-            "What goes in a step: of every group the entry with the smallest score; an equal "
-            "part of all that go, smallest scores of the block first; everything."
+            "Entries that a step removes: the one with the smallest score of every group; an "
+            "equal part of all removals, smallest scores of the block first; everything."
         ),
     ),
     parts=PARTS.says('Number of steps of the schedule "parts".'),
@@ -134,7 +134,7 @@ def spbo_schedule(
     parts: int = 4,
     tail: Tail = "error",
 ) -> Mask:
-    """Entries kept after each step.
+    """Choose the entries kept after each step.
 
     Returns
     -------
@@ -144,12 +144,12 @@ def spbo_schedule(
 
     Notes
     -----
-    ``P_t = [N + τ - t : M]`` with τ = M - N steps. Of equal scores the lower column stays
+    ``P_t = [N + τ - t : M]`` with τ = M - N steps. Of equal scores, the lower column stays
     longer, and in "parts" the earlier row.
 
     References
     ----------
-    PBS2P, arXiv 2502.01705, SPBO; the drawing of its mask group.
+    PBS2P, arXiv 2502.01705, SPBO; the figure of its mask group.
 
     Examples
     --------
@@ -185,12 +185,12 @@ def _in_parts(scores: Array, last: Mask, parts: int) -> Mask:
         "n",
         "k",
         text=(
-            "What the group has to match in all columns: its own weights before any was "
-            "pruned, zero elsewhere."
+            "The group's target in all columns: its own weights before any was pruned, zero "
+            "elsewhere."
         ),
     ),
     group=GROUP,
-    keep=Flags(("n", "k"), text="What is kept.", whole=False),
+    keep=Flags(("n", "k"), text="Entries to keep.", whole=False),
     S=GRAM,
     config=Config(SPBO),
 )
@@ -207,8 +207,8 @@ def spbo_step(
     Returns
     -------
     BinaryGroup
-        The next state. With a shared mean its mask stays, and pruned entries have the
-        sign 0, so that they decode to the mean.
+        The next state. With a shared mean, its mask stays, and pruned entries have the
+        sign 0, so they decode to the mean.
 
     Notes
     -----
@@ -263,7 +263,7 @@ STEPS: Mapping[str, Kind] = {
     "mask": ENTRIES.says("The group's entries before any is pruned; None for all."),
     "masks": Nested(
         ("t", "n", "k"),
-        text="Entries of the block that are kept after each step, nested.",
+        text="Entries of the block kept after each step, nested.",
         whole=False,
     ),
     "S": GRAM,
@@ -300,8 +300,8 @@ def spbo_steps(
 
     Examples
     --------
-    :func:`~subbit.reference.groups.refinement.trace_objective` evaluates the steps; over all of
-    the group's entries, a pruned one counts with its whole weight:
+    :func:`~subbit.reference.groups.refinement.trace_objective` evaluates the steps; over all
+    entries of the group, a pruned one counts with its whole weight:
 
     >>> import numpy as np
     >>> from subbit.reference import trace_objective
@@ -346,9 +346,9 @@ def spbo(
 
     Notes
     -----
-    With frozen signs and exact levels the last mask alone decides the result: many steps
-    then give what one step gives. Only alternation that has not converged, new signs or
-    masks that depend on the steps make them differ.
+    With frozen signs and exact levels, the last mask alone decides the result: many steps
+    then give the same as one. Only alternation that has not converged, new signs, or masks
+    that depend on the steps make a difference.
 
     References
     ----------

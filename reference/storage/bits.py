@@ -1,19 +1,18 @@
 """Bits
 ====
 
-Two counts, never to be mixed, both taken from the record itself. What the papers' formulas
-say of the same layers stands in ``storage``.
+Two counts, never to be mixed, both taken from the record itself. The papers' formulas for
+the same layers are in ``printed_bits``.
 
 * **Nominal** bits are what the papers print: signs of kept weights, with a second sign
   for salient ones.
 * **Payload** bits are everything a decoder needs. The layout counted is the tightest of
   the plain ones: signs and codes of a group's own entries; a column map for the salient
-  columns; the number of the group for every other entry; a map of kept entries where
-  some are pruned, by the numbers of their patterns where N of each M are; 16 bits for
-  each scale and mean of every row, and for a weight that is stored as it is.
+  columns; the group number of every other entry; a map of kept entries where some are
+  pruned, by pattern numbers where N of each M are kept; 16 bits for each scale and mean of
+  every row, and for each weight stored as is.
 
-The third word, *artifact* bits, is the size of a file and is measured where one is
-written.
+A third term, *artifact* bits, is the size of a file and is measured where one is written.
 
 ========== =====================================================
 symbol     meaning
@@ -48,32 +47,32 @@ from .kept_entries import flags_of, meant_entries
 from .patterns import pattern_bits, pattern_entropy
 
 NOMINAL_FLOAT = 16
-"""Bits of a weight that is stored as it is, as papers on pruning count them."""
+"""Bits of a weight stored as is, as papers on pruning count them."""
 
 
 @dataclass(frozen=True)
 class PayloadBits:
-    """Bits of a record, by what they say.
+    """Bits of a record, by what they encode.
 
     Parameters
     ----------
     signs : int
         Sign planes.
     zero_signs : int
-        Marks of entries whose sign is 0, in planes that have one with a scale that is
-        not 0. One sign bit cannot say it; only the released presets need it.
+        Marks of entries whose sign is 0, in planes that have one with a nonzero scale. One
+        sign bit cannot express it; only the released presets need it.
     codes : int
         Codes on uniform grids.
     values : int
-        Weights that are stored as they are.
+        Weights that are stored as is.
     group_map : int
-        Numbers of the entries' groups, among those of the salient columns or among those
+        Group numbers of the entries, among the groups of the salient columns or among those
         of the others.
     column_map : int
         Salient columns.
     kept_map : int
-        Entries that are not pruned, or columns that are not dead: numbers of patterns where
-        a block has N:M sparsity, and flags where these do not tell all.
+        Entries that are not pruned, or columns that are not dead: pattern numbers where a
+        block has N:M sparsity, and flags where these do not say everything.
     scales, means, zero_points : int
         Row and column scales, row means, grid zero points.
     order : int
@@ -113,7 +112,7 @@ class PayloadBits:
         return self.total / self.weights
 
     def __add__(self, other: "PayloadBits") -> "PayloadBits":
-        """Return the bits of both, part by part."""
+        """Return the sum of both, part by part."""
         return PayloadBits(
             **{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)}
         )
@@ -121,12 +120,12 @@ class PayloadBits:
 
 @contract(1, layer=Layer(text="The record."))
 def nominal_bits(layer: QuantizedLayer) -> float:
-    """Signs, codes and plain values of a layer, per weight.
+    """Count signs, codes and plain values of a layer, per weight.
 
     Returns
     -------
     float
-        Bits per weight, as the papers count them; 16 for a weight that is stored as it is.
+        Bits per weight, as the papers count them; 16 for a weight stored as is.
 
     References
     ----------
@@ -153,7 +152,7 @@ def nominal_bits(layer: QuantizedLayer) -> float:
     float_bits=Whole(1, 1024, text="Bits of a stored scale or mean."),
 )
 def payload_bits(layer: QuantizedLayer, *, float_bits: int = 16) -> PayloadBits:
-    """Everything a decoder of the layer needs, part by part.
+    """Count everything that a decoder of the layer needs, part by part.
 
     Returns
     -------
@@ -162,13 +161,13 @@ def payload_bits(layer: QuantizedLayer, *, float_bits: int = 16) -> PayloadBits:
 
     Notes
     -----
-    With N:M sparsity a block of k columns has ``n ⌊k/M⌋ ⌈log2 C(M, N)⌉`` bits of patterns. Where
-    fewer than N entries of a group are covered, k flags more say which columns are dead; if
-    that does not explain it, a flag for every entry of the patterns does.
+    With N:M sparsity a block of k columns has ``n ⌊k/M⌋ ⌈log2 C(M, N)⌉`` bits of patterns. If
+    fewer than N entries of a group are covered, k more flags say which columns are dead; if
+    that does not explain it, every entry of the patterns gets a flag.
 
     For BiLLM's three groups this is ``n (2m + (p + g) · 16 m/k) + m`` with p planes and g
-    means in all: the second sign of a salient entry takes the place of the group number
-    that it does not need.
+    means in all: the second sign of a salient entry takes the place of the group number,
+    which it does not need.
 
     Examples
     --------
@@ -189,13 +188,13 @@ def payload_bits(layer: QuantizedLayer, *, float_bits: int = 16) -> PayloadBits:
 
 @contract(1, layer=Layer(text="The record."))
 def index_floor(layer: QuantizedLayer) -> float:
-    """Bits of a layer's map of kept entries, with the entropy of patterns in place of numbers.
+    """Count the bits of a layer's map of kept entries, with pattern entropy instead of numbers.
 
     Returns
     -------
     float
-        Bits of the whole layer: ``kept_map`` of :func:`payload_bits` with ``log2 C(M, N)`` that
-        is not rounded up. No code for all patterns has fewer on average.
+        Bits of the whole layer: ``kept_map`` of :func:`payload_bits` with ``log2 C(M, N)`` not
+        rounded up. No code for all patterns has fewer on average.
 
     Examples
     --------
@@ -250,7 +249,7 @@ def _pattern_width(block: QuantizedBlock) -> int:
 
 
 def _flags(block: QuantizedBlock) -> int:
-    """Count the flags that say which of the entries of the patterns, or of all, are covered."""
+    """Count the flags that say which entries, of the patterns or of all, are covered."""
     kept = np.any([group.mask for group in block.groups], axis=0)
     meant = meant_entries(kept, block.pattern, argument="layer")
     flags = {"all": 0, "columns": kept.shape[1], "entries": int(np.count_nonzero(meant))}
@@ -258,7 +257,7 @@ def _flags(block: QuantizedBlock) -> int:
 
 
 def _group_map(block: QuantizedBlock, columns: Mask) -> int:
-    # An entry names its group among those that its zone has; one group needs no name.
+    # An entry names its group among those of its zone; a single group needs no name.
     entries = [int(np.count_nonzero(group.mask[:, columns])) for group in block.groups]
     return sum(entries) * _index_bits(sum(count > 0 for count in entries))
 
@@ -272,7 +271,7 @@ def _group_bits(group: Group, float_bits: int) -> PayloadBits:
         return PayloadBits(
             codes=entries * group.bits, scales=n * float_bits, zero_points=n * group.bits
         )
-    # A column that the group has no entry in needs no scale.
+    # A column without entries of the group needs no scale.
     used = int(np.count_nonzero(group.mask.any(axis=0)))
     columns = used * sum(plane.column_scale is not None for plane in group.planes)
     return PayloadBits(

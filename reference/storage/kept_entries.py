@@ -1,9 +1,9 @@
 """Kept entries of a block
 =======================
 
-How a block tells a decoder which entries its groups cover. With N:M sparsity the numbers of
-patterns do, N of each M columns; without, all entries are meant at first. What is covered then
-differs from what is meant nowhere, in whole columns, or somewhere.
+How a block tells a decoder which entries its groups cover. With N:M sparsity, pattern numbers
+name N of each M columns; without it, all entries count as named. The covered entries are then
+all the named ones, all but whole columns of them, or any subset, which flags tell.
 """
 
 from typing import Literal, TypeAlias
@@ -22,8 +22,8 @@ def fill_patterns(covered: Mask, keep: int, group: int, *, argument: str = "cove
     Parameters
     ----------
     covered : ndarray of bool, shape (n, k)
-        Entries that hold something, at most N of each M consecutive columns of a row; the
-        last ``k % M`` columns are free.
+        Entries in use, at most N of each M consecutive columns of a row; the last ``k % M``
+        columns are free.
     keep, group : int
         N and M.
     argument : str, default "covered"
@@ -33,7 +33,7 @@ def fill_patterns(covered: Mask, keep: int, group: int, *, argument: str = "cove
     -------
     ndarray of bool, shape (n, k)
         `covered`, the free columns and, where a group has fewer than N, further entries:
-        those of columns that are empty in all rows come first, then the lower column.
+        those of columns that are empty in all rows come first, then lower columns.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def fill_patterns(covered: Mask, keep: int, group: int, *, argument: str = "cove
 
     Notes
     -----
-    So a block whose dead columns hold nothing is told by its patterns and a flag a column.
+    So its patterns and one flag per column describe a block whose dead columns hold nothing.
 
     Examples
     --------
@@ -67,19 +67,19 @@ def fill_patterns(covered: Mask, keep: int, group: int, *, argument: str = "cove
 
 
 def flags_of(kept: Mask, meant: Mask) -> Flags:
-    """Say what flags tell the covered entries among those that are meant.
+    """Choose the flags that tell which of the named entries are covered.
 
     Parameters
     ----------
     kept : ndarray of bool, shape (n, k)
         Entries that a group covers.
     meant : ndarray of bool, shape (n, k)
-        Entries of the patterns, or all; no others are covered.
+        Named entries, those of the patterns or all; no others are covered.
 
     Returns
     -------
     {"all", "columns", "entries"}
-        Whether there are no flags, one for each column or one for each entry that is meant.
+        Whether there are no flags, one per column, or one per named entry.
 
     Examples
     --------
@@ -94,7 +94,7 @@ def flags_of(kept: Mask, meant: Mask) -> Flags:
 
 
 def meant_entries(kept: Mask, pattern: tuple[int, int] | None, *, argument: str) -> Mask:
-    """Return the entries that patterns name, or all.
+    """Return the entries named by patterns, or all.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def meant_entries(kept: Mask, pattern: tuple[int, int] | None, *, argument: str)
     Returns
     -------
     ndarray of bool, shape (n, k)
-        The entries, those of `kept` among them.
+        The entries, including those of `kept`.
 
     Raises
     ------

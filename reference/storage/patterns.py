@@ -3,18 +3,18 @@
 
 STBLLM, arXiv 2408.01803, section 3.3; NanoQuant, arXiv 2602.06694v3, appendix.
 
-Of M consecutive weights of a row N are kept: ``C(M, N)`` patterns, hence ``⌈log2 C(M, N)⌉``
-bits to name one. The number of a pattern is its place in *lexicographic* order of the
-lists of kept columns: of 2:4 the patterns are
+Of M consecutive weights in a row, N are kept: ``C(M, N)`` patterns, hence ``⌈log2 C(M, N)⌉``
+bits to name one. The number of a pattern is its position in the *lexicographic* order of the
+lists of kept columns. The patterns of 2:4 are
 
 ====== ===== ===== ===== ===== ===== =====
 number 0     1     2     3     4     5
 kept   0, 1  0, 2  0, 3  1, 2  1, 3  2, 3
 ====== ===== ===== ===== ===== ===== =====
 
-It is found by counting what comes before (the combinatorial number system): a column j that
-is not kept, with r kept ones from there on, has passed over the patterns that keep it,
-``C(M − 1 − j, r − 1)`` of them.
+It is found by counting the patterns that come before (the combinatorial number system): a
+column j that is not kept, with r kept ones from there on, has passed over the
+``C(M − 1 − j, r − 1)`` patterns that keep it.
 
 ========== =================== ====================================================
 symbol     shape               meaning
@@ -25,7 +25,7 @@ symbol     shape               meaning
 ``t``      (n, m / M)          number of the group's pattern
 ========== =================== ====================================================
 
-``N:M`` means *kept : group*; all the codes count what they prune instead.
+``N:M`` means *kept : group*; all released code counts pruned weights instead.
 """
 
 from math import comb, log2
@@ -47,7 +47,7 @@ LARGEST_COUNT = 2**63 - 1
 
 @contract(1, keep=KEEP, group=GROUP_SIZE)
 def pattern_bits(keep: int, group: int) -> int:
-    """Bits of a pattern's number.
+    """Compute the bits of a pattern's number.
 
     Returns
     -------
@@ -69,7 +69,7 @@ def pattern_bits(keep: int, group: int) -> int:
 
 @contract(1, keep=KEEP, group=GROUP_SIZE)
 def pattern_entropy(keep: int, group: int) -> float:
-    """Information in a pattern, if all are equally likely.
+    """Compute the information in a pattern if all are equally likely.
 
     Returns
     -------
@@ -89,7 +89,7 @@ def _steps(keep: int, group: int) -> Numbers:
     """Tabulate ``C(M − 1 − j, r − 1)`` by column j and kept weights r from there on.
 
     Where no pattern has r kept weights left, the entry may be larger than all counts that
-    are looked up; it is cut off.
+    are looked up; it is capped.
     """
     total = comb(group, keep)
     if total > LARGEST_COUNT:
@@ -154,12 +154,12 @@ def unrank_patterns(ranks: Numbers, keep: int, group: int) -> Mask:
     Returns
     -------
     ndarray of bool, shape (n, g * group)
-        Kept weights; :func:`rank_patterns` gives the numbers back.
+        Kept weights; :func:`rank_patterns` returns the numbers.
 
     Notes
     -----
     From left to right: column j is kept if ``t < C(M − 1 − j, r − 1)``; otherwise that many
-    patterns are passed over and taken off t.
+    patterns are passed over and subtracted from t.
 
     Examples
     --------

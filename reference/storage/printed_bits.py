@@ -1,8 +1,8 @@
 """Bits by the papers' formulas
 ============================
 
-What the papers print for their methods, to hold against the counts of ``bits``, which are
-taken from a record. Each formula says what it leaves out.
+The bits that papers print for their methods, to compare with the counts of ``bits``, which
+are taken from a record. Each formula says what it leaves out.
 
 ========== =====================================================
 symbol     meaning
@@ -25,7 +25,7 @@ from .patterns import pattern_bits
 
 @contract(1, r=Share(text="Salient share, 0 to 1."))
 def billm_parameter_bits(r: float) -> float:
-    """Nominal bits of BiLLM for a share of salient weights.
+    """Compute the nominal bits of BiLLM for a share of salient weights.
 
     Returns
     -------
@@ -45,15 +45,15 @@ def billm_parameter_bits(r: float) -> float:
     return 2.0 * r + (1.0 - r)
 
 
-@contract(1, block_size=Whole(text="Columns of a block."))
+@contract(1, block_size=Whole(text="Columns per block."))
 def billm_storing_bits(block_size: int) -> float:
-    """Bits of BiLLM's marks as the paper counts them.
+    """Compute the bits of BiLLM's marks as the paper counts them.
 
     Returns
     -------
     float
-        Bits per weight, next to those of :func:`billm_parameter_bits`; scales and means
-        are not among them.
+        Bits per weight, in addition to those of :func:`billm_parameter_bits`; scales and
+        means are not included.
 
     References
     ----------
@@ -73,10 +73,10 @@ def billm_storing_bits(block_size: int) -> float:
     n=Whole(text="Rows of the layer."),
     m=Whole(text="Columns of the layer."),
     c=Whole(0, "m", text="Salient columns of the whole layer."),
-    k=Whole(text="Columns of a block."),
+    k=Whole(text="Columns per block."),
 )
 def billm_storage_bits(n: int, m: int, c: int, k: int) -> int:
-    """All bits of released BiLLM as a later paper counts them.
+    """Compute all bits of released BiLLM as a later paper counts them.
 
     Returns
     -------
@@ -102,7 +102,7 @@ def billm_storage_bits(n: int, m: int, c: int, k: int) -> int:
 
 @contract(1, r=Share(text="Salient share, 0 to 1."), keep=KEEP, group=GROUP_SIZE)
 def stbllm_parameter_bits(r: float, keep: int, group: int) -> float:
-    """Nominal bits of STBLLM for a share of salient weights.
+    """Compute the nominal bits of STBLLM for a share of salient weights.
 
     Returns
     -------
@@ -111,7 +111,7 @@ def stbllm_parameter_bits(r: float, keep: int, group: int) -> float:
 
     References
     ----------
-    STBLLM, arXiv 2408.01803, section 3.4, by its reviews: the text was not at hand.
+    STBLLM, arXiv 2408.01803, section 3.4, from its reviews: the text was not available.
 
     Examples
     --------
@@ -122,19 +122,19 @@ def stbllm_parameter_bits(r: float, keep: int, group: int) -> float:
     return keep / group * (2.0 * r + (1.0 - r))
 
 
-@contract(1, block_size=Whole(text="Columns of a block."))
+@contract(1, block_size=Whole(text="Columns per block."))
 def stbllm_storing_bits(block_size: int) -> float:
-    """Bits of STBLLM's marks as the paper counts them.
+    """Compute the bits of STBLLM's marks as the paper counts them.
 
     Returns
     -------
     float
-        Bits per weight, next to those of :func:`stbllm_parameter_bits`: two for the three
-        regions. The places of kept weights, scales and means are not among them.
+        Bits per weight, in addition to those of :func:`stbllm_parameter_bits`: two for the
+        three regions. The positions of kept weights, scales and means are not included.
 
     References
     ----------
-    STBLLM, arXiv 2408.01803, section 3.4, by its reviews: the text was not at hand.
+    STBLLM, arXiv 2408.01803, section 3.4, from its reviews: the text was not available.
 
     Examples
     --------
@@ -149,25 +149,25 @@ def stbllm_storing_bits(block_size: int) -> float:
     1,
     n=Whole(text="Rows of the layer."),
     m=Whole(text="Columns of the layer."),
-    k=Whole(text="Columns of a block."),
+    k=Whole(text="Columns per block."),
     keep=KEEP,
     group=GROUP_SIZE,
 )
 def stbllm_storage_bits(n: int, m: int, k: int, keep: int, group: int) -> int:
-    """All bits of an STBLLM layer that stays N:M sparse, as a later paper counts them.
+    """Compute all bits of an STBLLM layer that stays N:M sparse, as a later paper counts them.
 
     Returns
     -------
     int
-        Bits of the layer, without what salient columns add: their number is a second sign and
-        a flag a column.
+        Bits of the layer, without what salient columns add: a second sign, and a flag per
+        column.
 
     Notes
     -----
-    A kept weight has a sign and two bits of region, each group of M the number of its
-    pattern, each row of a block nine numbers: three for salient weights, two for each of
-    three regions. The released code stores no zero (ERRATA), so its 4:8 costs what 8:8
-    does. :func:`~subbit.reference.storage.bits.payload_bits` stores no region for salient weights.
+    A kept weight has a sign and two region bits, each group of M has the number of its
+    pattern, and each row of a block has nine numbers: three for salient weights, two for each
+    of three regions. The released code stores no zeros (ERRATA), so its 4:8 costs as much as
+    8:8. :func:`~subbit.reference.storage.bits.payload_bits` stores no region for salient weights.
 
     References
     ----------
@@ -192,7 +192,7 @@ def stbllm_storage_bits(n: int, m: int, k: int, keep: int, group: int) -> int:
     n=Whole(text="Rows of the layer."),
     m=Whole(text="Columns of the layer."),
     c=Whole(0, "m", text="Salient columns of the whole layer."),
-    k=Whole(text="Columns of a block."),
+    k=Whole(text="Columns per block."),
     rows=Whole(
         0,
         text=(
@@ -205,7 +205,7 @@ def stbllm_storage_bits(n: int, m: int, k: int, keep: int, group: int) -> int:
     ),
 )
 def arb_storage_bits(n: int, m: int, c: int, k: int, *, rows: int, columns: int = 0) -> int:
-    """All bits of an ARB-LLM layer as its paper's memory table counts them.
+    """Compute all bits of an ARB-LLM layer as its paper's memory table counts them.
 
     Returns
     -------
@@ -215,8 +215,8 @@ def arb_storage_bits(n: int, m: int, c: int, k: int, *, rows: int, columns: int 
     Notes
     -----
     The formula reproduces the published table to its last digit; the paper's appendix
-    that derives it was not at hand. A scale of every column of the layer is counted for
-    every plane, where :func:`~subbit.reference.storage.bits.payload_bits` counts those of a group's
+    that derives it was not available. Each plane counts a scale for every column of the
+    layer, whereas :func:`~subbit.reference.storage.bits.payload_bits` counts those of a group's
     own columns.
 
     References

@@ -1,34 +1,34 @@
 """Layer records as tensors
 ========================
 
-What the payload bits count is what is stored, in the same tight layout, one tensor for
-each part of a layer:
+The parts that the payload bits count are stored in the same tight layout, one tensor for each
+part of a layer:
 
 =============== ===========================================================
 tensor          holds
 =============== ===========================================================
-``signs``       one bit an entry and plane, only for the entries of each group
+``signs``       one bit per entry and plane, only for the entries of each group
 ``zero_signs``  which signs are 0, only for planes where that changes a value
 ``codes``       grid positions, ``bits`` bits each
 ``group_map``   the group of each entry, among those of the salient columns or the others
 ``column_map``  the salient columns of each block
-``pattern_map`` the number of the pattern of each M columns of a block with N:M sparsity
-``kept_map``    the columns or entries that some group covers, where not all are
-``values``      entries that are stored as they are
-``scales``      row scales, and column scales of the columns that a group has entries in
+``pattern_map`` the pattern number of each M columns in blocks with N:M sparsity
+``kept_map``    the columns or entries that some group covers, if not all are covered
+``values``      entries that are stored as is
+``scales``      row scales, and column scales for the columns where a group has entries
 ``means``       row means
-``zero_points`` the code of zero of each row of a uniform group
+``zero_points`` the code of zero for each row of a uniform group
 ``order``       the column permutation
 =============== ===========================================================
 
 Bits follow one another without gaps: block by block, group by group, plane by plane,
-entries by rows; only the end of a tensor is padded to a byte. Shapes, names and what is
-there at all stand in the layout, a JSON object. Of a block with N:M sparsity ``kept_map`` has
-flags for entries of its patterns only, and of the columns that no pattern has: where a group
-covers fewer than N, its pattern is filled up (see ``fill_patterns``).
+entries by rows; only the end of a tensor is padded to a byte. Shapes, names and the list of
+parts are in the layout, a JSON object. For a block with N:M sparsity, ``kept_map`` has flags
+only for entries of its patterns and of the columns outside all patterns: if a group covers
+fewer than N, its pattern is filled up (see ``fill_patterns``).
 
-What no decoder needs is not stored. A group without entries comes back with zeros for
-its scales, and so does a column without; a sign of 0 in a row whose scale is 0 comes back as +1.
+Anything that no decoder needs is not stored. A group without entries comes back with zeros for
+its scales, and so does such a column; a sign of 0 in a row whose scale is 0 comes back as +1.
 """
 
 from collections.abc import Mapping
@@ -107,7 +107,7 @@ def _take_kept(reader: Reader, how: str, pattern: Pattern | None, shape: tuple[i
 
 
 def _put_masks(writer: Writer, block: QuantizedBlock) -> Layout:
-    """Write who owns which entry: in each zone a number among the groups that it has."""
+    """Write which group owns each entry: in each zone, a number among its groups."""
     masks = [group.mask for group in block.groups]
     if (np.sum(masks, axis=0) > 1).any():
         raise ArgumentError("layer", "groups with disjoint masks", "overlapping ones")
@@ -128,7 +128,7 @@ def _put_masks(writer: Writer, block: QuantizedBlock) -> Layout:
 
 
 def _pattern(layout: Layout) -> Pattern | None:
-    """Return N and M of a block; files of version 1 have none."""
+    """Return N and M of a block, or None, as always in files of version 1."""
     if "pattern" not in layout:
         return None
     keep, group = layout["pattern"]
@@ -184,7 +184,7 @@ def _take_plane(reader: Reader, layout: Layout, mask: Mask) -> Plane:
 
 def _put_group(writer: Writer, group: Group, dtype: str) -> Layout:
     if not group.mask.any():
-        writer = Writer()  # what it is given goes nowhere
+        writer = Writer()  # its content is discarded
     if isinstance(group, UniformGroup):
         return _put_uniform(writer, group, dtype)
     if isinstance(group, ValueGroup):
@@ -243,7 +243,7 @@ def put_layer(layer: QuantizedLayer, dtype: str) -> tuple[Layout, dict[str, AnyA
     layer : QuantizedLayer
         The layer.
     dtype : str
-        Type of stored scales and means, which must hold the layer's exactly.
+        Type of stored scales and means, which must represent the layer's exactly.
 
     Returns
     -------
@@ -253,7 +253,7 @@ def put_layer(layer: QuantizedLayer, dtype: str) -> tuple[Layout, dict[str, AnyA
     Raises
     ------
     ArgumentError
-        If a scale does not fit the type, or the record is no valid one.
+        If a scale does not fit the type, or the record is not valid.
 
     Examples
     --------
@@ -299,7 +299,7 @@ def _take_block(reader: Reader, layout: Layout, rows: int, span: tuple[int, int]
 
 
 def take_layer(layout: Layout, tensors: Mapping[str, AnyArray], dtype: str) -> QuantizedLayer:
-    """Make a layer of its tensors again.
+    """Rebuild a layer from its tensors.
 
     Parameters
     ----------
@@ -344,7 +344,7 @@ def take_layer(layout: Layout, tensors: Mapping[str, AnyArray], dtype: str) -> Q
 
 
 def tensor_bits(layer: QuantizedLayer, scales: str = "float16") -> dict[str, int]:
-    """Bits of each tensor that a file would hold for a layer.
+    """Count the bits of each tensor that a file would hold for a layer.
 
     Parameters
     ----------
@@ -356,7 +356,7 @@ def tensor_bits(layer: QuantizedLayer, scales: str = "float16") -> dict[str, int
     Returns
     -------
     dict of str to int
-        Whole bytes, in bits, by tensor.
+        Bits of whole bytes, by tensor.
 
     Examples
     --------

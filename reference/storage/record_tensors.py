@@ -1,8 +1,9 @@
 """Tensors of bits and numbers
 ===========================
 
-What layer records are written to and read from: parts are appended in an order that a reader
-knows, bits follow one another without gaps, and only the end of a tensor is padded.
+Layer records are written to these tensors and read from them: parts are appended in an order
+that a reader knows, bits follow one another without gaps, and only the end of a tensor is
+padded.
 """
 
 from collections.abc import Mapping
@@ -21,21 +22,21 @@ VALUE_TENSORS = ("scales", "means", "values")
 
 
 class RecordError(SubbitError, ValueError):
-    """A file that holds no valid layer records."""
+    """A file without valid layer records."""
 
 
 def code_width(count: int) -> int:
-    """Bits that tell `count` things apart.
+    """Return the bits that tell `count` things apart.
 
     Parameters
     ----------
     count : int
-        How many.
+        Number of things.
 
     Returns
     -------
     int
-        ``⌈log2 count⌉``, and 0 for none or one.
+        ``⌈log2 count⌉``, and 0 for zero or one.
 
     Examples
     --------
@@ -57,9 +58,9 @@ class Writer:
         Parameters
         ----------
         tensor : str
-            Where.
+            Name of the tensor.
         values : ndarray
-            What, by rows.
+            Numbers or bits, by rows.
         """
         self.parts.setdefault(tensor, []).append(np.ravel(values))
 
@@ -69,11 +70,11 @@ class Writer:
         Parameters
         ----------
         tensor : str
-            Where.
+            Name of the tensor.
         values : ndarray of int
-            What, by rows.
+            Whole numbers, by rows.
         width : int
-            Bits of each; of no bits nothing is written.
+            Bits per number; if 0, nothing is written.
         """
         if width:
             whole = np.ravel(values).astype(np.int64)
@@ -85,11 +86,11 @@ class Writer:
         Parameters
         ----------
         tensor : str
-            Where.
+            Name of the tensor.
         values : ndarray of float64
-            What.
+            Numbers.
         dtype : str
-            Type that has to hold them exactly.
+            Type that has to represent them exactly.
 
         Raises
         ------
@@ -104,12 +105,12 @@ class Writer:
         self.put(tensor, stored)
 
     def tensors(self) -> dict[str, AnyArray]:
-        """Return what was collected.
+        """Return the collected tensors.
 
         Returns
         -------
         dict of str to ndarray
-            Tensors by name, bits in bytes.
+            Tensors by name, with bits packed into bytes.
         """
         joined = {name: np.concatenate(parts) for name, parts in self.parts.items()}
         return {
@@ -125,14 +126,14 @@ class Reader:
     Parameters
     ----------
     tensors : mapping of str to ndarray
-        As a writer made them.
+        Tensors from a writer.
     dtype : str
         Type of floating-point numbers.
 
     Raises
     ------
     RecordError
-        If a tensor is none that records have, or of another type.
+        If a tensor has an unknown name or the wrong type.
     """
 
     def __init__(self, tensors: Mapping[str, AnyArray], dtype: str) -> None:
@@ -156,19 +157,19 @@ class Reader:
         Parameters
         ----------
         tensor : str
-            Where from.
+            Name of the tensor.
         count : int
-            How many.
+            How many to take.
 
         Returns
         -------
         ndarray, shape (count,)
-            The next ones.
+            The next values.
 
         Raises
         ------
         RecordError
-            If there are not as many left.
+            If too few are left.
         """
         values = self.rest.get(tensor, np.empty(0, dtype=np.bool_))
         if values.size < count:
@@ -183,11 +184,11 @@ class Reader:
         Parameters
         ----------
         tensor : str
-            Where from.
+            Name of the tensor.
         count : int
-            How many.
+            How many to take.
         width : int
-            Bits of each.
+            Bits per number.
 
         Returns
         -------
@@ -197,7 +198,7 @@ class Reader:
         Raises
         ------
         RecordError
-            If there are not as many left.
+            If too few are left.
         """
         bits = self.take(tensor, count * width).reshape(count, width)
         codes: npt.NDArray[np.int64] = (bits.astype(np.int64) << np.arange(width)).sum(axis=1)
@@ -209,9 +210,9 @@ class Reader:
         Parameters
         ----------
         tensor : str
-            Where from.
+            Name of the tensor.
         count : int
-            How many.
+            How many to take.
 
         Returns
         -------
@@ -221,7 +222,7 @@ class Reader:
         Raises
         ------
         RecordError
-            If there are not as many left, or one is not finite.
+            If too few are left, or one is not finite.
         """
         values = self.take(tensor, count).astype(np.float64)
         if not np.isfinite(values).all():
@@ -230,7 +231,7 @@ class Reader:
         return values
 
     def finish(self) -> None:
-        """Refuse a tensor that holds more than was taken.
+        """Check that no tensor holds more than was taken.
 
         Raises
         ------
@@ -244,7 +245,7 @@ class Reader:
 
 
 class NullReader(Reader):
-    """Gives zeros, for a group without entries."""
+    """Returns zeros, for a group without entries."""
 
     def __init__(self) -> None:
         super().__init__({}, "float64")
@@ -255,9 +256,9 @@ class NullReader(Reader):
         Parameters
         ----------
         _tensor : str
-            Where from.
+            Name of the tensor.
         count : int
-            How many.
+            How many to take.
 
         Returns
         -------

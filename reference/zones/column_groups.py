@@ -3,14 +3,14 @@
 
 ARB-LLM, arXiv 2410.03129, section 3.4.
 
-Two bitmaps shape a block: one of its columns, salient or not, and one of its entries,
-large or small. Together they make four groups, and each is binarized for itself, the
+Two bitmaps divide a block: one marks its columns as salient or not, the other its entries
+as large or small. Together they form four groups, and each is binarized separately, the
 salient ones twice:
 
     ``G_s = 1 C_sᵀ ∘ G``  and  ``G_ns = 1 C_nsᵀ ∘ G``.
 
-The paper has one bitmap ``G`` of the whole block, hence one threshold. Its code searches
-a threshold for each of the two zones. Without the column-group bitmap the salient columns
+The paper has one bitmap ``G`` for the whole block, hence one threshold. Its code searches
+for a threshold in each of the two zones. Without the column-group bitmap, the salient columns
 are one group, as in BiLLM.
 
 ========== ========= ==========================================================
@@ -22,7 +22,7 @@ symbol     shape     meaning
 ``p``      float     magnitude between small (concentrated) and large (sparse)
 ========== ========= ==========================================================
 
-More groups, ``splits`` larger than 1, come from cutting the small entries again. ERRATA
+With ``splits`` larger than 1, the small entries are cut again to form more groups. ERRATA
 D-8b, D-10, D-12.
 """
 
@@ -64,19 +64,19 @@ class ColumnGroups(Composed):
     partition : Partition
         How salient columns and thresholds are searched.
     column_groups : bool, default True
-        Whether salient columns are cut as well.
+        Whether salient columns are cut too.
     bitmap : {"shared", "zones"}, default "shared"
         D-10. One threshold for the block (paper), or one for each zone (code).
     splits : int, default 1
-        Cuts of a zone, one less than its groups.
+        Cuts per zone, one fewer than its groups.
     minimum : {"reset", "kept"}, default "reset"
-        D-12. Whether a further cut is judged by itself, or only taken where it beats all
-        cuts before it; then, and where it does not, the code takes the lowest threshold.
+        D-12. Whether a further cut is judged by itself, or taken only if it beats all cuts
+        before it; in that case, if it does not, the code takes the lowest threshold.
     taken_error : {"residual", "row_column"}, default "residual"
-        D-12. By which initial values groups that are already cut off count, with
-        ``minimum="kept"``: those of ARB, or of ARB-RC.
+        D-12. Initial values by which groups already cut off count with ``minimum="kept"``:
+        those of ARB or of ARB-RC.
     split_error : {"weights", "outputs"}, default "weights"
-        D-10. What the search of the rest minimizes; the outputs in the code's ARB-X.
+        D-10. Error that the search of the rest minimizes; the code's ARB-X uses the outputs.
 
     Examples
     --------
@@ -97,12 +97,12 @@ class ColumnGroups(Composed):
 
 COLUMN_GROUPS = ColumnGroups()
 ARB_GROUPS = ColumnGroups(center=True, grid="quantiles", counts=(1, 49), closed=False)
-"""How ARB-LLM's paper takes a block apart, and PBS2P's with it."""
+"""How a block is partitioned in ARB-LLM's paper, and with it in PBS2P's."""
 
 
 @dataclass(frozen=True, eq=False)
 class _ZoneSearch:
-    # What the search of a zone works on; with a Gram matrix, errors are those of outputs.
+    # Input of the search of a zone; with a Gram matrix, errors are those of outputs.
     target: Array
     key: Array
     config: ColumnGroups
@@ -154,8 +154,8 @@ class _ZoneSearch:
         "n",
         "k",
         text=(
-            'What the salient entries decode to, for ``split_error="outputs"``; by default '
-            "what they are."
+            'Decoded values of the salient entries, for ``split_error="outputs"``; by default '
+            "the entries themselves."
         ),
     ),
 )
@@ -169,13 +169,13 @@ def choose_column_groups(
     gram: Array | None = None,
     image: Array | None = None,
 ) -> tuple[Zone, ...]:
-    """Take a block apart into its groups.
+    """Split a block into its groups.
 
     Returns
     -------
     tuple of Zone
-        Disjoint groups that cover the columns to quantize, the salient ones first, of
-        each zone the largest entries first.
+        Disjoint groups that cover the columns to quantize, the salient ones first, and
+        within each zone the largest entries first.
 
     References
     ----------
@@ -267,7 +267,7 @@ def _split_zone(state: _ZoneSearch, columns: Mask, order: int) -> list[Mask]:
 def _zone_thresholds(state: _ZoneSearch, part: Mask, order: int) -> Array:
     grid = state.config.partition.grid
     if grid == "quantiles_with_zeros" and order == 2:
-        # In the salient zone the released grid is that of the entries that are not zero.
+        # In the salient zone, the released grid is that of the nonzero entries.
         nonzero = np.broadcast_to(part, state.key.shape) & (state.key > 0.0)
         return candidate_thresholds(state.key, nonzero if nonzero.any() else part, "quantiles")
     return candidate_thresholds(state.key, part, grid)

@@ -1,8 +1,8 @@
 """Partition of a block
 ====================
 
-How the methods take a block apart: which columns are salient, and where entries are cut
-by magnitude. What the papers leave open or do in different ways are fields of
+How the methods partition a block: which columns are salient, and where entries are cut
+by magnitude. Choices that the papers leave open or make differently are fields of
 :class:`Partition`, a part of each method's configuration.
 """
 
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, repr=False)
 class Partition(Switches):
-    """How a block is taken apart: which columns are salient, and where entries are cut.
+    """How a block is partitioned: which columns are salient, and where entries are cut.
 
     Parameters
     ----------
@@ -43,9 +43,9 @@ class Partition(Switches):
     sign_zero : {1, 0}, default 1
         Sign of zero.
     search_on : {"weights", "scores"}, default "weights"
-        What the searches measure errors on.
+        Values that the searches measure errors on.
     split_by : {"weights", "scores"}, default "weights"
-        What is cut by magnitude.
+        Values that are cut by magnitude.
     grid : str, default "maximum"
         Candidate thresholds: ``"maximum"`` tenths of the maximum, ``"quantiles"`` of the
         entries that are cut, ``"quantiles_with_zeros"`` of those and as many zeros as
@@ -76,7 +76,7 @@ class Partition(Switches):
     DOMAINS: ClassVar[Mapping[str, Kind]] = {"search_orders": Orders(2), "counts": Range()}
 
     def searched(self, W: T, S: T) -> T:
-        """Return what the searches measure errors on.
+        """Return the values that the searches measure errors on.
 
         Parameters
         ----------
@@ -86,12 +86,12 @@ class Partition(Switches):
         Returns
         -------
         array of float, shape (n, k)
-            One of them.
+            `W` or `S`.
         """
         return W if self.search_on == "weights" else S
 
     def cut(self, W: T, S: T) -> T:
-        """Return what is cut by its magnitude.
+        """Return the values that are cut by magnitude.
 
         Parameters
         ----------
@@ -101,7 +101,7 @@ class Partition(Switches):
         Returns
         -------
         array of float, shape (n, k)
-            One of them.
+            `W` or `S`.
         """
         return W if self.split_by == "weights" else S
 
@@ -110,19 +110,19 @@ PARTITION = Partition()
 
 
 def candidate_thresholds(key: Array, columns: Mask, grid: Grid, levels: int | None = None) -> Array:
-    """Thresholds that a search tries.
+    """Return the thresholds that a search tries.
 
     Parameters
     ----------
     key : ndarray of float64, shape (n, k)
-        What is cut.
+        Magnitudes that are cut.
     columns : ndarray of bool, shape (k,) or (n, k)
-        The columns, or the entries, that take part; at least one.
+        Columns or entries that take part; at least one.
     grid : str
-        Which candidates, see :class:`Partition`.
+        Kind of candidates, see :class:`Partition`.
     levels : int, optional
-        Number of candidates; by default 9 of a grid of the maximum and 81 quantiles.
-        Every magnitude is a candidate of a grid of breakpoints whatever it is.
+        Number of candidates; by default 9 shares of the maximum, or 81 quantiles. A grid of
+        breakpoints ignores it and has every magnitude.
 
     Returns
     -------
@@ -152,16 +152,16 @@ def split_search(
     *,
     orders: tuple[int, int] = (1, 1),
 ) -> Search:
-    """Search a threshold, by running sums where groups are runs of sorted rows.
+    """Search for a threshold, by running sums where groups are runs of sorted rows.
 
     Parameters
     ----------
     target : ndarray of float64, shape (n, k)
-        What errors are measured on.
+        Values that errors are measured on.
     key : ndarray of float64, shape (n, k)
-        What is cut.
+        Magnitudes that are cut.
     columns : ndarray of bool, shape (k,) or (n, k)
-        The columns, or the entries, that take part.
+        Columns or entries that take part.
     cuts : ndarray of float64, shape (c,)
         Candidates.
     config : Partition

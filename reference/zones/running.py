@@ -37,7 +37,7 @@ from .sorted_rows import ROWS, bisect_rows, mean_of, nested_errors
     order=Whole(1, 64, text="Orders of binarization."),
     center=CENTER,
     sign_zero=SIGN_ZERO,
-    part=COUNTED.says("The entries that take part; all by default."),
+    part=COUNTED.says("Entries that take part; all by default."),
 )
 def prefix_errors(
     X: Array,
@@ -48,7 +48,7 @@ def prefix_errors(
     sign_zero: SignOfZero,
     part: Mask | None = None,
 ) -> Array:
-    """Squared error of binarizing the first columns, for several numbers of columns.
+    """Compute the squared error of binarizing the first columns, for several column counts.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def prefix_errors(
 
     Notes
     -----
-    Without a mean and at order 1, one running sum of ``|x|`` answers all candidates. With
+    Without a mean and at order 1, one running sum of ``|x|`` serves all candidates. With
     a mean, the distances from it have to be summed for every candidate; the last order's
     remainder is still never formed.
 
@@ -86,7 +86,7 @@ def prefix_errors(
 
 def _first_entries(Y: Array, part: Mask | None) -> Array:
     # A mean far from zero would drown the variance, see _SortedRows. A row's first entry is in
-    # every group that has one; any other may be far larger than all of a short group's.
+    # every nonempty group; any other may be far larger than all entries of a short group.
     if part is None or not len(Y):
         return Y[:1]
     return np.take_along_axis(Y, np.argmax(part, axis=0)[None], axis=0)  # (1, n)
@@ -192,7 +192,7 @@ def _leave_out(remainder: Array, part: Mask | None) -> None:
     center=CENTER,
     sign_zero=SIGN_ZERO,
     closed=choice(bool, "Whether an entry at the threshold lies inside."),
-    part=Part(("n", "k"), text="The columns, or the entries, that take part; all by default."),
+    part=Part(("n", "k"), text="Columns or entries that take part; all by default."),
 )
 def interval_errors(
     X: Array,
@@ -204,7 +204,7 @@ def interval_errors(
     closed: bool,
     part: Mask | None = None,
 ) -> Array:
-    """Squared error of cutting each row at a magnitude, for several magnitudes.
+    """Compute the squared error of cutting each row at a magnitude, for several magnitudes.
 
     Returns
     -------
@@ -232,7 +232,7 @@ def interval_errors(
 @contract(
     1,
     rows=matrix("n", "k", text="Values, increasing in each row."),
-    values=matrix("n", "t", text="What to look up in the row of the same number."),
+    values=matrix("n", "t", text="Values to look up in the row with the same number."),
     right=choice(bool, "Whether equal entries count as lying before."),
 )
 def rank_in_rows(rows: Array, values: Array, *, right: bool) -> Indices:

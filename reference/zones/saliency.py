@@ -3,25 +3,25 @@
 
 BiLLM, arXiv 2402.04291v2, section 3.1 and Algorithm 2.
 
-How much a weight matters. Four scores are in use, and they rank differently:
+How much a weight matters. Four scores are in use, and they rank weights differently:
 
 ============================= ==================== ==================================
 function                      score                where
 ============================= ==================== ==================================
 ``inverse_hessian_saliency``  ``w² / [H⁻¹]_jj²``   BiLLM, Eq. (3)
-``trailing_saliency``         ``w² / U_jj²``       BiLLM, Algorithm 2, and all codes
+``trailing_saliency``         ``w² / U_jj²``       BiLLM, Algorithm 2; released code
 ``obs_saliency``              ``w² / [H⁻¹]_jj``    optimal brain surgeon, no order
 ``magnitude_saliency``        ``w``, signed        BiLLM's code, metric "magnitude"
 ============================= ==================== ==================================
 
 ``U_jj²`` is the corner of the inverse Hessian of the columns that are still free, so the
-trailing score is twice the loss of zeroing a weight when all columns left of it are
-fixed. It equals the unordered score in the first column only. ERRATA B-3.
+trailing score is twice the loss of zeroing a weight when all columns to its left are
+fixed. It equals the unordered score only in the first column. ERRATA B-3.
 
 The *salient search* takes columns in decreasing order of importance and asks how many of
 them should form a group of their own. It tries all counts and keeps the first minimum.
-It is here twice: ``salient_search_direct`` evaluates every count as the equation reads,
-``salient_search`` gives the same objectives from running sums.
+``salient`` has it twice: ``salient_search_direct`` evaluates every count as the equation
+reads, ``salient_search`` gives the same objectives from running sums.
 """
 
 import numpy as np
@@ -48,7 +48,7 @@ def inverse_hessian_saliency(W: Array, H: Array) -> Array:
     Returns
     -------
     ndarray of float64, shape (n, m)
-        Scores, not negative.
+        Scores, nonnegative.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def inverse_hessian_saliency(W: Array, H: Array) -> Array:
 
 @contract(
     2,
-    W=matrix("n", "k", text="Weights of a layer, or of a block of it."),
+    W=matrix("n", "k", text="Weights of a layer, or of one of its blocks."),
     U=matrix("k", "k", text="Inverse factor, or its diagonal block for the same columns."),
 )
 def trailing_saliency(W: Array, U: Array) -> Array:
@@ -83,12 +83,12 @@ def trailing_saliency(W: Array, U: Array) -> Array:
     Returns
     -------
     ndarray of float64, shape (n, k)
-        Scores, not negative.
+        Scores, nonnegative.
 
     Notes
     -----
-    ``s_ij = w_ij² / U_jj²``, twice the loss of zeroing ``w_ij`` once the columns left of
-    it are fixed.
+    ``s_ij = w_ij² / U_jj²``, twice the loss of zeroing ``w_ij`` once the columns to its
+    left are fixed.
 
     References
     ----------
@@ -108,12 +108,12 @@ def trailing_saliency(W: Array, U: Array) -> Array:
 
 @contract(2, W=matrix("n", "m"), H=symmetric("m", "Damped Hessian, positive definite."))
 def obs_saliency(W: Array, H: Array) -> Array:
-    """Score weights by the loss of zeroing one of them while all others may move.
+    """Score weights by the loss of zeroing one of them while all others can move.
 
     Returns
     -------
     ndarray of float64, shape (n, m)
-        Scores, not negative: twice the loss.
+        Scores, nonnegative: twice the loss.
 
     Raises
     ------

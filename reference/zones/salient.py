@@ -3,9 +3,9 @@
 
 Columns in decreasing order of importance, and how many of them are salient.
 
-The objective of a number of columns is the error of binarizing them and the rest apart.
-Both forms of the search give the same numbers: as the equation reads, and from running
-sums over the ranked columns.
+The objective of a number of columns is the error of binarizing them and the rest separately.
+Both forms of the search give the same numbers: as the equation reads, and from running sums
+over the ranked columns.
 """
 
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ from .search import Search
 
 @contract(2, S=matrix("n", "k", text="Scores."))
 def column_saliency(S: Array) -> Array:
-    """Sum of absolute scores in each column.
+    """Sum the absolute scores in each column.
 
     Returns
     -------
@@ -60,12 +60,12 @@ def column_saliency(S: Array) -> Array:
 
 @contract(1, scores=matrix("k", text="Column scores."))
 def rank_columns(scores: Array) -> Indices:
-    """Columns in decreasing order of their score.
+    """Rank columns in decreasing order of their score.
 
     Returns
     -------
     ndarray of intp, shape (k,)
-        Column numbers; of equal scores the lower number comes first.
+        Column numbers; of equal scores, the lower number comes first.
 
     References
     ----------
@@ -102,7 +102,7 @@ def salient_search_direct(
     sign_zero: SignOfZero = 1,
     entries: Mask | None = None,
 ) -> Search:
-    """How many of the ranked columns to make salient, as the equation reads.
+    """Find how many of the ranked columns to make salient, directly from the equation.
 
     Returns
     -------
@@ -147,7 +147,7 @@ def salient_search(
     sign_zero: SignOfZero = 1,
     entries: Mask | None = None,
 ) -> Search:
-    """How many of the ranked columns to make salient, from running sums.
+    """Find how many of the ranked columns to make salient, from running sums.
 
     Returns
     -------
@@ -199,7 +199,7 @@ def _candidates(counts: tuple[int, int], available: int, blocks: int = 1) -> Ind
     config=Config(Partition),
     blocks=Whole(text="Number of blocks in `W`; the range of counts is per block."),
     entries=COUNTED.says(
-        "The entries whose errors count, such as those that are not pruned; all by default."
+        "Entries whose errors count, such as those that are not pruned; all by default."
     ),
 )
 def choose_salient(

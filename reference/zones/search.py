@@ -1,7 +1,7 @@
 """Searches
 ========
 
-What every search answers with: its candidates, their objectives and the first least one.
+The result of every search: its candidates, their objectives and the first minimum.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from subbit.reference.notation import AnyArray, Array
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """All candidates of a one-dimensional search and what they cost.
+    """All candidates of a one-dimensional search and their costs.
 
     Parameters
     ----------

@@ -2,8 +2,8 @@
 ===========
 
 Rows of a block in increasing order with their running sums, for the searches that cut at
-magnitudes. In a sorted row the entries up to a magnitude are one run, and a region around
-them is two; what takes no part lies behind the row's entries and adds nothing.
+magnitudes. In a sorted row, the entries up to a magnitude are one run, and a region around
+them is two; entries that take no part come after the others and add nothing.
 
 ========== ========= ===========================================================
 symbol     shape     meaning
@@ -21,9 +21,9 @@ import numpy as np
 from subbit.reference.layer import block_slices
 from subbit.reference.notation import AnyArray, Array, Indices, Mask, SignOfZero
 
-# Rows worked on together, so that a block of them stays in the second-level cache.
+# Rows processed together, so that a block of them stays in the second-level cache.
 ROWS = 128
-# Candidates worked on together; only the search over every breakpoint has more.
+# Candidates processed together; only the search over every breakpoint has more.
 CANDIDATES = 1024
 
 
@@ -60,14 +60,14 @@ def bisect_rows(rows: Array, values: Array, *, right: bool) -> Indices:
 
 
 def mean_of(total: AnyArray, count: AnyArray | int) -> Array:
-    """Divide sums by numbers of entries; nothing has the mean 0.
+    """Divide sums by numbers of entries; the mean of no entries is 0.
 
     Parameters
     ----------
     total : ndarray, any shape
         Sums.
     count : int or ndarray, shape of `total`
-        How many entries they have.
+        Number of entries in each sum.
 
     Returns
     -------
@@ -92,7 +92,7 @@ def nested_errors(
     closed: bool,
     part: Mask | None = None,
 ) -> Array:
-    """Squared error of cutting each row at several magnitudes, for several candidates.
+    """Compute the squared error of cutting each row at several magnitudes, by candidate.
 
     Parameters
     ----------
@@ -112,8 +112,8 @@ def nested_errors(
 
     Notes
     -----
-    What lies inside of the first cut is one run of the sorted row, and every region around
-    it is two. An entry inside of a cut takes no part in those behind it.
+    The entries inside the first cut are one run of the sorted row, and every region around
+    it is two. An entry inside a cut takes no part in the later ones.
 
     Examples
     --------
@@ -134,19 +134,19 @@ def nested_errors(
 
 
 def _taking_part(X: Array, part: Mask | None) -> tuple[Array, Mask | None]:
-    # Columns of which nothing takes part need not be sorted.
+    # Columns in which no entry takes part need not be sorted.
     if part is None:
         return X, None
     used = np.any(np.atleast_2d(part), axis=0)
     return X[:, used], part[:, used] if part.ndim > 1 else None
 
 
-# The first and the last place of a run of sorted entries, for each row and candidate.
+# The first and the last position of a run of sorted entries, for each row and candidate.
 _Run: TypeAlias = tuple[Indices, Indices]
 
 
 class _SortedRows:
-    """Rows in increasing order with their running sums; what takes no part lies behind."""
+    """Rows in increasing order with their running sums; entries that take no part are last."""
 
     def __init__(self, X: Array, part: Mask | None, *, center: bool, sign_zero: SignOfZero) -> None:
         self.center, self.sign_zero = center, sign_zero
@@ -175,7 +175,7 @@ class _SortedRows:
         return np.asarray(np.sum(total + self._error(rest, orders[-1]), axis=0))
 
     def _run(self, thresholds: Array, inner: _Run | None, *, closed: bool) -> _Run:
-        # Between -p and p, and around what lies inside of the cut before.
+        # Between -p and p, and around everything inside the previous cut.
         magnitudes = np.broadcast_to(thresholds, (len(self.X), len(thresholds)))
         low = bisect_rows(self.X, -magnitudes, right=not closed)
         high = np.maximum(bisect_rows(self.X, magnitudes, right=closed), low)
@@ -206,8 +206,8 @@ class _SortedRows:
         levels: tuple[Array, Array],
         counts: tuple[AnyArray, AnyArray],
     ) -> Array:
-        # What a second order takes off: below the first mean all entries are moved by one
-        # number, above it by another, and ties lie at zero.
+        # Error that a second order removes: below the first mean all entries are shifted by
+        # one number, above it by another, and ties are at zero.
         (mean, scale), (count, ties) = levels, counts
         balance = _total(b - a for a, b in above) - _total(b - a for a, b in below)
         shift = -scale * mean_of(balance, count) if self.center else np.zeros(mean.shape)

@@ -9,14 +9,14 @@ a sparse group. Its search tries all candidates and keeps the first minimum. BiL
 the columns that are not salient, and binarizes both sides once; ARB-LLM's column-group
 bitmap cuts the salient ones too, and binarizes their sides twice.
 
-The search is here twice: ``..._direct`` evaluates every candidate as the equation reads,
+The search comes in two forms: ``..._direct`` evaluates every candidate as the equation reads,
 and the plain name gives the same objectives from running sums. ``calibrated_split_search``
 measures the error on the layer's outputs.
 
 =============== ========= ============================================================
 symbol          shape     meaning
 =============== ========= ============================================================
-``target``      (n, k)    what errors are measured on: weights (paper), scores (code)
+``target``      (n, k)    values to measure errors on: weights (paper), scores (code)
 ``columns``     (k,)      boolean, the columns that the split may use
 ``key``         (n, k)    the magnitude that is cut
 ``S``           (k, k)    Gram matrix of the block's inputs
@@ -52,7 +52,7 @@ from .search import Search
 
 @contract(2, key=Values(text="Magnitudes."), levels=LEVELS.says("Number of shares."))
 def maximum_grid(key: Array, levels: int = 9) -> Array:
-    """Thresholds at shares of the largest magnitude from 0.1 to 0.9.
+    """Return thresholds at shares of the largest magnitude from 0.1 to 0.9.
 
     Returns
     -------
@@ -79,12 +79,12 @@ def maximum_grid(key: Array, levels: int = 9) -> Array:
 
 @contract(2, key=Values(text="Magnitudes."), levels=LEVELS.says("Number of quantiles."))
 def quantile_grid(key: Array, levels: int = 81) -> Array:
-    """Thresholds at quantiles of the magnitudes from 0.10 to 0.90.
+    """Return thresholds at quantiles of the magnitudes from 0.10 to 0.90.
 
     Returns
     -------
     ndarray of float64, shape (levels,)
-        Thresholds, not decreasing, linearly interpolated.
+        Thresholds, nondecreasing, linearly interpolated.
 
     References
     ----------
@@ -102,7 +102,7 @@ def quantile_grid(key: Array, levels: int = 81) -> Array:
 
 @contract(1, key=Values(text="Magnitudes."))
 def breakpoint_grid(key: Array) -> Array:
-    """Every magnitude that occurs: the search over it is exact.
+    """Return every magnitude that occurs, which makes the search exact.
 
     Returns
     -------
@@ -122,7 +122,7 @@ def breakpoint_grid(key: Array) -> Array:
     1,
     key=MAGNITUDES,
     columns=COLUMNS,
-    threshold=Real(text="Where to cut."),
+    threshold=Real(text="Magnitude at which to cut."),
     closed=choice(
         bool, ("Whether an entry at the threshold is concentrated (paper) or sparse (code).")
     ),
@@ -135,7 +135,7 @@ def bell_split(
     Returns
     -------
     concentrated, sparse : ndarray of bool, shape (n, k)
-        Disjoint masks that cover what takes part.
+        Disjoint masks that cover the entries that take part.
 
     References
     ----------
@@ -173,7 +173,7 @@ def bell_split_search_direct(
     sign_zero: SignOfZero = 1,
     closed: bool = True,
 ) -> Search:
-    """Where to cut a block's entries, as the equation reads.
+    """Find where to cut a block's entries, directly from the equation.
 
     Returns
     -------
@@ -227,7 +227,7 @@ def bell_split_search(
     sign_zero: SignOfZero = 1,
     closed: bool = True,
 ) -> Search:
-    """Where to cut a block's entries, from running sums of its sorted rows.
+    """Find where to cut a block's entries, from running sums of its sorted rows.
 
     Returns
     -------
@@ -237,9 +237,9 @@ def bell_split_search(
 
     Notes
     -----
-    In a sorted row the concentrated group is one run of entries, and the sparse group is
-    what lies on its two sides. What the first order leaves of a run are two runs, each
-    moved as a whole, so that the second order needs running sums only as well.
+    In a sorted row, the concentrated group is one run of entries, and the sparse group is
+    the runs on its two sides. The first order leaves two runs of each run, each shifted as a
+    whole, so the second order needs only running sums too.
 
     References
     ----------
@@ -272,7 +272,7 @@ def bell_split_search(
     image=matrix(
         "n",
         "k",
-        text=("What the other entries decode to; by default what they are, without an error."),
+        text=("Decoded values of the other entries; by default the entries themselves, no error."),
     ),
     key=KEY,
     orders=Orders(2, text="Orders of binarization of the concentrated and of the sparse group."),
@@ -293,7 +293,7 @@ def calibrated_split_search(
     sign_zero: SignOfZero = 1,
     closed: bool = True,
 ) -> Search:
-    """Where to cut a block's entries, measured on the layer's outputs.
+    """Find where to cut a block's entries, measured on the layer's outputs.
 
     Returns
     -------
@@ -302,8 +302,8 @@ def calibrated_split_search(
 
     Notes
     -----
-    ``Tr(R S Rᵀ)`` for every threshold, ``R`` what the block's groups leave. The released
-    code divides it by a constant.
+    ``Tr(R S Rᵀ)`` for every threshold, with ``R`` the residual of the block's groups. The
+    released code divides it by a constant.
 
     References
     ----------

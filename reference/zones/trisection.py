@@ -4,24 +4,24 @@
 STBLLM, arXiv 2408.01803, section 3.4, Algorithm 2.
 
 The entries that are not salient are cut at two magnitudes into a *dense*, an
-*intermediate* and a *sparse* group, each binarized for itself. The second magnitude is
-tied to the first by a factor, so the search tries a line of candidates, as that of the
-bell split does: for every t one objective, the first minimum is taken. With a factor
-beyond all magnitudes the third group is empty, and what is left is the bell split.
+*intermediate* and a *sparse* group, each binarized separately. The second magnitude is
+tied to the first by a factor, so the search tries a line of candidates, like that of the
+bell split: every t has one objective, and the first minimum is taken. With a factor
+beyond all magnitudes, the third group is empty, and the result is the bell split.
 
 The released code cuts squared saliency scores at t and 2t, a ratio of √2 in ``|w|``. Its
 candidates are 160 quantiles from 0.10 to 0.90 of all scores, with zeros where entries take
-no part, as far as 2t does not exceed the last of them; where none qualifies it stops with
-an error, and here all are tried. The paper's own grid is not known to us.
+no part, as long as 2t does not exceed the last of them; if none qualifies, it stops with an
+error, while here all are tried. The paper's own grid is not known to us.
 
-The search is here twice, as in ``split``: ``..._direct`` evaluates every candidate as the
-equation reads, and the plain name gives the same objectives from running sums.
+The search comes in two forms, as in ``split``: ``..._direct`` evaluates every candidate as
+the equation reads, and the plain name gives the same objectives from running sums.
 
 ============ ========= ===========================================================
 symbol       shape     meaning
 ============ ========= ===========================================================
-``target``   (n, k)    what errors are measured on
-``columns``  (k,)      what takes part; of shape (n, k) entries
+``target``   (n, k)    values to measure errors on
+``columns``  (k,)      columns that take part; of shape (n, k), entries
 ``key``      (n, k)    the magnitude that is cut
 ``t``        (c,)      candidates for the lower magnitude
 ============ ========= ===========================================================
@@ -76,7 +76,7 @@ def trisection(
     Returns
     -------
     dense, intermediate, sparse : ndarray of bool, shape (n, k)
-        Disjoint masks that cover what takes part.
+        Disjoint masks that cover the entries that take part.
 
     References
     ----------
@@ -101,16 +101,16 @@ def trisection(
     factor=FACTOR,
 )
 def trisection_thresholds(thresholds: Array, *, factor: float = 2.0) -> Array:
-    """Candidates whose upper magnitude lies within the grid.
+    """Return the candidates whose upper magnitude lies within the grid.
 
     Returns
     -------
     ndarray of float64, shape (a,)
-        Those of which `factor` times is at most the last; all of them if there are none.
+        Thresholds t with ``factor · t`` at most the last one; all of them if none qualifies.
 
     References
     ----------
-    STBLLM's released code, which has no answer if there are none.
+    STBLLM's released code, which has no answer if none qualifies.
 
     Examples
     --------
@@ -148,7 +148,7 @@ def trisection_search_direct(
     sign_zero: SignOfZero = 1,
     closed: bool = True,
 ) -> Search:
-    """Where to cut a block's entries in three, as the equation reads.
+    """Find where to cut a block's entries in three, directly from the equation.
 
     Returns
     -------
@@ -209,7 +209,7 @@ def trisection_search(
     sign_zero: SignOfZero = 1,
     closed: bool = True,
 ) -> Search:
-    """Where to cut a block's entries in three, from running sums of its sorted rows.
+    """Find where to cut a block's entries in three, from running sums of its sorted rows.
 
     Returns
     -------
@@ -219,7 +219,7 @@ def trisection_search(
 
     Notes
     -----
-    In a sorted row the dense group is one run of entries, the intermediate one the runs at
+    In a sorted row, the dense group is one run of entries, the intermediate one the runs on
     its two sides, and the sparse one those at the ends.
 
     References

@@ -2,7 +2,7 @@
 =====================================================================
 
 SparseGPT, Wanda and PB-LLM. The weights that a column or a group of columns was decided
-from follow from the port's own record, to rounding; masks, signs and codes are judged as
+from follow, to rounding, from the port's own record; masks, signs and codes are judged as
 decisions from there, and levels and grids against the weights that they were fitted to.
 """
 
@@ -50,7 +50,7 @@ States = Callable[[int], tuple[Rounded, ...]]
 
 
 def _sparsity(draw: Draw) -> dict[str, Any]:
-    """A pattern with blocks that hold its groups, or a share."""
+    """Draw a pattern, with blocks that hold its groups, or a share."""
     keep = draw.pick("keep", PATTERNS)
     if keep is None:
         size = draw.pick("block size", (8, 128))
@@ -60,7 +60,7 @@ def _sparsity(draw: Draw) -> dict[str, Any]:
 
 
 def _layer_of(judge: Judge, layer: QuantizedLayer, shape: tuple[int, ...], size: int) -> bool:
-    """Judge shape and blocks of a record, and say whether they are right."""
+    """Judge shape and blocks of a record, and say whether they are correct."""
     judge.exact("shape", layer.shape, shape)
     wanted = [(s.start, s.stop) for s in reference.block_slices(shape[1], size)]
     found = [(b.start, b.stop) for b in layer.blocks]
@@ -70,7 +70,7 @@ def _layer_of(judge: Judge, layer: QuantizedLayer, shape: tuple[int, ...], size:
 
 
 def _column_states(judge: Judge, W: Array, U: Rounded, layer: QuantizedLayer) -> States:
-    """What each column up to some first one was made of, and last all columns from there on."""
+    """States of the columns before some first one, each alone, then of all columns from there."""
 
     def states(first: int) -> tuple[Rounded, ...]:
         return compensate_bounds.layer_states_bound(
@@ -141,7 +141,7 @@ def _drawn(draw: Draw) -> tuple[Array, Array]:
 
 @operation(3, share=0.4)
 def _sparsegpt_layer(port: Port, judge: Judge, draw: Draw) -> None:
-    """SparseGPT: masks and values from the state that the columns before them left."""
+    """SparseGPT: masks and values from the state that the previous columns left."""
     W, H = _drawn(draw)
     config = SparseGPT(**_sparsity(draw))
     _sparsegpt(judge, W, H, config, port.sparsegpt_layer(W, H, config))
@@ -149,7 +149,7 @@ def _sparsegpt_layer(port: Port, judge: Judge, draw: Draw) -> None:
 
 @operation(3, share=0.2)
 def _sparsegpt_prune(port: Port, judge: Judge, draw: Draw) -> None:
-    """SparseGPT as a first stage: the same weights and masks, not as a record."""
+    """SparseGPT as a first stage: the same weights and masks, but not as a record."""
     W, H = _drawn(draw)
     config = SparseGPT(**_sparsity(draw))
     values, mask = (host(x) for x in port.sparsegpt_prune(W, H, config))
@@ -178,7 +178,7 @@ def _mask_of_wanda(judge: Judge, found: Mask, scores: Rounded, config: Wanda) ->
 
 @operation(3, share=0.5)
 def _wanda_layer(port: Port, judge: Judge, draw: Draw) -> None:
-    """Wanda, RIA and magnitude: masks from scores, and no weight moved."""
+    """Wanda, RIA and magnitude: masks from scores; no weight moves."""
     W, H = _drawn(draw)
     preset = METHODS["wanda"].presets[draw.pick("importance", ("wanda", "ria", "magnitude"))]
     config = preset.changed(**_sparsity(draw), exponent=draw.pick("exponent", (1.0, 0.5)))
@@ -207,7 +207,7 @@ def _low_part(
     judge.exact("mask of the high part", high.mask, ~low.mask)
     mean, scale = low_levels_bound(W, low.mask, config.statistics, arithmetic=judge.arithmetic)
     if low.mean is None or len(low.planes) != 1:
-        judge.fail("the low part has not one mean and one plane")
+        judge.fail("the low part does not have one mean and one plane")
         return
     judge.bound("means", low.mean, mean)
     judge.bound("scales", low.planes[0].row_scale, scale)
@@ -218,7 +218,7 @@ def _pb_llm_column(
 ) -> None:
     low, high = block.groups
     if not (isinstance(low, BinaryGroup) and isinstance(high, UniformGroup)) or low.mean is None:
-        judge.fail("groups of another kind")
+        judge.fail("groups are of the wrong kind")
         return
     distance = state - judge.arithmetic.read(low.mean)[:, None]
     signs_of(judge, host(low.planes[0].sign), distance, low.mask, config.sign_zero)

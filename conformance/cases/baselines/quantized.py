@@ -1,8 +1,8 @@
 """Level 3: round-to-nearest and GPTQ
 ==================================
 
-Codes of every column from the state that the columns before it left, and the objective at
-the end.
+Codes of every column are judged from the state that the previous columns left; the
+objective is judged at the end.
 """
 
 from functools import partial
@@ -53,7 +53,7 @@ def _rtn_layer(port: Port, judge: Judge, draw: Draw) -> None:
         elif isinstance(group, UniformGroup):
             uniform_group(judge, part, group, grid_of=part, bits=config.bits)
         else:
-            judge.fail("a group of another kind")
+            judge.fail("a group is of the wrong kind")
 
 
 def _order(judge: Judge, H: Array, layer: QuantizedLayer, *, ordered: bool) -> AnyArray:
@@ -73,7 +73,7 @@ def _order(judge: Judge, H: Array, layer: QuantizedLayer, *, ordered: bool) -> A
 
 @operation(3, share=0.5)
 def _gptq_layer(port: Port, judge: Judge, draw: Draw) -> None:
-    """GPTQ: every column's codes from the state that the columns before it left."""
+    """GPTQ: every column's codes from the state that the previous columns left."""
     W = draw.weights(FAMILIES, columns=(2, 24))
     H = draw.hessian(W.shape[1], INPUTS)
     config = reference.GPTQ(
@@ -107,7 +107,7 @@ def _gptq_columns(
 
     columns = states(W.shape[1])
     for block in layer.blocks:
-        # A grid is fitted to what the outer blocks before its first column have left.
+        # A grid is fitted to the state that the outer blocks before its first column left.
         start = 0 if config.group_size is None else block.start // config.block_size
         start *= config.block_size
         fitted = states(start)[-1][:, block.start - start : block.stop - start]

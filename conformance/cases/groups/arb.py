@@ -1,8 +1,8 @@
 """Level 2: half steps of ARB
 =========================
 
-Each half step is taken from a state that is known exactly. Means and scales are judged by
-their bounds, signs by their margin, and what a step does not move has to stay.
+Each half step is taken from an exactly known state. Means and scales are judged by their
+bounds, signs by their margin, and everything that a step does not move has to stay.
 """
 
 from collections.abc import Iterable
@@ -45,7 +45,7 @@ def drawn_config(draw: Draw, **settings: Any) -> Refinement:  # noqa: ANN401
     draw : Draw
         The case.
     **settings
-        Switches that are not drawn.
+        Switches not to draw.
 
     Returns
     -------
@@ -113,18 +113,18 @@ def signs_in(group: BinaryGroup) -> tuple[AnyArray, ...]:
     Returns
     -------
     tuple of ndarray of int8, shape (n, k)
-        One matrix for each order.
+        One matrix per order.
     """
     return tuple(host(plane.sign) for plane in group.planes)
 
 
 def same_form(judge: Judge, group: BinaryGroup, state: BinaryGroup) -> bool:
-    """Judge name, mask and number of planes, and whether anything else can be compared.
+    """Judge name, mask and number of planes, and say whether anything else can be compared.
 
     Parameters
     ----------
     judge : Judge
-        Who collects.
+        Collects the comparisons.
     group, state : BinaryGroup
         The port's group and the one that it was made from.
 
@@ -143,12 +143,12 @@ def same_form(judge: Judge, group: BinaryGroup, state: BinaryGroup) -> bool:
 
 
 def same_signs(judge: Judge, group: BinaryGroup, state: BinaryGroup) -> None:
-    """Judge that signs have stayed.
+    """Judge that signs stayed the same.
 
     Parameters
     ----------
     judge : Judge
-        Who collects.
+        Collects the comparisons.
     group, state : BinaryGroup
         The port's group and the one that it was made from.
     """
@@ -163,13 +163,13 @@ def judge_levels(
     Parameters
     ----------
     judge : Judge
-        Who collects.
+        Collects the comparisons.
     group : BinaryGroup
         The port's group.
     bound : Rounded
         The levels after the step, shape (n, p).
     place : int
-        Which one it moves.
+        The level that it moves.
     state : BinaryGroup
         The group before.
     """
@@ -188,7 +188,7 @@ def judge_start(
     Parameters
     ----------
     judge : Judge
-        Who collects.
+        Collects the comparisons.
     W : ndarray of float64, shape (n, k)
         Weights.
     mask : ndarray of bool, shape (n, k)
@@ -299,7 +299,7 @@ def _solve_levels(port: Port, judge: Judge, draw: Draw) -> None:
 
 @operation(2)
 def _two_means(port: Port, judge: Judge, draw: Draw) -> None:
-    """The best two clusters of each row, by what they reach."""
+    """The best two clusters of each row, judged by their error."""
     W, mask, _ = drawn_weights(draw)
     group, arithmetic = port.two_means(W, mask, name="rest"), judge.arithmetic
     judge.exact("name", group.name, "rest")

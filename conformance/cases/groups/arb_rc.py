@@ -1,8 +1,8 @@
 """Level 2: half steps of ARB-RC
 =============================
 
-Row and column scales from states that are known exactly. A half step fixes its scales for
-given others, so here factors are compared; whole loops are by their products.
+Row and column scales from exactly known states. A half step determines its scales for given
+others, so factors are compared here; whole loops are compared by their products.
 """
 
 from typing import Any
@@ -63,13 +63,13 @@ def judge_scales(
     Parameters
     ----------
     judge : Judge
-        Who collects.
+        Collects the comparisons.
     group : BinaryGroup
         The port's group.
     bound : RoundedScales
         The scales after the step.
     place : slice
-        Which ones it moves.
+        The scales that it moves.
     state : BinaryGroup
         The group before.
     """
@@ -89,7 +89,7 @@ def judge_rc_start(
     Parameters
     ----------
     judge : Judge
-        Who collects.
+        Collects the comparisons.
     W : ndarray of float64, shape (n, k)
         Weights.
     mask : ndarray of bool, shape (n, k)
@@ -118,12 +118,12 @@ def judge_rc_start(
 def judge_rc_signs(
     judge: Judge, W: Array, group: BinaryGroup, state: BinaryGroup, *, zero: SignOfZero
 ) -> None:
-    """Judge the signs that a port has given a group with column scales.
+    """Judge the signs that a port gave a group with column scales.
 
     Parameters
     ----------
     judge : Judge
-        Who collects.
+        Collects the comparisons.
     W : ndarray of float64, shape (n, k)
         Weights.
     group, state : BinaryGroup

@@ -3,8 +3,8 @@
 
 Every half step of a port is judged from the port's own state before it, which is known
 exactly. The end of a loop is judged by the sum of all half steps' bounds where no decision
-on the way was left to rounding; else by what it must keep: signs that are the best for its
-own levels, and an error that has not risen.
+on the way was left to rounding; otherwise by two properties: signs that are the best for
+its own levels, and an error that has not risen.
 """
 
 from collections.abc import Iterable, Iterator
@@ -61,7 +61,7 @@ RISE = 1e-3
 
 
 def on_host(group: BinaryGroup) -> BinaryGroup:
-    """Return a port's state as numbers that the reference takes.
+    """Return a port's state in a form that the reference takes.
 
     Parameters
     ----------
@@ -88,16 +88,16 @@ def _number(x: object) -> Array:
 def states_of(
     judge: Judge, steps: Iterator[tuple[str, BinaryGroup]], names: list[str]
 ) -> list[BinaryGroup]:
-    """Return a port's states, or none where its steps are others.
+    """Return a port's states, or an empty list if its steps are not the expected ones.
 
     Parameters
     ----------
     judge : Judge
-        Who collects.
+        Collects the comparisons.
     steps : iterator of (str, BinaryGroup)
-        What the port yields.
+        Steps that the port yields.
     names : list of str
-        What its steps have to be called.
+        Expected names of the steps.
 
     Returns
     -------
@@ -226,7 +226,7 @@ def _rows_of(W: Array, group: BinaryGroup) -> Array:
 def _judge_risen(
     judge: Judge, W: Array, group: BinaryGroup, start: BinaryGroup, pull: float
 ) -> None:
-    """The errors of rows have not risen, but for the pull of an eps."""
+    """Judge that the errors of rows have not risen, except for the pull of an eps."""
     own, first = _rows_of(W, group), _rows_of(W, start)
     energy = np.sum(np.where(group.mask, W, 0.0) ** 2, axis=1)
     noise = (64 * W.shape[1] * judge.arithmetic.unit_roundoff + pull**2) * energy
@@ -244,12 +244,12 @@ def _signs_where(judge: Judge, group: BinaryGroup, basis: Array, decided: Mask) 
 def judge_end(
     judge: Judge, W: Array, mask: Mask, group: BinaryGroup, form: tuple[int, Refinement]
 ) -> None:
-    """Judge a group that ARB has refined.
+    """Judge a group refined by ARB.
 
     Parameters
     ----------
     judge : Judge
-        Who collects.
+        Collects the comparisons.
     W : ndarray of float64, shape (n, k)
         Weights.
     mask : ndarray of bool, shape (n, k)
@@ -279,7 +279,7 @@ def judge_end(
 
 @operation(2)
 def _arb(port: Port, judge: Judge, draw: Draw) -> None:
-    """ARB, by the half steps' bounds together."""
+    """ARB, by the combined bounds of the half steps."""
     W, mask, order = drawn_weights(draw)
     config = drawn_config(draw, levels=draw.pick("levels", ("alternate", "alternate", "exact")))
     group = on_host(port.arb(W, mask, order=order, config=config, name="rest"))
@@ -289,7 +289,7 @@ def _arb(port: Port, judge: Judge, draw: Draw) -> None:
 
 @operation(2)
 def _arb_x(port: Port, judge: Judge, draw: Draw) -> None:
-    """ARB-X, by the half steps' bounds together."""
+    """ARB-X, by the combined bounds of the half steps."""
     W, mask, order = drawn_weights(draw)
     S, config = drawn_gram(draw, W.shape[1]), drawn_calibration(draw)
     group = on_host(port.arb_x(W, mask, S, order=order, config=config, name="rest"))
@@ -317,7 +317,7 @@ def _arb_x(port: Port, judge: Judge, draw: Draw) -> None:
 
 @operation(2)
 def _arb_rc(port: Port, judge: Judge, draw: Draw) -> None:
-    """ARB-RC, by the half steps' bounds together; products of scales, not factors."""
+    """ARB-RC, by the combined bounds of the half steps; products of scales, not factors."""
     W, mask, order = drawn_weights(draw)
     # In a column of a single entry the second order has nothing but rounding to represent.
     mask = mask if draw.pick("entries", ("masked", "all")) == "masked" else np.ones_like(mask)
@@ -365,9 +365,9 @@ def _arb_rc(port: Port, judge: Judge, draw: Draw) -> None:
 def _ridge(steps: Iterable[tuple[str, BinaryGroup]], config: Refinement) -> float:
     """How far the eps of ARB-RC may raise the error above that of the start.
 
-    ``α = num / (den + ε)`` is the least of ``‖W - Ŵ‖² + ε ‖α‖²``. So an absolute ε takes off
-    the error what it adds to a penalty that is the start's at most; a relative one has
-    another penalty in each step.
+    ``α = num / (den + ε)`` minimizes ``‖W - Ŵ‖² + ε ‖α‖²``. So with an absolute ε, the error
+    rises by at most the fall of the penalty, which is at most the start's; a relative one has
+    a different penalty in each step.
     """
     penalties = [_penalty(group, config) for _, group in steps]
     return penalties[0] if config.eps_kind == "absolute" else sum(penalties)

@@ -1,8 +1,8 @@
 """Level 2: half steps on the calibrated error
 ============================================
 
-As for the weight error, with the Gram matrix of inputs of all kinds: where a denominator
-is nothing but rounding there is no bound.
+As for the weight error, with Gram matrices of inputs of all kinds: where a denominator is
+only rounding, there is no bound.
 """
 
 from typing import Any
@@ -42,7 +42,7 @@ def drawn_gram(draw: Draw, width: int) -> Array:
     Returns
     -------
     ndarray of float64, shape (k, k)
-        Symmetric and positive semi-definite.
+        Symmetric and positive semidefinite.
     """
     return draw.hessian(width, tuple(ACTIVATIONS)) * draw.pick("factor of S", (1.0, 1e-3))
 

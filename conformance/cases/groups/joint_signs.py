@@ -1,9 +1,8 @@
 """Levels 1 and 2: signs of refinements
 =====================================
 
-Signs by their margin, two signs of an entry at once by the distances of the levels that
-they make; on numbers of few bits nothing is rounded, and ties are decided as the reference
-decides them.
+Signs are judged by their margin, two signs of an entry at once by the distances of their
+levels; on numbers of few bits nothing is rounded, and ties are decided as in the reference.
 """
 
 import numpy as np
@@ -26,12 +25,12 @@ from subbit.reference.notation import AnyArray, SignOfZero
 def judge_signs(
     judge: Judge, W: Input, group: BinaryGroup, state: BinaryGroup, *, zero: SignOfZero
 ) -> None:
-    """Judge the signs that a port has given a group.
+    """Judge the signs that a port gave a group.
 
     Parameters
     ----------
     judge : Judge
-        Who collects.
+        Collects the comparisons.
     W : array_like of float64 or Rounded, shape (n, k)
         Weights.
     group, state : BinaryGroup
@@ -59,16 +58,16 @@ def judge_joint(
     signs: tuple[AnyArray, ...],
     mask: AnyArray,
 ) -> None:
-    """Judge two signs of each entry by the distances of the levels that they make.
+    """Judge two signs of each entry by the distances of their levels.
 
     Parameters
     ----------
     judge : Judge
-        Who collects.
+        Collects the comparisons.
     Z : Rounded
-        What is represented.
+        Values to represent.
     scales : tuple of Rounded
-        Those of the first and of the second sign.
+        Scales of the first and of the second sign.
     signs : tuple of ndarray of int8, shape (n, k)
         The port's signs.
     mask : ndarray of bool, shape (n, k)
@@ -104,7 +103,7 @@ def _joint_signs(port: Port, judge: Judge, draw: Draw) -> None:
 
 @operation(1, "joint_signs", name="exact_joint_signs")
 def _exact_joint_signs(port: Port, judge: Judge, draw: Draw) -> None:
-    """Numbers of few bits: nothing is rounded, and of equally near levels the first counts."""
+    """On numbers of few bits nothing is rounded, and the first of equally near levels counts."""
     shape = draw.shape((1, 4), (1, 12))
     Z, u, v = (draw.rng.integers(-6, 7, s) / 2 for s in (shape, shape, (shape[0], 1)))
     judge.exact("signs", port.joint_signs(Z, u, v), reference.joint_signs(Z, u, v))

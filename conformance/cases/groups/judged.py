@@ -1,8 +1,8 @@
 """Groups against the reference from the same state
 ================================================
 
-What a port made of a group is held against the reference's group from the same weights,
-which may themselves be known to rounding only.
+A port's group is compared with the reference's group from the same weights, which may
+themselves be known only to rounding.
 """
 
 from collections.abc import Mapping
@@ -33,22 +33,22 @@ def signs_of(
     *,
     what: str = "signs",
 ) -> None:
-    """Judge signs by their margin, and that there are none outside the mask.
+    """Judge signs by their margin, and that there are no signs outside the mask.
 
     Parameters
     ----------
     judge : Judge
-        Who collects.
+        Collects the comparisons.
     found : ndarray of int8, shape (n, k)
         The port's signs.
     distance : Rounded
-        What they are taken of, shape (n, k).
+        Values that they are taken of, shape (n, k).
     mask : ndarray of bool, shape (n, k)
         The group's entries.
     zero : {0, 1}
         Sign of zero.
     what : str, default "signs"
-        What to call them.
+        Name for messages.
     """
     wanted = np.where(mask, sign(distance.value, zero), 0)
     margin = Rounded(
@@ -71,7 +71,7 @@ def once(
     Parameters
     ----------
     judge : Judge
-        Who collects.
+        Collects the comparisons.
     W : ndarray of float64, shape (n, k)
         Weights.
     mask : ndarray of bool, shape (n, k)
@@ -100,12 +100,12 @@ def binary_group(
     order: int,
     mode: Mapping[str, Any],
 ) -> None:
-    """Judge a binarized group by the weights that it was made of.
+    """Judge a binarized group by the weights that it was made from.
 
     Parameters
     ----------
     judge : Judge
-        Who collects.
+        Collects the comparisons.
     state : Rounded
         The weights, shape (n, k).
     mask : ndarray of bool, shape (n, k)
@@ -140,18 +140,18 @@ def binary_group(
 def uniform_group(
     judge: Judge, state: Rounded, group: UniformGroup, *, grid_of: Rounded | None, bits: int
 ) -> None:
-    """Judge the codes of a group, and its grid where the weights that it was fitted to are known.
+    """Judge the codes of a group, and its grid if the weights that it was fitted to are known.
 
     Parameters
     ----------
     judge : Judge
-        Who collects.
+        Collects the comparisons.
     state : Rounded
-        What was rounded, shape (n, k).
+        The rounded weights, shape (n, k).
     group : UniformGroup
         The port's record; its mask is not judged here.
     grid_of : Rounded or None
-        What the grid was fitted to, shape (n, anything).
+        Weights that the grid was fitted to, shape (n, anything).
     bits : int
         Bits of a code.
     """

@@ -1,12 +1,12 @@
 """Groups of ARB-LLM against the reference from the same state
 ===========================================================
 
-A refined group is judged by all half steps of its loop together, where no decision on the
-way was left to rounding. Elsewhere by what it has to keep: signs that are the best for its
-own levels, and an error that has not risen above that of the start.
+A refined group is judged by all half steps of its loop together where no decision on the
+way was left to rounding, elsewhere by two properties: signs that are the best for its own
+levels, and an error that has not risen above that of the start.
 
-ARB-X leaves its signs alone, so what a port has recorded is what its levels were fitted to:
-with the plain start, and with levels that are fitted at once, nothing is left undecided.
+ARB-X leaves its signs alone, so levels were fitted to the signs of the port's record: with
+the plain start, and with levels that are fitted at once, nothing is left undecided.
 """
 
 from collections.abc import Iterable, Sequence
@@ -40,11 +40,11 @@ RISE = 1e-3
 """Share of its energy by which a row's error may exceed that of the start."""
 ROUNDINGS = 2.0**10
 """Roundings of the largest weight, times the condition of the inputs, that a joint fit may
-differ by; stated, since none is derived."""
+differ by; chosen, not derived."""
 
 
 def _formed(judge: Judge, group: object, zone: Zone, config: ARBLLM) -> BinaryGroup | None:
-    """The group, if what it consists of can be compared."""
+    """Return the group if its parts can be compared."""
     if not isinstance(group, BinaryGroup):
         judge.fail(f"group {zone.name} is not binary")
         return None
@@ -65,7 +65,7 @@ def _formed(judge: Judge, group: object, zone: Zone, config: ARBLLM) -> BinaryGr
 
 
 def fitted_columns(mask: Mask, config: ARBLLM) -> Mask:
-    """Return the columns that a group is fitted to: those that it has entries in.
+    """Return the columns that a group is fitted to: those with entries.
 
     Parameters
     ----------
@@ -118,12 +118,12 @@ def judge_refined(
     zones: Sequence[Zone],
     groups: Sequence[object],
 ) -> None:
-    """Judge the groups of a block by the weights and masks that they were made of.
+    """Judge the groups of a block by the weights and masks that they were made from.
 
     Parameters
     ----------
     judge : Judge
-        Who collects.
+        Collects the comparisons.
     state : GroupsState
         The weights and the Gram matrix.
     config : ARBLLM
@@ -249,7 +249,7 @@ def _judge_calibrated(
             arb_runs.decided_together(decided, config.refinement, config.refinement.calibrated_eps)
         )
     if config.sweeps and config.refinement.levels == "exact":
-        # Where entries are fewer than levels, these are not determined: see judge_joint_fit.
+        # Levels that outnumber the entries are not determined: see judge_joint_fit.
         return
     if config.sweeps:
         sure = [np.logical_and.reduce(sure)] * len(parts)
@@ -265,7 +265,7 @@ def _judge_calibrated(
 
 
 def _others(groups: Sequence[RoundedLevels], place: int, config: ARBLLM) -> Rounded:
-    """What all groups but one decode to, from a sum that is kept through all sweeps."""
+    """Decode all groups but one, from a sum that is kept through all sweeps."""
     arithmetic = groups[0].levels.arithmetic
     value, error, sizes = np.zeros((3, *groups[0].mask.shape))
     for at, group in enumerate(groups):
@@ -283,18 +283,18 @@ def _others(groups: Sequence[RoundedLevels], place: int, config: ARBLLM) -> Roun
 def first_fit(
     W: Rounded, S: Rounded, group: BinaryGroup, cell: Mask, config: Fitted
 ) -> BinaryGroup:
-    """Fit the levels of one group at once, from the signs that a port has recorded.
+    """Fit the levels of one group at once, from the signs of a port's record.
 
     Parameters
     ----------
     W : Rounded
-        What the groups have to match together, shape (n, k).
+        Values that the groups have to match together, shape (n, k).
     S : Rounded
         Gram matrix of the inputs, shape (k, k).
     group : BinaryGroup
         The port's group.
     cell : ndarray of bool, shape (n, k)
-        Where it has to match them.
+        Entries that it has to match.
     config : ARBLLM or PBS2P
         The switches.
 
@@ -319,16 +319,16 @@ def judge_joint_fit(
     *,
     first: Sequence[BinaryGroup],
 ) -> None:
-    """Judge levels that are solved for in sweeps, by what they decode to.
+    """Judge levels that are solved for in sweeps by their decoded values.
 
-    Where entries are fewer than levels, these are not determined, and what they make is.
+    Levels that outnumber the entries are not determined, but the decoded values are.
 
     Parameters
     ----------
     judge : Judge
-        Who collects.
+        Collects the comparisons.
     W : Rounded
-        What the groups have to match together, shape (n, k).
+        Values that the groups have to match together, shape (n, k).
     S : Rounded
         Gram matrix of the inputs, shape (k, k).
     config : ARBLLM or PBS2P
@@ -347,7 +347,7 @@ def judge_joint_fit(
 def judge_last_fit(
     judge: Judge, W: Rounded, S: Rounded, config: Fitted, groups: Sequence[BinaryGroup]
 ) -> None:
-    """Judge the group that is fitted last, from what a port has recorded of all others.
+    """Judge the group that is fitted last, from the port's record of all others.
 
     Parameters
     ----------
@@ -360,12 +360,12 @@ def judge_last_fit(
 
 
 def swept_image(W: Array, S: Array, config: Fitted, first: Sequence[BinaryGroup]) -> Array:
-    """Return what groups decode to together after all sweeps.
+    """Return the decoded groups after all sweeps.
 
     Parameters
     ----------
     W : ndarray of float64, shape (n, k)
-        What the groups have to match together.
+        Values that the groups have to match together.
     S : ndarray of float64, shape (k, k)
         Gram matrix of the inputs.
     config : ARBLLM or PBS2P
@@ -376,7 +376,7 @@ def swept_image(W: Array, S: Array, config: Fitted, first: Sequence[BinaryGroup]
     Returns
     -------
     ndarray of float64, shape (groups, n, k)
-        One image for each group.
+        One image per group.
     """
     return np.stack([group.decode() for group in _swept(W, S, config, first)])
 
@@ -403,7 +403,7 @@ def allowed_of_fit(W: Rounded, S: Rounded) -> float:
     Parameters
     ----------
     W : Rounded
-        What the groups have to match together, shape (n, k).
+        Values that the groups have to match together, shape (n, k).
     S : Rounded
         Gram matrix of the inputs, shape (k, k).
 
@@ -422,7 +422,7 @@ def allowed_of_fit(W: Rounded, S: Rounded) -> float:
 def _judge_decoded(judge: Judge, group: BinaryGroup, wanted: BinaryGroup, allowed: float) -> None:
     values = wanted.decode()
     expected = Rounded(values, np.full(values.shape, allowed), judge.arithmetic)
-    judge.bound(f"what {group.name} decodes to", group.decode(), expected)
+    judge.bound(f"decoded values of {group.name}", group.decode(), expected)
 
 
 def _calibrated_start(judge: Judge, part: _Part) -> tuple[RoundedLevels, Mask]:
@@ -436,7 +436,7 @@ def _calibrated_start(judge: Judge, part: _Part) -> tuple[RoundedLevels, Mask]:
         _signs_where(judge, part.signs, state.basis[1:], decided)
         if config.refinement.levels == "alternate":
             return state, decided
-        # What is solved at once does not depend on where it starts, but for its roundings.
+        # Levels solved at once do not depend on the start, except for roundings.
         blank = 0.0 * state.levels.value
         blank[:, 0] = np.max(np.abs(V.value) * mask, axis=1, initial=0.0)
         return RoundedLevels.at(_basis(part), judge.arithmetic.read(blank)), everywhere

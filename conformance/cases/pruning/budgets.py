@@ -2,7 +2,7 @@
 ===========================================
 
 Whole numbers that are rounded from real ones: a port may differ by one where the real
-number lies within its rounding of a half, and where it repairs, within the loss that its
+number is within its rounding of a half; repaired ones may differ within the loss that
 rounding explains.
 """
 
@@ -41,7 +41,7 @@ def _shares(draw: Draw) -> Array:
 def _judge_rounded(
     judge: Judge, found: object, wanted: npt.ArrayLike, wishes: Array, scale: float
 ) -> None:
-    """Compare whole numbers by how far their real ones lie from a half."""
+    """Compare whole numbers by how far the real ones lie from a half."""
     margin = np.abs(np.abs(wishes - np.floor(wishes)) - 0.5)
     allowed = 16 * len(wishes) * judge.arithmetic.unit_roundoff * scale
     judge.decision(
@@ -91,7 +91,7 @@ def _outlier_share(port: Port, judge: Judge, draw: Draw) -> None:
     wanted = reference.outlier_share(scores, threshold)
     error = 100.0 * close / flat.size + 8 * judge.arithmetic.unit_roundoff * wanted
     judge.bound(
-        "per cent",
+        "percent",
         port.outlier_share(scores, threshold),
         Rounded(np.array(wanted), np.array(error), judge.arithmetic),
     )
@@ -99,7 +99,7 @@ def _outlier_share(port: Port, judge: Judge, draw: Draw) -> None:
 
 @operation(1)
 def _outlier_budget(port: Port, judge: Judge, draw: Draw) -> None:
-    """The released rule, as it is and with the mean repaired."""
+    """The released rule, as is and with the mean repaired."""
     outliers, (keep, group) = _shares(draw), _sizes(draw)
     spread = draw.pick("spread", (0.0, 2.0, 2.0, 3.5))
     promote = draw.pick("promote", (True, False))
@@ -119,7 +119,7 @@ def _outlier_budget(port: Port, judge: Judge, draw: Draw) -> None:
 
 @operation(1)
 def _repair_budget(port: Port, judge: Judge, draw: Draw) -> None:
-    """Whole numbers of an exact mean; on numbers of few bits, with the rule for ties."""
+    """Whole numbers with an exact mean; on numbers of few bits, with the rule for ties."""
     low = draw.number("low", 0, 4)
     high = low + draw.number("range", 0, 8)
     keep = int(draw.rng.integers(low, high + 1))

@@ -1,9 +1,9 @@
 """Levels 1 and 2: the coarse-to-fine search
 =========================================
 
-Cosines, importance and scores by their bounds. Budgets are whole numbers: one that is
-rounded may differ where it lies on the edge between two, a repaired one is judged by its
-sum, its ends and the loss that it reaches.
+Cosines, importance and scores are judged by their bounds. Budgets are whole numbers: a
+rounded one may differ where it lies on the edge between two; a repaired one is judged by
+its sum, its ends and its loss.
 """
 
 from typing import Any
@@ -55,7 +55,7 @@ def _layer_importance(port: Port, judge: Judge, draw: Draw) -> None:
 
 @operation(1)
 def _coarse_budget(port: Port, judge: Judge, draw: Draw) -> None:
-    """How many of every M weights each layer keeps."""
+    """Number of weights out of every M that each layer keeps."""
     keep, group = draw.pick("N:M", ((4, 8), (5, 8), (6, 8), (1, 4), (2, 2)))
     low = draw.pick("low", tuple(range(1, keep + 1)))
     high = draw.pick("high", tuple(range(keep, group + 1)))

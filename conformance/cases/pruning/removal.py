@@ -1,9 +1,9 @@
 """Level 2: removing several weights at once
 ==========================================
 
-Moves and losses are judged by the bounds of ``bounds.pruning.removal``, the choice in a group by
-what it loses more than the best. On a diagonal Hessian of powers of four nothing is rounded,
-and the rule for ties holds.
+Moves and losses are judged by the bounds of ``bounds.pruning.removal``, the choice in a group
+by its loss above the least. On a diagonal Hessian of powers of four nothing is rounded, and
+the rule for ties holds.
 """
 
 import numpy as np
@@ -37,7 +37,7 @@ def _removal_move(port: Port, judge: Judge, draw: Draw) -> None:
 
 @operation(2)
 def _removal_loss(port: Port, judge: Judge, draw: Draw) -> None:
-    """Eq. (12): the rise of the loss."""
+    """Eq. (12): the increase of the loss."""
     W, H, removed = _drawn(draw)
     bound = removal_bounds.removal_loss_bound(W, H, removed, arithmetic=judge.arithmetic)
     judge.bound("losses", port.removal_loss(W, H, removed), bound)

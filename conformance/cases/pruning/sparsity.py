@@ -1,9 +1,9 @@
 """Importance scores and sparsity masks
 ====================================
 
-Masks of given scores are exact on what a port's type holds, ties included, and decided by
-their margin on what it does not; scores are held to their bounds, and a mask of a port's
-own scores to the margin that those bounds leave. How many entries are kept is exact.
+Masks of given scores are exact on values that a port's type holds, ties included, and judged
+by their margin on others; scores are held to their bounds, and a mask of a port's own scores
+to the margin that those bounds leave. The number of kept entries is exact.
 """
 
 import inspect
@@ -27,7 +27,7 @@ SCORES = ("magnitude", "wanda", "ria", "standardized")
 
 
 def _pattern(draw: Draw) -> tuple[dict[str, Any], int]:
-    """Draw N, M and what becomes of the last columns, and a width that suits them."""
+    """Draw N, M and the treatment of the last columns, and a width that suits them."""
     group = draw.pick("group", GROUPS)
     keep = draw.number("keep", 1, group)
     tail = draw.pick("tail", ("error", "dense"))
@@ -152,7 +152,7 @@ def _switches(draw: Draw) -> dict[str, Any]:
 
 @operation(2, "nm_mask", *(f"{score}_importance" for score in SCORES), name="nm_mask_of_importance")
 def _nm_mask_of_importance(port: Port, judge: Judge, draw: Draw) -> None:
-    """The mask of scores that the port has made itself."""
+    """The mask of scores that the port computed itself."""
     pattern, width = _pattern(draw)
     W = draw.values("W", (draw.number("rows", 1, 6), width), ALL)
     name = f"{draw.pick('score', SCORES)}_importance"

@@ -2,7 +2,7 @@
 ================================
 
 A schedule is exact for scores that a port's type holds. Each step is judged from a port's
-own state before it, a whole run by all steps' bounds together, in the rows in which no
+own state before it, a whole run by the combined bounds of its steps, in the rows where no
 sign was left to rounding.
 """
 
@@ -81,7 +81,7 @@ def drawn_stepwise(draw: Draw) -> SPBO:
 
 
 def masks_of(scores: Array, config: SPBO) -> Mask:
-    """Masks after each step, by the reference.
+    """Return the reference's masks after each step.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def _spbo_schedule(port: Port, judge: Judge, draw: Draw) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What a group is pruned from.
+    """A run of stepwise pruning on a group.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ class Run:
     cell : ndarray of bool, shape (n, k)
         The group's entries before any is pruned.
     masks : ndarray of bool, shape (t, n, k)
-        What is kept after each step.
+        Entries kept after each step.
     gram : ndarray of float64 or Rounded, shape (k, k)
         Gram matrix of the inputs.
     order : int
@@ -174,7 +174,7 @@ class Run:
         Parameters
         ----------
         share : ndarray of float64, shape (n, k)
-            What to multiply each weight by.
+            Factor of each weight.
         gram : ndarray of float64, shape (k, k)
             The other Gram matrix.
 
@@ -187,7 +187,7 @@ class Run:
         return replace(self, weights=weights * share, gram=gram)
 
     def group(self) -> BinaryGroup:
-        """Return what the reference makes of it.
+        """Return the reference's group.
 
         Returns
         -------
@@ -200,14 +200,14 @@ class Run:
         )
 
     def pruned(self, state: BinaryGroup, keep: Mask) -> BinaryGroup:
-        """Return a state with less entries and the same levels.
+        """Return a state with fewer entries and the same levels.
 
         Parameters
         ----------
         state : BinaryGroup
             The state.
         keep : ndarray of bool, shape (n, k)
-            What is kept.
+            Entries to keep.
 
         Returns
         -------
@@ -229,7 +229,7 @@ def _drawn_run(draw: Draw) -> Run:
 
 @operation(2, share=0.5)
 def _spbo_step(port: Port, judge: Judge, draw: Draw) -> None:
-    """One step from a state that is known exactly."""
+    """One step from an exactly known state."""
     run = _drawn_run(draw)
     W, cell, masks, config = run.weights, run.cell, run.masks, run.config
     steps = reference.spbo_steps(W, cell, masks[:1], run.gram, order=run.order, config=config)
@@ -255,7 +255,7 @@ def _judge_step(judge: Judge, run: Run, state: BinaryGroup, keep: Mask, group: B
 
 
 def _judge_new_signs(judge: Judge, run: Run, group: BinaryGroup, kept: Mask) -> None:
-    """Signs that are the best for the group's own levels, and none on what is pruned."""
+    """Judge that signs are the best for the group's own levels, and pruned entries have none."""
     for found in signs_in(group):
         judge.exact("signs of pruned entries", found[~kept], np.zeros(np.count_nonzero(~kept)))
     own = replace(group, mask=kept)
@@ -298,7 +298,7 @@ def _judge_same_levels(judge: Judge, group: BinaryGroup, state: BinaryGroup) -> 
 
 @operation(2, share=0.5)
 def _spbo(port: Port, judge: Judge, draw: Draw) -> None:
-    """A whole run, by all steps' bounds together."""
+    """A whole run, by the combined bounds of its steps."""
     run = _drawn_run(draw)
     given, switches = (run.weights, run.cell, run.masks, run.gram), {"order": run.order}
     group = on_host(port.spbo(*given, **switches, config=run.config, name="rest"))
@@ -312,13 +312,13 @@ def judge_run(judge: Judge, run: Run, group: BinaryGroup, *, swept: bool = False
     Parameters
     ----------
     judge : Judge
-        Who collects.
+        Collects the comparisons.
     run : Run
-        What it was made from.
+        The run that it comes from.
     group : BinaryGroup
         The port's group.
     swept : bool, default False
-        Whether its levels have been fitted to other groups since, and are not judged here.
+        Whether its levels were fitted to other groups afterwards, and are not judged here.
 
     Returns
     -------

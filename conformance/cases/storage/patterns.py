@@ -1,8 +1,8 @@
 """Level 1: patterns of N:M sparsity, and bits of records that have them
 =====================================================================
 
-Numbers of patterns are whole and have no rounding. The records are drawn here: any N:M
-masks, dead columns, free columns at the end, and groups of all kinds.
+Pattern numbers are whole and have no rounding. The records are drawn here: any N:M masks,
+dead columns, free columns at the end, and groups of all kinds.
 """
 
 from collections.abc import Callable
@@ -90,7 +90,7 @@ def _group(draw: Draw, name: str, mask: Mask) -> Group:
 
 
 def _block(draw: Draw, rows: int, columns: slice) -> reference.QuantizedBlock:
-    """Draw a block that is N:M sparse, of two zones and one or two groups in each."""
+    """Draw an N:M sparse block of two zones with one or two groups in each."""
     width = columns.stop - columns.start
     group = int(draw.rng.integers(1, 9))
     keep = int(draw.rng.integers(1, group + 1))
@@ -137,7 +137,7 @@ operation(1, "index_floor", name="index_floor")(
 
 @operation(1, "nominal_bits", name="nominal_of_patterns")
 def _nominal_of_patterns(port: Port, judge: Judge, draw: Draw) -> None:
-    """Signs of kept weights only, and 16 bits for those stored as they are."""
+    """Only signs of kept weights, and 16 bits for those stored as they are."""
     layer = _layer(draw)
     _close(judge, "bits", port.nominal_bits(layer), reference.nominal_bits(layer))
 

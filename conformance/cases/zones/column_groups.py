@@ -1,9 +1,9 @@
 """The column-group bitmap against the reference from the same state
 ==================================================================
 
-Every cut of a zone is judged as one of BiLLM's: by a threshold that was to be tried, and
-by what it reaches. The paper's bitmap has one threshold for both zones, so its objective is
-the sum of theirs; after a cut, the next one is judged on what the port itself has left.
+Every cut of a zone is judged like BiLLM's: by a candidate threshold and by its objective.
+The paper's bitmap has one threshold for both zones, so its objective is the sum of theirs;
+after a cut, the next one is judged on the entries that the port itself left.
 """
 
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ Part = tuple[Mask, int]
 
 @dataclass(frozen=True, eq=False)
 class GroupsState(BlockState):
-    """What a block's groups were chosen from.
+    """State that a block's groups were chosen from.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class GroupsState(BlockState):
     gram : Rounded
         Gram matrix of the inputs, shape (k, k).
     image : Rounded
-        What the salient entries decode to, shape (n, k); the searches' target by default.
+        Decoded values of the salient entries, shape (n, k); the searches' target by default.
     """
 
     config: ColumnGroups
@@ -89,14 +89,14 @@ def forms(config: ColumnGroups) -> list[tuple[str, int]]:
 
 
 def judge_groups(judge: Judge, state: GroupsState, salient: Mask, masks: Sequence[Mask]) -> None:
-    """Judge how a port has taken a block apart.
+    """Judge how a port partitioned a block.
 
     Parameters
     ----------
     judge : Judge
-        Who collects.
+        Collects the comparisons.
     state : GroupsState
-        What it was made from.
+        State that they were chosen from.
     salient : ndarray of bool, shape (k,)
         The salient columns.
     masks : sequence of ndarray of bool, shape (n, k)
@@ -138,7 +138,7 @@ def _judge_zone(
     left = np.logical_or.reduce([part for part, _ in parts])
     spent = _Spent(judge, state, parts[0][1])
     for number, large in enumerate(cuts):
-        judge.true(f"cut {number + 1} takes what is left", not np.any(large & ~left))
+        judge.true(f"cut {number + 1} takes only remaining entries", not np.any(large & ~left))
         if left.any():
             here = [(part & left, order) for part, order in parts]
             cut = _cut(judge, state, here, left)
@@ -147,11 +147,11 @@ def _judge_zone(
         left = left & ~large
         if number + 1 < len(cuts):
             spent.take(large)
-    judge.exact("what no cut has taken", last, left)
+    judge.exact("entries that no cut took", last, left)
 
 
 def _alone(config: ColumnGroups, parts: Sequence[Part]) -> bool:
-    # Otherwise a cut has to beat those before it.
+    # Otherwise a cut has to beat the previous ones.
     return config.minimum == "reset" or len(parts) > 1
 
 
@@ -159,7 +159,7 @@ def _cut(judge: Judge, state: GroupsState, parts: Sequence[Part], entries: Mask)
     key = state.key
     grid, part = state.partition.grid, entries
     if grid == "quantiles_with_zeros" and len(parts) == 1 and parts[0][1] == 2:
-        # The released grid of the salient zone: its entries that are not zero.
+        # The released grid of the salient zone: its nonzero entries.
         if np.any(part & (np.abs(key.value) <= key.error) & (key.error > 0.0)):
             judge.unbounded += 1
             return None
@@ -234,7 +234,7 @@ def _errors(state: GroupsState, part: Part) -> Errors:
 
 
 class _Spent:
-    """The least error of all cuts of a zone so far, and the error of what they took."""
+    """The least error of all cuts of a zone so far, and the error of the entries they took."""
 
     def __init__(self, judge: Judge, state: GroupsState, order: int) -> None:
         self._judge, self._state, self._order = judge, state, order
@@ -250,7 +250,7 @@ class _Spent:
         if high < self._least[0]:
             judge_cut(self._judge, cut, concentrated)
         elif low >= self._least[1]:
-            # Nothing beats the cuts before: the first candidate.
+            # Nothing beats the previous cuts: the first candidate is taken.
             judge_sides(self._judge, replace(cut, thresholds=cut.thresholds[:1]), concentrated)
         else:
             self._judge.unbounded += 1
@@ -283,21 +283,21 @@ class _Spent:
 
 
 def drawn_block(draw: Draw, judge: Judge) -> tuple[GroupsState, ARBLLM]:
-    """Draw a state that is known exactly, for the steps of a block.
+    """Draw an exactly known state for the steps of a block.
 
     Parameters
     ----------
     draw : Draw
         The case.
     judge : Judge
-        Who collects.
+        Collects the comparisons.
 
     Returns
     -------
     state : GroupsState
         The state.
     config : ARBLLM
-        One of ARB-LLM's presets, whose groups the state has.
+        One of ARB-LLM's presets; its groups are the state's.
     """
     W = draw.weights(CONTINUOUS, rows=(2, 5), columns=(4, 24))
     S = W**2 * draw.rng.uniform(0.5, 2.0, W.shape[1])
@@ -354,7 +354,7 @@ def _choose_column_groups(port: Port, judge: Judge, draw: Draw) -> None:
 
 @operation(2, "choose_column_groups", share=0.5)
 def _further_cuts(port: Port, judge: Judge, draw: Draw) -> None:
-    """Many cuts of each zone, where the running minimum decides: errors of scores rise soon."""
+    """Many cuts of each zone, where the running minimum decides, as errors of scores soon rise."""
     W = draw.weights(CONTINUOUS, rows=(3, 4), columns=(20, 28))
     S = W**2 * draw.rng.uniform(0.5, 2.0, W.shape[1])
     config = ARB_GROUPS.changed(

@@ -1,10 +1,9 @@
 """Cuts of some entries at a magnitude
 ===================================
 
-Every entry has to lie on its side of one of the candidate thresholds, and the masks that a
-port has chosen have to reach the least objective. Only candidates that are better than the
-port's, or nearly so, say anything about that. A candidate may cut at a second magnitude,
-which is a multiple of the first.
+Every entry has to lie on its side of one of the candidate thresholds, and a port's masks
+have to reach the least objective. Only candidates that are better than the port's, or nearly
+so, matter for that. A candidate may cut at a second magnitude, a multiple of the first.
 """
 
 from collections.abc import Callable
@@ -30,21 +29,21 @@ from subbit.reference.bounds.zones.split import (
 )
 
 NEARLY = 1e-9
-"""Share of the objectives within which two of them may be told apart by their bounds only."""
+"""Share of the objectives within which only bounds can tell two of them apart."""
 
 
 class Errors(Protocol):
     """Objectives of cutting at thresholds."""
 
     def bound(self, thresholds: Input, key: Input, *, closed: bool) -> Rounded:
-        """Objectives and how far a port's may lie from them.
+        """Return objectives and how far a port's may lie from them.
 
         Parameters
         ----------
         thresholds : array_like of float64 or Rounded, shape (c,)
             Candidates.
         key : array_like of float64 or Rounded, shape (n, k)
-            What is cut.
+            Values to cut.
         closed : bool
             Whether an entry at the threshold is concentrated.
 
@@ -55,14 +54,14 @@ class Errors(Protocol):
         """
 
     def plain(self, thresholds: Array, key: Array, *, closed: bool) -> Array:
-        """Objectives alone.
+        """Return objectives alone.
 
         Parameters
         ----------
         thresholds : ndarray of float64, shape (c,)
             Candidates.
         key : ndarray of float64, shape (n, k)
-            What is cut.
+            Values to cut.
         closed : bool
             Whether an entry at the threshold is concentrated.
 
@@ -102,12 +101,12 @@ class _SearchErrors:
 
 
 def errors_of_regions(target: Rounded, part: Mask, factor: float, config: Partition) -> Errors:
-    """Objectives of a cut at two magnitudes, on what is searched itself.
+    """Return objectives of a cut at two magnitudes, on the searched values themselves.
 
     Parameters
     ----------
     target : Rounded
-        What errors are measured on, shape (n, k).
+        Values that errors are measured on, shape (n, k).
     part : ndarray of bool, shape (n, k)
         The entries that take part.
     factor : float
@@ -138,12 +137,12 @@ def errors_of_regions(target: Rounded, part: Mask, factor: float, config: Partit
 
 
 def errors_of_weights(target: Rounded, part: Mask, order: int, config: Partition) -> Errors:
-    """Objectives of a cut on what is searched itself.
+    """Return objectives of a cut on the searched values themselves.
 
     Parameters
     ----------
     target : Rounded
-        What errors are measured on, shape (n, k).
+        Values that errors are measured on, shape (n, k).
     part : ndarray of bool, shape (n, k)
         The entries that take part.
     order : int
@@ -222,14 +221,14 @@ def better(objectives: Array, own: float) -> Mask:
     Parameters
     ----------
     objectives : ndarray of float64, shape (c,)
-        What candidates reach.
+        Objectives of the candidates.
     own : float
-        What the port's choice reaches.
+        Objective of the port's choice.
 
     Returns
     -------
     ndarray of bool, shape (c,)
-        Those that have to be looked at with their bounds.
+        Candidates to compare with their bounds.
 
     Examples
     --------
@@ -241,16 +240,16 @@ def better(objectives: Array, own: float) -> Mask:
 
 
 def grid_bound(key: Rounded, part: Mask, grid: str, levels: int | None = None) -> Rounded:
-    """Candidate thresholds of a cut.
+    """Return candidate thresholds of a cut.
 
     Parameters
     ----------
     key : Rounded
-        What is cut, shape (n, k).
+        Values to cut, shape (n, k).
     part : ndarray of bool, shape (n, k)
         The entries that take part.
     grid : str
-        Which candidates, see :class:`~subbit.reference.zones.partition.Partition`.
+        Which candidates; see :class:`~subbit.reference.zones.partition.Partition`.
     levels : int, optional
         How many, as in :func:`~subbit.reference.zones.partition.candidate_thresholds`.
 
@@ -286,7 +285,7 @@ class Cut:
     Parameters
     ----------
     key : Rounded
-        What is cut, shape (n, k).
+        Values to cut, shape (n, k).
     part : ndarray of bool, shape (n, k)
         The entries that take part.
     thresholds : Rounded
@@ -298,7 +297,7 @@ class Cut:
     factor : float, optional
         A second magnitude that candidates cut at, divided by the first.
     certain : ndarray of bool, shape (c,), optional
-        Candidates that a port tries whatever it rounds; all by default.
+        Candidates that a port tries whatever the rounding; all by default.
     """
 
     key: Rounded
@@ -311,7 +310,7 @@ class Cut:
 
     @property
     def magnitudes(self) -> tuple[Rounded, ...]:
-        """Where candidates cut, one or two arrays of shape (c,)."""
+        """Magnitudes that candidates cut at, one or two arrays of shape (c,)."""
         if self.factor is None:
             return (self.thresholds,)
         upper = trisection_bounds.upper_magnitude_bound(
@@ -320,12 +319,12 @@ class Cut:
         return self.thresholds, upper
 
     def distinct(self) -> Rounded:
-        """Candidates that are tried and differ in what they cut.
+        """Return the candidates that are tried and cut differently.
 
         Returns
         -------
         Rounded
-            Of equal ones the first.
+            The candidates; of equal ones, the first.
         """
         found: dict[tuple[bytes, ...], int] = {}
         sides = [
@@ -339,12 +338,12 @@ class Cut:
         return self.thresholds[list(found.values())]
 
     def apart(self, *below: Mask) -> Array:
-        """Numbers that a cut at 1 parts as the masks do.
+        """Return numbers that a cut at 1 separates as the masks do.
 
         Parameters
         ----------
         *below : ndarray of bool, shape (n, k)
-            What lies below each magnitude.
+            Entries below each magnitude.
 
         Returns
         -------
@@ -357,19 +356,19 @@ class Cut:
 
 
 def judge_cut(judge: Judge, cut: Cut, *below: Mask) -> None:
-    """Judge a cut: masks by a threshold that was to be tried, objective by the least of all.
+    """Judge a cut: masks by a candidate threshold, the objective by the least of all.
 
     Parameters
     ----------
     judge : Judge
-        Who collects.
+        Collects the comparisons.
     cut : Cut
-        What was to be cut.
+        The expected cut.
     *below : ndarray of bool, shape (n, k)
         The port's entries below each magnitude.
     """
     judge_sides(judge, cut, *below)
-    # The port's own masks, as a split by something that only tells them apart.
+    # The port's own masks, as a split by a key that only tells them apart.
     tried = cut.distinct()
     if not len(tried.value):
         judge.unbounded += 1
@@ -386,14 +385,14 @@ def judge_cut(judge: Judge, cut: Cut, *below: Mask) -> None:
 
 
 def judge_sides(judge: Judge, cut: Cut, *below: Mask) -> None:
-    """Of all thresholds the one whose masks are nearest to the port's.
+    """Judge the port's masks by the threshold whose masks are closest to them.
 
     Parameters
     ----------
     judge : Judge
-        Who collects.
+        Collects the comparisons.
     cut : Cut
-        What was to be cut.
+        The expected cut.
     *below : ndarray of bool, shape (n, k)
         The port's entries below each magnitude.
     """
@@ -414,7 +413,7 @@ def _side(cut: Cut, threshold: Rounded, mask: Mask) -> Rounded:
     differs = cut.part & ((key.value <= p if cut.closed else key.value < p) != mask)
     distance = np.where(differs, np.abs(key.value - p), 0.0)
     allowed = np.where(differs, key.error + threshold.error, 0.0)
-    # At an exact tie the rule for it holds.
+    # At an exact tie, the rule for ties holds.
     distance = np.where(differs & (allowed == 0.0), np.inf, distance)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = np.where(differs, distance / allowed, 0.0)

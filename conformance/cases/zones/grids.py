@@ -1,7 +1,7 @@
 """Level 2: scores of columns and grids
 ====================================
 
-What is ranked, and where cuts and codes may lie.
+Scores to rank by, and grids for cuts and codes.
 """
 
 import numpy as np

@@ -1,8 +1,8 @@
 """Level 2: searches
 =================
 
-Objectives of all candidates by their bounds, and the choice by what it reaches. The forms
-that say "direct" have no allowance for running sums.
+Objectives of all candidates are judged by their bounds, the choice by its objective. The
+forms called "direct" have no allowance for running sums.
 """
 
 from typing import Any
@@ -28,16 +28,16 @@ TAME = (*CONTINUOUS, "tied", "zero_rows", "constant_magnitude")
 
 
 def judge_search(judge: Judge, found: Any, candidates: AnyArray, bound: Rounded) -> None:  # noqa: ANN401
-    """Judge a search: all objectives, and the choice by what it reaches.
+    """Judge a search: all objectives, and the choice by its objective.
 
     Parameters
     ----------
     judge : Judge
-        Who collects.
+        Collects the comparisons.
     found : Search
         The port's answer.
     candidates : ndarray, shape (c,)
-        What was to be tried.
+        Expected candidates.
     bound : Rounded
         Objectives of all candidates, shape (c,).
     """
@@ -68,13 +68,13 @@ def _salient(port: Port, judge: Judge, draw: Draw, name: str) -> None:
 
 @operation(2)
 def _salient_search(port: Port, judge: Judge, draw: Draw) -> None:
-    """How many columns are salient."""
+    """The number of salient columns."""
     _salient(port, judge, draw, "salient_search")
 
 
 @operation(2)
 def _salient_search_direct(port: Port, judge: Judge, draw: Draw) -> None:
-    """How many columns are salient, as the equation reads."""
+    """The number of salient columns, as the equation reads."""
     _salient(port, judge, draw, "salient_search_direct")
 
 
@@ -86,7 +86,7 @@ def draw_cuts(draw: Draw, key: Array) -> Array:
     draw : Draw
         The case.
     key : ndarray of float64, shape (n, k)
-        What is cut.
+        Values to cut.
 
     Returns
     -------
@@ -99,7 +99,7 @@ def draw_cuts(draw: Draw, key: Array) -> Array:
 
 
 def draw_part(draw: Draw, shape: tuple[int, int]) -> Mask:
-    """Draw columns that take part, or entries.
+    """Draw columns or entries that take part.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def draw_part(draw: Draw, shape: tuple[int, int]) -> Mask:
     Returns
     -------
     ndarray of bool, shape (k,) or (n, k)
-        What takes part.
+        The columns or entries.
     """
     if draw.pick("part", ("columns", "entries")) == "columns":
         return draw.columns(shape[1])
@@ -138,19 +138,19 @@ def _split(port: Port, judge: Judge, draw: Draw, *, direct: bool) -> None:
 
 @operation(2)
 def _bell_split_search(port: Port, judge: Judge, draw: Draw) -> None:
-    """Where the bell is cut."""
+    """The cut of the bell."""
     _split(port, judge, draw, direct=False)
 
 
 @operation(2)
 def _bell_split_search_direct(port: Port, judge: Judge, draw: Draw) -> None:
-    """Where the bell is cut, as the equation reads, by any key."""
+    """The cut of the bell, as the equation reads, by any key."""
     _split(port, judge, draw, direct=True)
 
 
 @operation(2)
 def _calibrated_split_search(port: Port, judge: Judge, draw: Draw) -> None:
-    """Where the bell is cut, measured on outputs."""
+    """The cut of the bell, measured on outputs."""
     T = draw.weights(TAME, columns=(1, 32))
     n, k = T.shape
     S, part = draw.hessian(k) / 2, draw_part(draw, (n, k))
@@ -194,7 +194,7 @@ def _prefix_errors(port: Port, judge: Judge, draw: Draw) -> None:
     found = host(port.prefix_errors(T, counts, order=order, part=part, **mode))
     judge.exact("number of errors", found.shape, counts.shape)
     for place, count in enumerate(counts):
-        # The first columns and no others: both groups of a search, the second of them empty.
+        # Only the first columns: both groups of a search, the second of them empty.
         bound = salient_search_bound(
             T,
             np.arange(count),

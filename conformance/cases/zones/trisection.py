@@ -1,7 +1,7 @@
 """The trisection: masks, candidates and both searches
 ====================================================
 
-As the bell split is judged, with two magnitudes at which an entry may change its group.
+Judged like the bell split, with two magnitudes at which an entry may change groups.
 """
 
 from typing import Any
@@ -46,7 +46,7 @@ def _trisection(port: Port, judge: Judge, draw: Draw) -> None:
 
 
 def _among(margin: Rounded, part: AnyArray) -> Rounded:
-    # What takes no part is not cut, and masks are exactly empty there.
+    # Entries that take no part are not cut, and masks are exactly empty there.
     value, error = np.where(part, margin.value, 1.0), np.where(part, margin.error, 0.0)
     return Rounded(value, error, margin.arithmetic)
 
@@ -66,7 +66,7 @@ def _trisection_thresholds(port: Port, judge: Judge, draw: Draw) -> None:
     within, every = factor * cuts <= cuts[-1], len(wanted) == len(cuts)
     own = np.arange(len(cuts)) < len(found)
     if len(found) == len(cuts) and not (every and within.all()):
-        # All of them are tried where none is within the grid.
+        # All candidates are tried if none is within the grid.
         own = np.zeros(len(cuts), dtype=np.bool_)
     judge.decision("within the grid", own, within, margin)
 
@@ -93,11 +93,11 @@ def _search(port: Port, judge: Judge, draw: Draw, *, direct: bool) -> None:
 
 @operation(2, share=0.5)
 def _trisection_search(port: Port, judge: Judge, draw: Draw) -> None:
-    """Where the rest is cut in three."""
+    """The cut of the rest in three."""
     _search(port, judge, draw, direct=False)
 
 
 @operation(2, share=0.5)
 def _trisection_search_direct(port: Port, judge: Judge, draw: Draw) -> None:
-    """Where the rest is cut in three, as the equation reads, by any key."""
+    """The cut of the rest in three, as the equation reads, by any key."""
     _search(port, judge, draw, direct=True)

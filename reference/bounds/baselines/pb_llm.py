@@ -1,7 +1,7 @@
 """Bounds of PB-LLM
 ================
 
-How far a correct port's low levels may deviate. What is returned is as in
+How far a correct port's low levels may deviate. Return values are as in
 :mod:`~subbit.reference.bounds.groups.binarize`.
 """
 
@@ -23,11 +23,11 @@ def low_levels_bound(
     Parameters
     ----------
     W : array_like of float64 or Rounded, shape (n, k)
-        Weights of the block before any was moved.
+        Weights of the block before any moved.
     mask : array_like of bool, shape (n, k)
         Entries of the low part.
     statistics : {"row", "group"}
-        What the levels are means of.
+        Entries that the levels are means of.
     arithmetic : Arithmetic
         How the port computes.
 
@@ -39,7 +39,7 @@ def low_levels_bound(
     Notes
     -----
     Both are bounds of means, (B7) and (B8): over the low entries, or over all columns with
-    exact zeros in the places of the others, which then have the distance ``|μ|``.
+    exact zeros in place of the others, which then have the distance ``|μ|``.
 
     Examples
     --------

@@ -1,8 +1,8 @@
 """Bounds of round-to-nearest
 ==========================
 
-How far a correct port's grid may deviate, and which codes rounding may change. What is
-returned is as in :mod:`~subbit.reference.bounds.groups.binarize`.
+How far a correct port's grid may deviate, and which codes rounding may change. Return
+values are as in :mod:`~subbit.reference.bounds.groups.binarize`.
 """
 
 import numpy as np
@@ -35,7 +35,7 @@ def minmax_grid_bound(W: Input, bits: int, *, arithmetic: Arithmetic) -> tuple[R
     Notes
     -----
     1. Extremes of numbers that are off by e are off by e; their difference and quotient
-       by the rules.
+       follow the rules.
     2. Rounding to a whole number changes only at halves.
 
     A row whose range is positive but may be flushed has no bound.

@@ -1,7 +1,7 @@
 """Bounds of Wanda
 ===============
 
-How far a correct port's pruning scores may deviate. What is returned is as in
+How far a correct port's pruning scores may deviate. Return values are as in
 :mod:`~subbit.reference.bounds.groups.binarize`.
 """
 

@@ -1,24 +1,24 @@
 """Bounds of refinements
 =====================
 
-How far a correct port's half steps of ARB may lie from the reference's. What is returned is
-as in ``bounds``; the calibrated error has ``bounds.groups.arb_x``, row and column scales
-``bounds.groups.arb_rc``, whole loops ``bounds.groups.arb_runs``.
+How far a correct port's half steps of ARB may deviate. Return values are as in ``bounds``;
+``bounds.groups.arb_x`` covers the calibrated error, ``bounds.groups.arb_rc`` row and column
+scales, ``bounds.groups.arb_runs`` whole loops.
 
 ========== =========== =============================================================
 symbol     shape       meaning
 ========== =========== =============================================================
-``x``      (n, p)      levels of each row: mean, then a scale for each order
-``e_p``    (n, k)      what a level is a factor of: the mask, then the signs
+``x``      (n, p)      levels of each row: mean, then one scale per order
+``e_p``    (n, k)      what a level multiplies: the mask, then the signs
 ``G``      (n, p, p)   ``G_pq = Σ_j e_p e_q``, for the calibrated error ``e_p S e_qᵀ``
-``E``      (n, p, s)   what each of s earlier roundings has done to each level
+``E``      (n, p, s)   effect of each of s earlier roundings on each level
 ========== =========== =============================================================
 
 A half step is affine in the levels, ``x_p ← (g_p - Σ_q G_pq x_q) / G_pp`` over all other
-q. So what earlier roundings did to a level goes on with the factor ``-G_pq / G_pp``, and
-its sign: the mean that is replaced leaves nothing behind, and the errors of a loop shrink
-as the loop does. Magnitudes would only grow. ``E`` keeps the roundings apart for that; a
-level's error is the sum of theirs.
+q. So the effect of earlier roundings on a level carries over with the factor
+``-G_pq / G_pp``, sign included: the replaced mean leaves nothing behind, and the errors of
+a loop shrink as the loop converges. Magnitudes would only grow. That is why ``E`` keeps the
+roundings apart; a level's error is the sum of theirs.
 """
 
 import numpy as np
@@ -54,7 +54,7 @@ def arb_start_bound(
     mask, order, config
         As in :func:`~subbit.reference.groups.arb.arb_start`.
     signs : tuple of array_like of int, shape (n, k), optional
-        The port's own signs, one matrix for each order; the reference's by default.
+        The port's own signs, one matrix per order; the reference's by default.
     arithmetic : Arithmetic
         How the port computes.
 
@@ -66,7 +66,7 @@ def arb_start_bound(
     Notes
     -----
     As in :func:`~subbit.reference.bounds.groups.binarize.residual_binarize_bound`. As
-    printed, sums are divided by the width: a product with ``c / k`` more.
+    printed, sums are divided by the width: one more product, with ``c / k``.
 
     Examples
     --------
@@ -116,7 +116,7 @@ def _printed_start_bound(
         distances.append(distance)
     if decoded is None:
         decoded = arithmetic.exactly(np.zeros(mask.shape))
-    # Means and scales may be added in another order than they were found.
+    # Means and scales may be added in a different order than they were found.
     wider = decoded.widen(arithmetic.gamma(2 * order) * decoded.reach).keep(mask)
     return BinarizeBound(total, tuple(scales), tuple(distances), wider, rest)
 
@@ -142,11 +142,11 @@ def refine_mean_bound(
 
     Notes
     -----
-    1. What is left, ``r = w - (μ + Σ α b)``, is a sum of ``o + 2`` numbers in any order.
+    1. The remainder ``r = w - (μ + Σ α b)`` is a sum of ``o + 2`` numbers in any order.
     2. Its mean as in :func:`~subbit.reference.bounds.groups.binarize.masked_mean_bound`;
        then one addition.
     3. The error of the old mean is in ``r`` and before the sum, with opposite signs; that
-       of a scale remains in the share of the signs' mean.
+       of a scale remains in proportion to the signs' mean.
 
     Examples
     --------
@@ -200,9 +200,9 @@ def refine_scale_bound(
 
     Notes
     -----
-    1. What the other levels leave is a sum of ``o + 1`` numbers, its products with signs
-       are exact, and their sum loses ``γ_p Σ|r|``.
-    2. The denominator counts, which is exact until an eps is added.
+    1. The remainder of the other levels is a sum of ``o + 1`` numbers, its products with
+       signs are exact, and their sum loses ``γ_p Σ|r|``.
+    2. The denominator is a count, which is exact until an eps is added.
 
     Examples
     --------

@@ -1,23 +1,23 @@
 """Bounds of row and column scales
 ===============================
 
-How far a correct port's half steps of ARB-RC may lie from the reference's. What is returned
-is as in ``bounds.groups.arb``.
+How far a correct port's half steps of ARB-RC may deviate. Return values are as in
+``bounds.groups.arb``.
 
 ========== =========== =============================================================
 symbol     shape       meaning
 ========== =========== =============================================================
 ``r, c``   (n,), (k,)  row and column scales of an order
 ``b``      (n, k)      its signs, 0 outside the mask
-``z``      (n, k)      what the other order leaves
+``z``      (n, k)      the remainder of the other order
 ``N, D``   (n,)        ``Σ c b z`` and ``Σ c² b²``, or the same down the columns
-``E``      (d, s)      what each of s earlier roundings has done to each of all d scales
+``E``      (d, s)      effect of each of s earlier roundings on each of all d scales
 ========== =========== =============================================================
 
-A half step is not linear in the scales; what is left of second order is added to its own
+A half step is not linear in the scales; the second-order remainder is added to its own
 roundings, which are counted at the reference's magnitudes. Scales that an error has moved
-along the gauge, ``(t r, c / t)``, have the same products: ``E`` keeps the signs, so that
-this cancels in :meth:`RoundedScales.product`.
+along the gauge, ``(t r, c / t)``, have the same products: ``E`` keeps the signs, so this
+cancels in :meth:`RoundedScales.product`.
 """
 
 from dataclasses import dataclass, replace
@@ -36,7 +36,7 @@ from .binarize import masked_mean_bound
 
 @dataclass(frozen=True, eq=False)
 class RoundedScales:
-    """A group with column scales, whose signs are known and its scales to rounding.
+    """A group with column scales, whose signs are known, and scales known to rounding.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class RoundedScales:
     scales : Rounded
         Row and column scales of each order, one after the other, shape (p (n + k),).
     spread : ndarray of float64, shape (p (n + k), s)
-        What each rounding has done to each scale.
+        Effect of each rounding on each scale.
 
     Examples
     --------
@@ -89,7 +89,7 @@ class RoundedScales:
 
     @classmethod
     def at(cls, mask: Mask, signs: Array, scales: Rounded) -> "RoundedScales":
-        """Scales whose errors have nothing to do with each other.
+        """Make a group of scales whose errors are independent.
 
         Parameters
         ----------
@@ -108,26 +108,26 @@ class RoundedScales:
         return cls(mask, signs, scales, np.diag(scales.error))
 
     def place(self, plane: int, *, columns: bool) -> slice:
-        """Where the scales of an order stand.
+        """Locate the scales of an order.
 
         Parameters
         ----------
         plane : int
             The order.
         columns : bool
-            Those of columns, or of rows.
+            Whether to locate those of columns or those of rows.
 
         Returns
         -------
         slice
-            Their places.
+            Their positions.
         """
         n, k = self.mask.shape
         start = plane * (n + k) + (n if columns else 0)
         return slice(start, start + (k if columns else n))
 
     def rows(self, plane: int) -> Rounded:
-        """Row scales of an order.
+        """Return the row scales of an order.
 
         Parameters
         ----------
@@ -142,7 +142,7 @@ class RoundedScales:
         return self.scales[self.place(plane, columns=False)]
 
     def columns(self, plane: int) -> Rounded:
-        """Column scales of an order.
+        """Return the column scales of an order.
 
         Parameters
         ----------
@@ -157,7 +157,7 @@ class RoundedScales:
         return self.scales[self.place(plane, columns=True)]
 
     def product(self, plane: int) -> Rounded:
-        """Products of the scales of an order.
+        """Return the products of the scales of an order.
 
         Parameters
         ----------
@@ -167,7 +167,7 @@ class RoundedScales:
         Returns
         -------
         Rounded
-            ``r c``, shape (n, k); only what does not move along the gauge is an error.
+            ``r c``, shape (n, k); movement along the gauge is no error.
         """
         r, c = self.rows(plane), self.columns(plane)
         rows, columns = (self.spread[self.place(plane, columns=x)] for x in (False, True))
@@ -189,16 +189,16 @@ class RoundedScales:
         Parameters
         ----------
         place : slice
-            Which ones.
+            Scales to replace.
         to : Rounded
             Their new values, shape (m,), with the errors of this step alone.
         slopes : ndarray of float64, shape (m, p (n + k))
-            How they depend on all scales before.
+            How they depend on all previous scales.
 
         Returns
         -------
         RoundedScales
-            The group with those scales, and with what earlier errors made of them.
+            The group with those scales and the effect of earlier errors on them.
         """
         value, own = self.scales.value.copy(), np.zeros((len(self.spread), len(slopes)))
         value[place] = to.value
@@ -233,7 +233,7 @@ def rc_start_bound(
     sign_zero : {1, 0}, default 1
         Sign of zero.
     signs : tuple of array_like of int, shape (n, k), optional
-        The port's own signs, one matrix for each order; the reference's by default.
+        The port's own signs, one matrix per order; the reference's by default.
     arithmetic : Arithmetic
         How the port computes.
 
@@ -242,14 +242,14 @@ def rc_start_bound(
     state : RoundedScales
         The scales.
     distances : tuple of Rounded
-        For each order what the signs are taken of, shape (n, k).
+        For each order, the values that the signs are taken of, shape (n, k).
 
     Notes
     -----
     1. Row scales as in :func:`~subbit.reference.bounds.groups.binarize.masked_mean_bound`.
     2. A share ``|w| / r`` is off by ``(e_w + e_r |w| / r) / (r - e_r) + γ_2``, and its mean
-       down a column by ``γ_p`` more. Where rounding may decide whether a row is zero,
-       columns that it has entries in have no bound.
+       down a column by a further ``γ_p``. Where rounding may decide whether a row is zero,
+       the columns that it has entries in have no bound.
 
     Examples
     --------

@@ -1,11 +1,11 @@
 """Bounds of fitted row and column scales
 ======================================
 
-How far a correct port's least-squares fits of ARB-RC may lie from the reference's. What is
-returned, and the symbols, are as in ``bounds.groups.arb_rc``.
+How far a correct port's least-squares fits of ARB-RC may deviate. Return values and symbols
+are as in ``bounds.groups.arb_rc``.
 
 A fit is ``N / D``, with the scales of the other side in both, so it is not linear: errors
-go on by its derivatives, and what these leave out is bounded as well.
+propagate by its derivatives, and the remainder is bounded too.
 """
 
 from dataclasses import dataclass
@@ -25,8 +25,8 @@ from .refinement import quotient_bound
 class _Side:
     """One side's least-squares fit, seen as a fit of rows.
 
-    `z`, `other`, `flips` and `fixed` have the fitted side first; `other` is the other
-    side's scale of the same order, off by `other_error`. What falls below the smallest
+    `z`, `z_second` and `flips` have the fitted side first; `other` is the other
+    side's scale of the same order, off by `other_error`. Values below the smallest
     number times `unit` may be flushed.
     """
 
@@ -47,7 +47,7 @@ class _Side:
         exactly, used = self.z.arithmetic.exactly, self.flips != 0.0
         P = exactly(self.other)[None].flip(self.flips)
         signed = (self.z * P).or_else(self.z * exactly(self.other)[None])
-        # What is squared along a column are row scales, in the unit of the weights.
+        # Along a column, row scales are squared, in the unit of the weights.
         square = self.unit if self.transposed else 1.0
         lost = self.z.arithmetic.tiny * self.unit * square * used
         signed = Rounded(self.z.value * P.value, signed.error * used + lost, self.z.arithmetic)
@@ -102,7 +102,7 @@ def _fit_bound(
     usable = total > 0.0
     least = np.where(usable, total, 1.0)
     squared = side.flips**2
-    # How N, and D by the scale, depend on the other side's scales of this order.
+    # How N, and D times the scale, depend on the other side's scales of this order.
     dD = 2.0 * side.other * squared
     among = dD + share * np.sum(dD, axis=0)
     slopes = np.zeros((count, len(state.spread)))
@@ -136,7 +136,7 @@ def _other_slopes(
 def _second_order(
     side: _Side, size: Array, first: Array, dD: tuple[Array, float], least: Array
 ) -> Array:
-    """What the slopes leave out, ``(|d²N| + |x| d²D) / D`` and a share of all errors."""
+    """Remainder of the slopes, ``(|d²N| + |x| d²D) / D`` and a share of all errors."""
     e, (among, share) = side.other_error, dD
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         moved = e * side.z_error + np.abs(side.other) * side.z_second
@@ -178,10 +178,10 @@ def refine_row_scale_bound(
 
     Notes
     -----
-    1. What the other order leaves takes a product and a subtraction.
-    2. Numerator and denominator are sums along the rows of products, ``γ_{p+1} Σ|c z|``
-       and ``γ_{p+1} Σ c²``; the quotient's error as always.
-    3. Errors of the other side go on by the derivatives of ``N / D``.
+    1. The remainder of the other order takes a product and a subtraction.
+    2. Numerator and denominator are sums of products along the rows, ``γ_{p+1} Σ|c z|``
+       and ``γ_{p+1} Σ c²``; the quotient's error is as always.
+    3. Errors of the other side propagate by the derivatives of ``N / D``.
 
     Examples
     --------

@@ -1,14 +1,14 @@
 """Bounds of whole refinements
 ===========================
 
-How far the end of a correct port's loop may lie from the reference's: the half steps of
-``bounds.groups.arb`` and ``bounds.groups.arb_rc``, one after the other. What is returned
-is as there.
+How far the end of a correct port's loop may deviate: the half steps of
+``bounds.groups.arb`` and ``bounds.groups.arb_rc``, one after the other. Return values are
+as there.
 
 A loop decides signs on its way. Where each decision was clear of rounding, a correct port
-has taken the same, and the bounds of the half steps add up as they shrink. Where one was
-not, nothing follows for the row, or for all of a group with column scales; that is said,
-and the port is judged by its half steps and by what it reaches.
+has made the same one, and the bounds of the half steps add up as they shrink. Where one was
+not, nothing follows for the row, or for an entire group with column scales; the result says
+so, and the port is judged by its half steps and by the error it reaches.
 """
 
 import numpy as np
@@ -100,21 +100,21 @@ def arb_bound(
 
 
 def decided_together(decided: Mask, config: Refinement, eps: float) -> Mask:
-    """Rows of which everything is known, where a relative eps makes each depend on all.
+    """Return the fully known rows, where a relative eps makes each row depend on all.
 
     Parameters
     ----------
     decided : ndarray of bool, shape (n,)
         Rows in which no decision was left to rounding.
     config : Refinement
-        The kind of eps is used, and whether levels alternate.
+        Only the kind of eps, and whether levels alternate, are used.
     eps : float
         The eps of these levels.
 
     Returns
     -------
     ndarray of bool, shape (n,)
-        The same rows; none, where one is undecided and its divisor is in all the others'.
+        The same rows; none if one is undecided and its divisor is part of all the others.
 
     Examples
     --------
@@ -132,7 +132,7 @@ def decided_together(decided: Mask, config: Refinement, eps: float) -> Mask:
 def arb_start_levels(
     weights: Rounded, mask: Mask, *, order: int, config: Refinement
 ) -> tuple[RoundedLevels, Mask]:
-    """Initial levels, and the rows whose initial signs are certain.
+    """Return the initial levels, and the rows whose initial signs are certain.
 
     Parameters
     ----------
@@ -177,7 +177,7 @@ def arb_start_levels(
 def next_signs(
     weights: Rounded, state: RoundedLevels, config: Refinement
 ) -> tuple[list[Array], Mask]:
-    """Signs that the reference gives a group, and the rows in which they are certain.
+    """Return the signs that the reference gives a group, and the rows where they are certain.
 
     Parameters
     ----------
@@ -186,7 +186,7 @@ def next_signs(
     state : RoundedLevels
         Mask, mean and scales.
     config : Refinement
-        The sign of zero is used.
+        Only the sign of zero is used.
 
     Returns
     -------
@@ -217,7 +217,7 @@ def next_signs(
 
 
 def unless_decided(state: RoundedLevels, decided: Mask) -> RoundedLevels:
-    """Levels without a bound in rows where something was left to rounding.
+    """Drop the bounds of levels in rows where a decision was left to rounding.
 
     Parameters
     ----------
@@ -229,7 +229,7 @@ def unless_decided(state: RoundedLevels, decided: Mask) -> RoundedLevels:
     Returns
     -------
     RoundedLevels
-        The same values.
+        The levels with the same values.
 
     Examples
     --------
@@ -268,14 +268,14 @@ def arb_rc_bound(
     Returns
     -------
     state : RoundedScales
-        Signs and scales at the end; its products are what can be compared.
+        Signs and scales at the end; only its products can be compared.
     decided : bool
-        Whether no decision was left to rounding; else there is no bound.
+        Whether no decision was left to rounding; otherwise there is no bound.
 
     Notes
     -----
     The start, then each half step from the scales before it and their errors. Scales are
-    fixed up to a factor only, and an error along it has no effect on products.
+    determined only up to a factor, and an error along it has no effect on products.
 
     Examples
     --------

@@ -1,15 +1,15 @@
 """Bounds of calibrated refinements
 ================================
 
-How far a correct port's levels of ARB-X may lie from the reference's. What is returned is
-as in ``bounds.groups.arb``.
+How far a correct port's levels of ARB-X may deviate. Return values are as in
+``bounds.groups.arb``.
 
 ========== =========== =============================================================
 symbol     shape       meaning
 ========== =========== =============================================================
 ``S``      (k, k)      Gram matrix of the inputs
-``e``      (n, k)      mask or signs, a row vector for each row
-``w``      (n, k)      what is matched, and after a subtraction ``r``, what is left
+``e``      (n, k)      mask or signs, one row vector per row
+``w``      (n, k)      the target, and after a subtraction ``r``, the remainder
 ``G, g``   (n, p, p)   ``G_pq = e_p S e_qᵀ``,  ``g_p = e_p S wᵀ``
 ========== =========== =============================================================
 
@@ -31,7 +31,7 @@ from .refinement import RoundedLevels, quotient_bound
 
 SINGLE = Arithmetic("float32")
 VANISHING = 2.0**7
-"""Roundings of ``c tr(S)`` that a denominator without eps may be made of before it counts."""
+"""Roundings of ``c tr(S)`` that a denominator without eps may consist of before it counts."""
 
 
 def _form(e: Array, S: Rounded, w: Rounded) -> Rounded:
@@ -73,7 +73,7 @@ def calibrated_sums_bound(
     Parameters
     ----------
     target : array_like of float64 or Rounded, shape (n, k)
-        What the group has to match.
+        Values that the group has to match.
     group : BinaryGroup or RoundedLevels
         Mask and signs.
     S : array_like of float64 or Rounded, shape (k, k)
@@ -110,14 +110,14 @@ def calibrated_sums_bound(
 def _denominator(
     total: Rounded, e: Array, S: Rounded, *, eps: float, precision: Precision
 ) -> Rounded:
-    """A denominator as it is divided by: nothing where it is rounding only."""
+    """A denominator as a divisor; without a bound where it may be only rounding."""
     error = total.error
     if precision == "float32":
         size = np.sum((np.abs(e) @ S.reach) * np.abs(e), axis=1)
         error = error + 2.0 * SINGLE.gamma(e.shape[1] + 1) * size
     if eps > 0.0:
         return Rounded(total.value, error, total.arithmetic)
-    # The reference's floor is this one in float64, and a port may have any below its own.
+    # This is the reference's floor in float64; a port may have any floor below its own.
     near = (total.value - error <= _floor(e, S)) & (total.value + error > 0.0)
     return Rounded(total.value, np.where(near, np.inf, error), total.arithmetic)
 
@@ -154,7 +154,7 @@ def _refit(
 def _slopes(row: Rounded, divisor: Rounded, place: int, eps: float, kind: EpsKind) -> Array:
     total = divisor.value + (eps * np.mean(divisor.value) if kind == "relative" else eps)
     usable = total > 0.0
-    # The least divisor enlarges all of a row's slopes alike, so what cancels still does.
+    # The least divisor enlarges all slopes of a row alike, so cancellation is preserved.
     least = np.where(usable, np.maximum(total - divisor.error, 0.0), 1.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         slopes = np.where(usable[:, None], -row.value / least[:, None], 0.0)
@@ -194,9 +194,9 @@ def calibrated_mean_bound(
 
     Notes
     -----
-    1. What the scales leave is a sum of ``o + 1`` numbers.
+    1. The remainder of the scales is a sum of ``o + 1`` numbers.
     2. Numerator and denominator are forms as in :func:`calibrated_sums_bound`.
-    3. A denominator that is summed in float32 is off by ``γ_k`` of that type besides.
+    3. A denominator that is summed in float32 is also off by ``γ_k`` of that type.
 
     Examples
     --------
@@ -282,7 +282,7 @@ def calibrate_levels_bound(
     Parameters
     ----------
     target : array_like of float64 or Rounded, shape (n, k)
-        What the group has to match.
+        Values that the group has to match.
     group : BinaryGroup or RoundedLevels
         The state.
     S : array_like of float64 or Rounded, shape (k, k)
@@ -301,7 +301,7 @@ def calibrate_levels_bound(
     -----
     1. The sums as in :func:`calibrated_sums_bound`.
     2. Each scalar step is off by ``e_g + Σ e_G |x| + γ Σ |G||x|``, divided by ``G_pp``;
-       earlier errors go on by ``-G_pq / G_pp``, so they shrink as the rounds converge.
+       earlier errors propagate by ``-G_pq / G_pp``, so they shrink as the rounds converge.
     3. Jointly, the elimination as in ``bounds.groups.joint_levels``.
 
     Examples
@@ -317,7 +317,7 @@ def calibrate_levels_bound(
     values = arithmetic.checked("target", target, shape=state.mask.shape)
     gram = arithmetic.checked("S", S, shape=(values.shape[1],) * 2)
     G, g = _sums(values, state.basis, gram)
-    # A port may take its own mean off first and refine the change: all of both is then rounded.
+    # A port may subtract its own mean first and refine the change: both are then rounded.
     first = np.where(np.isfinite(state.mean.error), state.mean.reach, np.abs(state.mean.value))
     known = arithmetic.exactly(state.basis[0] * first[:, None])
     apart = _stack([_form(e, gram, known) for e in state.basis])
@@ -356,7 +356,7 @@ def _others(row: Rounded, g: Rounded, x: Rounded, first: Array, place: int) -> R
     apart = np.arange(count) != place
     with np.errstate(invalid="ignore", over="ignore"):
         value = g.value - np.sum(row.value * x.value * apart, axis=1)
-        # The reference adds all products and takes one back; a port may do so as well.
+        # The reference adds all products and takes one back; a port may do so too.
         reach = g.reach + 2.0 * np.sum(row.reach * size, axis=1)
         carried = g.error + np.sum(row.error * size * apart, axis=1)
         # Eq. (B51), subbit:  e ≤ e_g + Σ_{q≠p} e_Gpq |x_q| + γ_{p+2} (|g| + 2 Σ |G_pq||x_q|)

@@ -7,8 +7,8 @@ How far a correct port's means, scales, signs and values may deviate.
 symbol     shape     meaning
 ========== ========= ===============================================================
 ``γ_p``    float     relative error of p roundings in a row; p the sum's depth
-``e_x``    as ``x``  error that ``x`` has already, such as that of its conversion
-``d``      (n, k)    distance of what is binarized from its mean
+``e_x``    as ``x``  error that ``x`` already has, such as that of its conversion
+``d``      (n, k)    distance of the binarized values from their mean
 ========== ========= ===============================================================
 """
 
@@ -51,7 +51,7 @@ def masked_mean_bound(
     Notes
     -----
     1. Converting the weights costs ``Σ e_w``, summing them ``γ_p Σ (|w| + e_w)``.
-    2. Dividing by the number of entries divides both, and adds two roundings.
+    2. Dividing by the number of entries divides both and adds two roundings.
 
     So ``|μ̂ - μ| <= (Σ e_w + γ_p Σ|w|) / c + γ_2 |μ|``, to first order.
 
@@ -117,7 +117,7 @@ def masked_scale_bound(
 
 @dataclass(frozen=True, eq=False)
 class BinarizeBound:
-    """What :func:`residual_binarize_bound` says of a group.
+    """Result of :func:`residual_binarize_bound` for a group.
 
     Parameters
     ----------
@@ -126,12 +126,12 @@ class BinarizeBound:
     scales : tuple of Rounded
         Row scales of each order, shape (n,).
     distances : tuple of Rounded
-        For each order what the signs are taken of, shape (n, k). A sign may differ only
-        where ``|value| <= error``.
+        For each order, the values that the signs are taken of, shape (n, k). A sign may
+        differ only where ``|value| <= error``.
     decoded : Rounded
         The group's values, shape (n, k).
     remainder : Rounded
-        What no order has represented, shape (n, k).
+        Remainder that no order represents, shape (n, k).
     """
 
     mean: Rounded | None
@@ -162,9 +162,9 @@ def residual_binarize_bound(
     order, center, sign_zero
         As in :func:`~subbit.reference.groups.binarize.residual_binarize`.
     signs : sequence of array_like of int, shape (n, k), optional
-        The port's own signs, one matrix for each order. Values and bounds are then those
-        of a reference that follows them, so that a sign which rounding decided does not
-        make later orders incomparable. The reference's own by default.
+        The port's own signs, one matrix per order. Values and bounds are then those of a
+        reference that follows them, so a sign decided by rounding does not make later
+        orders incomparable. The reference's own by default.
     arithmetic : Arithmetic
         How the port computes.
 

@@ -2,7 +2,7 @@
 ======================
 
 How far a correct port's joint fits of mean and scales, and its exact first-order optimum,
-may lie from the reference's. What is returned is as in ``bounds.groups.arb``.
+may deviate. Return values are as in ``bounds.groups.arb``.
 
 ========== =========== =============================================================
 symbol     shape       meaning
@@ -50,9 +50,9 @@ def solve_levels_bound(
 
     Notes
     -----
-    1. Gram matrices count, which is exact; so is which signs depend on each other.
-    2. Right sides are sums of ``z = w - μ``, off by ``Σ e_z + γ_p Σ|z|``.
-    3. Then the elimination. The error of the old mean cancels, as in
+    1. Gram matrices are counts, which are exact; so is which signs depend on each other.
+    2. Right-hand sides are sums of ``z = w - μ``, off by ``Σ e_z + γ_p Σ|z|``.
+    3. Then follows the elimination. The error of the old mean cancels, as in
        :func:`~subbit.reference.bounds.groups.arb.refine_mean_bound`.
 
     Examples
@@ -100,7 +100,7 @@ def two_means_bound(
     -----
     Means of the two clusters as in
     :func:`~subbit.reference.bounds.groups.binarize.masked_mean_bound`; half of their sum and
-    of their difference have one rounding more, halving has none.
+    of their difference have one more rounding, halving has none.
 
     Examples
     --------
@@ -139,14 +139,14 @@ def two_means_margin(
     Returns
     -------
     Rounded
-        By how much the best cut lowers the error more than the port's, shape (n,), and
-        what rounding explains.
+        How much more the best cut lowers the error than the port's, shape (n,), and the
+        difference that rounding explains.
 
     Notes
     -----
     1. A distance ``d = w - μ`` is off by ``e_w + e_μ + γ_1 |d|``, a sum of c of them by
        ``Σ e_d + γ_c Σ|d|``, and its gain ``C² c / (j (c - j))`` by ``2 |C| e_C`` of that.
-    2. The port says that its gain is the largest; so it is, to the errors of both.
+    2. The port finds its own gain the largest, so it is, up to the errors of both.
 
     Examples
     --------
@@ -186,7 +186,7 @@ def _gain(C: Rounded, j: npt.NDArray[np.intp], c: npt.NDArray[np.intp]) -> Round
     inner = (j > 0) & (j < c)
     factor = np.where(inner, c / np.where(inner, j * (c - j), 1), 0.0)
     gain = C * C
-    # Three more roundings: of the products with c and the quotient by j (c − j).
+    # Three more roundings: the products with c and the quotient by j (c − j).
     error = np.where(inner, gain.error, 0.0) * factor
     error += C.arithmetic.gamma(3) * (np.abs(gain.value) * factor + error)
     return Rounded(

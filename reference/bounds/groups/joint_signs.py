@@ -1,13 +1,13 @@
 """Bounds of joint signs
 =====================
 
-Which of the four levels that two scales make a port may choose. What is returned is as in
+Which of the four levels of two scales a port may choose. Return values are as in
 ``bounds``.
 
 ========== ========= ===============================================================
 symbol     shape     meaning
 ========== ========= ===============================================================
-``Z``      (n, k)    what is represented
+``Z``      (n, k)    values to represent
 ``d_l``    (n, k)    distance of level l, off by ``e_l``
 ========== ========= ===============================================================
 """
@@ -27,7 +27,7 @@ def joint_signs_margin(
     Parameters
     ----------
     Z : Rounded
-        What is represented, shape (n, k).
+        Values to represent, shape (n, k).
     u, v : Rounded
         Scales of the first and of the second sign, shape (n, 1) or (n, k).
     first, second : array_like of int, shape (n, k)
@@ -36,14 +36,14 @@ def joint_signs_margin(
     Returns
     -------
     Rounded
-        How much farther the port's level lies than another one, shape (n, k), and what
-        rounding explains; of the other levels that with the largest ratio.
+        How much farther the port's level lies than another one, shape (n, k), and the
+        difference that rounding explains; the other level is the one with the largest ratio.
 
     Notes
     -----
     The port's distances say ``d̂_c <= d̂_l`` for every level l; hence
-    ``d_c - d_l <= e_c + e_l``. A level has one rounding more than its sum, so that signs
-    may be decided by midpoints between levels as well.
+    ``d_c - d_l <= e_c + e_l``. A level has one more rounding than its sum, so signs may
+    also be decided by midpoints between levels.
 
     Examples
     --------
@@ -66,7 +66,7 @@ def joint_signs_margin(
 def joint_signs_certain(
     Z: Rounded, u: Rounded, v: Rounded, first: npt.ArrayLike, second: npt.ArrayLike
 ) -> Mask:
-    """Say where no rounding changes the choice of a level.
+    """Say where rounding cannot change the choice of a level.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def joint_signs_certain(
     Returns
     -------
     ndarray of bool, shape (n, k)
-        Where every other level is farther by more than the errors of both.
+        True where every other level is farther by more than the errors of both.
 
     Examples
     --------

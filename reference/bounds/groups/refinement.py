@@ -2,7 +2,7 @@
 ==================
 
 A group whose signs are known and whose levels are known to rounding, and the quotient that
-every fit of a level ends in.
+ends every fit of a level.
 """
 
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from subbit.reference.notation import Array, Mask
 
 @dataclass(frozen=True, eq=False)
 class RoundedLevels:
-    """A group whose signs are known, and its levels to rounding.
+    """A group whose signs are known, and levels known to rounding.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class RoundedLevels:
     levels : Rounded
         Mean and scales, shape (n, p).
     spread : ndarray of float64, shape (n, p, s)
-        What each rounding has done to each level.
+        Effect of each rounding on each level.
 
     Examples
     --------
@@ -66,7 +66,7 @@ class RoundedLevels:
 
     @classmethod
     def at(cls, basis: Array, levels: Rounded) -> Self:
-        """Levels whose errors have nothing to do with each other.
+        """Make a group of levels whose errors are independent.
 
         Parameters
         ----------
@@ -103,16 +103,16 @@ class RoundedLevels:
         Parameters
         ----------
         place : int
-            Which one.
+            Level to replace.
         to : Rounded
             Its new value, shape (n,), with the errors of this step alone.
         slopes : ndarray of float64, shape (n, p)
-            How it depends on the levels before.
+            How it depends on the previous levels.
 
         Returns
         -------
         RoundedLevels
-            The group with that level, and with what earlier errors made of it.
+            The group with that level and the effect of earlier errors on it.
         """
         value = self.levels.value.copy()
         value[:, place] = to.value
@@ -126,14 +126,14 @@ class RoundedLevels:
         return replace(self, levels=Rounded(value, error, self.levels.arithmetic), spread=spread)
 
     def remainder(self, W: Rounded, without: int | None = None) -> Rounded:
-        """What the levels leave of the weights, with the errors of this alone.
+        """Return the weights minus the levels, with the errors of this step alone.
 
         Parameters
         ----------
         W : Rounded
             Weights, shape (n, k).
         without : int, optional
-            A level that is not subtracted.
+            Level not to subtract.
 
         Returns
         -------
@@ -161,7 +161,7 @@ def quotient_bound(
     Parameters
     ----------
     numerator, denominator, current : Rounded
-        What is divided, by what, and the value before, shape (n,).
+        Dividend, divisor and the value before, shape (n,).
     eps, kind
         As in :class:`~subbit.reference.groups.refinement.Refinement`.
 
@@ -172,8 +172,8 @@ def quotient_bound(
 
     Notes
     -----
-    As any quotient. Where rounding may decide whether there is something to divide by,
-    there is no bound.
+    As any quotient. Where rounding may decide whether the divisor is positive, there is no
+    bound.
 
     Examples
     --------

@@ -2,5 +2,5 @@
 =================
 
 How far a correct port's scores and moved weights may deviate, and which masks rounding
-may make.
+may produce.
 """

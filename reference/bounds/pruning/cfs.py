@@ -1,7 +1,7 @@
 """Bounds of the coarse-to-fine search
 ===================================
 
-How far a correct port may lie from ``cfs``. What is returned is as in ``bounds``.
+How far a correct port of ``cfs`` may deviate. Return values are as in ``bounds``.
 
 ========== =========== =============================================================
 symbol     shape       meaning
@@ -39,14 +39,14 @@ def block_cosine_bound(x: Input, y: Input, *, arithmetic: Arithmetic) -> Rounded
     Returns
     -------
     Rounded
-        The mean cosine, without an axis.
+        The mean cosine, a scalar.
 
     Notes
     -----
-    1. An error of the vectors turns each by ``‖e‖ / ‖x‖`` at most, and more than the
-       cosine's own length it cannot change.
-    2. Scalar product and norms are sums of d terms: ``γ_{2d+12}``, whose magnitudes the
-       Cauchy-Schwarz inequality bounds by 1.
+    1. An error of a vector turns it by at most ``‖e‖ / ‖x‖``, and cannot change the cosine
+       by more than its range.
+    2. Scalar product and norms are sums of d terms: ``γ_{2d+12}``, whose magnitudes are at
+       most 1 by the Cauchy-Schwarz inequality.
     3. The mean is a sum of T terms of at most 1.
 
     Examples
@@ -92,9 +92,9 @@ def layer_importance_bound(
 
     Notes
     -----
-    The formulas by the rules of :class:`~subbit.reference.bounds.rounding.Rounded`. An angle of
-    ``c ± e`` lies between those of both ends, and a library's arc cosine is off by four
-    roundings of it.
+    The formulas by the rules of :class:`~subbit.reference.bounds.rounding.Rounded`. The angle
+    of ``c ± e`` lies between those of the two ends, and a library's arc cosine is off by four
+    roundings.
 
     Examples
     --------
@@ -134,16 +134,16 @@ def coarse_wishes_bound(
     rule: BudgetRule = "proportional",
     arithmetic: Arithmetic,
 ) -> Rounded:
-    """Bound of what :func:`~subbit.reference.pruning.cfs.coarse_budget` rounds to whole numbers.
+    """Bound of the numbers that :func:`~subbit.reference.pruning.cfs.coarse_budget` rounds.
 
     Parameters
     ----------
     importance : array_like of float64 or Rounded, shape (L,)
         Importance of each layer.
     keep : int
-        How many to keep on average.
+        Number to keep on average.
     low, high : int
-        The ends.
+        Ends of the range.
     rule : {"proportional", "interpolated"}, default "proportional"
         The rule.
     arithmetic : Arithmetic

@@ -1,19 +1,19 @@
 """Bounds of removing several weights
 ==================================
 
-How far a correct port may lie from ``removal``. What is returned is as in ``bounds``.
+How far a correct port of ``removal`` may deviate. Return values are as in ``bounds``.
 
 ========== ===================== ===============================================
 symbol     shape                 meaning
 ========== ===================== ===============================================
-``A, a``   (s, q, q), (s, q)     systems and right sides, one a row or choice
-``E``      (s, q, q)             what a solver's error is worth in its matrix
+``A, a``   (s, q, q), (s, q)     systems and right-hand sides, one per row or choice
+``E``      (s, q, q)             a solver's error, as an error of its matrix
 ``ρ``      (s,)                  largest row sum of ``|A⁻¹| E``, at most a half
 ========== ===================== ===============================================
 
 A port may solve for the removed weights in the inverse, as the equations do, or for the
-kept ones in the Hessian itself. Systems of all rows have one size here: equations that a
-row does not have say ``1 y = 0``.
+kept ones in the Hessian itself. Systems of all rows have the same size here: equations that
+a row does not have read ``1 y = 0``.
 
 References
 ----------
@@ -50,7 +50,7 @@ def _solved(matrix: Rounded, used: Mask, right: Rounded) -> Rounded:
     inverse = np.abs(np.linalg.inv(A))
     a = right.keep(used)
     y: Array = np.asarray(np.linalg.solve(A, a.value[:, :, None])[:, :, 0], dtype=np.float64)
-    # No bound of the matrix is none of the solution, also where it meets a zero.
+    # If an entry of the matrix has no bound, the solution has none, even where it meets a zero.
     with np.errstate(invalid="ignore"):
         rho = np.max(np.sum(inverse @ E, axis=2), axis=1, initial=0.0)[:, None]
         off = (E @ np.abs(y)[:, :, None])[:, :, 0] + a.error + 4 * size * arithmetic.tiny
@@ -99,9 +99,9 @@ def removal_move_bound(
     -----
     1. In the inverse: ``w - y G``, y being off as a solution with the port's ``G_pp``.
     2. In the Hessian, k being the kept ones: ``w_k + z``, z a solution with ``H_kk`` whose
-       right side is ``H_kp w_p``.
+       right-hand side is ``H_kp w_p``.
 
-    The larger of both is allowed.
+    The larger of the two is allowed.
 
     Examples
     --------
@@ -183,7 +183,7 @@ def _choice_losses(weights: Rounded, G: Rounded, choices: Mask) -> tuple[Array, 
 def removal_mask_margin(
     W: Input, H: Input, mask: npt.ArrayLike, keep: int, group: int, *, arithmetic: Arithmetic
 ) -> Rounded:
-    """Loss of the groups of a port's mask above the least loss.
+    """Margin of a port's mask: each group's loss above the least loss.
 
     Parameters
     ----------
@@ -201,7 +201,7 @@ def removal_mask_margin(
     Returns
     -------
     Rounded
-        What each group loses more than it need, and how much rounding explains, shape
+        Loss of each group above the least, and how much of it rounding explains, shape
         (n, m / M).
 
     Raises

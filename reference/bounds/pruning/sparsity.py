@@ -1,8 +1,8 @@
 """Bounds of importance scores and sparsity masks
 ==============================================
 
-How far a correct port's scores may lie from the reference's, and which entries it may keep
-in place of others. What is returned is as in ``bounds``.
+How far a correct port's scores may deviate, and which entries it may keep in place of
+others. Return values are as in ``bounds``.
 
 ========== ========= ===============================================================
 symbol     shape     meaning
@@ -22,24 +22,24 @@ from subbit.reference.notation import Array, Mask
 from subbit.reference.pruning.sparsity import Axis, Standardize, nm_mask, row_mask
 
 POWER = 8
-"""Roundings of a library's power, of which few are correctly rounded."""
+"""Roundings of a library's power, which is rarely correctly rounded."""
 
 
 def power_bound(base: Rounded, exponent: float) -> Rounded:
-    """Bound of a power of numbers that are not negative.
+    """Bound of a power of nonnegative numbers.
 
     Parameters
     ----------
     base : Rounded
         The numbers ``x``, any shape.
     exponent : float
-        ``a``, not negative; the port's is rounded to its type, and where that leaves
-        nothing of it there is no bound.
+        ``a``, nonnegative; the port's is rounded to its type, and if nothing of it remains
+        there is no bound.
 
     Returns
     -------
     Rounded
-        ``x^a``; roots are powers as well.
+        ``x^a``; roots are powers too.
 
     Examples
     --------
@@ -57,7 +57,7 @@ def power_bound(base: Rounded, exponent: float) -> Rounded:
     carried = np.maximum(high - value, value - low) + distance * logarithm * high
     error = carried + arithmetic.gamma(POWER) * (value + carried) + arithmetic.tiny
     exact = (base.error == 0.0) & ((value == 0.0) | (exponent in {0.0, 1.0}))
-    # An exponent that the port's type does not hold at all: to the power of zero, zero is one.
+    # An exponent too small for the port's type becomes zero, and zero to the power of zero is one.
     lost = distance >= exponent > 0.0
     return Rounded(value, np.where(lost, np.inf, np.where(exact, 0.0, error)), arithmetic)
 
@@ -122,7 +122,7 @@ def _read(W: Input, norms: Input, arithmetic: Arithmetic) -> tuple[Rounded, Roun
 
 def _share(magnitudes: Rounded, total: Rounded) -> Rounded:
     empty = (total.value == 0.0) & (total.error == 0.0)
-    # Of nothing there is no share: 0 / 1.
+    # An empty total has no shares: 0 / 1.
     whole = Rounded(np.where(empty, 1.0, total.value), total.error, total.arithmetic)
     return magnitudes / whole
 
@@ -154,8 +154,8 @@ def ria_importance_bound(
     Returns
     -------
     Rounded
-        Scores, shape (n, m). In rows and columns whose sums a port may flush to zero there
-        is no bound.
+        Scores, shape (n, m). Rows and columns whose sums a port may flush to zero have no
+        bound.
 
     Examples
     --------
@@ -193,13 +193,13 @@ def standardized_importance_bound(
     Returns
     -------
     Rounded
-        Scores, shape (n, m). Where rounding may decide whether values deviate at all there
+        Scores, shape (n, m). Where rounding may decide whether values deviate at all, there
         is no bound.
 
     Notes
     -----
     Values may be centered as they are, or measured from one of them first; sums over a row
-    are the port's own, those over a matrix in any order.
+    are in the port's own order, those over a matrix in any order.
 
     Examples
     --------
@@ -215,7 +215,7 @@ def standardized_importance_bound(
     importance = _relative(weights)
     if standardize == "before":
         importance = _standardized(importance, axis)
-    # A score of 0 times something without a bound has none either.
+    # A score of 0 times something without a bound has no bound either.
     with np.errstate(invalid="ignore"):
         scores = importance * factor
     return _standardized(scores, axis) if standardize == "after" else scores
@@ -255,16 +255,16 @@ def nm_mask_margin(scores: Input, keep: int, group: int, *, arithmetic: Arithmet
     Returns
     -------
     Rounded
-        Of each entry the distance to one of its group on the other side of the cut, and
-        the errors of both, shape (n, m); of all of those the one that rounding reaches most
-        easily. Infinity, and no error, where none can change places with it: ties of exact
-        scores, groups that are kept whole, and columns that fill no group.
+        For each entry, the distance to an entry of its group on the other side of the cut,
+        and the errors of both, shape (n, m); the other entry is the one that rounding
+        reaches most easily. Infinity, and no error, where no entry can change places with
+        it: ties of exact scores, groups that are kept whole, and columns that fill no group.
 
     Notes
     -----
-    A port that prunes i, which the reference keeps, keeps some j which the reference
-    prunes; so ``ŝ_j >= ŝ_i`` and hence ``s_i - s_j <= e_i + e_j``. The other way round it
-    is the same.
+    A port that prunes i, which the reference keeps, keeps some j that the reference
+    prunes; so ``ŝ_j >= ŝ_i`` and hence ``s_i - s_j <= e_i + e_j``. The same holds the other
+    way around.
 
     Examples
     --------

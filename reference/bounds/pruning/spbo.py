@@ -1,8 +1,8 @@
 """Bounds of stepwise pruning
 ==========================
 
-How far a correct port may lie from ``spbo``. What is returned is as in ``bounds``; levels
-are as in ``bounds.groups.arb``. The coarse-to-fine search has ``bounds.pruning.cfs``.
+How far a correct port of ``spbo`` may deviate. Return values are as in ``bounds``; levels
+are as in ``bounds.groups.arb``. For the coarse-to-fine search, see ``bounds.pruning.cfs``.
 
 ========== =========== =============================================================
 symbol     shape       meaning
@@ -11,8 +11,8 @@ symbol     shape       meaning
 ``P_t``    (n, k)      entries kept after step t
 ========== =========== =============================================================
 
-A loop prunes by masks that it is given, so only the start's signs, and signs that are
-recomputed, are left to rounding; rows in which one was have no bound.
+A loop prunes by given masks, so only the initial signs, and signs that are recomputed, are
+left to rounding; rows in which one was have no bound.
 """
 
 import numpy as np
@@ -48,11 +48,11 @@ def spbo_step_bound(
     Parameters
     ----------
     W : array_like of float64 or Rounded, shape (n, k)
-        What the group has to match.
+        Values that the group has to match.
     group : BinaryGroup or RoundedLevels
         The state.
     keep : array_like of bool, shape (n, k)
-        What is kept.
+        Entries to keep.
     S : array_like of float64 or Rounded, shape (k, k)
         Gram matrix of the inputs.
     config : SPBO
@@ -175,26 +175,26 @@ def _resigned(
 
 
 def schedule_certain(scores: Rounded, group: int, *, whole: bool = False) -> Mask:
-    """Rows in which no rounding changes the order in which entries are pruned.
+    """Return the rows where rounding cannot change the order in which entries are pruned.
 
     Parameters
     ----------
     scores : Rounded
         Scores, shape (n, k).
     group : int
-        Consecutive columns that are ranked together, M; the last may be fewer.
+        Number of consecutive columns ranked together, M; the last group may have fewer.
     whole : bool, default False
         Whether all entries of the block are ranked, as the schedule "parts" does.
 
     Returns
     -------
     ndarray of bool, shape (n,)
-        Rows whose scores are apart by more than their errors, or tied exactly.
+        Rows whose scores are farther apart than their errors, or exactly tied.
 
     Notes
     -----
     ``|s_i - s_j| > e_i + e_j``, or ``s_i = s_j`` with no error, for neighbors in order;
-    what lies between two scores that are apart is apart from both.
+    this then holds for all pairs.
 
     Examples
     --------

@@ -1,20 +1,20 @@
 """Bounds of calibrated searches
 =============================
 
-How far a correct port's objectives may lie from the reference's where errors are those of
-outputs. What is returned is as in ``bounds``.
+How far a correct port's objectives may deviate where errors are those of outputs. Return
+values are as in ``bounds``.
 
 ========== ========= ===============================================================
 symbol     shape     meaning
 ========== ========= ===============================================================
-``S``      (k, k)    Gram matrix of the inputs, not indefinite
-``R``      (n, k)    what the groups leave, and the error of the other entries
-``J``      (n,)      what decisions of rounding may change in the rows that have some
+``S``      (k, k)    Gram matrix of the inputs, positive semidefinite
+``R``      (n, k)    remainder of the groups, and the error of the other entries
+``J``      (n,)      possible change by decisions left to rounding, in rows that have any
 ========== ========= ===============================================================
 
-An output sees the signs of what is left. So every sign that rounding decides matters, also
-where the weight error would not notice: by ``2α`` where it is the last one of its entry,
-else by all that the group has left before it, since no order raises the sum of squares.
+An output depends on the signs of the remainder. So every sign that rounding decides matters,
+even where the weight error would not change: by ``2α`` where it is the last one of its
+entry, else by the entire remainder before it, since no order raises the sum of squares.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ from .split import candidate_sides, entries_of
 def _decoded(
     values: Rounded, mask: Mask, order: int, *, center: bool, sign_zero: SignOfZero
 ) -> tuple[Rounded, Array]:
-    """What a group becomes, and how far signs that rounding decides may carry each row."""
+    """Decode a group, and bound how far signs that rounding decides may carry each row."""
     bound = residual_binarize_bound(
         values,
         mask,
@@ -63,7 +63,7 @@ def _images(
     center: bool,
     sign_zero: SignOfZero,
 ) -> Iterator[tuple[Rounded, Array]]:
-    """What both groups of every candidate become, all at once, and how far that may be off."""
+    """Decode both groups of every candidate, all at once, and bound how far that may be off."""
     n, count = len(values.value), len(groups[0])
     tall, made = tiled(values, count), tiled(outside, count)
     carried = np.zeros(count * n)
@@ -79,10 +79,10 @@ def _images(
 def _jumps(
     R: Rounded, used: Mask, values: Rounded, gram: Rounded, decided: tuple[Array, Mask]
 ) -> Array:
-    """How far the objective may jump, where the norm of what is left may by so much."""
+    """How far the objective may jump, where the norm of the remainder may jump by `carried`."""
     carried, sides = decided
     largest = np.linalg.norm(gram.value, 2) + np.linalg.norm(gram.error, 2)
-    # No objective exceeds that of leaving all entries as they were.
+    # No objective exceeds that of leaving all entries unchanged.
     most = np.sum(np.where(used, values.reach, R.reach) ** 2, axis=1)
     norm = np.sqrt(np.sum(R.reach**2, axis=1))
     # Eq. (B65), subbit:  J ≤ ‖S‖ (2 c ‖r‖ + c²),  c = Σ 2 α √t or Σ 2 ‖d‖
@@ -109,7 +109,7 @@ def calibrated_split_search_bound(
     Parameters
     ----------
     target : array_like of float64 or Rounded, shape (n, k)
-        What errors are measured on.
+        Values that errors are measured on.
     columns : array_like of bool, shape (k,) or (n, k)
         The columns, or the entries, that take part.
     thresholds : array_like of float64 or Rounded, shape (c,)
@@ -134,7 +134,7 @@ def calibrated_split_search_bound(
        :func:`~subbit.reference.bounds.groups.binarize.residual_binarize_bound`; groups are
        disjoint.
     2. ``Tr(R S Rᵀ)`` as in :func:`~subbit.reference.bounds.objective.calibrated_error_trace_bound`.
-    3. Where rounding decides signs, what is left of a row may differ by a vector of norm c,
+    3. Where rounding decides signs, the remainder of a row may differ by a vector of norm c,
        and the objective by ``‖S‖ (2 c ‖r‖ + c²)``. Where it decides the side of an entry,
        the objective lies between 0 and ``‖S‖`` times the row's energy before any order.
 
@@ -151,7 +151,7 @@ def calibrated_split_search_bound(
     used = entries_of(columns, values)
     gram = arithmetic.checked("S", S, shape=(values.shape[1],) * 2)
     others = values if image is None else arithmetic.checked("image", image, shape=values.shape)
-    # Where nothing is subtracted but a number from itself, nothing is left.
+    # Where a number is subtracted from itself, nothing is left.
     given, fixed = values, others
     if image is None:
         given = Rounded(values.value, np.where(used, values.error, 0.0), arithmetic)

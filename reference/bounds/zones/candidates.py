@@ -1,26 +1,26 @@
 """Bounds of groups
 ================
 
-What a search's candidate is made of: groups that are binarized, what that leaves, and the
-sum of its squares. What is returned is as in ``bounds``.
+The parts of a search's candidate: binarized groups, their remainders, and the sum of
+squares of these. Return values are as in ``bounds``.
 
 ========== ========= ===============================================================
 symbol     shape     meaning
 ========== ========= ===============================================================
-``r``      (n, k)    what no order of binarization has represented
-``d``      (n, k)    distance of what is binarized from its mean, off by ``e_d``
-``J``      (n,)      what decisions of rounding may change in the rows that have some
+``r``      (n, k)    remainder that no order of binarization represents
+``d``      (n, k)    distance of the binarized values from their mean, off by ``e_d``
+``J``      (n,)      possible change by decisions left to rounding, in rows that have any
 ========== ========= ===============================================================
 
 An objective is a sum of squares ``Σ r²``, and it depends on decisions. Where rounding may
-take one of them otherwise, either
+change one of them, either
 
-* the objective does not notice: whatever the sign of d, what is left has the magnitude
-  ``||d| - α|``, and magnitudes are all that later orders and squares see; or
+* the objective stays the same: whatever the sign of d, the remainder has the magnitude
+  ``||d| - α|``, and later orders and squares depend only on magnitudes; or
 * it jumps: a sign 0 that becomes ±1, a sign whose change moves the next order's mean, an
-  entry at the threshold that changes its group. Both values then lie between 0 and the
+  entry at the threshold that changes groups. Both values then lie between 0 and the
   row's energy before that decision, because no order raises the error; so that energy is
-  the bound. A sign 0 of the last order costs ``α²`` and no more.
+  the bound. A sign 0 of the last order costs at most ``α²``.
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ from subbit.reference.bounds.rounding import Arithmetic, Rounded
 from subbit.reference.notation import Array, Mask, SignOfZero
 
 GroupBound: TypeAlias = tuple[Rounded, Array]
-"""What is left of a group, and how far the objective of each row may jump."""
+"""Remainder of a group, and how far the objective of each row may jump."""
 
 
 def group_remainder(
@@ -48,12 +48,12 @@ def group_remainder(
     sign_zero: SignOfZero,
     slack: Array | None = None,
 ) -> GroupBound:
-    """Return what is left of a group.
+    """Return the remainder of a group.
 
     Parameters
     ----------
     values : Rounded
-        What is searched, shape (n, k).
+        Values to search, shape (n, k).
     mask : ndarray of bool, shape (n, k)
         The group's entries.
     order : int
@@ -61,12 +61,12 @@ def group_remainder(
     center, sign_zero
         As in :func:`~subbit.reference.groups.binarize.residual_binarize`.
     slack : ndarray of float64, shape (n,), optional
-        What running sums lose of a level times the group's entries.
+        Loss of running sums in a level times the group's entries.
 
     Returns
     -------
     remainder : Rounded
-        What no order has represented, zero outside the mask, shape (n, k).
+        Remainder that no order represents, zero outside the mask, shape (n, k).
     jump : ndarray of float64, shape (n,)
         How far the objective of each row may jump.
 
@@ -104,12 +104,12 @@ def group_remainders(
     sign_zero: SignOfZero,
     slack: Array | None = None,
 ) -> list[GroupBound]:
-    """Return what is left of each of several groups, all at once.
+    """Return the remainders of several groups, all at once.
 
     Parameters
     ----------
     values : Rounded
-        What is searched, shape (n, k).
+        Values to search, shape (n, k).
     masks : sequence of ndarray of bool, shape (n, k)
         The entries of each group.
     order, center, sign_zero, slack
@@ -118,7 +118,7 @@ def group_remainders(
     Returns
     -------
     list of tuple
-        For each mask what :func:`group_remainder` returns.
+        For each mask, the result of :func:`group_remainder`.
 
     Examples
     --------
@@ -142,14 +142,14 @@ def group_remainders(
 
 
 def tiled(values: Rounded, times: int) -> Rounded:
-    """Return a matrix several times, below itself: rows are binarized one by one.
+    """Stack copies of a matrix; rows are binarized one by one.
 
     Parameters
     ----------
     values : Rounded
         The matrix, shape (n, k).
     times : int
-        How often.
+        Number of copies.
 
     Returns
     -------
@@ -179,12 +179,12 @@ def _jump(bound: BinarizeBound, number: int, mask: Mask, slack: Array) -> Array:
 
 
 def undecided_rows(values: Rounded, used: Mask, undecided: Mask) -> GroupBound:
-    """Return a group without entries for the rows where rounding says what lies where.
+    """Return an empty group for the rows where rounding decides which group an entry is in.
 
     Parameters
     ----------
     values : Rounded
-        What is searched, shape (n, k).
+        Values to search, shape (n, k).
     used : ndarray of bool, shape (n, k)
         The entries that take part.
     undecided : ndarray of bool, shape (n,)
@@ -216,12 +216,12 @@ def candidate_objective(groups: Sequence[GroupBound]) -> Rounded:
     Parameters
     ----------
     groups : sequence of tuple
-        What is left of each, and how far it may jump.
+        Remainder of each, and how far its objective may jump.
 
     Returns
     -------
     Rounded
-        The sum of the squares, without an axis.
+        The sum of the squares, a scalar.
 
     Examples
     --------
@@ -244,12 +244,12 @@ def candidate_objective(groups: Sequence[GroupBound]) -> Rounded:
 
 
 def running_allowance(values: Rounded, mask: Mask, order: int) -> tuple[Array, Array]:
-    """Return what running sums lose.
+    """Return the loss of running sums.
 
     Parameters
     ----------
     values : Rounded
-        What is searched, shape (n, k).
+        Values to search, shape (n, k).
     mask : ndarray of bool, shape (n, k)
         The entries that take part.
     order : int
@@ -258,9 +258,9 @@ def running_allowance(values: Rounded, mask: Mask, order: int) -> tuple[Array, A
     Returns
     -------
     allowed : ndarray of float64, no axis
-        What they lose of the objective of two groups.
+        Loss in the objective of two groups.
     slack : ndarray of float64, shape (n,)
-        What they lose of a level times its group's entries.
+        Loss in a level times its group's entries.
 
     Examples
     --------
@@ -288,9 +288,9 @@ def stacked(objectives: Sequence[Rounded], extra: Array | float, arithmetic: Ari
     Parameters
     ----------
     objectives : sequence of Rounded
-        Objectives, each without an axis.
+        Objectives, each a scalar.
     extra : float or ndarray of float64, no axis
-        What is added to each one's error.
+        Error to add to each.
     arithmetic : Arithmetic
         How the port computes.
 

@@ -1,9 +1,8 @@
 """Bounds of grids
 ===============
 
-How far a correct port's thresholds, grids and rounding positions may lie from the
-reference's, and where an entry may fall on another side or code. What is returned is as
-in ``bounds``.
+How far a correct port's thresholds, grids and rounding positions may deviate, and where an
+entry may fall on another side or code. Return values are as in ``bounds``.
 
 ========== ========= ===============================================================
 symbol     shape     meaning
@@ -39,8 +38,8 @@ def maximum_grid_bound(key: Input, levels: int = 9, *, arithmetic: Arithmetic) -
     Notes
     -----
     The largest of numbers that are off by at most e is off by at most e. A tenth of it has
-    at most three roundings more: of the constant 0.1, and of two products. Other shares
-    are themselves off by four: a quotient, a product, a sum and the conversion.
+    at most three more roundings: the constant 0.1 and two products. Other shares have four
+    roundings of their own: a quotient, a product, a sum and the conversion.
 
     Examples
     --------
@@ -114,7 +113,7 @@ def bell_split_margin(key: Input, threshold: Input, *, arithmetic: Arithmetic) -
     key : array_like of float64 or Rounded, shape (n, k)
         Magnitudes.
     threshold : array_like of float64 or Rounded, no axis
-        Where the port cuts.
+        Threshold that the port cuts at.
     arithmetic : Arithmetic
         How the port computes.
 

@@ -1,7 +1,7 @@
 """Bounds of saliency
 ==================
 
-How far a correct port's scores may deviate. What is returned is as in
+How far a correct port's scores may deviate. Return values are as in
 :mod:`~subbit.reference.bounds.groups.binarize`.
 """
 
@@ -59,7 +59,7 @@ def inverse_hessian_saliency_bound(W: Input, H: Input, *, arithmetic: Arithmetic
 
 def _squared_quotient(w: Rounded, y: Rounded) -> Rounded:
     quotient = (w * w) / (y * y)
-    # One rounding more where the quotient is squared instead.
+    # One more rounding where the quotient is squared instead.
     return quotient.widen(w.arithmetic.gamma(1) * quotient.reach)
 
 

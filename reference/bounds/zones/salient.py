@@ -2,7 +2,7 @@
 ==================================
 
 How far a correct port's column scores and objectives may deviate, and which rankings rounding
-may make. What is returned is as in :mod:`~subbit.reference.bounds.groups.binarize`.
+may produce. Return values are as in :mod:`~subbit.reference.bounds.groups.binarize`.
 """
 
 import numpy as np
@@ -33,7 +33,7 @@ def salient_search_bound(
     Parameters
     ----------
     target : array_like of float64 or Rounded, shape (n, k)
-        What errors are measured on.
+        Values that errors are measured on.
     ranking, counts, orders, center, sign_zero, entries
         As in :func:`~subbit.reference.zones.salient.salient_search_direct`.
     running : bool, default False
@@ -54,7 +54,7 @@ def salient_search_bound(
        of the rows in which rounding decides.
     3. Running sums of a row lose ``γ_k`` of the whole row, not of the group, and squared
        scales are taken from squared sums: ``|c α² - ĉα²| <= 2 α |δA|`` with ``α <= max|x|``
-       and ``|δA| <= 12 γ Σ|x|``. So they add ``γ (8 Σ x² + 32 max|x| Σ|x|)`` for each group.
+       and ``|δA| <= 12 γ Σ|x|``. So they add ``γ (8 Σ x² + 32 max|x| Σ|x|)`` per group.
 
     Examples
     --------
@@ -67,7 +67,7 @@ def salient_search_bound(
     order = np.asarray(ranking, dtype=np.intp)
     used = np.isin(np.arange(values.shape[1]), order)
     part = used & check_mask("entries", entries, values.shape)
-    # Prefixes form what a first order leaves; only the sums before it run.
+    # Prefix searches form the remainder of a first order directly; only the sums before it run.
     lost, running_slack = running_allowance(values, part, 1)
     extra, slack = (lost, running_slack) if running else (0.0, None)
     first = [
@@ -129,13 +129,13 @@ def rank_columns_margin(
     Returns
     -------
     Rounded
-        For each place how much smaller its score is than a later one, shape (a,), and
-        the errors of both; 0 where none is larger. The pair is the worst one.
+        For each position, how much smaller its score is than a later one, shape (a,), and
+        the errors of both, for the worst pair; 0 where no later score is larger.
 
     Notes
     -----
     The port puts i before j, so ``ŝ_i >= ŝ_j``; hence ``s_j - s_i <= e_i + e_j``. Scores
-    that are equal and exact must stand in the order of the columns: infinity if not.
+    that are equal and exact must be in the order of the columns: infinity if not.
 
     Examples
     --------

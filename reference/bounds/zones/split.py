@@ -1,15 +1,15 @@
 """Bounds of searches
 ==================
 
-How far a correct port's objectives may lie from the reference's, and which choices rounding
-may make of them. What is returned is as in ``bounds``, and what candidates are made of in
+How far a correct port's objectives may deviate, and which candidates rounding may choose.
+Return values are as in ``bounds``; the parts of candidates are in
 ``bounds.zones.candidates``.
 
 ========== ========= ===============================================================
 symbol     shape     meaning
 ========== ========= ===============================================================
-``r``      (n, k)    what no order of binarization has represented
-``J``      (n,)      what decisions of rounding may change in the rows that have some
+``r``      (n, k)    remainder that no order of binarization represents
+``J``      (n,)      possible change by decisions left to rounding, in rows that have any
 ========== ========= ===============================================================
 """
 
@@ -49,13 +49,13 @@ def bell_split_search_bound(
     Parameters
     ----------
     target : array_like of float64 or Rounded, shape (n, k)
-        What errors are measured on.
+        Values that errors are measured on.
     columns : array_like of bool, shape (k,) or (n, k)
         The columns, or the entries, that take part.
     thresholds : array_like of float64 or Rounded, shape (c,)
         Candidates.
     key : array_like of float64 or Rounded, shape (n, k), optional
-        What is cut; ``|target|`` by default.
+        Values to cut; ``|target|`` by default.
     orders, center, sign_zero, closed
         As in :func:`~subbit.reference.zones.split.bell_split_search_direct`.
     running : bool, default False
@@ -70,13 +70,13 @@ def bell_split_search_bound(
 
     Notes
     -----
-    As in :func:`salient_search_bound`. In a row where an entry lies so near the threshold
+    As in :func:`salient_search_bound`. In a row where an entry is so close to the threshold
     that its conversion, or the threshold's, may carry it over, the objective may be
     anything between 0 and the row's energy.
 
     From running sums a second order loses four times as much: its levels ``μ ± α + μ₂``
-    are off by what three sums lose. An entry may then count as a tie with one of them that
-    is none, or be none that is one: ``α₂²`` for each.
+    are off by the loss of three sums. An entry may then be taken for a tie with one of them
+    when it is not one, or the reverse: ``α₂²`` for each.
 
     Examples
     --------
@@ -109,7 +109,7 @@ def entries_of(columns: npt.ArrayLike, values: Rounded) -> Mask:
     columns : array_like of bool, shape (k,) or (n, k)
         The columns, or the entries.
     values : Rounded
-        What is searched, shape (n, k).
+        Values to search, shape (n, k).
 
     Returns
     -------
@@ -129,25 +129,25 @@ def entries_of(columns: npt.ArrayLike, values: Rounded) -> Mask:
 def candidate_sides(
     values: Rounded, used: Mask, thresholds: Input, key: Input | None, *, closed: bool
 ) -> Iterator[tuple[Mask, Mask]]:
-    """Yield for each threshold what lies below, and where that is for rounding to say.
+    """Yield for each threshold the entries below, and the rows where rounding may change them.
 
     Parameters
     ----------
     values : Rounded
-        What is searched, shape (n, k).
+        Values to search, shape (n, k).
     used : ndarray of bool, shape (n, k)
         The entries that take part.
     thresholds : array_like of float64 or Rounded, shape (c,)
         Candidates.
     key : array_like of float64 or Rounded, shape (n, k), or None
-        What is cut; the magnitude of `values` by default.
+        Values to cut; the magnitude of `values` by default.
     closed : bool
         Whether an entry at the threshold lies below.
 
     Yields
     ------
     below : ndarray of bool, shape (n, k)
-        What the reference puts below.
+        Entries that the reference puts below.
     carried : ndarray of bool, shape (n,)
         Rows in which an entry may lie on the other side.
 
@@ -181,14 +181,14 @@ def choice_margin(objectives: Rounded, choice: int) -> Rounded:
     Returns
     -------
     Rounded
-        How much its objective lies above another one, without an axis, and the errors of
-        both; of all others that with the largest ratio.
+        How much its objective lies above another one, a scalar, and the errors of both;
+        the other is the one with the largest ratio.
 
     Notes
     -----
     The port's objectives say ``ô_c <= ô_b`` for every b; hence ``o_c - o_b <= e_c + e_b``.
     So the port reaches the least objective to within the errors of the two, and it makes
-    the reference's choice wherever that leads by more.
+    the reference's choice wherever that one leads by more.
 
     Examples
     --------
@@ -204,7 +204,7 @@ def choice_margin(objectives: Rounded, choice: int) -> Rounded:
 
 
 def _worst(excess: Array, allowed: Array, arithmetic: Arithmetic) -> Rounded:
-    """Of the last axis the pair with the largest ratio of excess and allowance."""
+    """Along the last axis, the pair with the largest ratio of excess to allowance."""
     ratio = np.where(excess > 0.0, np.inf, 0.0)
     sound = (excess > 0.0) & (excess < np.inf) & (allowed > 0.0)
     np.divide(excess, allowed, out=ratio, where=sound)

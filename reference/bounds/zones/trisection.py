@@ -1,15 +1,15 @@
 """Bounds of the trisection
 ========================
 
-How far a correct port's objectives of three groups may lie from the reference's, and where
-an entry or a candidate may fall on another side. What is returned is as in ``bounds``.
+How far a correct port's objectives of three groups may deviate, and where an entry or a
+candidate may fall on another side. Return values are as in ``bounds``.
 
 ========== ========= ===============================================================
 symbol     shape     meaning
 ========== ========= ===============================================================
 ``t``      (c,)      lower magnitudes, off by ``e_t``
 ``u``      (c,)      upper magnitudes, ``f t``, off by ``e_u``
-``J``      (n,)      what decisions of rounding may change in the rows that have some
+``J``      (n,)      possible change by decisions left to rounding, in rows that have any
 ========== ========= ===============================================================
 """
 
@@ -121,7 +121,7 @@ def trisection_thresholds_margin(
     Returns
     -------
     Rounded
-        How far each upper magnitude lies from the last of the grid, shape (c,).
+        How far each upper magnitude lies from the last one of the grid, shape (c,).
 
     Examples
     --------
@@ -144,18 +144,18 @@ def candidate_regions(
     factor: float = 2.0,
     closed: bool,
 ) -> Iterator[tuple[tuple[Mask, Mask, Mask], Mask]]:
-    """Yield for each threshold the three groups, and where they are for rounding to say.
+    """Yield for each threshold the three groups, and the rows where rounding may change them.
 
     Parameters
     ----------
     values : Rounded
-        What is searched, shape (n, k).
+        Values to search, shape (n, k).
     used : ndarray of bool, shape (n, k)
         The entries that take part.
     thresholds : array_like of float64 or Rounded, shape (c,)
         Lower magnitudes.
     key : array_like of float64 or Rounded, shape (n, k), or None
-        What is cut; the magnitude of `values` by default.
+        Values to cut; the magnitude of `values` by default.
     factor : float, default 2.0
         The upper magnitude divided by the lower one.
     closed : bool
@@ -164,7 +164,7 @@ def candidate_regions(
     Yields
     ------
     masks : tuple of ndarray of bool, shape (n, k)
-        What the reference calls dense, intermediate and sparse.
+        The reference's dense, intermediate and sparse entries.
     undecided : ndarray of bool, shape (n,)
         Rows in which an entry may belong to another group.
 
@@ -204,7 +204,7 @@ def trisection_search_bound(
     Parameters
     ----------
     target : array_like of float64 or Rounded, shape (n, k)
-        What errors are measured on.
+        Values that errors are measured on.
     columns : array_like of bool, shape (k,) or (n, k)
         The columns, or the entries, that take part.
     thresholds : array_like of float64 or Rounded, shape (c,)
@@ -212,7 +212,7 @@ def trisection_search_bound(
     factor : float, default 2.0
         The upper magnitude divided by the lower one.
     key : array_like of float64 or Rounded, shape (n, k), optional
-        What is cut; ``|target|`` by default.
+        Values to cut; ``|target|`` by default.
     orders, center, sign_zero, closed
         As in :func:`~subbit.reference.zones.trisection.trisection_search_direct`.
     running : bool, default False
@@ -228,8 +228,8 @@ def trisection_search_bound(
     Notes
     -----
     As in :func:`~subbit.reference.bounds.zones.split.bell_split_search_bound`, with an entry
-    near either magnitude. Running sums of three groups lose one and a half times what
-    those of two do.
+    near either magnitude. Running sums of three groups lose one and a half times as much as
+    those of two.
 
     Examples
     --------
