@@ -1,20 +1,20 @@
 """Comparison rules
 ================
 
-Each rule returns error ÷ bound: at most 1 is agreement, 0 is equality, and whatever
-cannot be compared (another shape, a NaN) is infinitely far away.
+Each rule returns error ÷ bound: at most 1 is agreement, 0 is equality, and anything that
+cannot be compared (a different shape, a NaN) is infinitely far away.
 
 ========================== ====================================================
 :func:`exact`              bit for bit
 :func:`bound`              continuous values, against a derived rounding bound
 :func:`decision`           signs, masks and choices, against their margin
-:func:`objective`          a choice by what it reaches, against a slack
+:func:`objective`          a choice by its objective, against a slack
 :func:`statistic`          a figure of a whole run, against a stated tolerance
 ========================== ====================================================
 
-One sign that flips where a weight equals its mean to the last bit makes two right
-answers look wholly different, so a plain ``allclose`` of the end result would either
-refuse correct ports or accept wrong ones.
+One sign that flips where a weight equals its mean to the last bit makes two correct
+results look entirely different, so a plain ``allclose`` of the end result would either
+reject correct ports or accept wrong ones.
 """
 
 import math
@@ -26,7 +26,7 @@ UNIT_ROUNDOFF = 2.0**-53
 
 
 def gamma(depth: int, unit_roundoff: float = UNIT_ROUNDOFF) -> float:
-    """Relative error bound of a computation of `depth` roundings in a row.
+    """Return the relative error bound of `depth` successive roundings.
 
     Parameters
     ----------
@@ -53,17 +53,17 @@ def gamma(depth: int, unit_roundoff: float = UNIT_ROUNDOFF) -> float:
 
 
 def exact(actual: npt.ArrayLike, expected: npt.ArrayLike) -> float:
-    """Whether two arrays are equal bit for bit, the sign of zero aside.
+    """Check that two arrays are equal bit for bit, except for the sign of zero.
 
     Parameters
     ----------
     actual, expected : array_like
-        The port's answer and the right one.
+        The port's result and the correct one.
 
     Returns
     -------
     float
-        0 where shape and values are equal, infinity otherwise.
+        0 if shape and values are equal, infinity otherwise.
 
     Examples
     --------
@@ -82,21 +82,21 @@ def _largest_ratio(error: npt.ArrayLike, allowed: npt.ArrayLike) -> float:
     if not (np.isfinite(errors).all() and np.isfinite(limits).all()):
         return math.inf
     ratio = np.full(errors.shape, np.inf)
-    # An allowance of zero asks for equality: no error is agreement, any error is not.
+    # An allowance of zero demands equality: only no error is agreement.
     ratio[errors == 0] = 0.0
     np.divide(errors, limits, out=ratio, where=limits > 0)
     return float(ratio.max())
 
 
 def bound(actual: npt.ArrayLike, expected: npt.ArrayLike, allowed: npt.ArrayLike) -> float:
-    """Largest error of continuous values against its bound.
+    """Compare continuous values: largest error against its bound.
 
     Parameters
     ----------
     actual, expected : array_like of float
-        The port's answer and the right one.
+        The port's result and the correct one.
     allowed : array_like of float
-        Absolute error that rounding explains, for each value or for all.
+        Absolute error that rounding explains, per value or for all.
 
     Returns
     -------
@@ -124,21 +124,21 @@ def decision(
     margin: npt.ArrayLike,
     allowed: npt.ArrayLike,
 ) -> float:
-    """Largest margin of a decision that was taken otherwise, against its bound.
+    """Compare decisions: largest margin of one taken differently, against its bound.
 
     Parameters
     ----------
     actual, expected : array_like
-        The port's signs, masks or choices and the right ones.
+        The port's signs, masks or choices and the correct ones.
     margin : array_like of float
-        How far the decided quantity lies from its tie.
+        Distance of the decided quantity from its tie.
     allowed : array_like of float
-        How far rounding can carry it.
+        Distance that rounding can move it.
 
     Returns
     -------
     float
-        ``max margin / allowed`` over the entries that differ; 0 where none does.
+        ``max margin / allowed`` over the entries that differ; 0 if none does.
 
     Examples
     --------
@@ -155,7 +155,7 @@ def decision(
 
 
 def objective(reached: npt.ArrayLike, best: npt.ArrayLike, allowed: npt.ArrayLike) -> float:
-    """How far a choice's objective lies above the best one, against a slack.
+    """Compare choices: excess of the objective over the best one, against a slack.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def objective(reached: npt.ArrayLike, best: npt.ArrayLike, allowed: npt.ArrayLik
     Returns
     -------
     float
-        ``max (reached - best) / allowed``; 0 where the choice is better.
+        ``max (reached - best) / allowed``; 0 if the choice is better.
 
     Examples
     --------
@@ -179,14 +179,14 @@ def objective(reached: npt.ArrayLike, best: npt.ArrayLike, allowed: npt.ArrayLik
 
 
 def statistic(actual: npt.ArrayLike, expected: npt.ArrayLike, tolerance: float) -> float:
-    """How far a figure of a whole run lies from the reference's, relative to a tolerance.
+    """Compare figures of a whole run: deviation from the reference's, against a tolerance.
 
     Parameters
     ----------
     actual, expected : array_like of float
-        A perplexity, a mean divergence, or the values that such a mean is taken of.
+        A perplexity, a mean divergence, or the values that such a mean is taken over.
     tolerance : float
-        Relative difference of the means that is allowed; stated, since none is derived.
+        Allowed relative difference of the means; stated, since none is derived.
 
     Returns
     -------

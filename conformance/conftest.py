@@ -34,14 +34,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--target",
         default=os.environ.get("SUBBIT_TARGET", DEFAULT_TARGET),
-        help="the port to test: reference, fast:simulated, fast:cuda, an entry point, module or "
+        help="port to test: reference, fast:simulated, fast:cuda, an entry point, module or "
         "module:name",
     )
     group.addoption(
         "--depth",
         choices=tuple(EXAMPLES),
         default=os.environ.get("SUBBIT_DEPTH", DEFAULT_DEPTH),
-        help="examples for each property: " + ", ".join(f"{k} {v}" for k, v in EXAMPLES.items()),
+        help="examples per property: " + ", ".join(f"{k} {v}" for k, v in EXAMPLES.items()),
     )
 
 
@@ -53,7 +53,7 @@ def _is_simulated(target: str) -> bool:
     try:
         capabilities = getattr(resolve(target), "CAPABILITIES", {})
     except ArgumentError:
-        # The fixture says so.
+        # The fixture reports it.
         return False
     return bool(capabilities.get("device") == "simulated")
 
@@ -63,7 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collectstart(collector: pytest.Collector) -> None:
-    # A module's examples are settled before it is imported, whatever else is collected.
+    # A module's number of examples is set before it is imported, whatever else is collected.
     if isinstance(collector, pytest.Module):
         share = SIMULATED_SHARE if _is_simulated(_target(collector.config)) else 1
         load_profile(collector.config.getoption("--depth", DEFAULT_DEPTH), share=share)
@@ -76,7 +76,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Print the line that repeats each failure of an exploration."""
+    """Print the command that repeats each failure of an exploration."""
     seed = config.getoption(SEED_OPTION, None)
     failed = terminalreporter.stats.get("failed", [])
     if seed is None or not failed:
@@ -88,9 +88,9 @@ def pytest_terminal_summary(
 
 
 class _Tested:
-    """A port whose missing functions skip the test that asks for them.
+    """A port whose missing functions skip the tests that need them.
 
-    It also says how the port computes, so that tolerances follow its type.
+    It also knows the port's arithmetic, so tolerances follow its type.
     """
 
     def __init__(self, name: str, port: Port, depth: str) -> None:
@@ -104,17 +104,17 @@ class _Tested:
         return compare.gamma(depth, self.unit_roundoff)
 
     def compares_ends(self, instead: str) -> None:
-        """Skip what compares two whole layers, which part at one tie in lower precision."""
+        """Skip comparisons of two whole layers, which diverge at one tie in lower precision."""
         if self.arithmetic.dtype != "float64":
             declared = f"{self._name} declares {self.arithmetic.dtype}"
             pytest.skip(f"whole layers are compared in float64 only and {declared}: {instead}")
 
     def holds(self, bits: int) -> bool:
-        """Tell whether the port's type holds whole numbers of so many bits."""
+        """Return whether the port's type holds whole numbers of this many bits."""
         return bits <= np.finfo(self.arithmetic.dtype).nmant + 1
 
     def held(self, values: Array) -> Array:
-        """Values as the port's type holds them."""
+        """Return values as the port's type holds them."""
         return values.astype(self.arithmetic.dtype).astype(np.float64)
 
     def __repr__(self) -> str:
@@ -128,7 +128,7 @@ class _Tested:
 
 
 def _widening(function: Callable[..., object]) -> Callable[..., object]:
-    """Let a function answer in float64 on the host, where properties are evaluated."""
+    """Make a function return float64 on the host, where properties are evaluated."""
 
     @functools.wraps(function)
     def widened(*arguments: object, **switches: object) -> object:

@@ -2,8 +2,8 @@
 =========================
 
 The functions of :mod:`subbit.reference`, under their names and with their parameters. Each
-stands at the level that judges what it computes; all of them stand at level 0 as well,
-which looks at names, signatures, types and refusals.
+belongs to the level that judges its results; all of them also belong to level 0, which
+checks names, signatures, types and refusals.
 
 ===== =========================================================== ====================
 level content                                                     compared by
@@ -11,7 +11,7 @@ level content                                                     compared by
 0     names, signatures, dtypes, errors on bad input              exact
 1     signs, masks, rankings, block slices, codes, counts of bits exact
 2     single equations and searches                               bound, margin
-3     whole layers, from the states that their own blocks left    bound, margin, slack
+3     whole layers, from the states left by their own blocks      bound, margin, slack
 ===== =========================================================== ====================
 """
 
@@ -38,15 +38,15 @@ class Function:
     name : str
         Its name.
     level : int
-        The level that judges what it computes.
+        The level that judges its results.
     family : str
         The module of the reference that specifies it.
     signature : inspect.Signature
         Its parameters, those of the reference.
     summary : str
-        What it does, in one line.
+        Its purpose, in one line.
     contract : Contract
-        What it takes.
+        Its arguments.
     """
 
     name: str
@@ -89,7 +89,7 @@ def missing(port: Port, names: tuple[str, ...]) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        Those that are no attribute of it.
+        Those that are not attributes of it.
 
     Examples
     --------
@@ -100,7 +100,7 @@ def missing(port: Port, names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def differences(port: Port, name: str) -> list[str]:
-    """Say how a port's function is called otherwise than the reference's.
+    """Return how a port's signature differs from the reference's.
 
     Parameters
     ----------
@@ -112,8 +112,8 @@ def differences(port: Port, name: str) -> list[str]:
     Returns
     -------
     list of str
-        A sentence for each parameter that is missing, cannot be given in the same way or
-        has another default. Further parameters must have defaults.
+        A sentence for each parameter that is missing, cannot be passed in the same way or
+        has a different default. Further parameters must have defaults.
 
     Examples
     --------
@@ -124,7 +124,7 @@ def differences(port: Port, name: str) -> list[str]:
     try:
         found = inspect.signature(getattr(port, name)).parameters
     except ValueError:
-        # Compiled functions need not say what they take; calls will tell.
+        # Compiled functions need not have a signature; calls will tell.
         return []
     if any(p.kind is p.VAR_KEYWORD for p in found.values()):
         return []

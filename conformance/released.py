@@ -1,9 +1,9 @@
 """Agreement with the authors' released code
 =========================================
 
-A folder of ``.npz`` files holds inputs and what the authors' code computed from them.
-Every output array is compared with what a port computes from the same inputs, by a rule
-that its name decides:
+A folder of ``.npz`` files holds inputs and the outputs of the authors' code for them.
+Every output array is compared with a port's result for the same inputs, by a rule that its
+name decides:
 
 ============================== ============================ ==========================
 array                          what the port computes       rule
@@ -23,7 +23,7 @@ array                          what the port computes       rule
 
 Arrays of methods that a port lacks are *not implemented*: neither agreement nor failure.
 
-The wider limit of ``arb`` has a reason. Its eps of 1e-8 keeps the second scale of a row
+The limit of ``arb`` is wider for a reason. Its eps of 1e-8 keeps the second scale of a row
 that has one or two entries in a group at about 1e-8 of the first instead of zero; the
 second signs of such a row are ties, and rounding decides them.
 """
@@ -50,7 +50,7 @@ _PRESET_OF_METRIC = {"hessian": "released", "magnitude": "released-magnitude"}
 
 
 class _MissingError(Exception):
-    """A port lacks what a comparison needs."""
+    """A port lacks a function that a comparison needs."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,11 @@ class Rule:
     Parameters
     ----------
     compute : callable
-        From a port and the file's arrays to the port's answer.
+        Maps a port and the file's arrays to the port's result.
     limit : float
         Largest deviation allowed, relative to the scale.
     inputs : tuple of str
-        Arrays of the file that it takes.
+        Arrays of the file that it uses.
     scale : str, default "W"
         Name of the array whose largest magnitude deviations are relative to.
     """
@@ -85,15 +85,15 @@ class Comparison:
     Parameters
     ----------
     file, array : str
-        Where it stands.
+        Names of the file and the array.
     deviation : float or None
         Largest deviation, relative to the rule's scale.
     rule : str or None
-        The rule it was held to.
+        The rule applied.
     passed : bool or None
-        None where nothing was compared.
+        None if nothing was compared.
     status : str
-        ``"conforms"``, ``"diverges"``, ``"not implemented"``, or what went wrong.
+        ``"conforms"``, ``"diverges"``, ``"not implemented"``, or the error.
     """
 
     file: str
@@ -109,7 +109,7 @@ class Comparison:
         Returns
         -------
         dict
-            One entry for each field; a deviation that is not finite as text.
+            One entry per field; a deviation that is not finite as text.
         """
         values = asdict(self)
         if self.deviation is not None and not np.isfinite(self.deviation):
@@ -240,7 +240,7 @@ _RULES: tuple[tuple[str, Callable[[re.Match[str]], Rule]], ...] = (
     (r"gptq\.(\d)bit(?:\.group(\d+))?(\.actorder)?", _gptq_rule),
     (r"sparsegpt\.(?:(\d+)|prune(\d+)of(\d+))", _sparsegpt_rule),
 )
-"""Names of arrays, and the rules for them."""
+"""Patterns of array names, and their rules."""
 
 
 def rule_of(array: str) -> Rule | None:
@@ -300,14 +300,14 @@ def compare_array(port: Port, file: str, array: str, arrays: Arrays) -> Comparis
         return Comparison(file, array, None, None, None, "not implemented")
     if absent := [name for name in rule.inputs if name not in arrays]:
         raise ArgumentError(
-            "released", f"the inputs of {array} beside it", f"no {absent[0]} in {file}"
+            "released", f"the inputs of {array} alongside it", f"no {absent[0]} in {file}"
         )
     try:
         actual = rule.compute(port, arrays)
     except _MissingError as missing:
         status = f"not implemented: the port lacks {missing}"
         return Comparison(file, array, None, str(rule), None, status)
-    # Any exception of a port is a divergence of that port, and the others are still compared.
+    # Any exception in a port is a divergence, and the other arrays are still compared.
     except Exception as error:  # noqa: BLE001
         status = f"failed with {type(error).__name__}: {error}"
         return Comparison(file, array, float("inf"), str(rule), passed=False, status=status)
@@ -355,12 +355,12 @@ def compare_folder(port: Port, folder: Path) -> Iterator[Comparison]:
     port : object
         The port.
     folder : Path
-        Where the files are; an ``index.json`` is optional, what it lists must be there.
+        Folder with the files; an ``index.json`` is optional, and all files it lists must exist.
 
     Yields
     ------
     Comparison
-        One for each array that is not an input.
+        One per array that is not an input.
 
     Raises
     ------

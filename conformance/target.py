@@ -2,7 +2,7 @@
 =============
 
 A port is any object that has the functions of :mod:`subbit.reference` as attributes; a
-function it lacks is *not implemented*, never an error. A port is named by one of
+function it lacks is *not implemented*, never an error. A port is named by one of:
 
 =========================== =================================================
 ``reference``               this project's NumPy specification
@@ -15,8 +15,8 @@ an entry point's name       of the group ``subbit.ports``, in any package
 ``some.module:name``        an object in such a module
 =========================== =================================================
 
-What a port says of itself stands in its attribute ``CAPABILITIES``, a mapping: ``"dtype"``,
-``"lanes"`` and ``"depth"`` are about its arithmetic, see
+A port describes itself in its attribute ``CAPABILITIES``, a mapping: ``"dtype"``,
+``"lanes"`` and ``"depth"`` describe its arithmetic, see
 :class:`~subbit.reference.bounds.rounding.Arithmetic`. A port without it computes in float64.
 """
 
@@ -58,7 +58,7 @@ def _fast(name: str) -> Port:
     options: dict[str, Any] = {}
     for mode in modes:
         options |= {"races": True} if mode == RACES else {"schedule": "random", "seed": int(mode)}
-    # By name: this package knows no port but the reference.
+    # By name: the only port this package knows is the reference.
     port = importlib.import_module("subbit.fast").on(device, **options)
     if device == "simulated":
         try:
@@ -69,12 +69,12 @@ def _fast(name: str) -> Port:
 
 
 def resolve(target: str) -> Port:
-    """Return the port of that name.
+    """Return the port with a given name.
 
     Parameters
     ----------
     target : str
-        Its name, as the table above says.
+        Its name, as in the table above.
 
     Returns
     -------
@@ -84,7 +84,7 @@ def resolve(target: str) -> Port:
     Raises
     ------
     ArgumentError
-        If nothing of that name can be imported.
+        If nothing with that name can be imported.
 
     Examples
     --------

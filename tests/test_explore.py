@@ -159,7 +159,7 @@ def test_ctrl_c_keeps_what_was_found(folder):
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in output + errors
-    assert "interrupted; what was found is kept in explored, the same call goes on" in errors
+    assert "interrupted; progress is kept in explored, the same command continues" in errors
     state = state_of(folder, "wrong_port")
     assert sum(row["cases"] for row in state["operations"].values()) > 10
     assert len(state["failures"]) == output.count("--replay")
@@ -285,14 +285,17 @@ def test_limits_that_are_none_are_one_sentence(folder, words, expected):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["--minutes", "1"], "--minutes: expected --random beside it"),
-        (["--cases", "1"], "--cases: expected --random beside it"),
-        (["--jobs", "1"], "--jobs: expected --random beside it"),
-        (["--out", "x"], "--out: expected --random beside it"),
-        (["--random", "--json", "x"], "--json: expected --released or no kind of check beside it"),
-        (["--random", "--html", "x"], "--html: expected no kind of check beside it"),
-        (["--random", "--depth", "ci"], "--depth: expected no kind of check beside it"),
-        (["--random", "--replay", "a:1"], "--replay: expected no other kind of check beside it"),
+        (["--minutes", "1"], "--minutes: expected --random alongside it"),
+        (["--cases", "1"], "--cases: expected --random alongside it"),
+        (["--jobs", "1"], "--jobs: expected --random alongside it"),
+        (["--out", "x"], "--out: expected --random alongside it"),
+        (
+            ["--random", "--json", "x"],
+            "--json: expected --released or no kind of check alongside it",
+        ),
+        (["--random", "--html", "x"], "--html: expected no kind of check alongside it"),
+        (["--random", "--depth", "ci"], "--depth: expected no kind of check alongside it"),
+        (["--random", "--replay", "a:1"], "--replay: expected no other kind of check alongside it"),
         (["--replay", "a:1", "--released", "."], "--released: expected no other kind of check"),
         (["--released", ".", "--level", "2"], "--level: expected --random or no kind of check"),
     ],

@@ -1,5 +1,5 @@
 """The command
 ===========
 
-What ``subbit`` does on the command line.
+The command line of ``subbit``.
 """

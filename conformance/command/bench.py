@@ -1,10 +1,10 @@
 """Measurements of the specification
 ==================================
 
-``subbit bench reference`` times whole layer routines, and in both of their forms what is
-there as the equation reads and again from sums. Times are CPU seconds of one thread,
-medians of several runs; what is compared runs in turn, so that a slow moment of the
-machine falls on both.
+``subbit bench reference`` times whole layer routines, and operations that exist in two
+forms, in the form of the equation and from sums. Times are CPU seconds of one thread,
+medians of several runs; compared routines run in turn, so a slow moment of the machine
+affects both.
 
 A *row-block* is one row of one block, the unit in which the cost of a layer is linear.
 """
@@ -34,7 +34,7 @@ Work: TypeAlias = Callable[[], Any]
 Routine: TypeAlias = tuple[str, Callable[..., Any], Any]
 
 YARDSTICK = "billm"
-"""The method whose time others are compared with."""
+"""The method that other times are compared with."""
 
 bench_app = typer.Typer(help="Measure speed and memory.", no_args_is_help=True)
 
@@ -50,7 +50,7 @@ def cpu_seconds(*works: Work, repeats: int) -> list[float]:
     Parameters
     ----------
     *works : callable
-        What to run, without arguments.
+        Functions to run, without arguments.
     repeats : int
         Runs of each.
 
@@ -74,17 +74,17 @@ def cpu_seconds(*works: Work, repeats: int) -> list[float]:
 
 
 def peak_bytes(work: Work) -> int:
-    """Measure the most memory that a piece of work holds at a time.
+    """Measure the peak memory of a piece of work.
 
     Parameters
     ----------
     work : callable
-        What to run, without arguments.
+        Function to run, without arguments.
 
     Returns
     -------
     int
-        Bytes that Python and NumPy allocated and had not yet freed, at the peak.
+        Bytes allocated by Python and NumPy and not yet freed, at the peak.
 
     Examples
     --------
@@ -107,7 +107,7 @@ def _synthetic_layer(n: int, m: int) -> tuple[Array, Array]:
 
 
 def _routines(block_size: int, methods: Collection[str]) -> dict[str, list[Routine]]:
-    """Layer routines by the name of their preset, those of BiLLM first."""
+    """Return layer routines by preset name, those of BiLLM first."""
     by_preset: dict[str, list[Routine]] = {}
     ordered = sorted(ref.METHODS, key=lambda name: name != YARDSTICK)
     for name in ordered:
@@ -131,7 +131,7 @@ def measure_layers(
     n, m : int
         Rows and columns.
     block_size : int
-        Columns of a block.
+        Columns per block.
     repeats : int
         Runs of each; presets of the same name run in turn.
     methods : collection of str, optional
@@ -140,8 +140,8 @@ def measure_layers(
     Yields
     ------
     dict
-        Routine, sizes, CPU seconds, milliseconds for each row-block, the ratio to the
-        time of BiLLM's preset of the same name, and peak memory.
+        Routine, sizes, CPU seconds, milliseconds per row-block, the ratio to the time of
+        BiLLM's preset of the same name, and peak memory.
     """
     W, H = _synthetic_layer(n, m)
     row_blocks = n * len(ref.block_slices(m, block_size))
@@ -211,7 +211,7 @@ def _calibrated(n: int, block_size: int) -> tuple[str, Work, Work, float]:
 
 
 def measure_searches(n: int, block_size: int, repeats: int) -> Iterator[Row]:
-    """Time what is there in two forms: as its equation reads, and from sums.
+    """Time operations in both forms: the form of the equation, and from sums.
 
     Parameters
     ----------
@@ -223,9 +223,9 @@ def measure_searches(n: int, block_size: int, repeats: int) -> Iterator[Row]:
     Yields
     ------
     dict
-        Name, sizes, both times in milliseconds for each row-block, their ratio, and the
-        largest difference of the results: of objectives relative to the energy of what is
-        searched, of levels relative to the largest weight.
+        Name, sizes, both times in milliseconds per row-block, their ratio, and the largest
+        difference of the results: for objectives relative to the energy of the searched
+        values, for levels relative to the largest weight.
     """
     for name, reads, sums, unit in (*_searches(n, block_size), _calibrated(n, block_size)):
         direct, running = cpu_seconds(reads, sums, repeats=repeats)
@@ -249,10 +249,8 @@ def _table(title: str, rows: list[Row]) -> Table:
 
 @bench_app.command("simulator")
 def simulator_command(
-    rows: Annotated[int, typer.Option(min=1, help="Rows of the block of 128 columns.")] = 256,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the numbers here.")
-    ] = None,
+    rows: Annotated[int, typer.Option(min=1, help="rows of the block of 128 columns")] = 256,
+    json_file: Annotated[Path | None, typer.Option("--json", help="write the numbers here")] = None,
 ) -> None:
     """Time every kernel of the fast path on the simulated device."""
     with refusals():
@@ -261,14 +259,20 @@ def simulator_command(
 
 @bench_app.command("reference")
 def reference_command(  # noqa: PLR0917  (each has its name on the command line)
-    rows: Annotated[list[int] | None, typer.Option(help="Numbers of rows n.")] = None,
-    columns: Annotated[list[int] | None, typer.Option(help="Numbers of columns m.")] = None,
-    block_size: Annotated[list[int] | None, typer.Option(help="Columns of a block.")] = None,
-    method: Annotated[
-        list[str] | None, typer.Option(help="Methods to time beside BiLLM; all by default.")
+    rows: Annotated[
+        list[int] | None, typer.Option(help="number of rows, n; may be repeated")
     ] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Runs of each measurement.")] = 5,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the rows here.")] = None,
+    columns: Annotated[
+        list[int] | None, typer.Option(help="number of columns, m; may be repeated")
+    ] = None,
+    block_size: Annotated[
+        list[int] | None, typer.Option(help="columns per block; may be repeated")
+    ] = None,
+    method: Annotated[
+        list[str] | None, typer.Option(help="methods to time alongside BiLLM; all by default")
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="runs of each measurement")] = 5,
+    json_file: Annotated[Path | None, typer.Option("--json", help="write the rows here")] = None,
 ) -> None:
     """Time layer routines and searches of the specification, in CPU seconds of one thread."""
     methods = method or list(ref.METHODS)
@@ -286,6 +290,6 @@ def reference_command(  # noqa: PLR0917  (each has its name on the command line)
                     status.update(f"measuring {n} x {m}, block {k}")
                     layers += measure_layers(n, m, k, repeats, methods)
     _table("Layer routines", layers).show(console)
-    _table("Searches: as the equation reads, and from running sums", searches).show(console)
+    _table("Searches: in the form of the equation, and from running sums", searches).show(console)
     if json_file is not None:
         json_file.write_text(json.dumps({"layers": layers, "searches": searches}, indent=1))

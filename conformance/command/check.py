@@ -2,7 +2,7 @@
 =================
 
 ``subbit check TARGET`` runs the cases of all levels against a port; with ``--released DIR``
-it compares the port with what the authors' code computed. Exit codes: 0 the port conforms,
+it compares the port with results of the authors' code. Exit codes: 0 the port conforms,
 1 it diverges somewhere, 2 something is not implemented or could not be compared.
 """
 
@@ -33,7 +33,7 @@ TAKES: Mapping[str, set[str]] = {
     RANDOM: {"--level", "--minutes", "--cases", "--jobs", "--out"},
     LEVELED: {"--json", "--html", "--level", "--depth"},
 }
-"""Options that each kind of check has a use for."""
+"""Options that each kind of check uses."""
 _RESULT = {True: "[green]conforms[/]", False: "[bold red]diverges[/]", None: "[dim]-[/]"}
 
 
@@ -102,14 +102,14 @@ def _check_levels(
 
 
 def _check_options(kinds: Mapping[str, object], options: Mapping[str, object]) -> None:
-    """Refuse two kinds of check at once, and options that the one asked for has no use for."""
+    """Refuse two kinds of check at once, and options that the requested one does not use."""
     asked = [kind for kind, value in kinds.items() if value is not None] or [LEVELED]
     if len(asked) > 1:
-        raise ArgumentError(asked[0], "no other kind of check beside it", asked[1])
+        raise ArgumentError(asked[0], "no other kind of check alongside it", asked[1])
     for name, value in options.items():
         if value is not None and name not in TAKES[asked[0]]:
             takers = " or ".join(kind for kind, taken in TAKES.items() if name in taken)
-            raise ArgumentError(name, f"{takers} beside it", asked[0])
+            raise ArgumentError(name, f"{takers} alongside it", asked[0])
 
 
 def _counted(found: dict[str, Any]) -> str:
@@ -151,10 +151,10 @@ def check_command(
         Path | None, typer.Option("--html", help="write the outcome as one page to this file")
     ] = None,
     level: Annotated[
-        int | None, typer.Option("--level", help="the highest level, 0 to 3; 3 by default")
+        int | None, typer.Option("--level", help="highest level, 0 to 3; 3 by default")
     ] = None,
     depth: Annotated[
-        str | None, typer.Option("--depth", help="cases of each operation: quick, ci or long")
+        str | None, typer.Option("--depth", help="cases per operation: quick, ci or long")
     ] = None,
     replay: Annotated[
         str | None, typer.Option("--replay", help="run one case again, OPERATION:SEED")
@@ -163,20 +163,20 @@ def check_command(
         bool, typer.Option("--random", help="draw new cases until time is up, or Ctrl-C")
     ] = False,
     minutes: Annotated[
-        float | None, typer.Option(help="with --random: how long; until Ctrl-C by default")
+        float | None, typer.Option(help="with --random: time limit; until Ctrl-C by default")
     ] = None,
     cases: Annotated[
-        int | None, typer.Option(help="with --random: how many cases, earlier ones included")
+        int | None, typer.Option(help="with --random: number of cases, including earlier ones")
     ] = None,
     jobs: Annotated[
         int | None, typer.Option(help="with --random: processes; one per processor by default")
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help=f"with --random: folder of the state, {EXPLORED}; it is gone on with"),
+        typer.Option(help=f"with --random: folder of the state to continue, {EXPLORED} by default"),
     ] = None,
 ) -> None:
-    """Say where a port agrees with the specification, or with the authors' code.
+    """Report where a port agrees with the specification, or with the authors' code.
 
     Parameters
     ----------
@@ -185,25 +185,25 @@ def check_command(
     released : Path, optional
         Compare with the outputs in this folder instead of running the levels.
     json_file : Path, optional
-        Where to write the outcome as JSON.
+        File for the outcome as JSON.
     html_file : Path, optional
-        Where to write it as a page.
+        File for the outcome as a page.
     level : int, optional
         The highest level; 3 by default.
     depth : str, optional
-        How many cases each operation gets; ``"ci"`` by default.
+        Number of cases per operation; ``"ci"`` by default.
     replay : str, optional
         One case to run instead.
     random : bool, default False
-        Draw new cases instead of those that every machine looks at.
+        Draw new cases instead of those that every machine runs.
     minutes : float, optional
-        How long to draw new cases.
+        Time limit for drawing new cases.
     cases : int, optional
-        How many cases to reach.
+        Number of cases to reach.
     jobs : int, optional
-        How many processes draw them.
+        Number of processes.
     out : Path, optional
-        Folder of what has been explored.
+        Folder of the exploration's state.
 
     Raises
     ------
@@ -212,7 +212,7 @@ def check_command(
     """
     console = make_console()
     folder, top = out or EXPLORED, LEVELS[-1] if level is None else level
-    after = f"; what was found is kept in {folder}, the same call goes on" if random else ""
+    after = f"; progress is kept in {folder}, the same command continues" if random else ""
     options: dict[str, object] = {
         "--json": json_file,
         "--html": html_file,

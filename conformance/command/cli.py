@@ -2,7 +2,7 @@
 ====================
 
 Options only; the work is in ``cli_run`` and ``cli_curve``, which are imported when a
-command runs, so that ``subbit --help`` answers at once.
+command runs, so ``subbit --help`` is instant.
 
 Exit codes: 0 done, 1 a port diverges (``check``), 2 refused with one sentence,
 130 interrupted with Ctrl-C.
@@ -20,27 +20,29 @@ from subbit.conformance.command.console import refusals
 
 MODEL_HELP = "smollm2-135m, tiny, a Hugging Face folder, a .gguf file or a hub name"
 TEXT_HELP = "a named text or a file"
-LABEL_HELP = "METHOD:PRESET@N:M/BUDGET, all but METHOD may be left out; give it several times"
+LABEL_HELP = "METHOD:PRESET@N:M/BUDGET, all but METHOD optional; may be repeated"
 INIT_PORT_HELP = "Write a port that has every function of the protocol and implements none."
-CHECK_HELP = "Say where a port agrees with the specification, or with the authors' code."
+CHECK_HELP = "Report where a port agrees with the specification, or with the authors' code."
 BENCH_HELP = "Measure speed and memory."
-STUDY_HELP = "Measure what a paper claims."
-GO_ON = "; finished decoder blocks are kept, --resume goes on"
+STUDY_HELP = "Measure the claims of a paper."
+GO_ON = "; finished decoder blocks are kept, --resume continues the run"
 
 Model = Annotated[str, typer.Argument(help=MODEL_HELP)]
 CalibrationText = Annotated[str, typer.Option("--calibration", help=f"calibration: {TEXT_HELP}")]
 Samples = Annotated[int, typer.Option(help="calibration sequences")]
-Length = Annotated[int, typer.Option(help="tokens of a calibration sequence")]
-Seed = Annotated[int, typer.Option(help="seed of their places in the text")]
+Length = Annotated[int, typer.Option(help="tokens per calibration sequence")]
+Seed = Annotated[int, typer.Option(help="seed for sampling positions")]
 EvaluationText = Annotated[str, typer.Option("--text", help=f"evaluation: {TEXT_HELP}")]
 Blocks = Annotated[str | None, typer.Option(help="decoder blocks START:STOP; all by default")]
 Parts = Annotated[str | None, typer.Option(help="kinds of linears, such as q,k,o")]
-Target = Annotated[str, typer.Option(help="the port that does the layer work")]
-Keep = Annotated[str | None, typer.Option(help="N:M, keep N of every M weights; as the preset")]
+Target = Annotated[str, typer.Option(help="port that quantizes the layers")]
+Keep = Annotated[
+    str | None, typer.Option(help="N:M, keep N of every M weights; the preset's by default")
+]
 Budget = Annotated[
     str | None,
     typer.Option(
-        help="N of each decoder block: uniform, or by norm, outlier or coarse; "
+        help="how N is set per decoder block: uniform, or by norm, outlier or coarse; "
         "norm-exact and so on keep N on average"
     ),
 ]
@@ -53,7 +55,7 @@ EMBEDDED_EVALUATION = "enwiki-excerpt:evaluation"
 def quantize_command(
     *,
     model: Model,
-    method: Annotated[str, typer.Option(help="such as rtn, gptq, billm, arb-rc or stbllm")],
+    method: Annotated[str, typer.Option(help="for example rtn, gptq, billm, arb-rc or stbllm")],
     out: Annotated[Path, typer.Option(help="folder for records, state and checkpoint")],
     preset: Annotated[str, typer.Option(help="a preset of the method; its first by default")] = "",
     keep: Keep = None,
@@ -66,10 +68,10 @@ def quantize_command(
     parts: Parts = None,
     target: Target = "reference",
     scales: Scales = "float16",
-    resume: Annotated[bool, typer.Option("--resume", help="go on with the run in OUT")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", help="a line for each layer")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="continue the run in OUT")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="print a line per layer")] = False,
     no_checkpoint: Annotated[
-        bool, typer.Option("--no-checkpoint", help="write layer records only")
+        bool, typer.Option("--no-checkpoint", help="write only layer records")
     ] = False,
 ) -> None:
     """Quantize a model decoder block by decoder block."""
@@ -100,10 +102,10 @@ def quantize_command(
 
 def evaluate_command(
     *,
-    model: Annotated[str, typer.Argument(help=f"a folder made by quantize, or {MODEL_HELP}")],
+    model: Annotated[str, typer.Argument(help=f"a folder written by quantize, or {MODEL_HELP}")],
     text: EvaluationText = EMBEDDED_EVALUATION,
-    length: Annotated[int, typer.Option(help="tokens of a window")] = 2048,
-    windows: Annotated[int | None, typer.Option(help="windows; all by default")] = None,
+    length: Annotated[int, typer.Option(help="tokens per window")] = 2048,
+    windows: Annotated[int | None, typer.Option(help="number of windows; all by default")] = None,
     reference: Annotated[
         str | None, typer.Option(help="model to measure the KL divergence from")
     ] = None,
@@ -116,7 +118,7 @@ def evaluate_command(
 
 
 def bits_command(
-    folder: Annotated[Path, typer.Argument(help="a folder made by quantize")],
+    folder: Annotated[Path, typer.Argument(help="a folder written by quantize")],
 ) -> None:
     """Count nominal, payload and artifact bits of a quantized model."""
     with refusals():
@@ -129,26 +131,26 @@ def curve_command(
     *,
     model: Model,
     method: Annotated[list[str], typer.Option(help=LABEL_HELP)],
-    out: Annotated[Path, typer.Option(help="folder for results; a second call goes on there")],
+    out: Annotated[Path, typer.Option(help="folder for results; a second call continues there")],
     ks: Annotated[str, typer.Option(help="prefix lengths")] = "1,2,4,8,all",
     calibration: CalibrationText = EMBEDDED_CALIBRATION,
     samples: Samples = 32,
     length: Length = 1024,
     seed: Seed = 0,
     text: EvaluationText = EMBEDDED_EVALUATION,
-    window: Annotated[int, typer.Option(help="tokens of an evaluation window")] = 512,
-    windows: Annotated[int, typer.Option(help="evaluation windows")] = 6,
+    window: Annotated[int, typer.Option(help="tokens per evaluation window")] = 512,
+    windows: Annotated[int, typer.Option(help="number of evaluation windows")] = 6,
     blocks: Annotated[
-        str | None, typer.Option(help="decoder blocks START:STOP of the part table")
+        str | None, typer.Option(help="decoder blocks START:STOP in the part table")
     ] = None,
     parts: Parts = None,
-    no_parts: Annotated[bool, typer.Option("--no-parts", help="no part table")] = False,
-    plot: Annotated[Path | None, typer.Option(help="plot to this .png, .svg or .pdf")] = None,
+    no_parts: Annotated[bool, typer.Option("--no-parts", help="skip the part table")] = False,
+    plot: Annotated[Path | None, typer.Option(help="write a plot: .png, .svg or .pdf")] = None,
     target: Target = "reference",
     scales: Scales = "float16",
 ) -> None:
     """Compare methods by prefix curve and by kind of projection."""
-    with refusals("; finished points are kept, the same call goes on"):
+    with refusals("; finished points are kept, the same command continues"):
         from subbit.conformance.command.cli_curve import CurveOptions, run_curve
         from subbit.conformance.command.cli_run import CalibrationOptions
 
@@ -176,7 +178,7 @@ def demo_command(
     *,
     out: Annotated[Path | None, typer.Option(help="keep results and tables in this folder")] = None,
 ) -> None:
-    """Quantize four decoder blocks of a real model in fifteen ways and compare."""
+    """Quantize four decoder blocks of a real model in fifteen ways and compare them."""
     with refusals():
         from subbit.conformance.command.cli_curve import run_demo
 
@@ -187,7 +189,7 @@ def kernels_command(
     *,
     json_file: Annotated[Path | None, typer.Option("--json", help="write the numbers here")] = None,
     write_budget: Annotated[
-        bool, typer.Option("--write-budget", help="make these numbers the budget")
+        bool, typer.Option("--write-budget", help="save these numbers as the budget")
     ] = False,
 ) -> None:
     """Compile all kernels for four architectures and hold them to their budget."""
@@ -206,7 +208,7 @@ _HERE: Mapping[str, Callable[..., None]] = {
     "demo": demo_command,
     "kernels": kernels_command,
 }
-# Modules that take their time to import, so they are imported for their own commands only.
+# Modules that are slow to import, so they are imported only for their own commands.
 _ELSEWHERE: Mapping[str, tuple[str, str, str]] = {
     "init-port": ("skeleton", "init_port_command", INIT_PORT_HELP),
     "check": ("check", "check_command", CHECK_HELP),
@@ -216,16 +218,16 @@ _ELSEWHERE: Mapping[str, tuple[str, str, str]] = {
 
 
 def _placeholder() -> None:
-    """Stand in the list of commands for one whose module is not needed now."""
+    """Stand in for a command whose module is not needed now."""
 
 
 def make_app(command: str | None = None) -> typer.Typer:
-    """Put the commands together.
+    """Assemble the commands.
 
     Parameters
     ----------
     command : str, optional
-        The command that is going to run; modules of others may stay unimported.
+        The command that will run; modules of others may stay unimported.
 
     Returns
     -------

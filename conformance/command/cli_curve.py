@@ -1,7 +1,7 @@
 """The commands curve and demo
 ===========================
 
-Both measure the points of a study; the demo is a study with its choices made.
+Both measure the points of a study; the demo is a study with fixed choices.
 """
 
 import tempfile
@@ -32,7 +32,7 @@ TABLES = "tables.md"
 
 @dataclass(frozen=True)
 class CurveOptions:
-    """What the user says about a comparison."""
+    """Options of a comparison."""
 
     model: str
     labels: tuple[str, ...]
@@ -80,20 +80,20 @@ DEMO = CurveOptions(
 
 
 class _Models:
-    """Loads a model again and again, and hands out the first one once."""
+    """Loads a fresh model for each call, reusing the first one once."""
 
     def __init__(self, spec: str) -> None:
         self.spec = spec
         self.first: DecoderModel | None = None
 
     def peek(self) -> DecoderModel:
-        """Return the model, to look at only."""
+        """Return the model, for reading only."""
         if self.first is None:
             self.first = load_model(self.spec)
         return self.first
 
     def take(self) -> DecoderModel:
-        """Return a model at full precision, to be changed."""
+        """Return a model at full precision, free to change."""
         model, self.first = self.peek(), None
         return model
 
@@ -123,7 +123,7 @@ def _tables(results: Results, comparison: Comparison) -> list[Table]:
 
 
 def _check_options(options: CurveOptions) -> None:
-    """Refuse what can be refused before a model is loaded."""
+    """Refuse bad options before a model is loaded."""
     if not options.labels:
         raise ArgumentError("method", f"at least one {FORM}", "none")
     for label in options.labels:
@@ -133,7 +133,7 @@ def _check_options(options: CurveOptions) -> None:
 
 
 def run_curve(options: CurveOptions, title: str = "curve") -> Sequence[Table]:
-    """Measure what is missing of a comparison, then print and plot it."""
+    """Measure the missing points of a comparison, then print and plot it."""
     _check_options(options)
     port = resolve(options.target)
     models = _Models(options.model)
@@ -168,7 +168,7 @@ def _report(
 
 
 def run_demo(out: Path | None) -> None:
-    """Run the demonstration, in a folder that stays or in one that does not."""
+    """Run the demonstration, in a given folder or in a temporary one."""
     if out is not None:
         run_curve(replace(DEMO, out=out), "demo")
         return

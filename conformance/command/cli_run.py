@@ -1,8 +1,8 @@
 """The commands quantize, evaluate and bits
 ========================================
 
-What the commands of ``cli`` do once their options are read. This module imports all that
-the work needs, so it is imported when the work begins.
+The work of the commands in ``cli`` once their options are read. This module imports
+everything the work needs, so it is imported when the work begins.
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ from subbit.reference.errors import SubbitError, check_count
 
 @dataclass(frozen=True)
 class CalibrationOptions:
-    """What the user says about calibration."""
+    """Options of the calibration."""
 
     text: str
     samples: int
@@ -46,7 +46,7 @@ class CalibrationOptions:
 
 @dataclass(frozen=True)
 class QuantizeOptions:
-    """What the user says about a run."""
+    """Options of a run."""
 
     model: str
     label: str
@@ -62,7 +62,7 @@ class QuantizeOptions:
 
 
 def join_label(method: str, preset: str, keep: str | None, budget: str | None) -> str:
-    """Put a label together from the options that are its parts."""
+    """Join the options that are parts of a label."""
     chosen = (":", preset or None), ("@", keep), ("/", budget)
     return method + "".join(mark + word for mark, word in chosen if word is not None)
 
@@ -73,7 +73,7 @@ def check_label(label: str) -> str:
 
 
 def words(text: str | None) -> tuple[str, ...] | None:
-    """Split a list at its commas."""
+    """Split a list at commas."""
     return None if text is None else tuple(word.strip() for word in text.split(","))
 
 
@@ -108,7 +108,7 @@ def _layer_line(result: LayerResult) -> str:
 
 
 def run_quantize(options: QuantizeOptions) -> None:
-    """Quantize a model and print what came out."""
+    """Quantize a model and print the results."""
     label = check_label(options.label)
     port = resolve(options.target)
     model = load_model(options.model)
@@ -141,16 +141,16 @@ def run_quantize(options: QuantizeOptions) -> None:
 
 
 def open_run(spec: str) -> tuple[DecoderModel, Manifest | None]:
-    """Load a model, or the quantized model of a run's folder.
+    """Load a model, or the quantized model in a run's folder.
 
-    A run without a checkpoint is put together from its model and its records.
+    A run without a checkpoint is rebuilt from its model and its records.
     """
     folder = Path(spec)
     if not (folder / MANIFEST).is_file():
         return load_model(spec), None
     manifest = load_manifest(folder)
     if not manifest.complete:
-        message = f"{folder}: the run there is not finished; quantize with --resume goes on"
+        message = f"{folder}: the run there is not finished; continue it with quantize --resume"
         raise SubbitError(message)
     if (folder / "config.json").is_file():
         return load_model(spec), manifest

@@ -1,7 +1,7 @@
 """The command study
 =================
 
-``subbit study pbs2p-claim`` asks where a claim of PBS2P holds. The numbers are those of
+``subbit study pbs2p-claim`` tests where a claim of PBS2P holds. The numbers come from
 ``claims``; here are the options, the tables and the plot.
 """
 
@@ -49,12 +49,12 @@ QUICK = (
 )
 """One change at a time, instead of all combinations."""
 
-study_app = typer.Typer(help="Measure what a paper claims.", no_args_is_help=True)
+study_app = typer.Typer(help="Measure the claims of a paper.", no_args_is_help=True)
 
 
 @study_app.callback()
 def _group_command() -> None:
-    """Measure what a paper claims."""
+    """Measure the claims of a paper."""
 
 
 def measure_all(
@@ -69,12 +69,12 @@ def measure_all(
     settings : iterable of Setting
         Settings.
     bar : Bar, optional
-        Told of every case.
+        Advanced after every case.
 
     Returns
     -------
     list of Outcome
-        By case, objective and setting.
+        Outcomes by case, objective and setting.
 
     Examples
     --------
@@ -100,7 +100,7 @@ def limit_table() -> Table:
     Returns
     -------
     Table
-        One row for each distribution of `QUANTILES`.
+        One row per distribution in `QUANTILES`.
     """
     rows = [
         (name, *(f"{limit_error(quantile, keep):.3f}" for keep in DENSITIES))
@@ -112,20 +112,20 @@ def limit_table() -> Table:
 
 
 def _verdict(outcome: Outcome) -> str:
-    # An error that rises from nothing has no ratio.
+    # An error that rises from zero has no ratio.
     ratios = (outcome.ratio(keep) for keep in CLAIMED)
     return " ".join("rises" if x == float("inf") else f"{x:.2f}" for x in ratios)
 
 
 def case_table(cases: Sequence[Case], outcomes: Sequence[Outcome]) -> Table:
-    """Return what pruning does to the error of each case.
+    """Return the effect of pruning on the error of each case.
 
     Parameters
     ----------
     cases : sequence of Case
         Blocks.
     outcomes : sequence of Outcome
-        What was measured on them.
+        Measurements on them.
 
     Returns
     -------
@@ -166,12 +166,12 @@ def setting_table(outcomes: Sequence[Outcome]) -> Table:
     Parameters
     ----------
     outcomes : sequence of Outcome
-        What was measured.
+        Measurements.
 
     Returns
     -------
     Table
-        For both objectives how many blocks, and which do not.
+        Number of blocks where it holds for each objective, and names of the others.
     """
     rows = []
     for setting in dict.fromkeys(x.setting for x in outcomes):
@@ -210,12 +210,12 @@ def draw_claim(outcomes: Sequence[Outcome]) -> Any:  # noqa: ANN401  (matplotlib
     Parameters
     ----------
     outcomes : sequence of Outcome
-        What was measured.
+        Measurements.
 
     Returns
     -------
     matplotlib.figure.Figure
-        A panel for drawn and real blocks each, in one group and in several.
+        Panels for drawn and real blocks, in one group and in several.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -251,20 +251,20 @@ def claim_command(
     *,
     model: Annotated[
         str | None,
-        typer.Option(help="take real layers of it, or none; by default the embedded one, if any"),
+        typer.Option(help="model with real layers, or none; by default the embedded one, if any"),
     ] = None,
-    rows: Annotated[int, typer.Option(min=1, help="most rows of a block")] = 96,
+    rows: Annotated[int, typer.Option(min=1, help="maximum rows per block")] = 96,
     calibration: Annotated[
         str, typer.Option(help="calibration: a named text or a file")
     ] = "enwiki-excerpt:calibration",
     samples: Annotated[int, typer.Option(help="calibration sequences")] = 8,
-    length: Annotated[int, typer.Option(help="tokens of a calibration sequence")] = 512,
-    seed: Annotated[int, typer.Option(min=0, help="seed of all that is drawn")] = 0,
-    quick: Annotated[bool, typer.Option("--quick", help="one change at a time")] = False,
+    length: Annotated[int, typer.Option(help="tokens per calibration sequence")] = 512,
+    seed: Annotated[int, typer.Option(min=0, help="seed of all random draws")] = 0,
+    quick: Annotated[bool, typer.Option("--quick", help="test one change at a time")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="write the numbers here")] = None,
-    plot: Annotated[Path | None, typer.Option(help="plot to this .png, .svg or .pdf")] = None,
+    plot: Annotated[Path | None, typer.Option(help="write a plot: .png, .svg or .pdf")] = None,
 ) -> None:
-    """Ask where pruning and binarization have less error than binarization alone."""
+    """Test where pruning and binarization have less error than binarization alone."""
     with refusals(), threadpool_limits(1):
         if plot is not None:
             check_choice("plot", plot.suffix, FORMATS)

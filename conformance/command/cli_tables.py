@@ -50,7 +50,7 @@ BITS_NOTE = "bits per quantized weight: nominal as in papers, payload to decode,
 
 
 def manifest_notes(manifest: Manifest, windows: Windows | None = None) -> tuple[str, ...]:
-    """Say what a run's numbers depend on."""
+    """Return the settings that a run's numbers depend on."""
     used = manifest.settings
     start, stop = used.blocks
     kept = () if manifest.kept is None else (_kept_note(manifest, manifest.kept),)
@@ -72,7 +72,7 @@ def _bit_cells(held: Inventory) -> list[str]:
 
 
 def summary_table(manifest: Manifest, inventories: Mapping[str, Inventory]) -> Table:
-    """Errors, bits and seconds of a run, by kind of linear."""
+    """Return errors, bits and seconds of a run, by kind of linear."""
     rows = []
     for kind, held in [*inventories.items(), ("all", total(inventories.values()))]:
         layers = [layer for layer in manifest.layers if kind in (layer.kind, "all")]
@@ -92,7 +92,7 @@ def summary_table(manifest: Manifest, inventories: Mapping[str, Inventory]) -> T
 
 
 def bits_table(manifest: Manifest, inventories: Mapping[str, Inventory]) -> Table:
-    """Bits of a run's files, by kind of linear and by what they say."""
+    """Return the bits of a run's files, by kind of linear and by content."""
     whole = total(inventories.values())
     parts = [name for name in PAYLOAD_PARTS if getattr(whole.payload, name)]
     rows = []
@@ -109,7 +109,7 @@ def score_table(
     names: tuple[str, str], manifest: Manifest | None, measured: Score, windows: Windows,
     inventories: Mapping[str, Inventory],
 ) -> Table:  # fmt: skip
-    """Perplexity and divergence of one model."""
+    """Return the perplexity and divergence of one model."""
     notes: tuple[str, ...] = (_model_note(*names), "calibration: none", _windows_note(windows))
     bits = ["-"] * len(BITS)
     if manifest is not None:
@@ -122,7 +122,7 @@ def score_table(
 
 
 def study_notes(results: Results) -> tuple[str, ...]:
-    """Say what a study's numbers depend on."""
+    """Return the settings that a study's numbers depend on."""
     study = results.study
     return (
         _model_note(study.model, study.precision),
@@ -145,7 +145,7 @@ def _point_cells(point: Point) -> list[str]:
 
 
 def prefix_table(results: Results, shown: Comparison) -> Table:
-    """Perplexities with the first k decoder blocks quantized; the rest at the largest k."""
+    """Return perplexities by number of quantized blocks; other columns are at the largest k."""
     labels, stops = shown.labels, shown.stops
     rows = [("full precision", *[format_number(results.full)] * len(stops), *["-"] * 8)]
     for label in labels:
@@ -163,7 +163,7 @@ def prefix_table(results: Results, shown: Comparison) -> Table:
 
 
 def part_table(results: Results, shown: Comparison) -> Table:
-    """Perplexities with one kind of projection quantized, methods side by side."""
+    """Return perplexities with one kind of projection quantized, methods side by side."""
     labels, span = shown.labels, shown.span
     rows = []
     bits = []

@@ -32,7 +32,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """Make a console that does not fold lines where the output is no terminal.
+    """Return a console that does not fold lines if the output is not a terminal.
 
     Parameters
     ----------
@@ -52,12 +52,12 @@ def make_console(*, stderr: bool = False) -> Console:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with the notes that it must not be read without.
+    """A table with the notes needed to read it.
 
     Parameters
     ----------
     title : str
-        What it shows.
+        Title of the table.
     columns : tuple of str
         Headings; the first column is text, the others are numbers.
     rows : tuple of tuple of str
@@ -77,7 +77,7 @@ class Table:
         Parameters
         ----------
         console : Console
-            Where.
+            Console to print to.
         """
         drawn = rich.table.Table()
         for index, column in enumerate(self.columns):
@@ -111,7 +111,7 @@ def format_number(value: float | None, digits: int = 2) -> str:
     value : float or None
         The number.
     digits : int, default 2
-        Digits behind the point below a thousand; none above.
+        Digits after the decimal point below a thousand; none above.
 
     Returns
     -------
@@ -129,16 +129,16 @@ def format_number(value: float | None, digits: int = 2) -> str:
 
 
 class Bar:
-    """Progress with remaining time: a bar on a terminal, now and then a line elsewhere.
+    """Progress with remaining time: a bar on a terminal, an occasional line elsewhere.
 
     Parameters
     ----------
     title : str
-        What is going on.
+        The work in progress.
     total : int
         Number of steps.
     console : Console
-        Where to show it.
+        Console to show it on.
     """
 
     def __init__(self, title: str, total: int, console: Console) -> None:
@@ -178,7 +178,7 @@ class Bar:
         Parameters
         ----------
         note : str
-            What has been done.
+            The finished step.
         """
         self.done += 1
         if self.progress is not None:
@@ -210,12 +210,12 @@ def _sentence(error: Exception) -> str:
 
 @contextlib.contextmanager
 def refusals(after_interrupt: str = "") -> Iterator[None]:
-    """Turn what goes wrong into one sentence and an exit code.
+    """Turn errors into one sentence and an exit code.
 
     Parameters
     ----------
     after_interrupt : str, default ""
-        What to tell a user who pressed Ctrl-C.
+        Text for a user who pressed Ctrl-C.
 
     Yields
     ------

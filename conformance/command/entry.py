@@ -1,8 +1,8 @@
 """The door of the `subbit` command
 ================================
 
-The command needs packages that the reference does not. Where one is missing, the door
-says so in one sentence and names the extra that brings it.
+The command needs packages that the reference does not. If one is missing, the door says
+so in one sentence and names the extra that installs it.
 """
 
 import sys
@@ -28,7 +28,7 @@ def missing_package(name: str) -> str:
     Returns
     -------
     str
-        What is missing, and the command that installs it.
+        The missing package, and the command that installs it.
 
     Examples
     --------
@@ -48,7 +48,7 @@ def main() -> None:
     Raises
     ------
     SystemExit
-        With code 2, after one sentence, where a package is missing.
+        With code 2, after one sentence, if a package is missing.
     """
     try:
         from subbit.conformance.command.cli import main as command

@@ -1,14 +1,14 @@
 """Exploration
 ===========
 
-New cases of all operations, for as long as they are given, in several processes; each start
-draws cases of its own.
+New cases of all operations, for a given time, in several processes; each start draws cases
+of its own.
 
-All operations get the same processor time, each of their cases counting
+All operations get the same processor time, where each case counts
 :data:`~subbit.conformance.command.explored.LEAST` seconds more than it takes; so an operation
-of many slow cases has fewer of them, and none is forgotten. One that has ended a process is
-left out for the rest of the round. Level 0 has nothing to draw: a check looks at all of its
-cases.
+with slow cases gets fewer of them, and none is forgotten. An operation that has ended a
+process is left out for the rest of the round. Level 0 has nothing to draw: a check runs all
+of its cases.
 """
 
 import math
@@ -33,7 +33,7 @@ SAVED_EVERY = 10.0
 
 @dataclass
 class _Plan:
-    """Which cases come next: of the operation that has had the least so far."""
+    """The next cases: those of the operation with the least time so far."""
 
     state: Explored
     names: list[str]
@@ -43,14 +43,14 @@ class _Plan:
     pending: dict[str, int] = field(default_factory=dict)
 
     def next_batch(self) -> Batch | None:
-        """Cases to judge; None where there are enough, or time is up."""
+        """Return cases to judge; None if there are enough, or time is up."""
         left = LARGEST_BATCH
         if self.most is not None:
             left = self.most - self.state.total.cases - sum(self.pending.values())
         if left <= 0 or not self.names or time.monotonic() >= self.end:
             return None
         name = min(self.names, key=self._weight)
-        # Batches double, so that a short exploration has as many cases of all operations.
+        # Batches double, so a short exploration has the same number of cases of all operations.
         first, begun = self.handed.get(name, 0), self.state.operations[name].cases
         number = min(LARGEST_BATCH, int(BATCH_SECONDS / self._each(name)), begun + first)
         number = min(max(1, number), left)
@@ -60,7 +60,7 @@ class _Plan:
         return name, [seed_of(*stream, first + n) for n in range(number)]
 
     def enter(self, name: str, tally: Tally, failed: list[Failure]) -> None:
-        """Add what became of some cases."""
+        """Add the results of some cases."""
         self.pending[name] = max(self.pending[name] - tally.cases, 0)
         self.state.operations[name] += tally
         self.state.failures += failed
@@ -81,14 +81,14 @@ class _Plan:
 
 @dataclass(frozen=True)
 class Listener:
-    """What is told how an exploration goes.
+    """Callbacks for the progress of an exploration.
 
     Parameters
     ----------
     found : callable
-        Told of each failure, those of earlier rounds that still fail first.
+        Called with each failure; earlier failures that still fail come first.
     progress : callable
-        Told the state after each batch.
+        Called with the state after each batch.
     """
 
     found: Callable[[Failure], None]
@@ -114,7 +114,7 @@ def explore(
     seconds: float = math.inf,
     listener: Listener = SILENT,
 ) -> Explored:
-    """Judge new cases until there are enough of them, or time is up.
+    """Judge new cases until there are enough, or time is up.
 
     Parameters
     ----------
@@ -123,29 +123,29 @@ def explore(
     port : object
         The port.
     path : Path
-        The file of the state; it is read, and written as the exploration goes on.
+        The file of the state; it is read, and updated during the exploration.
     level : int, default 3
         The highest level.
     jobs : int, optional
         Number of processes; one for each processor by default.
     cases : int, optional
-        Number of cases to reach, those of earlier rounds included.
+        Number of cases to reach, including those of earlier rounds.
     seconds : float, optional
-        How long it may take.
+        Time limit.
     listener : Listener, optional
-        What is told how it goes.
+        Callbacks for the progress.
 
     Returns
     -------
     Explored
-        The state in the end. Ctrl-C ends an exploration like time that is up, and is
-        raised again when the state has been written.
+        The final state. Ctrl-C ends an exploration as if time were up, and is raised again
+        after the state has been written.
 
     Raises
     ------
     ArgumentError
-        If a file there is not the state of this target, another exploration has it, or a
-        process cannot import the port.
+        If a file there is not the state of this target, another exploration is using it, or
+        a process cannot import the port.
     """
     with claimed(path):
         state = load_state(path, target, arithmetic_of(port).dtype)

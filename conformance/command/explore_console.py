@@ -1,8 +1,8 @@
 """Exploring on the command line
 =============================
 
-What ``subbit check --random`` prints: each failure when it is found, with the line that
-repeats it, the number of cases now and then, and what was looked at in the end.
+The output of ``subbit check --random``: each failure when it is found, with the command that
+repeats it, the number of cases from time to time, and a summary at the end.
 """
 
 import math
@@ -27,16 +27,16 @@ PINS = "conformance/vectors/pinned.json"
 
 @dataclass(frozen=True)
 class Limits:
-    """How far to explore.
+    """Limits of an exploration.
 
     Parameters
     ----------
     level : int
         The highest level.
     minutes : float or None
-        How long; None until it is interrupted.
+        Time limit; None runs until interrupted.
     cases : int or None
-        How many cases to reach.
+        Number of cases to reach.
     jobs : int or None
         Number of processes.
     """
@@ -57,7 +57,7 @@ class Limits:
 
 
 class _Teller:
-    """Progress on a terminal, a line now and then elsewhere."""
+    """Progress on a terminal, an occasional line elsewhere."""
 
     def __init__(self, console: Console, target: str) -> None:
         self.console, self.target = console, target
@@ -88,25 +88,25 @@ def _summary(state: Explored) -> str:
 
 
 def run_exploration(console: Console, target: str, port: Port, folder: Path, limits: Limits) -> int:
-    """Explore a target, and say what was found.
+    """Explore a target, and report the results.
 
     Parameters
     ----------
     console : Console
-        Where.
+        Console to print to.
     target : str
         The port's name.
     port : object
         The port.
     folder : Path
-        Where the state is.
+        Folder of the state.
     limits : Limits
-        How far to go.
+        Limits of the exploration.
 
     Returns
     -------
     int
-        The exit code: 1 where a case fails, 2 where one is not implemented, else 0.
+        The exit code: 1 if a case fails, 2 if one is not implemented, else 0.
     """
     folder.mkdir(parents=True, exist_ok=True)
     teller, path = _Teller(console, target), state_file(folder, target)
@@ -144,5 +144,5 @@ def _tell_end(console: Console, state: Explored, path: Path) -> None:
         soft_wrap=True,
     )
     if state.failures:
-        console.print(f"Pin each in {PINS}, with what is right there.", soft_wrap=True)
+        console.print(f"Pin each in {PINS}, with the correct outcome.", soft_wrap=True)
     console.print(f"State: {path}", markup=False, soft_wrap=True)

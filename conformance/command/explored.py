@@ -1,8 +1,8 @@
 """What has been explored
 ======================
 
-The state of an exploration: what became of the cases of each operation, and which failed.
-It is a file for each target, so that an exploration goes on where it was.
+The state of an exploration: the tally of each operation's cases, and the failures. It is one
+file per target, so an exploration continues where it stopped.
 """
 
 import contextlib
@@ -23,19 +23,19 @@ from subbit.reference.errors import ArgumentError
 
 FORMAT = 1
 LEAST = 0.01
-"""Seconds that a case counts for at least when the next operation is chosen."""
+"""Minimum seconds that a case counts when the next operation is chosen."""
 
 
 @dataclass(frozen=True)
 class Tally:
-    """What became of an operation's cases.
+    """The results of an operation's cases.
 
     Parameters
     ----------
     cases, missing : int
-        Numbers of cases, and of those among them that the port does not implement.
+        Number of cases, and how many of them the port does not implement.
     compared, unbounded : int
-        Numbers that were compared, and numbers without a bound.
+        How many numbers were compared, and how many have no bound.
     worst : float
         Largest error ÷ bound.
     seconds : float
@@ -61,7 +61,7 @@ class Tally:
 
     @property
     def weight(self) -> float:
-        """What the operation has had so far; the one with the least is next."""
+        """Time spent on the operation so far; the one with the least is next."""
         return self.seconds + LEAST * self.cases
 
 
@@ -76,7 +76,7 @@ class Failure:
     seed : int
         The case.
     message : str
-        What was drawn, expected and found.
+        The input drawn, the result expected and the result found.
     """
 
     operation: str
@@ -85,7 +85,7 @@ class Failure:
 
     @property
     def replay(self) -> str:
-        """What ``subbit check --replay`` takes."""
+        """The argument of ``subbit check --replay``."""
         return f"{self.operation}:{self.seed}"
 
 
@@ -98,11 +98,11 @@ class Explored:
     target, dtype : str
         The port's name, and the type that it declares.
     stream : int
-        What the seeds of all cases follow from.
+        Seed that the seeds of all cases follow from.
     round : int
-        How many times it was started.
+        Number of times it was started.
     operations : dict of str to Tally
-        What became of the cases.
+        Results of the cases.
     failures : list of Failure
         Cases that failed.
     """
@@ -140,12 +140,12 @@ class Explored:
         Parameters
         ----------
         content : mapping
-            What :meth:`to_json` returned, as the schema has found it.
+            The result of :meth:`to_json`, validated against the schema.
 
         Returns
         -------
         Explored
-            The state, without operations that this suite no longer has.
+            The state, without operations that no longer exist in this suite.
         """
         given = {key: content[key] for key in ("target", "dtype")}
         tallies = {
@@ -167,7 +167,7 @@ def _tally(row: Mapping[str, Any]) -> Tally:
 
 
 def _no_number(word: str) -> None:
-    raise ValueError(f"{word} is no number of JSON")
+    raise ValueError(f"{word} is not a JSON number")
 
 
 def state_file(folder: Path, target: str) -> Path:
@@ -194,7 +194,7 @@ def state_file(folder: Path, target: str) -> Path:
 
 
 def load_state(path: Path, target: str, dtype: str) -> Explored:
-    """Return the state of an exploration, a new one where there is none.
+    """Return the state of an exploration, or a new one if there is none.
 
     Parameters
     ----------
@@ -206,7 +206,7 @@ def load_state(path: Path, target: str, dtype: str) -> Explored:
     Returns
     -------
     Explored
-        The state, one round further.
+        The state, at the next round.
 
     Raises
     ------
@@ -241,7 +241,7 @@ def save_state(path: Path, state: Explored) -> None:
     Parameters
     ----------
     path : Path
-        The file, which is replaced at once.
+        The file, which is replaced atomically.
     state : Explored
         The state.
     """
@@ -250,7 +250,7 @@ def save_state(path: Path, state: Explored) -> None:
 
 @contextlib.contextmanager
 def claimed(path: Path) -> Iterator[None]:
-    """Keep a state to one exploration at a time.
+    """Limit a state to one exploration at a time.
 
     Parameters
     ----------
@@ -265,7 +265,7 @@ def claimed(path: Path) -> Iterator[None]:
     Raises
     ------
     ArgumentError
-        If another exploration has it.
+        If another exploration is using it.
     """
     with path.with_suffix(".lock").open("w", encoding="utf-8") as lock:
         try:

@@ -1,7 +1,7 @@
 """Tables of kernels
 =================
 
-What ``subbit kernels`` and ``subbit bench simulator`` do. The fast path is a port among
+The work of ``subbit kernels`` and ``subbit bench simulator``. The fast path is one port among
 others, so its gate is found by name.
 """
 
@@ -54,19 +54,19 @@ def _traffic_table(work: dict[str, Any]) -> Table:
 
 
 def check_kernels(json_file: Path | None, *, write_budget: bool) -> bool:
-    """Compile all kernels, print what they need and hold them to their budget.
+    """Compile all kernels, print their resources and hold them to their budget.
 
     Parameters
     ----------
     json_file : Path or None
-        Where to write the numbers.
+        File for the numbers.
     write_budget : bool
-        Make these numbers the budget.
+        Save these numbers as the budget.
 
     Returns
     -------
     bool
-        Whether every form keeps to its budget and none spills.
+        Whether every form stays within its budget and none spills.
     """
     console, gate = make_console(), _gate()
     total = len(gate.kernels()) * len(gate.ARCHITECTURES)
@@ -94,7 +94,7 @@ def time_kernels(rows: int, json_file: Path | None) -> None:
     rows : int
         Rows of the block of 128 columns.
     json_file : Path or None
-        Where to write the numbers.
+        File for the numbers.
     """
     gate = _gate()
     gate.run_kernels(1)  # compiles and decodes

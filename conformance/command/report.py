@@ -1,7 +1,7 @@
 """Reports of a check
 ==================
 
-What became of all cases of a port, by operation; JSON first, a table and a page from it.
+The results of all cases of a port, by operation; JSON first, then a table and a page from it.
 """
 
 import html
@@ -34,17 +34,17 @@ class Row:
     level : int
         0 to 3.
     status : {"passed", "failed", "missing"}
-        Failed where one case did; missing where the port does not implement it.
+        Failed if one case did; missing if the port does not implement it.
     cases, passed : int
         Numbers of cases.
     worst, median : float or None
         Error ÷ bound of the cases; None is infinity.
     compared, unbounded : int
-        Numbers that were compared, and numbers without a bound.
+        How many numbers were compared, and how many have no bound.
     replay : str
         The worst case, for ``--replay``.
     message : str
-        What that case found; empty unless it failed.
+        Findings of that case; empty unless it failed.
     """
 
     operation: str
@@ -65,7 +65,7 @@ def _number(ratio: float) -> float | None:
 
 
 def row_of(item: Operation, outcomes: Iterable[Outcome]) -> Row:
-    """Sum up the cases of an operation.
+    """Summarize the cases of an operation.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def row_of(item: Operation, outcomes: Iterable[Outcome]) -> Row:
     Returns
     -------
     Row
-        The sum.
+        The summary.
     """
     found = list(outcomes)
     worst = max(found, key=lambda outcome: outcome.ratio)
@@ -118,9 +118,9 @@ def run(
     level : int
         The highest level.
     depth : {"quick", "ci", "long"}
-        How many cases each operation gets.
+        Number of cases per operation.
     progress : callable, optional
-        Told the name of each operation before it is checked.
+        Called with the name of each operation before it is checked.
 
     Returns
     -------
@@ -159,7 +159,7 @@ def code_of(rows: Iterable[Row]) -> int:
     Returns
     -------
     int
-        1 where one failed, else 2 where one is missing, else 0.
+        1 if one failed, else 2 if one is missing, else 0.
     """
     statuses = {row.status for row in rows}
     if "failed" in statuses:
@@ -173,7 +173,7 @@ def exit_code(report: Mapping[str, Any]) -> int:
     Parameters
     ----------
     report : mapping
-        What :func:`run` returned.
+        The result of :func:`run`.
 
     Returns
     -------
@@ -187,7 +187,7 @@ HEADINGS = ("operation", "level", "cases", "passed", "worst", "median", "no boun
 
 
 def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the cells of an operation, as the headings say.
+    """Return the cells of an operation, in the order of the headings.
 
     Parameters
     ----------
@@ -219,12 +219,12 @@ def table(report: Mapping[str, Any]) -> Table:
     Parameters
     ----------
     report : mapping
-        What :func:`run` returned.
+        The result of :func:`run`.
 
     Returns
     -------
     Table
-        One line for each operation.
+        One line per operation.
     """
     title = f"{report['target']} ({report['dtype']}): error ÷ bound, at most 1"
     result = Table(title=title, title_justify="left")
@@ -263,7 +263,7 @@ def page(report: Mapping[str, Any]) -> str:
     Parameters
     ----------
     report : mapping
-        What :func:`run` returned, or the JSON that was made of it.
+        The result of :func:`run`, or JSON built from it.
 
     Returns
     -------

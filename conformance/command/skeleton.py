@@ -2,7 +2,7 @@
 =====================
 
 ``subbit init-port FILE`` writes a port that has every function of the protocol and
-implements none. Replacing one body after the other, ``subbit check`` says which are right.
+implements none. As bodies are filled in, ``subbit check`` says which are correct.
 """
 
 import inspect
@@ -23,8 +23,8 @@ from subbit.reference.errors import ArgumentError
 _HEAD = '''"""A port of subbit
 ================
 
-Replace the bodies one by one. A function that you do not want can be removed: it is then
-not implemented, as it is now. What stands in CAPABILITIES decides how large errors may be.
+Replace the bodies one by one. A function that you do not want can be removed: it then counts
+as not implemented, as it does now. CAPABILITIES decides how large errors may be.
 
     subbit check {module} --level 2
 """
@@ -37,7 +37,7 @@ from subbit.reference import METHODS, {configurations}
 CAPABILITIES = {{
     # The type that the port computes in: float16, float32 or float64.
     "dtype": "float64",
-    # Lanes that add a row before they are added themselves; 1 is a straight sum.
+    # Partial sums that a row is split into before they are added; 1 is a straight sum.
     "lanes": 1,
 }}
 '''
@@ -53,7 +53,7 @@ def _signature(function: Function) -> str:
 
 
 def _configurations() -> str:
-    """Names of the classes that signatures call."""
+    """Return the names of the classes that signatures call."""
     defaults = [p.default for function in PROTOCOL.values() for p in _parameters(function)]
     return ", ".join(sorted({type(d).__name__ for d in defaults if isinstance(d, Switches)}))
 
@@ -63,7 +63,7 @@ def _body(name: str) -> str:
 
 
 def _documented(function: Function) -> str:
-    """The summary, what the function takes and what it answers, as a docstring."""
+    """Return the summary, the arguments and the result of a function, as a docstring."""
     text = inspect.getdoc(getattr(reference, function.name)) or ""
     titles = "Returns|Yields|Raises|Notes|References|Examples"
     parts = re.split(rf"\n(?=(?:{titles})\n-+\n)", text)
@@ -92,7 +92,7 @@ def skeleton(module: str) -> str:
     Parameters
     ----------
     module : str
-        The name it will be imported by.
+        The name under which it will be imported.
 
     Returns
     -------

@@ -1,10 +1,10 @@
 """Processes that judge cases
 ==========================
 
-A port is foreign code: it may exit, crash, or never answer. So cases are judged in processes
-of their own. One that dies, or that is ended because a case takes longer than :data:`LIMIT`,
-is replaced, and the cases it may have died of are judged again, each by itself, until one
-does it again: that case has failed.
+A port is foreign code: it may exit, crash, or never return. So cases are judged in separate
+processes. A process that dies, or is ended because a case takes longer than :data:`LIMIT`,
+is replaced, and the cases that may have killed it are judged again, one at a time, until one
+does so again: that case has failed.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ Batch = tuple[str, list[int]]
 Judged = tuple[str, Tally, list[Failure]]
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
-# What a process works on: a port is looked up once, when the process starts.
+# The port of this process, looked up once, when the process starts.
 _PORT: list[Port | SubbitError] = []
 
 
@@ -81,7 +81,7 @@ def _judge(name: str, seeds: list[int]) -> Judged:
 
 @contextlib.contextmanager
 def _interrupts_held() -> Iterator[None]:
-    # Processes that start here never hear of Ctrl-C; this one does afterwards.
+    # Processes that start here never receive Ctrl-C; this one does afterwards.
     old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -97,7 +97,7 @@ class Workers:
     target : str
         The port's name; every process looks it up.
     jobs : int
-        How many processes.
+        Number of processes.
     """
 
     def __init__(self, target: str, jobs: int) -> None:
@@ -112,7 +112,7 @@ class Workers:
         )
 
     def submit(self, batch: Batch) -> None:
-        """Have a batch judged.
+        """Submit a batch to be judged.
 
         Parameters
         ----------
@@ -128,8 +128,8 @@ class Workers:
         Returns
         -------
         list of tuple
-            An operation, what became of its cases, and those that failed; where a case has
-            ended its process, its batch up to it.
+            An operation, the tally of its cases, and those that failed; if a case ended its
+            process, its batch up to that case.
         """
         done, _ = wait(self.running, return_when=FIRST_COMPLETED)
         try:
@@ -165,7 +165,7 @@ class Workers:
             _end(pool)
 
     def close(self) -> None:
-        """End all processes at once, whatever they are doing."""
+        """End all processes immediately."""
         _end(self.pool)
 
 

@@ -35,7 +35,7 @@ Capture: TypeAlias = Callable[[str, Float32], None]
 
 @dataclass(frozen=True)
 class Linear:
-    """What is known of one linear layer without reading its weight.
+    """Description of one linear layer, without its weight.
 
     Parameters
     ----------
@@ -62,20 +62,20 @@ class Linear:
 
 
 class DecoderModel(Protocol):
-    """A decoder-only language model, taken apart into its blocks.
+    """A decoder-only language model, divided into its blocks.
 
     Attributes
     ----------
     name : str
-        What the user called the model.
+        The user's name for the model.
     precision : str
-        Where its weights come from, such as ``"dequantized Q4_1 GGUF"``.
+        Source of its weights, such as ``"dequantized Q4_1 GGUF"``.
     n_blocks : int
         Number of decoder blocks.
     vocabulary : int
-        Number of logits at a position.
+        Number of logits per position.
     context : int
-        Longest sequence the model takes.
+        Longest sequence the model accepts.
     """
 
     name: str
@@ -99,7 +99,7 @@ class DecoderModel(Protocol):
         """
 
     def embed(self, tokens: npt.NDArray[Any]) -> Float32:
-        """Return what the first decoder block reads.
+        """Return the input of the first decoder block.
 
         Parameters
         ----------
@@ -118,13 +118,13 @@ class DecoderModel(Protocol):
         Parameters
         ----------
         index : int
-            Which block.
+            The block.
         hidden : ndarray of float32, shape (N, L, d)
-            Its input; memory grows with N·L, so hand in a few sequences at a time.
+            Its input; memory grows with N·L, so pass a few sequences at a time.
         capture : callable, optional
             Called as ``capture(input_name, activations)`` once for each distinct
             input of the block's linears, in the order in which they are computed.
-            The array is only lent: copy what is to be kept.
+            The array is only lent: copy it to keep it.
 
         Returns
         -------
@@ -138,7 +138,7 @@ class DecoderModel(Protocol):
         Parameters
         ----------
         index : int
-            Which block.
+            The block.
 
         Returns
         -------
@@ -152,14 +152,14 @@ class DecoderModel(Protocol):
         Parameters
         ----------
         index : int
-            Which block.
+            The block.
         name : str
             `Linear.name`.
 
         Returns
         -------
         ndarray of float64, shape (n, m)
-            Rows are outputs, also where the model stores the transpose.
+            Rows are outputs, even if the model stores the transpose.
         """
 
     def set_weight(self, index: int, name: str, weight: npt.NDArray[Any]) -> None:
@@ -168,7 +168,7 @@ class DecoderModel(Protocol):
         Parameters
         ----------
         index : int
-            Which block.
+            The block.
         name : str
             `Linear.name`.
         weight : ndarray, shape (n, m)
@@ -181,7 +181,7 @@ class DecoderModel(Protocol):
         Parameters
         ----------
         hidden : ndarray of float32, shape (T, d)
-            Rows of what the last block gave.
+            Rows of the last block's output.
 
         Returns
         -------
@@ -195,19 +195,19 @@ class DecoderModel(Protocol):
         Parameters
         ----------
         folder : str or Path
-            Where; made if it is missing. Each file appears complete or not at all.
+            The folder; created if missing. Each file appears complete or not at all.
         """
 
 
 def check_index(index: int, n_blocks: int) -> None:
-    """Refuse the number of a decoder block that the model does not have.
+    """Refuse the index of a decoder block that the model does not have.
 
     Parameters
     ----------
     index : int
-        Which block.
+        The block.
     n_blocks : int
-        How many there are.
+        Number of blocks.
 
     Raises
     ------
@@ -218,16 +218,16 @@ def check_index(index: int, n_blocks: int) -> None:
 
 
 def check_tokens(tokens: npt.NDArray[Any], vocabulary: int, context: int) -> None:
-    """Refuse what is not (N, L) tokens of the vocabulary.
+    """Refuse anything but (N, L) tokens of the vocabulary.
 
     Parameters
     ----------
     tokens : ndarray
-        What came.
+        The value received.
     vocabulary : int
         Tokens are from 0 to ``vocabulary − 1``.
     context : int
-        Most that L may be.
+        Maximum L.
 
     Raises
     ------
@@ -245,12 +245,12 @@ def check_tokens(tokens: npt.NDArray[Any], vocabulary: int, context: int) -> Non
 
 
 def check_new_weight(weight: npt.NDArray[Any], shape: tuple[int, ...]) -> None:
-    """Refuse a weight of another shape, or one with NaN or infinite numbers.
+    """Refuse a weight of the wrong shape, or one with NaN or infinite numbers.
 
     Parameters
     ----------
     weight : ndarray
-        What came.
+        The value received.
     shape : tuple of int
         ``(n, m)`` of the weight that it replaces.
 

@@ -1,9 +1,9 @@
 """Hugging Face checkpoints, written whole or not at all
 =====================================================
 
-All files are first written to a temporary folder inside the wanted one, then renamed,
-with ``config.json`` last: without it the folder is no model. Weights are read one file at a
-time, in float32.
+All files are first written to a temporary folder inside the target folder, then renamed,
+with ``config.json`` last: without it the folder is not a model. Weights are read one file
+at a time, in float32.
 """
 
 import json
@@ -38,7 +38,7 @@ def write_checkpoint(
     Parameters
     ----------
     folder : Path
-        Made if it is missing; files of an earlier checkpoint are replaced.
+        The folder, created if missing; files of an earlier checkpoint are replaced.
     config : dict
         Contents of ``config.json``.
     weights : dict of str to ndarray of float32
@@ -49,7 +49,7 @@ def write_checkpoint(
     Raises
     ------
     ArgumentError
-        If the folder cannot be written, for want of room or of permission.
+        If the folder cannot be written, for lack of space or permission.
     """
 
     def write(staging: Path) -> None:
@@ -61,26 +61,26 @@ def write_checkpoint(
 
 
 def write_whole(folder: Path, write: Callable[[Path], None]) -> None:
-    """Let files be written aside, and rename them into place when all are complete.
+    """Write files to a temporary folder, and rename them into place when all are complete.
 
     Parameters
     ----------
     folder : Path
-        Made if it is missing; files of the same names are replaced.
+        The folder, created if missing; files with the same names are replaced.
     write : callable
-        Writes the files to the folder that it is given, ``config.json`` among them.
+        Writes the files to the folder it receives, including ``config.json``.
 
     Raises
     ------
     ArgumentError
-        If a file cannot be written; then nothing in `folder` has changed.
+        If a file cannot be written; nothing in `folder` has changed then.
     """
     new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as staging:
             write(Path(staging))
-            # safetensors makes its files private; config.json has the user's own mode.
+            # safetensors makes its files private; config.json has the user's default mode.
             mode = (Path(staging) / CONFIG).stat().st_mode
             for path in sorted(Path(staging).iterdir(), key=lambda path: path.name == CONFIG):
                 path.chmod(stat.S_IMODE(mode))
@@ -121,7 +121,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Return the safetensors files of a folder, from its index where it has one.
+    """Return the safetensors files of a folder, from its index if it has one.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ def read_weights(folder: Path) -> dict[str, Float32]:
     Raises
     ------
     ArgumentError
-        If a file is missing, damaged, or holds anything else than floating-point numbers.
+        If a file is missing, damaged, or holds anything but floating-point numbers.
     """
     weights: dict[str, Float32] = {}
     for path in weight_files(folder):
@@ -184,7 +184,7 @@ def _read_file(path: Path) -> dict[str, Float32]:
 
 
 def _read_bfloat16(path: Path, name: str) -> Float32:
-    """Read what NumPy has no dtype for: the upper halves of float32 numbers."""
+    """Read bfloat16, which NumPy has no dtype for: the upper halves of float32 numbers."""
     with path.open("rb") as file:
         (size,) = struct.unpack("<Q", file.read(8))
         entry = json.loads(file.read(size))[name]

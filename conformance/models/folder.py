@@ -1,8 +1,8 @@
 """LLaMA models in Hugging Face folders
 =====================================
 
-The NumPy decoder reads a folder by itself where it computes all that the folder's
-``config.json`` asks for, so that a saved model is evaluated without torch.
+The NumPy decoder reads a folder itself if it supports everything that the folder's
+``config.json`` requires, so a saved model can be evaluated without torch.
 """
 
 from pathlib import Path
@@ -24,7 +24,7 @@ def read_folder(folder: Path, name: str) -> LlamaModel:
     folder : Path
         Folder with ``config.json``, safetensors files and ``tokenizer.json``.
     name : str
-        What the user called it.
+        The user's name for it.
 
     Returns
     -------

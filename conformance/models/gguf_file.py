@@ -3,8 +3,8 @@
 
 The file's metadata gives the sizes and the tokenizer; its tensors are dequantized by the
 `gguf` library. GGUF stores the rows of the query and key projections interleaved, for a
-rotation of neighboring channels; `unpermute` brings them back to the halves that
-`llama.rotate` turns.
+rotation of neighboring channels; `unpermute` restores the halves that `llama.rotate`
+rotates.
 """
 
 from collections import Counter
@@ -65,7 +65,7 @@ def read_gguf(path: Path, name: str) -> LlamaModel:
     path : Path
         The file.
     name : str
-        What the user called it.
+        The user's name for it.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def read_gguf(path: Path, name: str) -> LlamaModel:
     Raises
     ------
     NotCoveredError
-        If it is another architecture, or has a tensor that the NumPy decoder does not use.
+        If it has a different architecture, or a tensor that the NumPy decoder does not use.
     ArgumentError
         If the file is damaged.
     """
@@ -112,7 +112,7 @@ def open_gguf(path: Path) -> Any:  # noqa: ANN401 - an untyped library
     Raises
     ------
     ArgumentError
-        If it is no GGUF file, or a cut one.
+        If it is not a GGUF file, or is truncated.
     """
     library = require("gguf", "model", "demo")
     try:
@@ -144,19 +144,19 @@ def read_codec(metadata: dict[str, Any]) -> TextCodec:
 
 
 def unpermute(weight: Float32, heads: int) -> Float32:
-    """Bring interleaved rotary rows back to two halves a head.
+    """Restore interleaved rotary rows to two halves per head.
 
     Parameters
     ----------
     weight : ndarray of float32, shape (heads · e, m)
-        Query or key projection as GGUF stores it: rows 2i and 2i + 1 of a head turn together.
+        Query or key projection as GGUF stores it: rows 2i and 2i + 1 of a head rotate together.
     heads : int
         Number of heads in it.
 
     Returns
     -------
     ndarray of float32, shape (heads · e, m)
-        Rows i and i + e/2 of a head turn together.
+        Rows i and i + e/2 of a head rotate together.
 
     Examples
     --------
@@ -209,13 +209,13 @@ def read_metadata(reader: Any) -> dict[str, Any]:  # noqa: ANN401 - an untyped l
     Returns
     -------
     dict
-        Numbers, strings and lists by their keys.
+        Numbers, strings and lists by key.
     """
     return {name: entry.contents() for name, entry in reader.fields.items()}
 
 
 def stored_precision(reader: Any) -> str:  # noqa: ANN401 - an untyped library
-    """Return how the greater part of the block weights is stored.
+    """Return how most of the block weights are stored.
 
     Parameters
     ----------
@@ -259,7 +259,7 @@ def _config(metadata: dict[str, Any]) -> LlamaConfig:
             kv_heads=own.get("attention.head_count_kv", heads),
             head_width=head_width,
             context=own["context_length"],
-            # Single precision is all the file has; the decimal is what its maker wrote.
+            # The file has single precision; the decimal is the original value.
             epsilon=float(str(np.float32(own["attention.layer_norm_rms_epsilon"]))),
             theta=own.get("rope.freq_base", 10000.0),
         )

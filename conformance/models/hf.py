@@ -1,10 +1,10 @@
 """Every other model, through transformers
 ========================================
 
-The blocks, norms and projections are transformers' own modules; this file only finds
-them (`layouts`) and hands them what the whole model would. A block's further arguments,
-such as position embeddings and the causal mask, are recorded from one forward pass of
-the whole model for each sequence length, so nothing of them is rebuilt here.
+The blocks, norms and projections are transformers' own modules; this file only finds them
+(`layouts`) and passes them what the whole model would. A block's further arguments, such
+as position embeddings and the causal mask, are recorded from one forward pass of the whole
+model per sequence length, so none of them is rebuilt here.
 """
 
 from collections.abc import Sequence
@@ -25,10 +25,10 @@ from .needs import require
 
 
 class _Codec(Protocol):
-    """What a model needs of its tokenizer."""
+    """The tokenizer that a model needs."""
 
     def encode(self, text: str) -> Tokens:
-        """Return the text's tokens, with those that the tokenizer itself adds."""
+        """Return the text's tokens, including those that the tokenizer adds."""
 
     def write(self, folder: Path) -> None:
         """Write the tokenizer's files."""
@@ -47,7 +47,7 @@ class TransformersCodec:
     tokenizer: Any
 
     def encode(self, text: str) -> Tokens:
-        """Return the text's tokens, with those that the tokenizer itself adds.
+        """Return the text's tokens, including those that the tokenizer adds.
 
         Parameters
         ----------
@@ -74,17 +74,17 @@ class TransformersCodec:
 
 
 class _ReachedBlocksError(Exception):
-    """Ends a forward pass that is only wanted up to the first block."""
+    """Ends a forward pass that is needed only up to the first block."""
 
 
 @dataclass
 class TransformersModel:
-    """A model of transformers, in float32 on the CPU; a `base.DecoderModel`.
+    """A transformers model, in float32 on the CPU; a `base.DecoderModel`.
 
     Parameters
     ----------
     model : transformers.PreTrainedModel
-        A causal language model of one of `layouts.LAYOUTS`.
+        A causal language model with one of `layouts.LAYOUTS`.
     codec : TextCodec or TransformersCodec
         Its tokenizer.
     name, precision : str
@@ -120,7 +120,7 @@ class TransformersModel:
         return self.codec.encode(text)
 
     def embed(self, tokens: npt.NDArray[Any]) -> Float32:
-        """Return what the first block reads; see `base.DecoderModel.embed`."""
+        """Return the input of the first block; see `base.DecoderModel.embed`."""
         check_tokens(tokens, self.vocabulary, self.context)
         found = []
 
@@ -195,10 +195,10 @@ class TransformersModel:
             self.model.base_model(input_ids=numbers, use_cache=False)
 
     def _block_arguments(self, length: int) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
-        """Return what the whole model hands each block beside the hidden states.
+        """Return the arguments of each block other than the hidden states.
 
-        Recorded for one sequence: positions and mask are the same for all sequences of a
-        length, and are broadcast over them.
+        They are recorded for one sequence: positions and mask are the same for all
+        sequences of a length, and are broadcast over them.
         """
         if length not in self._arguments:
             seen: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
@@ -255,8 +255,8 @@ def load_transformers(spec: str) -> TransformersModel:
     Raises
     ------
     ArgumentError
-        If it cannot be read or reached, lacks a weight, has one that is not finite, or is
-        of an architecture that is not supported.
+        If it cannot be read or reached, lacks a weight, has one that is not finite, or its
+        architecture is not supported.
     """
     library = require("transformers", "model", "models")
     library.utils.logging.set_verbosity_error()
@@ -282,7 +282,7 @@ def _load_gguf(path: Path, spec: str) -> TransformersModel:
     find_layout(GGUF_NAMES.get(architecture, architecture))
     model = _load_weights(str(path.parent), gguf_file=path.name)
     config = model.config
-    # transformers refuses to save a model that still says it came from a quantized file.
+    # transformers refuses to save a model whose config says it came from a quantized file.
     del config.quantization_config
     plain = library.AutoModelForCausalLM.from_config(config)
     plain.load_state_dict(model.state_dict())

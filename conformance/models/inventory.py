@@ -1,8 +1,8 @@
 """What a run's files hold
 =======================
 
-Bits are counted from the records themselves, not taken from what the run noted down:
-nominal and payload bits from each layer, artifact bits from the sizes of the files.
+Bits are counted from the records themselves, not taken from the manifest: nominal and
+payload bits from each layer, artifact bits from the sizes of the files.
 """
 
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ class Inventory:
     Parameters
     ----------
     linears : int
-        How many.
+        Number of linears.
     nominal : float
         Nominal bits.
     payload : PayloadBits
@@ -47,7 +47,7 @@ class Inventory:
         return self.payload.weights
 
     def __add__(self, other: "Inventory") -> "Inventory":
-        """Return both together."""
+        """Return the sum of both."""
         return Inventory(
             self.linears + other.linears,
             self.nominal + other.nominal,
@@ -93,8 +93,8 @@ def take_inventory(folder: Path, manifest: Manifest) -> dict[str, Inventory]:
     Returns
     -------
     dict of str to Inventory
-        By kind. A file's header counts evenly for the linears in it, so that all kinds
-        together have the bits of all files.
+        Inventories by kind. A file's header is divided evenly among its linears, so all
+        kinds together have the bits of all files.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def take_inventory(folder: Path, manifest: Manifest) -> dict[str, Inventory]:
 
 
 def total(inventories: Iterable[Inventory]) -> Inventory:
-    """Add inventories up.
+    """Add up inventories.
 
     Parameters
     ----------
@@ -130,6 +130,6 @@ def total(inventories: Iterable[Inventory]) -> Inventory:
     Returns
     -------
     Inventory
-        All together.
+        Their sum.
     """
     return sum(inventories, Inventory())

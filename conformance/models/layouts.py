@@ -1,9 +1,9 @@
 """Where each architecture keeps its parts
 ========================================
 
-The only thing the transformers adapter has to be told of an architecture: the path of its
-decoder blocks, what follows the last of them, and the linears of a block with the inputs
-that they share. A new architecture is a new entry of `LAYOUTS`.
+All that the transformers adapter needs to know about an architecture: the path of its
+decoder blocks, the modules after the last of them, and the linears of a block with the
+inputs that they share. A new architecture is a new entry in `LAYOUTS`.
 """
 
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from subbit.reference.errors import ArgumentError
 
 @dataclass(frozen=True)
 class Layout:
-    """Where an architecture keeps its parts.
+    """Locations of an architecture's parts.
 
     Parameters
     ----------
     blocks : str
         Path of the list of decoder blocks.
     head : tuple of str
-        Paths of what follows the last block; those that a model lacks are left out.
+        Paths of the modules after the last block; those that a model lacks are skipped.
     linears : tuple of (str, str, str)
-        Name, kind and input of each linear of a block, in the order of computation.
+        Name, kind and input of each linear in a block, in the order of computation.
     """
 
     blocks: str
@@ -78,7 +78,7 @@ GGUF_NAMES = {"gemma3": "gemma3_text"}  # where GGUF spells an architecture diff
 
 
 def find_layout(model_type: str) -> Layout:
-    """Return where an architecture keeps its parts.
+    """Return the layout of an architecture.
 
     Parameters
     ----------

@@ -2,7 +2,7 @@
 ============================
 
 RMSNorm, rotary position embedding, grouped-query attention and SwiGLU, each beside its
-equation, in float32 and with no other library than NumPy and scipy's logistic function.
+equation, in float32, using only NumPy and scipy's logistic function.
 
 =============== ============== =====================================================
 symbol          shape          meaning
@@ -91,14 +91,14 @@ def rotation(length: int, head_width: int, theta: float) -> tuple[Float32, Float
     >>> cosine[0], sine[0]
     (array([1., 1.], dtype=float32), array([0., 0.], dtype=float32))
     """
-    # The models were trained with float32 angles, so the product is rounded as theirs was.
+    # The models were trained with float32 angles, so the product is rounded the same way.
     frequency = (theta ** -(np.arange(0, head_width, 2) / head_width)).astype(np.float32)
     angle = np.arange(length, dtype=np.float32)[:, None] * frequency  # (L, e/2)
     return np.cos(angle), np.sin(angle)
 
 
 def rotate(x: Float32, cosine: Float32, sine: Float32) -> Float32:
-    """Turn each channel pair (i, i + e/2) by its position's angle.
+    """Rotate each channel pair (i, i + e/2) by its position's angle.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def rotate(x: Float32, cosine: Float32, sine: Float32) -> Float32:
 
 
 def attend(q: Float32, k: Float32, v: Float32) -> Float32:
-    """Causal grouped-query attention of one sequence.
+    """Compute causal grouped-query attention for one sequence.
 
     Parameters
     ----------
@@ -169,8 +169,8 @@ class LlamaModel:
     config : LlamaConfig
         Sizes.
     weights : dict of str to ndarray of float32
-        Hugging Face names; without ``lm_head.weight`` the embedding is the output
-        projection too.
+        Weights by Hugging Face name; without ``lm_head.weight`` the embedding is also the
+        output projection.
     codec : TextCodec
         The tokenizer.
     name, precision : str
@@ -181,7 +181,7 @@ class LlamaModel:
     Raises
     ------
     ArgumentError
-        If a weight is missing, unknown, of another shape or not finite.
+        If a weight is missing, unknown, of the wrong shape or not finite.
     """
 
     config: LlamaConfig

@@ -1,8 +1,8 @@
 """Sizes of a LLaMA decoder, and their Hugging Face spelling
 =========================================================
 
-`LlamaConfig` is what the NumPy decoder needs to know. `read_config` refuses, with the
-reason, every feature that the decoder does not compute, so that such a model goes to
+`LlamaConfig` holds what the NumPy decoder needs to know. `read_config` refuses, with the
+reason, every feature that the decoder does not support, so such a model goes to
 transformers instead of giving wrong numbers.
 """
 
@@ -25,7 +25,7 @@ COVERED = {
 
 
 class NotCoveredError(ArgumentError):
-    """A model that the NumPy decoder does not compute."""
+    """A model that the NumPy decoder does not support."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +77,12 @@ class LlamaConfig:
         )
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Return the name and shape of every weight but an untied output projection.
+        """Return the name and shape of every weight except an untied output projection.
 
         Returns
         -------
         dict of str to tuple of int
-            Hugging Face names.
+            Shapes by Hugging Face name.
         """
         shapes: dict[str, tuple[int, ...]] = {
             "model.embed_tokens.weight": (self.vocabulary, self.width),
@@ -97,19 +97,19 @@ class LlamaConfig:
 
 
 def check_weights(config: LlamaConfig, weights: dict[str, Float32]) -> None:
-    """Hold a checkpoint's weights against the sizes.
+    """Check a checkpoint's weights against the sizes.
 
     Parameters
     ----------
     config : LlamaConfig
         Sizes.
     weights : dict of str to ndarray of float32
-        Hugging Face names.
+        Weights by Hugging Face name.
 
     Raises
     ------
     ArgumentError
-        If a weight is missing, unknown, of another shape or not finite.
+        If a weight is missing, unknown, of the wrong shape or not finite.
     """
     shapes = config.shapes()
     if "lm_head.weight" in weights:
@@ -134,7 +134,7 @@ def hugging_face_config(config: LlamaConfig, *, tied: bool) -> dict[str, Any]:
     config : LlamaConfig
         Sizes.
     tied : bool
-        Whether the embedding is the output projection too.
+        Whether the embedding is also the output projection.
 
     Returns
     -------
@@ -178,7 +178,7 @@ def read_config(settings: dict[str, Any]) -> LlamaConfig:
     Raises
     ------
     NotCoveredError
-        If the model has a feature that the NumPy decoder does not compute.
+        If the model has a feature that the NumPy decoder does not support.
 
     Examples
     --------

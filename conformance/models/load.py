@@ -8,10 +8,10 @@ specification      model
 ``tiny``           a small random one
 ``FILE.gguf``      a GGUF file
 ``FOLDER``         a Hugging Face folder
-``OWNER/NAME``     a model of the Hugging Face hub, where it can be reached
+``OWNER/NAME``     a model on the Hugging Face hub, if it can be reached
 ================== ============================================================
 
-The NumPy decoder is taken where it covers the model, and transformers otherwise. The
+The NumPy decoder is used if it covers the model, and transformers otherwise. The
 prefixes ``numpy:`` and ``transformers:`` force one of them.
 """
 
@@ -26,7 +26,7 @@ from .llama_config import NotCoveredError
 EMBEDDED = ("smollm2-135m", "tiny")
 KNOWN = "smollm2-135m, tiny, a Hugging Face folder, a .gguf file or the hub's OWNER/NAME"
 
-# The owner is asked for, so that a misspelled name is not looked for on the network.
+# The owner is required, so a misspelled name is not looked up on the network.
 HUB_NAME = re.compile(r"(?!.*\.gguf$)\w[\w.-]*/\w[\w.-]*")
 
 
@@ -36,7 +36,7 @@ def load_model(spec: str) -> DecoderModel:
     Parameters
     ----------
     spec : str
-        What the table above lists, with or without a prefix.
+        An entry of the table above, with or without a prefix.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Packages that only some commands need, imported when they are needed."""
+"""Packages that only some commands need, imported on demand."""
 
 import importlib
 import importlib.util
@@ -20,7 +20,7 @@ def require(module: str, argument: str, extra: str) -> Any:  # noqa: ANN401 - an
     argument : str
         The argument that made it necessary, for the error.
     extra : str
-        The extra of subbit that brings it.
+        The extra of subbit that installs it.
 
     Returns
     -------
@@ -50,9 +50,9 @@ def wheel_file(package: str, relative: str, argument: str) -> Path:
     Parameters
     ----------
     package : str
-        The wheel's import name; its own dependencies need not be there.
+        The wheel's import name; its dependencies need not be installed.
     relative : str
-        Path of the file below the package.
+        Path of the file inside the package.
     argument : str
         The argument that made it necessary, for the error.
 

@@ -1,8 +1,8 @@
 """A small random model for tests and for trying the commands
 ===========================================================
 
-It has every part of the embedded model, knows nothing, and runs in milliseconds. The MLP
-is wider than one block of 128 columns, and its last block is a short one.
+It has every part of the embedded model, random weights, and runs in milliseconds. The MLP
+is wider than one block of 128 columns, and its last block is short.
 """
 
 import numpy as np
@@ -24,7 +24,7 @@ def tiny_model(
     blocks : int, default 3
         Number of decoder blocks.
     width : int, default 64
-        Hidden width; a multiple of 16, for heads of 16 channels, two to a key head.
+        Hidden width; a multiple of 16, for heads of 16 channels, two per key head.
     mlp_width : int, default 160
         Width of the gated MLP.
     context : int, default 256

@@ -1,8 +1,8 @@
 """Tokenizers
 ==========
 
-A thin record around a `tokenizers.Tokenizer`, and the three places where one comes from:
-a ``tokenizer.json``, the metadata of a GGUF file, and the 256 bytes.
+A thin record around a `tokenizers.Tokenizer`, and the three sources of one: a
+``tokenizer.json``, the metadata of a GGUF file, and the 256 bytes.
 """
 
 import json
@@ -19,14 +19,14 @@ from .base import Tokens
 from .llama_config import NotCoveredError
 from .needs import require
 
-# GGUF names a pre-tokenizer, and only these two are known here to be spelled like this.
+# GGUF names a pre-tokenizer, and only these two are supported here.
 PRE_TOKENIZERS = ("smollm", "gpt-2")
 CONTROL, USER_DEFINED = 3, 4  # token types of GGUF
 
 
 @dataclass(frozen=True)
 class TextCodec:
-    """A tokenizer and the settings that Hugging Face keeps beside it.
+    """A tokenizer and the settings that Hugging Face stores with it.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class TextCodec:
     settings: dict[str, Any] = field(default_factory=dict)
 
     def encode(self, text: str) -> Tokens:
-        """Return the text's tokens, with those that the tokenizer itself adds.
+        """Return the text's tokens, including those that the tokenizer adds.
 
         Parameters
         ----------
@@ -108,7 +108,7 @@ def from_gguf(metadata: dict[str, Any]) -> TextCodec:
     Parameters
     ----------
     metadata : dict
-        Values by their keys without ``tokenizer.ggml.``: ``model``, ``pre``, ``tokens``,
+        Values by key without ``tokenizer.ggml.``: ``model``, ``pre``, ``tokens``,
         ``token_type``, ``merges``, and the numbers of the special tokens.
 
     Returns
@@ -119,9 +119,9 @@ def from_gguf(metadata: dict[str, Any]) -> TextCodec:
     Raises
     ------
     NotCoveredError
-        If the file names another kind of tokenizer.
+        If the file names a different kind of tokenizer.
     ArgumentError
-        If its merges and its tokens do not fit together.
+        If its merges and its tokens do not match.
     """
     kind = (metadata.get("model"), metadata.get("pre", "gpt-2"))
     if kind[0] != "gpt2" or kind[1] not in PRE_TOKENIZERS:
@@ -145,7 +145,7 @@ def byte_codec() -> TextCodec:
     Returns
     -------
     TextCodec
-        The tokenizer; it adds no special token.
+        The tokenizer; it adds no special tokens.
 
     Examples
     --------
@@ -163,7 +163,7 @@ def _byte_level(
     library = require("tokenizers", "model", "demo")
     tokenizer = library.Tokenizer(library.models.BPE(vocab=vocabulary, merges=list(merges)))
     steps = [library.pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    if digits:  # SmolLM cuts every digit off before the byte-level split; GPT-2 does not
+    if digits:  # SmolLM splits off every digit before the byte-level split; GPT-2 does not
         steps.insert(0, library.pre_tokenizers.Digits(individual_digits=True))
     tokenizer.pre_tokenizer = library.pre_tokenizers.Sequence(steps)
     tokenizer.decoder = library.decoders.ByteLevel()

@@ -4,22 +4,21 @@
 A method that prunes to N:M keeps N of every M weights on average; a budget says how
 many each decoder block keeps. It is planned before quantization, over all decoder blocks
 of the *dense* model and all linears in them, whichever of them a run quantizes. So runs
-that differ in their blocks or parts only share one plan, and the first k blocks of a run
+that differ only in their blocks or parts share one plan, and the first k blocks of a run
 are those of a run that stops at k.
 
 ========== ===== ================================================================
 symbol     shape meaning
 ========== ===== ================================================================
 N, M             kept, of each M consecutive columns, on average
-``values`` (L,)  what is measured of each of the L decoder blocks
-``kept``   (L,)  what each decoder block keeps
+``values`` (L,)  a measurement of each of the L decoder blocks
+``kept``   (L,)  number that each decoder block keeps
 ========== ===== ================================================================
 
 ``norm`` is the rule of STBLLM's paper, ``outlier`` that of its code, ``coarse`` the coarse
-stage of PBS2P. A rule is a `Measure`, a number of one decoder block, and a decision from
-all numbers. It may look at weights, at inputs of linears, or at what a decoder block reads
-and gives: all of them go by in one pass of the calibration sequences through the dense
-model.
+stage of PBS2P. A rule is a `Measure`, a number for one decoder block, and a decision from
+all numbers. It may use weights, inputs of linears, or the input and output of a decoder
+block: one pass of the calibration sequences through the dense model provides all of them.
 """
 
 from collections.abc import Callable, Mapping
@@ -45,13 +44,16 @@ from subbit.reference.notation import Array, Indices
 from .calibrate import Step, advance, check_finite, embed, ignore
 
 OUTLIER_THRESHOLD = 6.0
-"""How many times the mean score an outlier exceeds; STBLLM's demo. Its code's default is 3."""
+"""Multiple of the mean score above which a score is an outlier, as in STBLLM's demo.
+
+The default of its code is 3.
+"""
 
 Needs: TypeAlias = Literal["nothing", "weights", "pass"]
 
 
 class Measure:
-    """A number of one decoder block; this one is 0, and looks at nothing.
+    """A number for one decoder block; this one is always 0.
 
     Parameters
     ----------
@@ -65,27 +67,27 @@ class Measure:
         self.model, self.index = model, index
 
     def capture(self, name: str, activations: Float32) -> None:
-        """Look at the input of one or several linears, as in `Witness`.
+        """Receive the input of one or several linears, as in `Witness`.
 
         Parameters
         ----------
         name : str
             `Linear.input_name`.
         activations : ndarray of float32, shape (b, L, m)
-            Of a few sequences.
+            Inputs for a few sequences.
         """
 
     def passed(self, before: Float32, after: Float32) -> None:
-        """Look at the input and the output of the decoder block, as in `Witness`.
+        """Receive the input and the output of the decoder block, as in `Witness`.
 
         Parameters
         ----------
         before, after : ndarray of float32, shape (b, L, d)
-            Of the same sequences.
+            Input and output for the same sequences.
         """
 
     def value(self) -> float:
-        """Return the number, when all sequences have gone through.
+        """Return the number, after all sequences have passed.
 
         Returns
         -------
@@ -112,7 +114,7 @@ class WeightNorm(Measure):
 
 
 class OutlierShare(Measure):
-    """How many weights of a decoder block are far more important than the mean one.
+    """Share of a decoder block's weights that are far more important than the mean.
 
     Importance is RIA's, with the norms of the linears' inputs over all sequences and the
     exponent ½. All linears count as one array.
@@ -138,18 +140,18 @@ class OutlierShare(Measure):
         name : str
             `Linear.input_name`.
         activations : ndarray of float32, shape (b, L, m)
-            Of a few sequences.
+            Inputs for a few sequences.
         """
         total = self.squares.setdefault(name, np.zeros(activations.shape[-1]))
         total += np.square(activations, dtype=np.float64).sum(axis=(0, 1))
 
-    def passed(self, before: Float32, after: Float32) -> None:  # noqa: ARG002  (both go by)
+    def passed(self, before: Float32, after: Float32) -> None:  # noqa: ARG002  (both are passed)
         """Count the sequences.
 
         Parameters
         ----------
         before, after : ndarray of float32, shape (b, L, d)
-            Of the same sequences.
+            Input and output for the same sequences.
         """
         self.sequences += len(before)
 
@@ -164,7 +166,7 @@ class OutlierShare(Measure):
         Returns
         -------
         ndarray of float64, shape (m,)
-            ``(1/N Σ_s ‖X_{s,j}‖²)^½``, as `input_norms` gives it from a Hessian.
+            ``(1/N Σ_s ‖X_{s,j}‖²)^½``, as `input_norms` computes it from a Hessian.
         """
         squares = self.squares[name]
         check_finite(f"model: {name} of decoder block {self.index} holds", squares)
@@ -186,7 +188,7 @@ class OutlierShare(Measure):
 
 
 class BlockCosine(Measure):
-    """The mean cosine between what a decoder block reads and what it gives, over all tokens.
+    """The mean cosine between a decoder block's input and output, over all tokens.
 
     Parameters
     ----------
@@ -206,7 +208,7 @@ class BlockCosine(Measure):
         Parameters
         ----------
         before, after : ndarray of float32, shape (b, L, d)
-            Of the same sequences.
+            Input and output for the same sequences.
         """
         tokens = before.shape[0] * before.shape[1]
         self.total += tokens * block_cosine(before.astype(np.float64), after.astype(np.float64))
@@ -238,11 +240,11 @@ class Rule:
     Parameters
     ----------
     needs : {"nothing", "weights", "pass"}
-        Whether decoder blocks are looked at, and whether sequences go through them.
+        Whether it uses the weights of decoder blocks, or sequences passed through them.
     measure : callable
-        Makes the `Measure` of a decoder block: ``measure(model, index)``.
+        Creates the `Measure` of a decoder block: ``measure(model, index)``.
     decide : callable
-        ``decide(values, keep, group)`` gives what each decoder block keeps.
+        ``decide(values, keep, group)`` returns the number that each decoder block keeps.
     """
 
     needs: Needs
@@ -261,11 +263,11 @@ BUDGETS: Mapping[str, Rule] = MappingProxyType(
         "coarse-exact": Rule("pass", BlockCosine, partial(_coarse, repair=True)),
     }
 )
-"""The rules by name. Those that end in ``-exact`` keep N on average, the others need not."""
+"""The rules by name. Those ending in ``-exact`` keep N on average; the others need not."""
 
 
 def count_budget_steps(model: DecoderModel, budget: str) -> int:
-    """Return how often planning a budget calls its `step`.
+    """Return the number of `step` calls while planning a budget.
 
     Parameters
     ----------
@@ -277,13 +279,13 @@ def count_budget_steps(model: DecoderModel, budget: str) -> int:
     Returns
     -------
     int
-        One for each decoder block, or 0 where none is looked at.
+        One per decoder block, or 0 if none is measured.
     """
     return 0 if BUDGETS[budget].needs == "nothing" else model.n_blocks
 
 
 def _measure_blocks(model: DecoderModel, budget: str, sequences: Tokens, step: Step) -> list[float]:
-    """Measure each decoder block; one array of hidden states is kept."""
+    """Measure each decoder block, keeping one array of hidden states."""
     rule, values = BUDGETS[budget], []
     hidden = embed(model, sequences) if rule.needs == "pass" else None
     for index in range(model.n_blocks):
@@ -303,12 +305,12 @@ def plan_kept(
     sequences: Tokens,
     step: Step = ignore,
 ) -> tuple[int, ...]:
-    """Say how many of every M weights each decoder block keeps.
+    """Return how many of every M weights each decoder block keeps.
 
     Parameters
     ----------
     model : DecoderModel
-        The dense model; stays as it is.
+        The dense model; not changed.
     budget : str
         A key of `BUDGETS`.
     pattern : tuple of int

@@ -1,21 +1,20 @@
 """Calibration
 ===========
 
-The proxy Hessians of one decoder block after the other, from one array of hidden states.
+The proxy Hessians of the decoder blocks, one block at a time, from one array of hidden states.
 
 ========= ============ =====================================================
 symbol    shape        meaning
 ========= ============ =====================================================
 tokens    (N, L)       the calibration sequences
-hidden    (N, L, d)    what the next decoder block reads; the only array kept
+hidden    (N, L, d)    input of the next decoder block; the only array kept
 ``X_s``   (L, m)       input of a linear in sequence s
 ``H``     (m, m)       ``2/N Σ_s X_sᵀ X_s``
 ========= ============ =====================================================
 
-All linears of a block see the inputs they have in the block at full precision; blocks
-before it are already quantized. Linears that read the same input share one Hessian. A
-few sequences go through the block at a time, and what is captured of them is summed up
-and dropped.
+All linears of a block get their inputs from the block at full precision; blocks before it
+are already quantized. Linears that read the same input share one Hessian. A few sequences
+go through the block at a time; their captured inputs are summed up and dropped.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -29,18 +28,18 @@ from subbit.reference.errors import ArgumentError, SubbitError
 from subbit.reference.notation import Array
 
 BATCH_TOKENS = 2048
-"""Tokens that go through a block at a time, or one sequence where that is longer."""
+"""Tokens that go through a block at a time, or one sequence if that is longer."""
 
 Step = Callable[[str], None]
 
 
 def ignore(_note: str) -> None:
-    """Take no notice of a step.
+    """Ignore a step.
 
     Parameters
     ----------
     _note : str
-        What has been done.
+        The finished step.
     """
 
 
@@ -74,7 +73,7 @@ def check_finite(what: str, values: npt.NDArray[np.floating]) -> None:
     Parameters
     ----------
     what : str
-        What the numbers are, for the message.
+        Description of the numbers, for the message.
     values : ndarray
         The numbers.
 
@@ -117,26 +116,26 @@ def embed(model: DecoderModel, tokens: Tokens) -> Float32:
 
 
 class Witness(Protocol):
-    """What looks on while sequences go through a decoder block."""
+    """Observer of sequences passing through a decoder block."""
 
     def capture(self, name: str, activations: Float32) -> None:
-        """Look at the input of one or several linears.
+        """Receive the input of one or several linears.
 
         Parameters
         ----------
         name : str
             `Linear.input_name`.
         activations : ndarray of float32, shape (b, L, m)
-            Of the b sequences that go through together; only lent.
+            Inputs for the b sequences that pass together; only lent.
         """
 
     def passed(self, before: Float32, after: Float32) -> None:
-        """Look at the input and the output of the decoder block.
+        """Receive the input and the output of the decoder block.
 
         Parameters
         ----------
         before, after : ndarray of float32, shape (b, L, d)
-            Of the same sequences; only lent.
+            Input and output for the same sequences; only lent.
         """
 
 
@@ -150,11 +149,11 @@ def advance(
     model : DecoderModel
         The model.
     index : int
-        Which block.
+        The block.
     hidden : ndarray of float32, shape (N, L, d)
         Its input, replaced by its output.
     witness : Witness, optional
-        What looks on.
+        Observer of the pass.
 
     Raises
     ------
@@ -175,7 +174,7 @@ def _add_gram(total: Array, activations: Float32) -> None:
 
     The product of one sequence is taken in float32, three times as fast as in float64
     (NumPy sees the shared operand and calls ``syrk``). Its relative error, about 1e-7 of
-    the largest diagonal entry, is far below the damping of 1e-2 of the mean one. The sum
+    the largest diagonal entry, is far below the damping, 1e-2 of the mean one. The sum
     over sequences, which grows with N, is taken in float64.
     """
     for X in activations:
@@ -192,9 +191,9 @@ def block_hessians(
     model : DecoderModel
         The model, with this block at full precision.
     index : int
-        Which block.
+        The block.
     hidden : ndarray of float32, shape (N, L, d)
-        Its input; stays as it is.
+        Its input; not changed.
     inputs : collection of str
         Names of the inputs, `Linear.input_name`.
 

@@ -1,14 +1,14 @@
 """Several methods side by side
 ============================
 
-Two tables that a single perplexity of a small model hides: the prefix curve (perplexity
-with the first k decoder blocks quantized) and the part table (with only one kind of
-projection quantized). Blocks are quantized in order, each with those before it already
-quantized; so the first k blocks of a longer run are those of a run that stops at k, and
-one run gives a method's whole curve.
+Two tables show what a single perplexity of a small model hides: the prefix curve
+(perplexity with the first k decoder blocks quantized) and the part table (with only one
+kind of projection quantized). Blocks are quantized in order, each with those before it
+already quantized; so the first k blocks of a longer run are those of a run that stops at
+k, and one run gives a method's whole curve.
 
-Each finished point is saved. A second call with the same settings takes the points that
-are there, and the records of the runs that were under way, and goes on.
+Each finished point is saved. A second call with the same settings starts from the saved
+points and from the records of unfinished runs, and continues.
 """
 
 import contextlib
@@ -49,7 +49,7 @@ def parse_counts(text: str, blocks: int) -> tuple[int, ...]:
     Raises
     ------
     ArgumentError
-        If one of them is no number from 1 to `blocks`.
+        If one of them is not a number from 1 to `blocks`.
 
     Examples
     --------
@@ -68,18 +68,18 @@ def parse_counts(text: str, blocks: int) -> tuple[int, ...]:
 
 
 def reset_peak() -> None:
-    """Let `peak_bytes` start over, where the system can do that."""
+    """Reset `peak_bytes`, if the system supports it."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_bytes() -> int:
-    """Largest resident memory of this process since `reset_peak`, or since its start.
+    """Return the peak resident memory of this process since `reset_peak`, or since its start.
 
     Returns
     -------
     int
-        Bytes; 0 where the system does not say.
+        Bytes; 0 if the system does not report it.
     """
     with contextlib.suppress(OSError):
         status = Path("/proc/self/status").read_text()
@@ -98,7 +98,7 @@ def _mean_bits(bits: Iterable[float], layers: Sequence[LayerResult]) -> float:
 
 
 def make_point(manifest: Manifest, part: str, stop: int, measured: Score) -> Point:
-    """Put together what is known of a model whose blocks up to `stop` are quantized.
+    """Build the point of a model whose blocks up to `stop` are quantized.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def make_point(manifest: Manifest, part: str, stop: int, measured: Score) -> Poi
 
 @dataclass(frozen=True)
 class Job:
-    """One quantization run and where on it the model is evaluated.
+    """One quantization run and the blocks after which the model is evaluated.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ class Job:
     start : int
         First decoder block.
     stops : tuple of int
-        After how many decoder blocks of the model to evaluate, ascending.
+        Numbers of decoder blocks of the model after which to evaluate, ascending.
     """
 
     label: str
@@ -165,7 +165,7 @@ class Job:
 
 
 def prefix_job(label: str, stops: tuple[int, ...]) -> Job:
-    """Make the job of a method's prefix curve.
+    """Return the job of a method's prefix curve.
 
     Parameters
     ----------
@@ -183,7 +183,7 @@ def prefix_job(label: str, stops: tuple[int, ...]) -> Job:
 
 
 def part_jobs(label: str, parts: Iterable[str], span: tuple[int, int]) -> list[Job]:
-    """Make the jobs of a method's row of the part table.
+    """Return the jobs of a method's row of the part table.
 
     Parameters
     ----------
@@ -197,14 +197,14 @@ def part_jobs(label: str, parts: Iterable[str], span: tuple[int, int]) -> list[J
     Returns
     -------
     list of Job
-        One for each kind.
+        One per kind.
     """
     return [Job(str(parse_label(label)), part, span[0], (span[1],)) for part in parts]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Which points of a study a user wants side by side.
+    """Points of a study that a user wants side by side.
 
     Parameters
     ----------
@@ -238,24 +238,24 @@ class Laboratory:
     Parameters
     ----------
     open_model : callable
-        Loads the model at full precision; called once for each run, because a run
-        leaves its weights in the model.
+        Loads the model at full precision; called once per run, because a run leaves its
+        weights in the model.
     port : object
-        Does the layer work.
+        Quantizes the layers.
     sequences : ndarray of int64, shape (N, L)
         Calibration sequences.
     windows : ndarray of int64, shape (N, L)
         Evaluation windows.
     results : Results
-        What is there already; replaced as points are added.
+        The existing results; replaced as points are added.
     folder : Path
-        Where results and records are kept.
+        Folder of results and records.
     step : callable, optional
         Called after each unit of work.
     full_hidden : ndarray of float32, shape (N, L, d), optional
-        What the last block gives at full precision; found out when it is needed.
+        Output of the last block at full precision; computed when needed.
     plans : dict, optional
-        What each decoder block keeps, by N:M and budget; runs share it.
+        Number that each decoder block keeps, by N:M and budget; runs share it.
     """
 
     open_model: Callable[[], DecoderModel]
@@ -317,7 +317,7 @@ class Laboratory:
         model : DecoderModel
             The model.
         jobs : sequence of Job
-            What is to be measured.
+            Jobs to measure.
 
         Returns
         -------
@@ -333,17 +333,17 @@ class Laboratory:
         return total
 
     def measure(self, jobs: Sequence[Job]) -> Results:
-        """Measure everything that is missing.
+        """Measure all missing points.
 
         Parameters
         ----------
         jobs : sequence of Job
-            What is to be measured.
+            Jobs to measure.
 
         Returns
         -------
         Results
-            With all points of the jobs.
+            The results, with all points of the jobs.
         """
         for job in jobs:
             if self.missing(job):

@@ -1,11 +1,11 @@
 """Evaluation
 ==========
 
-Perplexity the way GPTQ's and BiLLM's scripts compute it, and the mean Kullback-Leibler
-divergence per token from another model, as a rule the same one at full precision.
+Perplexity as computed by GPTQ's and BiLLM's scripts, and the mean Kullback-Leibler
+divergence per token from another model, usually the same one at full precision.
 
-The text is cut into non-overlapping windows of L tokens; what is left over is dropped.
-Each window is read from position 0, without tokens of the window before. With ``l_{w,t}``
+The text is cut into non-overlapping windows of L tokens; the remainder is dropped. Each
+window is read from position 0, without tokens of the window before. With ``l_{w,t}``
 the negative log-likelihood of the token at position t, for t = 1 … L-1,
 
     ``perplexity = exp( 1/N Σ_w 1/(L-1) Σ_t l_{w,t} )``
@@ -14,8 +14,8 @@ the negative log-likelihood of the token at position t, for t = 1 … L-1,
 with p the distribution of the full-precision model at the same positions. Perplexities of
 different window lengths cannot be compared.
 
-A model's last hidden states are kept, (N, L, d), never its logits, (N, L, V): those are
-made 256 rows at a time.
+A model's last hidden states, (N, L, d), are kept, but never its logits, (N, L, V): those
+are computed 256 rows at a time.
 """
 
 from collections.abc import Iterable
@@ -56,9 +56,9 @@ def evaluation_windows(tokens: Tokens, *, length: int, windows: int | None = Non
     tokens : ndarray of int64, shape (T,)
         The whole text.
     length : int
-        Tokens of a window, L.
+        Tokens per window, L.
     windows : int, optional
-        How many to take from the start of the text; None takes all that fit.
+        Number of windows from the start of the text; None takes all that fit.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def evaluation_windows(tokens: Tokens, *, length: int, windows: int | None = Non
     Raises
     ------
     ArgumentError
-        If fewer than `windows` fit, or none.
+        If fewer than `windows` fit, or none at all.
 
     Examples
     --------
@@ -110,7 +110,7 @@ def _row_chunks(count: int) -> Iterable[slice]:
 
 
 def _kl_sum(p: Float32, q: Float32) -> float:
-    """``Σ_t Σ_v p_v (log p_v - log q_v)`` from log-probabilities."""
+    """Return ``Σ_t Σ_v p_v (log p_v - log q_v)`` from log-probabilities."""
     return float((np.exp(p) * (p - q)).sum(dtype=np.float64))
 
 
@@ -120,7 +120,7 @@ def _score_window(
     tokens: Tokens,
     reference: tuple[DecoderModel, Float32] | None,
 ) -> tuple[float, float]:
-    """Loss and divergence of one window, means over its predicted positions."""
+    """Return loss and divergence of one window, means over its predicted positions."""
     loss = divergence = 0.0
     for rows in _row_chunks(len(tokens) - 1):
         q = log_softmax(model.head(hidden[:-1][rows]))
@@ -145,14 +145,14 @@ def score(
     tokens: Tokens,
     reference: tuple[DecoderModel, Float32] | None = None,
 ) -> Score:
-    """Score a model by its last hidden states.
+    """Score a model from its last hidden states.
 
     Parameters
     ----------
     model : DecoderModel
         The model; only its head is used.
     hidden : ndarray of float32, shape (N, L, d)
-        What its last decoder block gives for the windows.
+        Output of its last decoder block for the windows.
     tokens : ndarray of int64, shape (N, L)
         The windows.
     reference : tuple of DecoderModel and ndarray, optional
@@ -161,7 +161,7 @@ def score(
     Returns
     -------
     Score
-        Perplexity, and divergence where there is a reference.
+        Perplexity, and divergence if there is a reference.
     """
     found = []
     for window in range(len(tokens)):
@@ -185,7 +185,7 @@ def last_hidden(model: DecoderModel, tokens: Tokens, step: Step = ignore) -> Flo
     Returns
     -------
     ndarray of float32, shape (N, L, d)
-        What the last decoder block gives.
+        Output of the last decoder block.
     """
     hidden = embed(model, tokens)
     return finish(model, 0, hidden, step)
@@ -208,7 +208,7 @@ def finish(model: DecoderModel, first: int, hidden: Float32, step: Step = ignore
     Returns
     -------
     ndarray of float32, shape (N, L, d)
-        `hidden`, now what the last decoder block gives.
+        `hidden`, now the output of the last decoder block.
     """
     for index in range(first, model.n_blocks):
         advance(model, index, hidden)
@@ -231,9 +231,9 @@ def evaluate(
     tokens : ndarray of int64, shape (N, L)
         Windows, as from `evaluation_windows`.
     reference : DecoderModel, optional
-        The model to compare with, of the same vocabulary.
+        The model to compare with, with the same vocabulary.
     step : callable, optional
-        Called after each of the `batches` of windows; only one of them is in memory.
+        Called after each of the `batches` of windows; only one is in memory.
 
     Returns
     -------
@@ -260,19 +260,19 @@ def evaluate(
 
 
 class PrefixEvaluator:
-    """Evaluates a model while its blocks are being quantized one after the other.
+    """Evaluates a model while its blocks are quantized one after the other.
 
-    The windows follow the quantized blocks one by one, so that a point of the prefix
-    curve costs only the blocks that are still at full precision.
+    The windows follow the quantized blocks one by one, so a point of the prefix curve
+    costs only the blocks that are still at full precision.
 
     Parameters
     ----------
     model : DecoderModel
-        The model before anything of it is quantized.
+        The model before any quantization.
     tokens : ndarray of int64, shape (N, L)
         Windows.
     full : ndarray of float32, shape (N, L, d)
-        What the last block of the model at full precision gives.
+        Output of the last block of the model at full precision.
     """
 
     def __init__(self, model: DecoderModel, tokens: Tokens, full: Float32) -> None:
@@ -283,7 +283,7 @@ class PrefixEvaluator:
         self.done = 0
 
     def follow(self, index: int) -> None:
-        """Run the next block, which has got its final weights.
+        """Run the next block, which has its final weights.
 
         Parameters
         ----------
@@ -295,7 +295,7 @@ class PrefixEvaluator:
         self.done += 1
 
     def score(self, step: Step = ignore) -> Score:
-        """Score the model with the blocks that it has so far.
+        """Score the model with the blocks quantized so far.
 
         Parameters
         ----------
@@ -313,17 +313,17 @@ class PrefixEvaluator:
 
 
 def mean_error(errors: Iterable[float]) -> float:
-    """Mean of relative layer errors, each layer with the same weight.
+    """Return the mean of relative layer errors, each layer with the same weight.
 
     Parameters
     ----------
     errors : iterable of float
-        One for each layer.
+        One per layer.
 
     Returns
     -------
     float
-        Their mean; NaN where there are none.
+        Their mean; NaN if there are none.
 
     Examples
     --------

@@ -2,9 +2,10 @@
 ======================================================
 
 ``method[:preset][@N:M][/budget]``, such as ``billm``, ``wanda@2:4`` or
-``stbllm:released@4:8/outlier``. N of every M consecutive weights of a row are *kept*. What
-is left out is the method's first preset, that preset's N:M, and the budget ``uniform``;
-printed labels leave out the budget ``uniform`` only, so that equal choices print alike.
+``stbllm:released@4:8/outlier``. N of every M consecutive weights of a row are *kept*. Parts
+left out default to the method's first preset, that preset's N:M, and the budget
+``uniform``; printed labels leave out only the budget ``uniform``, so equal choices print
+alike.
 """
 
 import re
@@ -26,7 +27,7 @@ _LABEL = re.compile(
 
 @dataclass(frozen=True)
 class Label:
-    """A method and what is chosen of it.
+    """A method and its choices.
 
     Parameters
     ----------
@@ -49,7 +50,7 @@ class Label:
     budget: str = UNIFORM
 
     def __str__(self) -> str:
-        """Return the label, complete but for the budget ``uniform``."""
+        """Return the label, complete except for the budget ``uniform``."""
         pattern = "" if self.keep is None else "@{}:{}".format(*self.keep)
         return f"{self.method}:{self.preset}{pattern}" + (
             "" if self.budget == UNIFORM else f"/{self.budget}"
@@ -66,7 +67,7 @@ class Label:
         Parameters
         ----------
         kept : int, optional
-            What a decoder block keeps of each M weights; N by default.
+            Number of each M weights that a decoder block keeps; N by default.
 
         Returns
         -------
@@ -96,12 +97,12 @@ def parse_pattern(text: str) -> tuple[int, int]:
     Returns
     -------
     tuple of int
-        How many are kept, of how many.
+        N and M.
 
     Raises
     ------
     ArgumentError
-        If it is no N:M with ``1 <= N <= M``.
+        If it is not N:M with ``1 <= N <= M``.
 
     Examples
     --------
@@ -131,7 +132,7 @@ def parse_label(text: str) -> Label:
     Raises
     ------
     ArgumentError
-        If it is no label, a name in it is unknown, or the method does not prune to N:M.
+        If it is not a label, a name in it is unknown, or the method does not prune to N:M.
 
     Examples
     --------

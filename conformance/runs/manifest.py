@@ -1,9 +1,9 @@
 """The state of a run
 ==================
 
-``manifest.json`` says what a run was asked to do and which decoder blocks it has done.
-It is rewritten after each block, whole or not at all, so a run that is killed loses the
-block it was working on and nothing else.
+``manifest.json`` holds a run's settings and the decoder blocks it has finished. It is
+rewritten atomically after each block, so a run that is killed loses only the block it was
+working on.
 """
 
 import hashlib
@@ -24,12 +24,12 @@ LAYER_FOLDER = "layers"
 MANIFEST_VERSION = 2
 
 _RETIRED: Mapping[str, Mapping[str, object]] = {"pbs2p": {"column_signs": "fixed"}}
-"""Settings that manifests of version 1 held of a method that never used them."""
+"""Settings that manifests of version 1 held for a method that never used them."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What a run was calibrated with.
+    """The calibration of a run.
 
     Parameters
     ----------
@@ -38,11 +38,11 @@ class Calibration:
     samples : int
         Number of sequences.
     length : int
-        Tokens of a sequence.
+        Tokens per sequence.
     seed : int
-        Seed of their places.
+        Seed for sampling positions.
     sha256 : str
-        Digest of the tokens themselves; a local file may change its content.
+        Digest of the tokens themselves, since the content of a local file may change.
     """
 
     text: str
@@ -53,7 +53,7 @@ class Calibration:
 
 
 def tokens_digest(tokens: Tokens) -> str:
-    """Digest of sequences of tokens.
+    """Return a digest of sequences of tokens.
 
     Parameters
     ----------
@@ -71,12 +71,12 @@ def tokens_digest(tokens: Tokens) -> str:
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run does. Two runs of equal settings give equal records.
+    """The settings of a run. Runs with equal settings give equal records.
 
     Parameters
     ----------
     model, precision : str
-        The model, and where its weights come from.
+        The model, and the source of its weights.
     method, preset : str
         A key of ``METHODS`` and one of its presets.
     config : dict
@@ -94,10 +94,10 @@ class Settings:
     version : str
         Version of subbit.
     keep : tuple of int, optional
-        N and M: of every M weights N are kept on average. None for a method that does
+        N and M: of every M weights, N are kept on average. None for a method that does
         not prune to N:M.
     budget : str, default "uniform"
-        The rule that says what each decoder block keeps, a key of ``BUDGETS``.
+        The rule that sets the number each decoder block keeps, a key of ``BUDGETS``.
     """
 
     model: str
@@ -116,18 +116,18 @@ class Settings:
 
     @property
     def choice(self) -> Label:
-        """The method and what is chosen of it."""
+        """The method and its choices."""
         return Label(self.method, self.preset, self.keep, self.budget)
 
     @property
     def label(self) -> str:
-        """The method and what is chosen of it, in one word."""
+        """The method and its choices, in one word."""
         return str(self.choice)
 
 
 @dataclass(frozen=True)
 class LayerResult:
-    """What came out of one linear.
+    """The result for one linear.
 
     Parameters
     ----------
@@ -140,13 +140,13 @@ class LayerResult:
     relative_error : float
         ``tr(D H Dᵀ) / tr(W H Wᵀ)`` with the undamped H.
     nominal : float
-        Nominal bits, of the whole linear.
+        Nominal bits of the whole linear.
     payload : dict of str to int
-        Payload bits by part, of the whole linear.
+        Payload bits of the whole linear, by part.
     salient_share : float
         Salient columns over all columns.
     seconds, cpu_seconds : float
-        Time that quantizing it took.
+        Time spent quantizing it.
     """
 
     block: int
@@ -173,12 +173,12 @@ class LayerResult:
 
 @dataclass(frozen=True)
 class BlockResult:
-    """What came out of one decoder block.
+    """The result for one decoder block.
 
     Parameters
     ----------
     block : int
-        Which one.
+        Its index.
     layers : tuple of LayerResult
         Its linears.
     file_bytes : int
@@ -201,13 +201,13 @@ class Manifest:
     Parameters
     ----------
     settings : Settings
-        What it does.
+        Its settings.
     blocks : tuple of BlockResult
-        The decoder blocks that are done, in order.
+        The finished decoder blocks, in order.
     version : int
         Version of the manifest's format.
     kept : tuple of int, optional
-        How many of every M weights each decoder block of the model keeps; None where the
+        How many of every M weights each decoder block of the model keeps; None if the
         method does not prune to N:M, and until it is planned.
     """
 
@@ -218,7 +218,7 @@ class Manifest:
 
     @property
     def layers(self) -> tuple[LayerResult, ...]:
-        """The linears that are done."""
+        """The finished linears."""
         return tuple(layer for block in self.blocks for layer in block.layers)
 
     @property
@@ -242,7 +242,7 @@ class Manifest:
         return replace(self, blocks=(*self.blocks, block))
 
     def save(self, folder: Path) -> None:
-        """Write the manifest, whole or not at all.
+        """Write the manifest atomically.
 
         Parameters
         ----------
@@ -254,7 +254,7 @@ class Manifest:
 
 
 def record_path(folder: Path, block: int) -> Path:
-    """Place of a decoder block's records.
+    """Return the path of a decoder block's records.
 
     Parameters
     ----------
@@ -291,7 +291,7 @@ def _settings(content: Mapping[str, Any], version: int) -> Settings:
 
 
 def _numbers(content: list[int] | None) -> tuple[int, ...] | None:
-    """Read what manifests had no word for before there was N:M."""
+    """Read numbers that manifests lacked before N:M existed."""
     return None if content is None else tuple(content)
 
 
@@ -318,7 +318,7 @@ def load_manifest(folder: Path) -> Manifest:
     Raises
     ------
     SubbitError
-        If there is none, or it is none of this version.
+        If there is none, or it is not of a known version.
     """
     path = folder / MANIFEST
     try:
@@ -339,12 +339,12 @@ def load_manifest(folder: Path) -> Manifest:
 
 
 def check_same(wanted: Settings, found: Settings, what: str) -> None:
-    """Refuse to go on with other settings.
+    """Refuse to continue with different settings.
 
     Parameters
     ----------
     wanted, found : Settings
-        What is asked for now, and what the run was started with.
+        The settings requested now, and those the run was started with.
     what : str
         The run, for the message.
 
@@ -360,7 +360,7 @@ def check_same(wanted: Settings, found: Settings, what: str) -> None:
 
 
 def _pairs(wanted: Settings, found: Settings) -> list[tuple[str, object, object]]:
-    """Pair up the settings by name; nested ones under their own names."""
+    """Pair the settings by name, nested ones under their own names."""
     pairs: list[tuple[str, object, object]] = []
     for item in fields(Settings):
         now, then = getattr(wanted, item.name), getattr(found, item.name)

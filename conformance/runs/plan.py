@@ -1,9 +1,9 @@
 """What a run does, checked before it starts
 =========================================
 
-A run is described by its `Settings`; two runs of equal settings give equal records. Here
-the settings are made from what a user asks for, and every name in it is looked up. How much each
-decoder block keeps is planned as the run's first step; see ``budgets``.
+A run is described by its `Settings`; two runs with equal settings give equal records. Here
+the settings are built from a user's choices, and every name in them is checked. How much
+each decoder block keeps is planned as the run's first step; see ``budgets``.
 """
 
 import json
@@ -26,7 +26,7 @@ def parse_blocks(text: str | None, count: int) -> tuple[int, int]:
     Parameters
     ----------
     text : str, optional
-        ``START:STOP``, either of them may be missing; None for all.
+        ``START:STOP``, where either may be missing; None for all.
     count : int
         Decoder blocks of the model.
 
@@ -38,7 +38,7 @@ def parse_blocks(text: str | None, count: int) -> tuple[int, int]:
     Raises
     ------
     ArgumentError
-        If it is no such selection.
+        If it is not such a selection.
 
     Examples
     --------
@@ -73,7 +73,7 @@ def _check_parts(
 def _check_widths(
     model: DecoderModel, label: Label, blocks: tuple[int, int], parts: Collection[str]
 ) -> None:
-    """Refuse an M that a linear's width is no multiple of, where the method would."""
+    """Refuse an M that does not divide a linear's width, if the method would refuse it."""
     if label.keep is None or label.config().switches().get("tail", "error") != "error":
         return
     group = label.keep[1]
@@ -89,14 +89,14 @@ def _switches(label: Label) -> dict[str, object]:
 
 
 def describe_calibration(text: str, seed: int, sequences: Tokens) -> Calibration:
-    """Say what a run is calibrated with.
+    """Return the description of a run's calibration.
 
     Parameters
     ----------
     text : str
         Name of the text.
     seed : int
-        Seed of the places.
+        Seed for sampling positions.
     sequences : ndarray of int64, shape (N, L)
         The sequences.
 
@@ -119,7 +119,7 @@ def plan(
     scales: str = "float16",
     target: str = "reference",
 ) -> Settings:
-    """Check what is asked for and fill in the rest.
+    """Check the choices and fill in the rest.
 
     Parameters
     ----------
@@ -185,7 +185,7 @@ def chosen_linears(model: DecoderModel, settings: Settings, index: int) -> tuple
     Returns
     -------
     tuple of Linear
-        None of them where the block is not selected.
+        Empty if the block is not selected.
     """
     if index not in range(*settings.blocks):
         return ()
@@ -193,7 +193,7 @@ def chosen_linears(model: DecoderModel, settings: Settings, index: int) -> tuple
 
 
 def count_steps(model: DecoderModel, settings: Settings) -> int:
-    """Return how often a run calls ``hooks.step``, if nothing of it is done yet.
+    """Return how often a run calls ``hooks.step``, if it starts from the beginning.
 
     Parameters
     ----------
@@ -205,8 +205,8 @@ def count_steps(model: DecoderModel, settings: Settings) -> int:
     Returns
     -------
     int
-        One for each linear, one for each block's calibration, one for each forward pass,
-        and those of the budget.
+        One per linear, one per block's calibration, one per forward pass, and those of the
+        budget.
     """
     per_block = [len(chosen_linears(model, settings, i)) for i in range(settings.blocks[1])]
     planned = count_budget_steps(model, settings.budget)

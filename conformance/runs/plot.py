@@ -45,16 +45,16 @@ def _title(results: Results) -> str:
 
 
 def plot_study(results: Results, shown: Comparison, path: Path) -> None:
-    """Plot prefix curves, and parts side by side where there are any.
+    """Plot prefix curves, and parts side by side if there are any.
 
     Parameters
     ----------
     results : Results
         The study.
     shown : Comparison
-        What to show of it.
+        The part of it to show.
     path : Path
-        The file; its ending says the format.
+        The file; its suffix sets the format.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

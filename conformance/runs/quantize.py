@@ -1,16 +1,16 @@
 """Quantization of a model, decoder block by decoder block
 =======================================================
 
-Where weights are pruned to N:M, what each decoder block keeps is planned first, and the
-plan is saved. Then for each decoder block: Hessians of its inputs from the block as it
-still is, at full precision; each chosen linear quantized by a port; scales rounded to
-their storage type; the decoded weights put into the model; the records and the manifest
-saved; the hidden states moved on through the quantized block.
+If weights are pruned to N:M, the number that each decoder block keeps is planned first, and
+the plan is saved. Then for each decoder block: compute Hessians of its inputs from the block
+at full precision; quantize each chosen linear by a port; round scales to their storage type;
+put the decoded weights into the model; save the records and the manifest; and pass the
+hidden states through the quantized block.
 
-Hidden states are not saved. A resumed run puts the finished blocks' weights back from
-their records and runs the sequences through them again. This repeats the same
-operations on the same numbers, so the blocks that follow come out as they would have,
-to the last bit, on the same machine with the same number of threads.
+Hidden states are not saved. A resumed run restores the finished blocks' weights from their
+records and runs the sequences through them again. This repeats the same operations on the
+same numbers, so the following blocks are the same to the last bit, on the same machine with
+the same number of threads.
 """
 
 import time
@@ -44,31 +44,19 @@ from .plan import chosen_linears
 from .records import load_records, pack_records, write_atomically
 
 
-def ignore_layer(_result: LayerResult) -> None:
-    """Take no notice of a layer.
+def _nothing(*_: object) -> None:
+    """Ignore an event.
 
     Parameters
     ----------
-    _result : LayerResult
-        The layer.
-    """
-
-
-def ignore_block(_index: int, _manifest: Manifest) -> None:
-    """Take no notice of a decoder block.
-
-    Parameters
-    ----------
-    _index : int
-        The block.
-    _manifest : Manifest
-        The run's state.
+    *_ : object
+        Its description.
     """
 
 
 @dataclass(frozen=True)
 class Hooks:
-    """What the caller wants to hear of during a run.
+    """Callbacks for the progress of a run.
 
     Parameters
     ----------
@@ -78,12 +66,12 @@ class Hooks:
         Called with the `LayerResult` of each linear.
     block : callable
         Called as ``block(index, manifest)`` when a decoder block of the model has its
-        final weights, quantized now, before, or not at all.
+        final weights, whether quantized now, earlier, or not at all.
     """
 
     step: Step = ignore
-    layer: Callable[[LayerResult], None] = ignore_layer
-    block: Callable[[int, Manifest], None] = ignore_block
+    layer: Callable[[LayerResult], None] = _nothing
+    block: Callable[[int, Manifest], None] = _nothing
 
 
 def _salient_share(layer: QuantizedLayer) -> float:
@@ -92,7 +80,7 @@ def _salient_share(layer: QuantizedLayer) -> float:
 
 
 class _Clock:
-    """Wall and CPU seconds since it was made."""
+    """Wall and CPU seconds since its creation."""
 
     def __init__(self) -> None:
         self.wall, self.cpu = time.perf_counter(), time.process_time()
@@ -105,7 +93,7 @@ class _Clock:
 
 
 class _Run:
-    """One quantization run; holds what its steps share."""
+    """One quantization run, with the state that its steps share."""
 
     def __init__(
         self, model: DecoderModel, port: object, settings: Settings, hooks: Hooks, out: Path | None
@@ -124,7 +112,7 @@ class _Run:
                 check_finite(where, self.model.weight(index, linear.name))
 
     def plan(self, sequences: Tokens, manifest: Manifest) -> Manifest:
-        """Plan what each decoder block keeps, or take the plan that is there."""
+        """Plan the number that each decoder block keeps, or use the existing plan."""
         pattern, budget = self.settings.keep, self.settings.budget
         if pattern is None:
             return manifest
@@ -190,13 +178,13 @@ class _Run:
         return BlockResult(index, tuple(results), len(data), **clock.read())
 
     def about(self, index: int) -> dict[str, Any]:
-        """Say in the record file where it comes from."""
+        """Return the origin of a record file."""
         keys = ("model", "method", "preset", "config", "target", "version")
         about = {key: getattr(self.settings, key) for key in keys}
         return {"block": index, **about, "config": dict(sorted(self.config.switches().items()))}
 
     def restore_block(self, index: int, out: Path) -> None:
-        """Put a finished block's weights into the model, in as many steps as making them."""
+        """Put a finished block's weights into the model, counting as many steps as making them."""
         set_weights(self.model, out, index)
         for _ in range(len(chosen_linears(self.model, self.settings, index)) + 1):
             self.hooks.step(f"block {index}, restored")
@@ -224,7 +212,7 @@ class _Run:
 
 
 def set_weights(model: DecoderModel, folder: Path, index: int) -> None:
-    """Put the weights that a run's records hold into one block of a model.
+    """Put weights from a run's records into one block of a model.
 
     Parameters
     ----------
@@ -245,7 +233,7 @@ def set_weights(model: DecoderModel, folder: Path, index: int) -> None:
 
 
 def _is_empty(folder: Path) -> bool:
-    """Whether a folder is missing or holds nothing but what a killed write left."""
+    """Return whether a folder is missing or holds only leftovers of a killed write."""
     if not folder.exists():
         return True
     return folder.is_dir() and all(p.name.startswith(".partial-") for p in folder.iterdir())
@@ -261,17 +249,17 @@ def check_folder(out: Path, settings: Settings, *, resume: bool) -> None:
     settings : Settings
         The run.
     resume : bool
-        Whether an unfinished run of the same settings is continued.
+        Whether to continue an unfinished run with the same settings.
 
     Raises
     ------
     SubbitError
-        If there is other content, or a run of other settings.
+        If there is other content, or a run with other settings.
     """
     if _is_empty(out):
         return
     if not (out / MANIFEST).is_file():
-        message = f"{out}: exists and holds something else than a run of subbit"
+        message = f"{out}: exists and holds something other than a run of subbit"
         raise SubbitError(message)
     if not resume:
         message = f"{out}: holds a run already; --resume continues it"
@@ -307,9 +295,9 @@ def quantize_model(
     model : DecoderModel
         The model; afterwards it has the decoded weights.
     port : object
-        Does the layer work; has the functions of ``subbit.reference``.
+        Quantizes the layers; has the functions of ``subbit.reference``.
     settings : Settings
-        What to do, as from `plan`.
+        Settings, as from `plan`.
     sequences : ndarray of int64, shape (N, L)
         Calibration sequences.
     out : Path, optional
@@ -317,10 +305,10 @@ def quantize_model(
     resume : bool, default False
         Continue the run that `out` holds. A folder without one starts a new run.
     hooks : Hooks, optional
-        Who is told about the run's progress.
+        Callbacks for the run's progress.
     kept : tuple of int, optional
-        What each decoder block keeps, as `plan_kept` gives it for these settings; planned
-        by default.
+        Number that each decoder block keeps, as `plan_kept` returns it for these settings;
+        planned by default.
 
     Returns
     -------

@@ -2,8 +2,8 @@
 ======================
 
 One safetensors file holds the quantized layers of one decoder block, as tensors named
-``layer/part`` (see ``record_layout``). Its metadata holds the layout, what the writer
-has to say, and a SHA-256 of everything, so that a damaged file is refused.
+``layer/part`` (see ``record_layout``). Its metadata holds the layout, the writer's
+description, and a SHA-256 of everything, so a damaged file is refused.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from subbit.reference.storage.record_tensors import RecordError
 
 FORMAT = "subbit layer records"
 FORMAT_VERSION = 2
-"""The version that is written. Version 1 knew neither patterns nor plain values; it is read."""
+"""The version written. Version 1, without patterns and plain values, can still be read."""
 
 METADATA_KEY = "subbit"
 SCALE_TYPES = ("float16", "float32", "float64")
@@ -41,7 +41,7 @@ class Records:
     layers : dict of str to QuantizedLayer
         The layers by name.
     about : dict
-        What the writer said about them.
+        The writer's description of them.
     layer_bytes : dict of str to int
         Bytes of each layer's tensors.
     file_bytes : int
@@ -55,7 +55,7 @@ class Records:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that it appears whole or not at all.
+    """Write a file so that it appears complete or not at all.
 
     Parameters
     ----------
@@ -102,10 +102,10 @@ def pack_records(
     layers : mapping of str to QuantizedLayer
         The layers by name.
     scales : {"float16", "float32", "float64"}, default "float16"
-        Type of the stored scales and means. The layers' values must be of that type
-        already, as after ``layer.with_scales(scales)``: a file never changes a layer.
+        Type of the stored scales and means. The layers' values must already be of that
+        type, as after ``layer.with_scales(scales)``: a file never changes a layer.
     about : mapping, optional
-        Anything JSON holds, such as the method and its configuration.
+        Anything that JSON can hold, such as the method and its configuration.
 
     Returns
     -------
@@ -115,7 +115,7 @@ def pack_records(
     Raises
     ------
     ArgumentError
-        If a scale does not fit the type, or a record is no valid one.
+        If a scale does not fit the type, or a record is invalid.
     """
     if scales not in SCALE_TYPES:
         raise ArgumentError("scales", "one of " + ", ".join(SCALE_TYPES), scales)
@@ -131,7 +131,7 @@ def pack_records(
         "sha256": _digest(content, tensors),
         "content": content,
     }
-    # one entry only: the library writes several in an order that changes from run to run
+    # A single entry: the library writes several in an order that changes from run to run.
     return save(tensors, metadata={METADATA_KEY: _dump(said)})
 
 
@@ -142,7 +142,7 @@ def save_records(
     scales: str = "float16",
     about: Mapping[str, Any] | None = None,
 ) -> int:
-    """Write layers to one file, whole or not at all.
+    """Write layers to one file atomically.
 
     Parameters
     ----------
@@ -159,9 +159,9 @@ def save_records(
     Raises
     ------
     ArgumentError
-        If a scale does not fit the type, or a record is no valid one.
+        If a scale does not fit the type, or a record is invalid.
     OSError
-        If the file cannot be written; then no part of it remains.
+        If the file cannot be written; no part of it remains.
     """
     data = pack_records(layers, scales=scales, about=about)
     write_atomically(path, data)
@@ -213,7 +213,7 @@ def load_records(path: Path) -> Records:
     Raises
     ------
     RecordError
-        If the file is damaged or something else.
+        If the file is damaged or not a record file.
     OSError
         If it cannot be read.
     """

@@ -2,8 +2,8 @@
 ======================================
 
 A study fixes model, texts and windows; its points differ in the method, in the kind of
-projection and in the decoder blocks that are quantized. ``results.json`` is rewritten
-after each point, whole or not at all.
+projection and in the quantized decoder blocks. ``results.json`` is rewritten atomically
+after each point.
 """
 
 import json
@@ -24,7 +24,7 @@ ALL_PARTS = "all"
 
 @dataclass(frozen=True)
 class Windows:
-    """What a model is evaluated on.
+    """The windows that a model is evaluated on.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class Windows:
     windows : int
         Number of windows.
     length : int
-        Tokens of a window.
+        Tokens per window.
     sha256 : str
         Digest of the tokens.
     """
@@ -46,12 +46,12 @@ class Windows:
 
 @dataclass(frozen=True)
 class Study:
-    """What all points of a comparison share.
+    """The settings that all points of a comparison share.
 
     Parameters
     ----------
     model, precision : str
-        The model, and where its weights come from.
+        The model, and the source of its weights.
     calibration : Calibration
         The calibration sequences.
     evaluation : Windows
@@ -78,9 +78,9 @@ class Point:
     label : str
         Method, preset, N:M and budget; see `parse_label`.
     part : str
-        The kind of projection that is quantized, or ``"all"``.
+        The quantized kind of projection, or ``"all"``.
     start, stop : int
-        The decoder blocks that are quantized.
+        The range of quantized decoder blocks.
     perplexity, divergence : float
         On the evaluation windows; mean KL divergence from full precision per token.
     mean_error : float
@@ -90,7 +90,7 @@ class Point:
     seconds, cpu_seconds : float
         Calibration and quantization, without evaluation.
     peak_bytes : int
-        Largest memory of the process so far.
+        Peak memory of the process so far.
     """
 
     label: str
@@ -109,7 +109,7 @@ class Point:
 
     @property
     def key(self) -> tuple[str, str, int, int]:
-        """What tells two points of a study apart."""
+        """The fields that identify a point within a study."""
         return self.label, self.part, self.start, self.stop
 
 
@@ -120,7 +120,7 @@ class Results:
     Parameters
     ----------
     study : Study
-        What they share.
+        Their shared settings.
     full : float, optional
         Perplexity at full precision.
     points : tuple of Point
@@ -132,7 +132,7 @@ class Results:
     points: tuple[Point, ...] = field(default=())
 
     def find(self, label: str, part: str, start: int, stop: int) -> Point | None:
-        """Look a point up.
+        """Look up a point.
 
         Parameters
         ----------
@@ -142,13 +142,13 @@ class Results:
         Returns
         -------
         Point or None
-            None where it is not measured yet.
+            None if it is not measured yet.
         """
         wanted = (label, part, start, stop)
         return next((point for point in self.points if point.key == wanted), None)
 
     def save(self, folder: Path) -> None:
-        """Write the results, whole or not at all.
+        """Write the results atomically.
 
         Parameters
         ----------
@@ -170,7 +170,7 @@ def load_results(folder: Path) -> Results:
     Returns
     -------
     Results
-        What is finished.
+        The finished points.
 
     Raises
     ------
@@ -191,14 +191,14 @@ def load_results(folder: Path) -> Results:
 
 
 def open_results(folder: Path, study: Study) -> Results:
-    """Start a study or go on with it.
+    """Start a study or continue it.
 
     Parameters
     ----------
     folder : Path
         The study's folder.
     study : Study
-        What is asked for now.
+        The study requested now.
 
     Returns
     -------
@@ -208,14 +208,14 @@ def open_results(folder: Path, study: Study) -> Results:
     Raises
     ------
     SubbitError
-        If the folder holds something else, or a study of other settings.
+        If the folder holds something else, or a study with other settings.
     """
     if (folder / RESULTS).is_file():
         results = load_results(folder)
         _check_same(asdict(study), asdict(results.study), f"{folder}: the study there")
         return results
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        message = f"{folder}: exists and holds something else than a study of subbit"
+        message = f"{folder}: exists and holds something other than a study of subbit"
         raise SubbitError(message)
     folder.mkdir(parents=True, exist_ok=True)
     results = Results(study)

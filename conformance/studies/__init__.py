@@ -1,5 +1,5 @@
 """Studies
 =======
 
-Measurements of what a paper claims.
+Measurements of claims in papers.
 """

@@ -2,8 +2,8 @@
 ============================================================
 
 PBS2P's first abstract says so: "total error after pruning and binarization below that of
-binarization alone". Here N:8 is held against 8:8, which is no pruning, on one block of
-many kinds of weights and inputs. Both are fitted by PBS2P's own fit to the same objective.
+binarization alone". Here N:8 is compared with 8:8, which is no pruning, on one block of
+many kinds of weights and inputs. Both use PBS2P's own fit to the same objective.
 
 ========== ======= ===============================================================
 symbol     shape   meaning
@@ -15,9 +15,9 @@ symbol     shape   meaning
 ``L2``             ``Tr(R H Rᵀ)``, relative to that of ``Ŵ = 0``
 ========== ======= ===============================================================
 
-Why it can be: ``P ∘ αB`` has a third level, zero, where binarized weights have two. When
-it is so: `gains_by_pruning`, exactly, for one row and one scale. How much it is for i.i.d.
-weights and long rows: `limit_error`.
+Why it is possible: ``P ∘ αB`` has a third level, zero, where binarized weights have two.
+When it holds: `gains_by_pruning`, exactly, for one row and one scale. By how much, for
+i.i.d. weights and long rows: `limit_error`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -47,7 +47,7 @@ DENSITIES = (8, 7, 6, 5, 4, 3, 2)
 CLAIMED = (6, 5, 4)
 """Densities of the paper's tables."""
 LEAST = 1e-12
-"""Relative errors below it are rounding; weights with two levels have none to lose."""
+"""Relative errors below it are rounding; weights with two levels have no other."""
 
 
 def _near_binary(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
@@ -79,23 +79,23 @@ QUANTILES: Mapping[str, Callable[[float], float]] = MappingProxyType(
         "uniform": lambda u: u,
     }
 )
-"""Quantile functions of the magnitudes of some of them."""
+"""Quantile functions of the magnitudes, for some distributions."""
 
 
 def limit_error(quantile: Callable[[float], float], keep: int, group: int = GROUP) -> float:
-    """Relative error of i.i.d. weights that are pruned by magnitude, for long rows.
+    """Return the relative error of i.i.d. weights pruned by magnitude, for long rows.
 
     Parameters
     ----------
     quantile : callable
-        Quantile function of the magnitudes, from (0, 1).
+        Quantile function of the magnitudes, on (0, 1).
     keep, group : int
         N and M.
 
     Returns
     -------
     float
-        ``‖W - Ŵ‖² / ‖W‖²`` in the limit, with one scale, the best one, and no mean.
+        ``‖W - Ŵ‖² / ‖W‖²`` in the limit, with the best single scale and no mean.
 
     Raises
     ------
@@ -105,8 +105,8 @@ def limit_error(quantile: Callable[[float], float], keep: int, group: int = GROU
     Notes
     -----
     A magnitude at the quantile u is kept if fewer than N of the M - 1 others are larger,
-    so with the probability ``p(u) = P(Bin(M - 1, 1 - u) < N)``. With ``q`` the quantile
-    function the error is ``1 - (M / N) (∫ q p)² / ∫ q²``.
+    so with probability ``p(u) = P(Bin(M - 1, 1 - u) < N)``. With the quantile function
+    ``q``, the error is ``1 - (M / N) (∫ q p)² / ∫ q²``.
 
     Examples
     --------
@@ -126,14 +126,14 @@ def limit_error(quantile: Callable[[float], float], keep: int, group: int = GROU
 
 
 def gains_by_pruning(W: Array, kept: Mask) -> Mask:
-    """Say which rows lose error by pruning, with one scale, no mean and white inputs.
+    """Return which rows gain from pruning, with one scale, no mean and white inputs.
 
     Parameters
     ----------
     W : ndarray of float64, shape (n, k)
         Weights.
     kept : ndarray of bool, shape (n, k)
-        Entries that are kept, at least one in every row.
+        Kept entries, at least one in every row.
 
     Returns
     -------
@@ -148,8 +148,8 @@ def gains_by_pruning(W: Array, kept: Mask) -> Mask:
     Notes
     -----
     The error of a row is ``Σ w² - (Σ_K |w|)² / |K|``. So pruning to K is better if and
-    only if ``(Σ_K |w|)² / |K| > (Σ |w|)² / k``: the kept magnitudes have to be larger than
-    all are in the mean by more than ``(k / |K|)^½``. A tie is no gain.
+    only if ``(Σ_K |w|)² / |K| > (Σ |w|)² / k``: the mean of the kept magnitudes must exceed
+    the average magnitude by a factor of more than ``(k / |K|)^½``. A tie is no gain.
 
     Examples
     --------
@@ -187,7 +187,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Setting:
-    """What is varied.
+    """The varied settings.
 
     Parameters
     ----------
@@ -196,9 +196,9 @@ class Setting:
     signs : {"frozen", "resigned"}, default "frozen"
         Whether signs are recomputed after each step.
     mean : {"masked", "shared"}, default "masked"
-        What pruned weights decode to.
+        Value that pruned weights decode to.
     grouped : bool, default False
-        Whether the block is taken apart as in the canonical reading, or is one group.
+        Whether the block is divided as in the canonical reading, or is one group.
     """
 
     score: FineScore = "obs"
@@ -242,7 +242,7 @@ SETTINGS = tuple(
 )
 """All scores, signs and means, in one group."""
 GROUPED = (Setting(grouped=True), Setting("magnitude", grouped=True))
-"""The same question where a block has four groups to begin with."""
+"""The same question for a block that starts with four groups."""
 
 
 @dataclass(frozen=True)
@@ -252,11 +252,11 @@ class Outcome:
     Parameters
     ----------
     case, setting : str
-        Which.
+        Names of the case and the setting.
     objective : {"L1", "L2"}
-        What was fitted and is measured.
+        The objective fitted and measured.
     errors : tuple of float
-        Relative errors at N of 8 for every N of `DENSITIES`, the first being no pruning.
+        Relative errors at N of 8 for every N in `DENSITIES`, the first without pruning.
     """
 
     case: str
@@ -275,7 +275,7 @@ class Outcome:
         Returns
         -------
         float
-            Below 1 where the claim holds; infinite where there was no error to begin with.
+            Below 1 if the claim holds; infinite if there was no error to begin with.
         """
         error, alone = self.errors[DENSITIES.index(keep)], self.errors[0]
         if alone > LEAST:
@@ -295,19 +295,19 @@ def _correlated(rng: np.random.Generator, width: int) -> Array:
 
 
 def synthetic_cases(rows: int, seed: int = 0) -> list[Case]:
-    """Draw a block of every distribution; all have the same correlated inputs.
+    """Draw a block from every distribution; all have the same correlated inputs.
 
     Parameters
     ----------
     rows : int
-        Rows of each.
+        Rows in each.
     seed : int, default 0
         Seed.
 
     Returns
     -------
     list of Case
-        In the order of `FAMILIES`, 128 columns each.
+        Blocks in the order of `FAMILIES`, 128 columns each.
 
     Examples
     --------
@@ -336,7 +336,7 @@ def real_cases(
     sequences : ndarray of int64, shape (N, L)
         Calibration sequences.
     rows : int
-        Most rows of each.
+        Maximum rows of each.
     blocks : iterable of int
         Decoder blocks; those that the model lacks are ignored.
     kinds : iterable of str
@@ -345,7 +345,7 @@ def real_cases(
     Returns
     -------
     list of Case
-        The middle 128 columns, or all where there are fewer, with inputs of the dense model.
+        The middle 128 columns, or all if there are fewer, with inputs of the dense model.
     """
     wanted = [index for index in blocks if index < model.n_blocks]
     hidden, cases = embed(model, sequences), []
@@ -375,9 +375,9 @@ def measure(case: Case, setting: Setting, objective: Objective) -> Outcome:
     case : Case
         The block.
     setting : Setting
-        How.
+        The setting.
     objective : {"L1", "L2"}
-        What to fit and to measure. Scores are those of the case's Hessian for both.
+        Objective to fit and measure. Scores use the case's Hessian for both.
 
     Returns
     -------
@@ -413,7 +413,7 @@ def shares_that_gain(case: Case) -> tuple[float, ...]:
     Returns
     -------
     tuple of float
-        For N of 8 by magnitude, for every N of `CLAIMED`.
+        Shares for N of 8 by magnitude, for every N in `CLAIMED`.
 
     Examples
     --------

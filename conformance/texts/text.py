@@ -6,14 +6,14 @@ specification                   documents
 =============================== ====================================================
 ``enwiki-excerpt:calibration``  first half of the embedded excerpt of Wikipedia
 ``enwiki-excerpt:evaluation``   its second half
-``FILE.txt``                    one, exactly as it stands in the file
-``FILE.jsonl``, ``.jsonl.gz``   one for each line's field ``"text"``
+``FILE.txt``                    one, exactly as in the file
+``FILE.jsonl``, ``.jsonl.gz``   one per line, its field ``"text"``
 ``hub:NAME:CONFIG:SPLIT``       one, all rows of a hub data set (CONFIG may be empty)
 =============================== ====================================================
 
-Evaluation reads the documents joined by a blank line, calibration draws each sequence
-from inside one document. The published WikiText-2 numbers join the rows of the hub's data
-set by a blank line too; a local copy of that text has to be joined already.
+Evaluation reads the documents joined by a blank line; calibration draws each sequence from
+within one document. The published WikiText-2 numbers also join the rows of the hub's data
+set by a blank line; a local copy of that text must already be joined.
 """
 
 import gzip
@@ -60,7 +60,7 @@ class Text:
         Returns
         -------
         str
-            The documents with a blank line between two of them.
+            The documents, separated by blank lines.
 
         Examples
         --------
@@ -71,12 +71,12 @@ class Text:
 
 
 def load_documents(spec: str, argument: str = "text") -> Text:
-    """Load a text with its documents kept apart.
+    """Load a text with its documents kept separate.
 
     Parameters
     ----------
     spec : str
-        What the table above lists.
+        An entry of the table above.
     argument : str, default "text"
         The argument that `spec` came from, for errors.
 
@@ -112,7 +112,7 @@ def load_text(spec: str, argument: str = "text") -> str:
     Parameters
     ----------
     spec : str
-        What the table above lists.
+        An entry of the table above.
     argument : str, default "text"
         The argument that `spec` came from, for errors.
 
@@ -143,9 +143,9 @@ def sample_sequences(
     documents : sequence of ndarray of int, shapes (T,)
         Tokens of each document; ``[tokens]`` for one long text.
     samples : int
-        N, how many sequences.
+        N, the number of sequences.
     length : int
-        L, tokens in each.
+        L, the tokens in each.
     seed : int
         Seed of the generator; the same seed draws the same sequences.
     argument : str, default "calibration"
@@ -154,8 +154,8 @@ def sample_sequences(
     Returns
     -------
     ndarray of int64, shape (N, L)
-        For each sequence a document is drawn evenly among those of at least L tokens,
-        then its start evenly inside the document. Sequences may overlap.
+        For each sequence, a document is drawn uniformly from those with at least L tokens,
+        then a start uniformly within the document. Sequences may overlap.
 
     Raises
     ------
@@ -164,8 +164,8 @@ def sample_sequences(
 
     Notes
     -----
-    The rule of the C4 loader that GPTQ introduced and the binary methods kept, with a
-    NumPy generator in the place of Python's.
+    This is the rule of the C4 loader that GPTQ introduced and the binary methods kept, with
+    a NumPy generator in place of Python's.
 
     Examples
     --------
@@ -190,7 +190,7 @@ def sample_sequences(
 
 
 def _half(documents: Sequence[str], which: str) -> Sequence[str]:
-    """Cut between two documents, where half of the characters are passed."""
+    """Cut between two documents, just past half of the characters."""
     ends = np.cumsum([len(document) for document in documents])
     cut = int(np.searchsorted(ends, ends[-1] / 2)) + 1
     return documents[:cut] if which == "calibration" else documents[cut:]

@@ -2,7 +2,7 @@
 ===================================================
 
 A compressed dump of some articles comes with the gensim wheel. Here it is read as data,
-and its mark-up is stripped to plain paragraphs.
+and its markup is stripped to plain paragraphs.
 """
 
 import bz2
@@ -21,7 +21,7 @@ DUMP = (
 
 NO_ARTICLE = re.compile(r"(?i)^\s*#redirect|\{\{\s*(?:dab|disambig\w*|hndis|geodis)\s*[|}]")
 
-# Applied in this order; what the pattern finds is replaced.
+# Applied in this order; each match is replaced.
 RULES = [
     (r"(?s)<!--.*?-->", ""),
     (r"(?ms)^=+ *(See also|Notes|References|Further reading|External links) *=+ *$.*", ""),
@@ -54,7 +54,7 @@ def strip_markup(text: str) -> str:
     Parameters
     ----------
     text : str
-        Wiki mark-up.
+        Wiki markup.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def strip_markup(text: str) -> str:
     text = html.unescape(text)
     for pattern, replacement in RULES:
         text = re.sub(pattern, replacement, text)
-    for pattern, label in NESTED:  # the innermost pair first, until none is left
+    for pattern, label in NESTED:  # innermost pairs first, until none is left
         before = None
         while before != text:
             before, text = text, re.sub(pattern, label, text)
@@ -80,7 +80,7 @@ def strip_markup(text: str) -> str:
 
 
 def _label(link: str) -> str:
-    """Return what a reader sees of ``target|label`` or ``target``."""
+    """Return the visible text of ``target|label`` or ``target``."""
     return "" if NO_LABEL.match(link) else link.rpartition("|")[2]
 
 
@@ -95,7 +95,7 @@ def excerpt(argument: str = "text") -> list[str]:
     Returns
     -------
     list of str
-        Articles in the order of the dump, each opened by its title.
+        Articles in the order of the dump, each starting with its title.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """ARB: half steps that never raise the error, its identities, limits and symmetries.
 
 With sign(0) = +1 and no eps, the defaults, every half step is an exact minimization. What
-is false of 15 rounds, or with sign(0) = 0, has its counter-example beside these tests.
+is false for 15 rounds, or with sign(0) = 0, has its counterexample in ``tests/counterexamples``.
 """
 
 import itertools
@@ -36,7 +36,7 @@ def _tolerance(port: Port, W: Array, *groups: Any, rounds: int = 1) -> Array:
 
 
 def _allowed(port: Port, W: Array, rounds: int, shift: float = 0.0) -> Array:
-    """How far rounding carries levels; alternation keeps errors in check, so it adds up."""
+    """How far rounding moves levels; alternation keeps errors in check, so they add up."""
     size = np.abs(W).max(axis=1) + abs(shift)
     return port.gamma(8 * (rounds + 2) * (W.shape[1] + 4)) * size
 
@@ -87,7 +87,7 @@ def test_A2_theorem_1_before_the_signs(
 ) -> None:
     """A2, order 1: ``L1 = L1⁰ - c (α² - α⁰² - (μ - μ⁰)²)`` with new levels and old signs.
 
-    With the new signs as well the error is at most that, and at most ``L1⁰``.
+    With the new signs too, the error is at most that, and at most ``L1⁰``.
     """
     W = matrix.values
     steps = _steps(port, W, kind.of(W.shape), 1, rounds)
@@ -108,12 +108,12 @@ def test_A2_theorem_1_before_the_signs(
 def test_A3_scales_stay_positive(
     port: Port, matrix: Matrix, kind: Masks, rounds: int, switches: dict[str, str]
 ) -> None:
-    """A3, order 1: ``α ≥ 0``, and where a row has two values that rounding tells apart > 0."""
+    """A3, order 1: ``α ≥ 0``, and > 0 if a row has two values that rounding tells apart."""
     W = matrix.values
     mask = kind.of(W.shape)
     span = np.where(mask, W, -np.inf).max(axis=1) - np.where(mask, W, np.inf).min(axis=1)
     varied = span > _allowed(port, W, rounds)
-    # Signs of W itself are all alike in rows without a zero between their entries.
+    # Signs of W itself are all equal in rows whose entries lie on one side of zero.
     varied &= switches["initial_signs"] == "centered"
     varied &= switches["divisor"] == "entries"
     for _, group in _steps(port, W, mask, 1, rounds, **switches):
@@ -148,7 +148,7 @@ def test_A5_gradients_vanish_inside_the_iteration(
 def test_A6_row_permutation(
     port: Port, order: int, matrix: Matrix, kind: Masks, rounds: int, seed: int
 ) -> None:
-    """A6: rows do not know of each other, bit for bit."""
+    """A6: rows are independent, bit for bit."""
     W = matrix.values
     mask = kind.of(W.shape)
     shuffled = np.random.default_rng(seed).permutation(len(W))
@@ -162,7 +162,7 @@ def test_A6_row_permutation(
 def test_A6_column_permutation(
     port: Port, order: int, matrix: Weights, kind: Masks, rounds: int, seed: int
 ) -> None:
-    """A6: the order of columns matters to rounding only."""
+    """A6: the order of columns affects only rounding."""
     W = matrix.values
     mask = kind.of(W.shape)
     shuffled = np.random.default_rng(seed).permutation(W.shape[1])
@@ -197,7 +197,7 @@ def test_A6_row_scaling(
 def test_A6_row_sign_flip(
     port: Port, order: int, matrix: Weights, kind: Masks, rounds: int, seed: int
 ) -> None:
-    """A6: negated rows give negated results bit for bit where no decision is a tie."""
+    """A6: negated rows give negated results, bit for bit if no decision is a tie."""
     W = matrix.values
     mask = kind.of(W.shape)
     clear = measures.margins(W, _steps(port, W, mask, order, rounds)) > _allowed(port, W, rounds)
@@ -212,7 +212,7 @@ def test_A6_row_sign_flip(
 def test_A6_row_shift(
     port: Port, order: int, matrix: Weights, kind: Masks, rounds: int, shift: float
 ) -> None:
-    """A6: ``Q(W + t) = Q(W) + t`` on the mask, rows with a decision near a tie aside."""
+    """A6: ``Q(W + t) = Q(W) + t`` on the mask, except in rows with a decision near a tie."""
     W = matrix.values
     mask = kind.of(W.shape)
     allowed = _allowed(port, W, rounds, shift)
@@ -325,7 +325,7 @@ def test_exact_starts(
 def test_arb_is_its_last_step(
     port: Port, order: int, matrix: Matrix, kind: Masks, rounds: int, switches: dict[str, str]
 ) -> None:
-    """The function returns what the half steps end at."""
+    """The function returns the result of the last half step."""
     W = matrix.values
     mask = kind.of(W.shape)
     steps = _steps(port, W, mask, order, rounds, **switches)
@@ -348,7 +348,7 @@ def test_arb_is_its_last_step(
 def test_joint_signs_take_the_first_nearest_level(
     port: Port, Z: Weights, scales: tuple[int, int]
 ) -> None:
-    """Eq. (8): of four levels the nearest; of equally near ones the first."""
+    """Eq. (8): the nearest of four levels; the first of equally near ones."""
     values = port.held(Z.values)
     u, v = (np.full((len(values), 1), float(scale)) for scale in scales)
     first, second = port.joint_signs(values, u, v)

@@ -30,7 +30,7 @@ def _tolerance(port: Port, W: Array, *groups: Any, rounds: int = 1) -> Array:
 
 
 def _allowed(port: Port, W: Array, rounds: int) -> Array:
-    """How far rounding carries levels; alternation keeps errors in check, so it adds up."""
+    """How far rounding moves levels; alternation keeps errors in check, so they add up."""
     return port.gamma(8 * (rounds + 2) * (W.shape[1] + 4)) * np.abs(W).max(axis=1)
 
 
@@ -115,7 +115,7 @@ def test_A4_two_means_cuts_the_sorted_row(port: Port, matrix: Matrix, kind: Mask
 
 @st.composite
 def two_valued(draw: st.DrawFn) -> tuple[Array, Array, Array, Mask]:
-    """Rows ``aB + μ`` on a mask, both signs in each, and something else outside of it."""
+    """Rows ``aB + μ`` on a mask, both signs in each, and other values outside it."""
     rng = np.random.default_rng(draw(seeds()))
     shape = (draw(st.integers(1, 4)), draw(st.integers(2, 20)))
     mask = rng.random(shape) < draw(st.sampled_from([0.4, 1.0]))
@@ -161,7 +161,7 @@ def test_A8_alternation_recovers_two_levels_in_the_limit(
 def test_exact_levels_are_least_squares(
     port: Port, order: int, matrix: Matrix, kind: Masks
 ) -> None:
-    """solve_levels: what is left is orthogonal to the mask and to all signs at once."""
+    """solve_levels: the residual is orthogonal to the mask and to all signs at once."""
     W = matrix.values
     start = port.arb_start(W, kind.of(W.shape), order=order)
     group = port.solve_levels(W, start)
@@ -180,7 +180,7 @@ def test_exact_levels_are_least_squares(
 def test_exact_levels_are_the_limit_of_alternation(
     port: Port, order: int, matrix: Matrix, kind: Masks, times: int
 ) -> None:
-    """solve_levels: no alternation beats it; at order 1 it closes in by ``B̄²`` a round."""
+    """solve_levels: no alternation beats it; at order 1 it approaches it by ``B̄²`` per round."""
     W = matrix.values
     start = group = port.arb_start(W, kind.of(W.shape), order=order)
     for _ in range(times):

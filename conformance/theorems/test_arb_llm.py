@@ -1,7 +1,7 @@
 """ARB-LLM's whole layer: against a naive second reading, its groups and its symmetries.
 
-Layers are continuous, so that no two candidates tie and no weight sits on its mean; and
-blocks are narrow, so that a layer has several of them and one that is narrower still.
+Layers are continuous, so no two candidates tie and no weight equals its mean; blocks are
+narrow, so a layer has several of them and one that is narrower still.
 """
 
 from typing import Any
@@ -141,8 +141,8 @@ def _quantize(port: Port, W: Array, H: Array, method: str, preset: str, **switch
 def full_layers(draw: st.DrawFn, inputs: tuple[str, ...] = LIVE) -> Layer:
     """Layers whose last block is wide enough that no candidate fits perfectly.
 
-    Two entries of a row are two values, which a second order makes whatever cuts them off;
-    hence more salient columns than two, too.
+    A second order fits any two entries of a row perfectly, however they are cut off; so there
+    are also more than two salient columns.
     """
     shape = (draw(st.integers(3, 6)), draw(st.sampled_from([24, 48, 44, 24])))
     W = Weights(draw(st.sampled_from(CONTINUOUS)), draw(seeds()), shape)
@@ -155,10 +155,10 @@ def _reading(config: Any) -> Reading:
 
 
 def _against_the_naive_reading(port: Port, layer: Layer, config: Any) -> None:
-    """Compare, but for what rounding decides.
+    """Compare, except where rounding decides.
 
     The second order of two entries is nothing but rounding, signs and all. ARB-X fits its
-    level once more, to what other groups leave or with an eps.
+    level once more, to the residual of other groups or with an eps.
     """
     W, H = layer[0].values, layer[1].hessian
     result = port.arb_llm_layer(W, H, config)
@@ -208,11 +208,11 @@ def test_presets_against_the_naive_reading(
 def test_switches_against_the_naive_reading(
     port: Port, method: str, layer: Layer, switches: dict[str, Any]
 ) -> None:
-    """Any combination of the switches does what each of them says."""
+    """Any combination of switches does what each one says."""
     port.compares_ends(BY_STATE)
     if method == "arb-rc" and switches["bitmap"] == "zones":
-        # The few entries that one cut of a salient zone leaves fit however they are cut again,
-        # in the search's eyes.
+        # To the search, the few entries left by one cut of a salient zone fit perfectly
+        # however they are cut again.
         switches |= {"splits": 1}
     _against_the_naive_reading(port, layer, _config(port, method, "paper", **(ROOMY | switches)))
 
@@ -288,7 +288,7 @@ def _searched(W: Array, masks: list[Mask], orders: list[int]) -> float:
 def test_G2_the_chosen_threshold_has_the_least_error(
     port: Port, bitmap: str, matrix: Weights
 ) -> None:
-    """G2: no candidate quantile has a smaller search error than what was chosen."""
+    """G2: no candidate quantile has a smaller search error than the chosen one."""
     W = port.held(matrix.values)
     salient = np.arange(24) % 4 == 1
     config = _config(port, "arb-rc", "paper", bitmap=bitmap)
@@ -312,7 +312,7 @@ def test_G2_the_chosen_threshold_has_the_least_error(
 
 @given(layer=layers(rows=(1, 4), columns=(4, BLOCK)), sweeps=st.integers(0, 4))
 def test_sweeps_over_groups_never_raise_the_error(port: Port, layer: Layer, sweeps: int) -> None:
-    """X5 mended: fitting each group to what the others leave lowers the error of every row."""
+    """X5 fixed: fitting each group to the residual of the others lowers the error of every row."""
     W, S = layer[0].values, layer[1].hessian
     width = W.shape[1]
     salient, everything = np.arange(width) < 2, np.ones(width, dtype=bool)
@@ -347,7 +347,7 @@ def test_scaled_weights(port: Port, method: str, preset: str, layer: Layer, powe
 @few
 @given(preset=presets, layer=full_layers())
 def test_negated_weights(port: Port, method: str, preset: str, layer: Layer) -> None:
-    """``W → -W`` gives ``-Q``; levels that tie decode alike, as long as none is fitted again."""
+    """``W → -W`` gives ``-Q``; tied levels decode alike, as long as none is fitted again."""
     port.compares_ends(BY_STATE)
     W, H = layer[0].values, layer[1].hessian
     expected = _quantize(port, W, H, method, preset, **ALONE)
@@ -371,7 +371,7 @@ def test_scaled_inputs(port: Port, method: str, preset: str, layer: Layer) -> No
 @few
 @given(preset=presets, layer=full_layers(), seed=seeds())
 def test_permuted_rows(port: Port, method: str, preset: str, layer: Layer, seed: int) -> None:
-    """Permuting rows permutes Q; sums over rows may round otherwise."""
+    """Permuting rows permutes Q; sums over rows may round differently."""
     port.compares_ends(BY_STATE)
     W, H = layer[0].values, layer[1].hessian
     order = np.random.default_rng(seed).permutation(len(W))
@@ -411,7 +411,7 @@ def test_Q2_the_last_block_is_not_compensated(
 @few
 @given(layer=layers((*CONTINUOUS, "tied", "integer"), ("dead",), columns=(2, 40)))
 def test_dead_inputs_end_at_zero(port: Port, method: str, layer: Layer) -> None:
-    """Corrected: columns whose input never fires are zero, and no group holds them."""
+    """Corrected: columns whose input never fires are zero and in no group."""
     W, H = layer[0].values, layer[1].hessian
     dead = np.diag(H) == 0
     result = port.arb_llm_layer(W, H, _config(port, method, "corrected", **SOON))
@@ -439,7 +439,7 @@ def test_few_values_in_a_row_of_a_group(port: Port, method: str, preset: str, la
 @few
 @given(preset=presets, layer=layers(rows=(1, 5)))
 def test_arguments_are_not_changed(port: Port, method: str, preset: str, layer: Layer) -> None:
-    """A port leaves its arguments as they came."""
+    """A port does not change its arguments."""
     W, H = layer[0].values.copy(), layer[1].hessian.copy()
     W.setflags(write=False)
     H.setflags(write=False)

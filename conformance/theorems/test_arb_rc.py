@@ -1,7 +1,7 @@
-"""ARB-RC: row and column scales by alternating least squares, and what they tend to.
+"""ARB-RC: row and column scales by alternating least squares, and their limits.
 
-Scales are determined up to a factor that moves from the rows to the columns, so products
-are compared, never factors.
+Scales are determined up to a factor between rows and columns, so products are compared,
+never factors.
 """
 
 import itertools
@@ -70,7 +70,7 @@ def test_R1_an_eps_is_a_ridge(
 ) -> None:
     """With an absolute eps no half step raises ``‖W - Ŵ‖² + eps (‖α_r‖² + ‖α_c‖²)``.
 
-    The error alone may rise, up to all of the weights' energy where eps is far above it.
+    The error alone may rise, up to the whole energy of the weights if eps is far above it.
     """
     W = matrix.values
     config = _config(port, rounds, eps=eps, eps_kind="absolute")
@@ -112,8 +112,8 @@ def test_R1_trace_of_the_objective(
 def test_R2_rank_one_bound_and_limit(port: Port, matrix: Weights, rounds: int) -> None:
     """R2, order 1, full mask: never below ``‖W‖² - σ₁(|W|)²``, which is its limit.
 
-    Power iteration turns the rows' scales towards the first singular vector by (σ₂/σ₁)² a
-    round; the excess falls at least as the square of what is left of the others.
+    Power iteration turns the rows' scales toward the first singular vector by (σ₂/σ₁)² per
+    round; the excess falls at least as fast as the square of the other components.
     """
     W = matrix.values
     first, second, *_ = _singular(W)
@@ -135,7 +135,7 @@ def test_R2_rank_one_bound_and_limit(port: Port, matrix: Weights, rounds: int) -
 
 @given(matrix=tame, kind=masks(), rounds=rounds)
 def test_R3_signs_stay_optimal(port: Port, matrix: Weights, kind: Masks, rounds: int) -> None:
-    """R3, order 1: scales stay ≥ 0, so ``sign(W)`` stays best and recomputing it is nothing."""
+    """R3, order 1: scales stay ≥ 0, so ``sign(W)`` stays optimal; recomputing changes nothing."""
     W = matrix.values
     mask = kind.of(W.shape)
     for _, group in port.arb_rc_steps(W, mask, config=_config(port, rounds)):
@@ -178,7 +178,7 @@ def test_R4_permutations(
 def test_R4_sign_flips(
     port: Port, order: int, matrix: Weights, kind: Masks, rounds: int, seed: int
 ) -> None:
-    """R4: negated rows and columns stay negated, bit for bit where no decision is a tie."""
+    """R4: negated rows and columns stay negated, bit for bit if no decision is a tie."""
     W = matrix.values
     mask = kind.of(W.shape)
     assume(_clear(port, W, mask, order, rounds))
@@ -223,7 +223,7 @@ def test_R5_recovery_at_once(port: Port, drawn: tuple[Array, Mask], rounds: int)
 
 @given(drawn=rank_one(0.6), rounds=rounds)
 def test_R5_recovery_in_the_limit(port: Port, drawn: tuple[Array, Mask], rounds: int) -> None:
-    """R5, with holes: errors close in on 0, and the solution itself stays where it is."""
+    """R5, with holes: errors approach 0, and the solution itself does not move."""
     W, mask = drawn
     own = np.where(mask, W, 0.0)
     energy = float(np.sum(own**2))
@@ -290,7 +290,7 @@ def test_gradients_vanish_inside_the_iteration(
 def test_rows_of_zeros_do_not_count(
     port: Port, order: int, matrix: Weights, kind: Masks, rounds: int, seed: int
 ) -> None:
-    """Eq. (12): rows whose scale is zero take no part in the columns' means, nor later."""
+    """Eq. (12): rows whose scale is zero take no part in the columns' means, then or later."""
     W = matrix.values
     mask = kind.of(W.shape)
     assume(_clear(port, W, mask, order, rounds))
@@ -310,7 +310,7 @@ def test_rows_of_zeros_do_not_count(
 def test_exact_rounds(port: Port, order: int, matrix: Weights, rounds: int) -> None:
     """Whole runs against Eqs. (12) and (13) over the rational numbers, up to decisions near a tie.
 
-    Order 2 needs two rows and columns: what one leaves of a rank-one matrix is zero.
+    Order 2 needs two rows and columns: with one, the residual of a rank-one matrix is zero.
     """
     W = port.held(matrix.values)
     assume((np.abs(W).max(axis=1) > 0).all())

@@ -55,7 +55,7 @@ def _start(port: Port, W: Array, mask: Mask, order: int, start: str) -> Any:
 
 
 def _sensitivity(W: Array, S: Array, *groups: Any) -> Array:
-    """How far a unit of rounding carries each entry, through the levels of its row."""
+    """How far one unit of rounding moves each entry, through the levels of its row."""
     return np.asarray(measures.sensitivities(W, *groups, S=S).sum(axis=1))
 
 
@@ -64,7 +64,7 @@ def _sensitivity(W: Array, S: Array, *groups: Any) -> Array:
 def test_X1_no_half_step_raises_an_error(
     port: Port, order: int, problem: Problem, rounds: int, start: str
 ) -> None:
-    """X1: in no row, by no half step, so the result is at most what ARB left."""
+    """X1: in no row, by no half step, so the result is at most ARB's."""
     W, mask, S = problem
     config = _config(port, rounds, start)
     steps = list(port.arb_x_steps(W, mask, S, order=order, config=config))
@@ -110,7 +110,7 @@ def test_X1_exact_levels_are_joint_least_squares(
     gradient = np.sum((e @ S) * (target - group.decode()), axis=2)
     u = np.abs(target) + measures.sizes(W, start, group)
     size = np.sum((np.abs(e) @ np.abs(S)) * u, axis=2)
-    # Eliminating one level can lose what the others have in common, squared.
+    # Eliminating one level can lose the square of what the others have in common.
     allowed = 8 * _unit(port, W) * size * len(e)
     well = _well(e, S, port)
     assert compare.bound(gradient[:, well], np.zeros((len(e), well.sum())), allowed[:, well]) <= 1
@@ -147,7 +147,7 @@ def test_X1_no_alternation_beats_exact_levels(
 
 @given(problem=problems(CONTINUOUS), times=st.integers(0, 6), start=starts)
 def test_X1_linear_rate(port: Port, problem: Problem, times: int, start: str) -> None:
-    """X1, order 1: the scale closes in on its limit by ``G₀₁² / (G₀₀ G₁₁)`` a round."""
+    """X1, order 1: the scale approaches its limit by ``G₀₁² / (G₀₀ G₁₁)`` per round."""
     W, mask, S = problem
     begin = _start(port, W, mask, 1, start)
     target = np.where(mask, W, 0.0)
@@ -259,7 +259,7 @@ def test_X4_row_scaling(
 def test_X4_row_shift(
     port: Port, order: int, problem: Problem, rounds: int, shift: float, start: str
 ) -> None:
-    """X4: ``Q(W + t) = Q(W) + t`` on the mask, rows with a decision near a tie aside."""
+    """X4: ``Q(W + t) = Q(W) + t`` on the mask, except in rows with a decision near a tie."""
     W, mask, S = problem
     config = _config(port, rounds, start)
     group = port.arb_x(W, mask, S, order=order, config=config)
@@ -283,7 +283,7 @@ def test_X4_row_shift(
 def test_levels_that_no_input_sees_stay(
     port: Port, order: int, seed: int, power: int, digits: int, rounds: int
 ) -> None:
-    """Where ``m S mᵀ`` is zero, or rounding, nothing is divided by it: the mean stays."""
+    """If ``m S mᵀ`` is zero, or rounding, nothing is divided by it: the mean stays."""
     assume(digits == 0 or port.arithmetic.dtype == "float64")
     rng = np.random.default_rng(seed)
     X = np.round(2 * rng.standard_normal((9, 5)), digits)
@@ -315,7 +315,7 @@ def test_only_the_mask_matters(
 @both_orders
 @given(problem=problems(), rounds=rounds, seed=seeds())
 def test_row_permutation(port: Port, order: int, problem: Problem, rounds: int, seed: int) -> None:
-    """Rows do not know of each other; products of matrices may round otherwise."""
+    """Rows are independent; products of matrices may round differently."""
     W, mask, S = problem
     config = _config(port, rounds)
     group = port.arb_x(W, mask, S, order=order, config=config)
@@ -414,7 +414,7 @@ def test_eps_is_added_to_the_denominator(port: Port, problem: Problem, eps: floa
     seed=seeds(),
 )
 def test_theorem_2_by_counting(port: Port, sizes: tuple[int, ...], seed: int) -> None:
-    """Theorem 2: the multiplications of both forms, counted while they give the same errors."""
+    """Theorem 2: the multiplications of both forms, counted while they compute the same errors."""
     n, k, times, batch, length = sizes
     rng = np.random.default_rng(seed)
     W = rng.standard_normal((n, k))

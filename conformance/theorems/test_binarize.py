@@ -1,7 +1,7 @@
 """Binarization: optimality, the error identities, exact recovery and symmetries.
 
 The modes are the settings of the binarizer: ``mean-free`` is the paper's, ``released``
-the released code's (row mean subtracted, sign(0) = 0); the other two stand between.
+the released code's (row mean subtracted, sign(0) = 0); the other two are in between.
 """
 
 import itertools
@@ -44,7 +44,7 @@ def _errors(W: Array, mask: Mask, Q: Array) -> Array:
 
 
 def _natural(W: Array, mask: Mask) -> Array:
-    """Row sums of the squared terms that the error identities subtract from each other.
+    """Row sums of the squared terms that the error identities subtract.
 
     A mean is at most the largest magnitude, so (|x| + |mu|)² stays below four times it.
     """
@@ -157,7 +157,7 @@ def test_A4_prime_error_bound(
 
 @given(matrix=weights(("constant_magnitude",)), kind=masks())
 def test_A5a_one_magnitude_is_recovered(port: Port, matrix: Weights, kind: Masks) -> None:
-    """A5a, mean-free: ``W = α B`` comes back bit for bit where the sums are exact."""
+    """A5a, mean-free: ``W = α B`` comes back bit for bit if the sums are exact."""
     W = matrix.values
     mask = kind.of(W.shape)
     assert compare.exact(_decode(port, W, mask, "mean-free"), np.where(mask, W, 0.0)) == 0
@@ -230,7 +230,7 @@ def test_A6_power_of_two_scaling(
 @every_mode
 @given(matrix=matrices(), kind=masks(), order=orders)
 def test_A6_negation(port: Port, mode: str, matrix: Matrix, kind: Masks, order: int) -> None:
-    """A6: ``Q(-W) = -Q(W)`` bit for bit; with sign(0) = +1 where nothing ties with its mean."""
+    """A6: ``Q(-W) = -Q(W)`` bit for bit; with sign(0) = +1 if nothing ties with its mean."""
     W = matrix.values
     mask = kind.of(W.shape)
     if MODES[mode]["sign_zero"] == 1:
@@ -253,7 +253,7 @@ def test_A6_negation(port: Port, mode: str, matrix: Matrix, kind: Masks, order: 
 def test_A6_shift_exact(
     port: Port, mode: str, matrix: Weights, width: int, shift: int, order: int
 ) -> None:
-    """A6, with a mean: ``Q(W + t) = Q(W) + t`` bit for bit where nothing is rounded."""
+    """A6, with a mean: ``Q(W + t) = Q(W) + t`` bit for bit if nothing is rounded."""
     assume(port.holds(12 + _growth(width, order)))
     W = Weights(matrix.family, matrix.seed, (matrix.shape[0], width)).values
     moved = _decode(port, W + shift / 4, None, mode, order)
@@ -263,7 +263,7 @@ def test_A6_shift_exact(
 @with_mean
 @given(matrix=weights(CONTINUOUS), kind=masks(), shift=st.floats(-100, 100))
 def test_A6_shift(port: Port, mode: str, matrix: Weights, kind: Masks, shift: float) -> None:
-    """A6, with a mean: ``Q(W + t) = Q(W) + t``, entries at their mean aside."""
+    """A6, with a mean: ``Q(W + t) = Q(W) + t``, except for entries at their mean."""
     W = matrix.values
     mask = kind.of(W.shape)
     allowed = port.gamma(8 * (W.shape[1] + 4)) * (np.abs(W).max() + abs(shift))
@@ -278,7 +278,7 @@ def test_A6_shift(port: Port, mode: str, matrix: Weights, kind: Masks, shift: fl
 def test_A6_row_permutation(
     port: Port, mode: str, matrix: Matrix, kind: Masks, order: int, seed: int
 ) -> None:
-    """A6, all modes: rows do not know of each other, bit for bit."""
+    """A6, all modes: rows are independent, bit for bit."""
     W = matrix.values
     mask = kind.of(W.shape)
     shuffled = np.random.default_rng(seed).permutation(len(W))
@@ -291,7 +291,7 @@ def test_A6_row_permutation(
 def test_A6_column_permutation(
     port: Port, mode: str, matrix: Weights, kind: Masks, seed: int
 ) -> None:
-    """A6, all modes: the order of columns matters to rounding only."""
+    """A6, all modes: the order of columns affects only rounding."""
     W = matrix.values
     mask = kind.of(W.shape)
     shuffled = np.random.default_rng(seed).permutation(W.shape[1])
@@ -312,7 +312,7 @@ def test_A6_column_permutation(
 def test_A6_column_permutation_exact(
     port: Port, mode: str, matrix: Weights, width: int, order: int, seed: int
 ) -> None:
-    """A6, all modes: where nothing is rounded, columns permute bit for bit."""
+    """A6, all modes: if nothing is rounded, columns permute bit for bit."""
     assume(port.holds(6 + _growth(width, order)))
     W = Weights(matrix.family, matrix.seed, (matrix.shape[0], width)).values
     shuffled = np.random.default_rng(seed).permutation(width)
@@ -323,7 +323,7 @@ def test_A6_column_permutation_exact(
 @mean_free
 @given(matrix=weights((*CONTINUOUS, *SUMMABLE, "huge_range"), columns=(1, 30)), kind=masks())
 def test_A6f_idempotence(port: Port, mode: str, matrix: Weights, kind: Masks) -> None:
-    """A6f, mean-free, order 1: ``Q(Q(W)) = Q(W)`` where no sign is 0."""
+    """A6f, mean-free, order 1: ``Q(Q(W)) = Q(W)`` if no sign is 0."""
     W = matrix.values
     mask = kind.of(W.shape)
     once = port.residual_binarize(W, mask, **MODES[mode])
@@ -360,7 +360,7 @@ def test_A7_empty_rows_and_outside_are_zero(
 @every_mode
 @given(matrix=matrices(ALL, columns=(1, 20)), kind=masks(), order=orders)
 def test_record_of_a_group(port: Port, mode: str, matrix: Matrix, kind: Masks, order: int) -> None:
-    """All modes: `order` planes of signs that the mode allows, a mean where it has one."""
+    """All modes: `order` planes of signs that the mode allows, and a mean if it has one."""
     W = matrix.values
     group = port.residual_binarize(W, kind.of(W.shape), order=order, name="salient", **MODES[mode])
     assert group.name == "salient"
@@ -397,7 +397,7 @@ def test_exact_mean_and_scale(port: Port, matrix: Matrix, kind: Masks) -> None:
 def test_exact_orders_bit_for_bit(
     port: Port, mode: str, matrix: Weights, width: int, order: int
 ) -> None:
-    """All modes, all orders: where nothing is rounded, ties included, equal to the rationals."""
+    """All modes, all orders: if nothing is rounded, equal to the rationals, ties included."""
     assume(port.holds(6 + _growth(width, order)))
     W = Weights(matrix.family, matrix.seed, (matrix.shape[0], width)).values
     mask = np.ones(W.shape, dtype=bool)
@@ -433,7 +433,7 @@ def test_exact_orders_by_margin(
         )
         assert sign_ratio <= 1
         assert compare.bound(plane.row_scale[settled], scale[settled], allowed[settled]) <= 1
-        # A sign that rounding may decide makes what follows another problem.
+        # A sign that rounding may decide makes the rest a different problem.
         settled &= ~(mask & (margin <= allowed[:, None])).any(axis=1)
     total = exact.floats(steps[-1].total)
     assert compare.bound(group.decode()[settled], total[settled], 4 * allowed[settled, None]) <= 1

@@ -114,7 +114,7 @@ def test_dead_columns_cost_no_signs(port: Port, layer: Layer) -> None:
 
 @given(matrix=matrices(), bits=st.integers(1, 8), size=st.sampled_from([None, 1, 5, 16]))
 def test_bits_of_uniform_grids(port: Port, matrix: Any, bits: int, size: int | None) -> None:
-    """b bits a code; a scale and a zero point for each row and group."""
+    """b bits per code; a scale and a zero point per row and group."""
     W = matrix.values
     result = port.rtn_layer(W, None, port.RTN(kind="minmax", bits=bits, group_size=size))
     payload = port.payload_bits(result)
@@ -151,7 +151,7 @@ def test_activation_order_costs_a_permutation(port: Port, layer: Layer) -> None:
 
 
 def test_published_numbers(port: Port) -> None:
-    """What the papers print: 1.1 bits at 10 % salient weights, and the table of true bits."""
+    """The papers' numbers: 1.1 bits at 10% salient weights, and the table of true bits."""
     assert port.billm_parameter_bits(0.1) == pytest.approx(1.1)
     for k, expected in ((32, 5.50), (64, 3.75), (128, 2.88), (256, 2.44), (512, 2.22)):
         n = m = 4096
@@ -171,7 +171,7 @@ LLAMA_13B = (4 * [(5120, 5120)] + 2 * [(13824, 5120)] + [(5120, 13824)], 40, 2 *
 def test_published_memory_of_arb_llm(
     port: Port, rows: int, columns: int, published: tuple[float, float]
 ) -> None:
-    """Table 6: gigabytes of LLaMA 7B and 13B, with 9 % salient columns and blocks of 128."""
+    """Table 6: gigabytes of LLaMA 7B and 13B, with 9% salient columns and blocks of 128."""
     for (shapes, blocks, others), expected in zip((LLAMA_7B, LLAMA_13B), published, strict=True):
         bits = sum(
             port.arb_storage_bits(n, m, round(0.09 * m), 128, rows=rows, columns=columns)
@@ -193,7 +193,7 @@ def test_storage_of_arb_llm_adds_up(
     port: Port, n: int, k: int, blocks: int, share: float, rows: int, columns: int
 ) -> None:
     """Whole blocks cost what they cost alone; every salient column ``n`` bits, every row vector
-    16 bits a row and block; a block that is narrower has as many row vectors.
+    16 bits per row and block; a narrower block has as many row vectors.
     """
     m = k * blocks
     c = round(share * k)
@@ -248,7 +248,7 @@ def _sparse_layer(
 def test_payload_of_pruned_regions(
     port: Port, seed: int, size: tuple[int, int], salient: float
 ) -> None:
-    """Signs and regions of kept weights, patterns, a flag a column; salient ones two signs."""
+    """Signs and regions of kept weights, patterns, a flag per column; two signs if salient."""
     layer = _sparse_layer(seed, size, salient)
     keep, group = size
     bits = port.payload_bits(layer)
@@ -270,7 +270,7 @@ def test_payload_of_pruned_regions(
 def test_payload_of_pruned_regions_against_the_published_accounting(
     port: Port, seed: int, size: tuple[int, int]
 ) -> None:
-    """Without salient weights ours is NanoQuant's, less three numbers a row, plus a column map."""
+    """Without salient weights: NanoQuant's, less three numbers per row, plus a column map."""
     layer = _sparse_layer(seed, size, 0.0)
     published = port.stbllm_storage_bits(4, 48, 24, *size)
     if all(g.mask.any() for block in layer.blocks for g in block.groups[:3]):
@@ -281,7 +281,7 @@ def test_payload_of_pruned_regions_against_the_published_accounting(
 def test_dead_columns_do_not_change_the_price_of_patterns(
     port: Port, seed: int, size: tuple[int, int]
 ) -> None:
-    """Groups with fewer than N entries still have a pattern; then flags say what is empty."""
+    """Groups with fewer than N entries still have a pattern; flags then mark the empty ones."""
     layer = _sparse_layer(seed, size, 0.2, dead=0.4)
     keep, group = size
     bits = port.payload_bits(layer)
@@ -302,7 +302,7 @@ def test_columns_that_no_group_of_M_has_are_free(port: Port) -> None:
 
 
 def test_more_entries_than_the_pattern_has_are_refused(port: Port) -> None:
-    """Three of four where two are said to be kept: the record is none."""
+    """Three of four kept where the record says two: the record is invalid."""
     mask = np.array([[True, False, True, True]])
     block = port.QuantizedBlock(0, 4, (port.ValueGroup("kept", mask, 1.0 * mask),), None, (2, 4))
     layer = port.QuantizedLayer((1, 4), (block,))
@@ -312,7 +312,7 @@ def test_more_entries_than_the_pattern_has_are_refused(port: Port) -> None:
 
 
 def test_published_numbers_of_pruned_layers(port: Port) -> None:
-    """What the papers print: bits of signs at 10 % salient weights, and the table of true bits."""
+    """The papers' numbers: bits of signs at 10% salient weights, and the table of true bits."""
     n = m = 4096
     for (keep, group), printed, true in (
         ((8, 8), 1.10, 4.13),

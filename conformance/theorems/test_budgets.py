@@ -1,4 +1,4 @@
-"""Layer budgets: bounds, exact means, monotony, and the official log."""
+"""Layer budgets: bounds, exact means, monotonicity, and the official log."""
 
 import itertools
 
@@ -18,7 +18,7 @@ every_rule = pytest.mark.parametrize("rule", RULES)
 SHARES = st.lists(st.integers(0, 64).map(lambda v: v / 16), min_size=1, max_size=24).map(np.array)
 """Norms or outliers of few bits, so that equal ones are frequent and no port rounds them."""
 
-# What the official demo printed: LLaMA-2-7B, 4:8, threshold 6, spread 2.
+# Output of the official demo: LLaMA-2-7B, 4:8, threshold 6, spread 2.
 LOGGED = np.array([
     0.4209790205090775, 0.40479818156346137, 0.30860456160313104, 0.3875035696079076,
     0.2518391979790722, 0.21269062022471058, 0.2656249802347292, 0.24487045762452436,
@@ -33,7 +33,7 @@ PRUNED = [2, 2, 2, 2, 4, 4, 2, *[4] * 20, 5, 5, 5, 5, 4]
 
 
 def test_the_official_log(port: Port) -> None:
-    """Pruned of 8 layer by layer as logged, of mean 3.8125 where 4 was asked for."""
+    """Pruned of 8, layer by layer as logged, with mean 3.8125 where 4 was requested."""
     counts = port.outlier_budget(LOGGED, 4, 8)
     assert compare.exact(8 - counts, np.array(PRUNED)) == 0
     assert np.mean(8 - counts) == 3.8125
@@ -55,7 +55,7 @@ def test_the_promotion_alone_breaks_the_mean_of_the_log(port: Port) -> None:
 def test_budgets_are_in_range_and_deterministic(
     port: Port, rule: str, shares: Array, size: tuple[int, int]
 ) -> None:
-    """From 1 to M; the same again for the same."""
+    """From 1 to M, and the same for the same input."""
     keep, group = size
     for repair in (False, True):
         counts = getattr(port, rule)(shares, keep, group, repair=repair)
@@ -106,7 +106,7 @@ def test_the_norm_rule_keeps_what_was_asked_for_or_more(
 def test_budgets_do_not_depend_on_the_unit(
     port: Port, shares: Array, size: tuple[int, int], power: int
 ) -> None:
-    """Norms and outliers in other units, by a power of two, give the same budgets."""
+    """Norms and outliers scaled by a power of two give the same budgets."""
     keep, group = size
     for rule in RULES:
         for repair in (False, True):
@@ -126,7 +126,7 @@ def test_equal_outliers_are_no_division_by_zero(port: Port, value: float) -> Non
 
 
 def test_budgets_that_the_code_fails_at_are_clipped(port: Port) -> None:
-    """-1 of 8 pruned, which its top-k refuses, is none pruned; no layer loses everything."""
+    """-1 of 8 pruned, which its top-k refuses, means none pruned; no layer loses everything."""
     shares = np.array([9.0, 1.0, 1.0, 1.0, 1.0])
     assert port.outlier_budget(shares, 7, 8, spread=4.0).tolist() == [8, 6, 6, 6, 6]
     assert port.outlier_budget(shares[::-1], 1, 8, spread=4.0).tolist() == [1, 1, 1, 1, 4]
@@ -147,7 +147,7 @@ def test_outlier_share_counts_all_linears_of_a_layer_together(
 
 
 def test_no_score_is_above_an_even_distribution(port: Port) -> None:
-    """Above 1 times the mean lies nothing where all are equal, and M times at most 1/M."""
+    """If all are equal, none lies above the mean; at most 1/M lie above M times the mean."""
     assert port.outlier_share([np.ones((3, 4))], 1.0) == 0
     assert port.outlier_share([np.ones((3, 4)), np.full((2, 2), 16.0)], 3.0) == 25
 
@@ -161,7 +161,7 @@ wishes_and_range = st.tuples(
 def test_no_other_counts_of_that_mean_lose_less(
     port: Port, drawn: tuple[list[int], int, int], place: float
 ) -> None:
-    """Against all whole numbers of the range and the sum, on wishes in eighths: exactly."""
+    """Against all whole numbers with that range and sum, on wishes in eighths: exactly."""
     eighths, low, span = drawn
     high = low + span
     keep = low + round(place * span)
@@ -179,7 +179,7 @@ def test_no_other_counts_of_that_mean_lose_less(
 def test_repair_is_monotone_and_prefers_earlier_layers(
     port: Port, eighths: list[int], size: tuple[int, int]
 ) -> None:
-    """A larger wish never gets less; of equal wishes the earlier gets at most one more."""
+    """A larger wish never gets less; of equal wishes, the earlier gets at most one more."""
     keep, high = size
     wishes = np.array(eighths) / 8
     counts = port.repair_budget(wishes, keep, 1, high)
@@ -193,7 +193,7 @@ def test_repair_is_monotone_and_prefers_earlier_layers(
 def test_repair_is_rounding_where_rounding_has_the_right_sum(
     port: Port, seed: int, layers: int, size: tuple[int, int]
 ) -> None:
-    """Nothing is moved where nothing has to be; whole numbers stay themselves."""
+    """Nothing moves unless it must; whole numbers stay the same."""
     keep, group = size
     rng = np.random.default_rng(seed)
     whole = rng.multivariate_hypergeometric([group] * layers, layers * keep)

@@ -26,7 +26,7 @@ BARS = (
 
 @st.composite
 def cosines(draw: st.DrawFn) -> Array:
-    """Mean cosines of some layers, none of them close to where a formula has no bound."""
+    """Mean cosines of some layers, none close to a point where a formula has no bound."""
     count = draw(st.integers(1, 24))
     return np.array(draw(st.lists(st.integers(1, 63), min_size=count, max_size=count))) / 64
 
@@ -56,7 +56,7 @@ def test_B11_importance_has_mean_one_and_falls_with_the_cosine(
 
 @every_kind
 def test_B11_layers_that_do_nothing_are_all_alike(port: Port, kind: str) -> None:
-    """B11: with cosines of one no layer is more important than another."""
+    """B11: if all cosines are one, no layer is more important than another."""
     assert compare.bound(port.layer_importance(np.ones(3), kind=kind), np.ones(3), 1e-6) <= 1
 
 
@@ -125,7 +125,7 @@ def test_B11_alike_layers_keep_the_target(
 def test_clipping_breaks_the_average_of_the_drawn_bars(
     port: Port, low: int, high: int, total: int
 ) -> None:
-    """With the importance that the paper draws, 4:8 would be 3.88, 3.78 or 4.13 of 8."""
+    """With the importance in the paper's chart, 4:8 would be 3.88, 3.78 or 4.13 of 8."""
     importance = np.array(BARS)
     ends = {"low": low, "high": high}
     assert int(np.sum(port.coarse_budget(importance, 4, 8, **ends, repair=False))) == total
@@ -152,7 +152,7 @@ def test_B12_scores_are_losses_of_removal(port: Port, family: str, inputs: str, 
 
 @given(family=st.sampled_from(CONTINUOUS), seed=seeds(), power=st.integers(-6, 6))
 def test_scores_scale(port: Port, family: str, seed: int, power: int) -> None:
-    """Masks do not see the scale of the weights or of the inputs; scores have powers of it."""
+    """Masks ignore the scale of weights and inputs; scores scale with powers of it."""
     W = Weights(family, seed, (2, 6)).values
     H = port.damp(Activations("ar0.5", seed, (2, 24, 6)).hessian, 0.01)
     of_weights = {"obs": 2, "squared": 2, "trailing": 2, "magnitude": 1, "wanda": 1}
@@ -167,7 +167,7 @@ def test_scores_scale(port: Port, family: str, seed: int, power: int) -> None:
 
 @given(seed=seeds())
 def test_trailing_scores_equal_the_unordered_in_the_first_column(port: Port, seed: int) -> None:
-    """``U_00² = [H⁻¹]_00``; elsewhere the trailing score is the smaller divisor's."""
+    """``U_00² = [H⁻¹]_00``; elsewhere the trailing score has the smaller divisor."""
     W = Weights("gauss", seed, (2, 5)).values
     H = port.damp(Activations("ar0.5", seed, (2, 24, 5)).hessian, 0.01)
     first, own = (np.asarray(port.fine_scores(W, H, score=s)) for s in ("trailing", "obs"))

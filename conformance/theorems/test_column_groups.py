@@ -1,7 +1,7 @@
-"""The column-group bitmap: searches on outputs, and how cuts lie to each other.
+"""The column-group bitmap: searches on outputs, and how cuts relate to each other.
 
-Whole blocks and layers are in ``test_arb_llm``; this is about the cuts alone, on weights
-and scores that the port's type holds, so that entries lie where they seem to lie.
+Whole blocks and layers are in ``test_arb_llm``; this is only about the cuts, on weights
+and scores that the port's type holds exactly.
 """
 
 import itertools
@@ -39,7 +39,7 @@ switches = st.fixed_dictionaries({name: st.sampled_from(v) for name, v in SWITCH
 
 
 def _thresholds(T: Array, seed: int) -> Array:
-    """Thresholds on entries, between them and outside of all."""
+    """Thresholds on entries, between them and outside all of them."""
     rng = np.random.default_rng(seed)
     return np.append(rng.choice(np.abs(T).ravel(), 4), rng.uniform(0, 1.2, 4) * np.abs(T).max())
 
@@ -57,7 +57,7 @@ def test_a_calibrated_search_of_orthonormal_inputs_is_a_plain_one(
     *,
     closed: bool,
 ) -> None:
-    """``S = 1``, and the other entries decode to what they are: ``Tr(R S Rᵀ) = ‖R‖²``."""
+    """``S = 1``, and the other entries decode to themselves: ``Tr(R S Rᵀ) = ‖R‖²``."""
     T, part = port.held(matrix.values), mask.of(matrix.shape)
     cuts, S = port.held(_thresholds(T, seed)), np.eye(T.shape[1])
     arguments = {"orders": orders, "closed": closed, **MODES[mode]}
@@ -101,7 +101,7 @@ def test_calibrated_objectives_are_errors_of_outputs(
 
 @given(matrix=weights(("integer",), rows=(1, 2), columns=(2, 6)), seed=seeds())
 def test_exact_calibrated_objectives(port: Port, matrix: Weights, seed: int) -> None:
-    """Against rational numbers, with a Gram matrix of whole ones."""
+    """Against rational numbers, with a Gram matrix of whole numbers."""
     T, rng = matrix.values, np.random.default_rng(seed)
     X = rng.integers(-2, 3, (4, T.shape[1])).astype(np.float64)
     image = rng.integers(-4, 5, T.shape).astype(np.float64)
@@ -145,9 +145,9 @@ def _masks(zones: Any) -> dict[str, Mask]:
 def test_G1_groups_partition_and_larger_entries_are_cut_off_first(
     port: Port, layer: Layer, seed: int, settings: dict[str, Any], splits: int
 ) -> None:
-    """G1: disjoint, covering; salient ones are whole columns; a cut's entries exceed what is left.
+    """G1: disjoint, covering; salient ones are whole columns; a cut's entries exceed the rest.
 
-    With one bitmap for the block they do so in both zones at once.
+    With one bitmap for the block, they do so in both zones at once.
     """
     block = _block(port, layer, seed)
     config = port.ColumnGroups(splits=splits, **settings)
@@ -188,7 +188,7 @@ def test_further_cuts_refine_earlier_ones(
 def test_zones_are_searched_by_themselves(
     port: Port, layer: Layer, seed: int, settings: dict[str, Any]
 ) -> None:
-    """With a threshold for each zone, what the other zone holds moves no cut of the weights."""
+    """With one threshold per zone, the content of one zone moves no cut in the other."""
     settings = settings | {"bitmap": "zones", "split_error": "weights", "column_groups": True}
     block, config = _block(port, layer, seed), port.ColumnGroups(**settings)
     found = _masks(port.choose_column_groups(**block, config=config))

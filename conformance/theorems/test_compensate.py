@@ -1,4 +1,4 @@
-"""Block compensation: the least-squares theorem, its relatives, and what stays untouched."""
+"""Block compensation: the least-squares theorem, its relatives, and what stays unchanged."""
 
 from collections.abc import Callable
 from typing import Any
@@ -178,7 +178,7 @@ def test_C7_exact_errors_are_the_loss(port: Port, layer: Layer, block_size: int)
 def test_C8_only_columns_on_the_right_move(
     port: Port, mode: str, layer: Layer, data: st.DataObject
 ) -> None:
-    """C8: columns left of a block stay, the block becomes its image; the last block moves none."""
+    """C8: columns left of a block stay; the block becomes its image; the last block moves none."""
     W, _, U = _problem(port, layer)
     block = _block(data, len(U))
     record, moved, E = port.compensate_step(W, U, block, _quantizer(port), mode=mode)
@@ -202,7 +202,7 @@ def test_C8_single_block_layers_ignore_the_mode(port: Port, mode: str, layer: La
 @pytest.mark.parametrize("block_size", [1, 5, 16])
 @given(layer=layers(columns=(2, 24)))
 def test_the_loop_is_its_steps(port: Port, mode: str, block_size: int, layer: Layer) -> None:
-    """The layer loop is one step after the other, each from the state the last one left."""
+    """The layer loop is a sequence of steps, each from the state left by the one before."""
     W, _, U = _problem(port, layer)
     result = port.compensate(W, U, _quantizer(port), block_size=block_size, mode=mode)
     state, records, errors = W, [], []
@@ -218,7 +218,7 @@ def test_the_loop_is_its_steps(port: Port, mode: str, block_size: int, layer: La
 @every_compensation
 @given(layer=layers(columns=(2, 16)))
 def test_the_loop_sees_the_moved_weights(port: Port, mode: str, layer: Layer) -> None:
-    """Every block is quantized once, from left to right, from what the blocks before it left."""
+    """Every block is quantized once, from left to right, from the state left before it."""
     W, _, U = _problem(port, layer)
     seen: list[tuple[int, int]] = []
 

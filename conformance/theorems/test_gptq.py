@@ -1,8 +1,8 @@
 """GPTQ: the error identities, and every rounding replayed from the port's own answer.
 
 ``W - Q = E U`` holds for any Q if E is defined by the recursion. So the recursion is run
-on the port's Q: it gives, for each entry, the value that was rounded, which must lie
-nearest to the level that was taken.
+on the port's Q: it gives, for each entry, the value that was rounded, which must be
+closest to the chosen level.
 """
 
 from fractions import Fraction
@@ -63,11 +63,11 @@ def test_every_code_is_nearest_to_what_was_rounded(
     allowed = slack(port, H_damped) * natural
     for block in result.blocks:
         group = block.groups[0]
-        # A group's grid is fitted to what the outer blocks before it have left.
+        # A group's grid is fitted to the state left by the outer blocks before it.
         outer = 0 if group_size is None else block.start // block_size * block_size
         scale, zero, margin = _grid(states[outer][:, block.columns], bits)
         assert block.start % size == 0
-        # A row of zeros has a grid all the same, so its scale has a rounding of its own.
+        # A row of zeros still has a grid, so its scale has its own rounding.
         assert compare.bound(group.scale, scale, allowed + port.gamma(3) * scale) <= 1
         assert compare.decision(group.zero, zero, margin, allowed / scale) <= 1
         for j in range(block.start, block.stop):
@@ -96,7 +96,7 @@ def test_C3_loss_is_the_sum_of_squared_errors(port: Port, bits: int, layer: Laye
 def test_C3_blocks_are_an_access_pattern(
     port: Port, bits: int, layer: Layer, *, activation_order: bool
 ) -> None:
-    """C3, G3: Q does not depend on the block size where the grid is one for each row."""
+    """C3, G3: Q does not depend on the block size if there is one grid per row."""
     W, H = layer[0].values, layer[1].hessian
     settings = {"bits": bits, "activation_order": activation_order}
 

@@ -20,7 +20,7 @@ def _natural(X: Array) -> Array:
 
 
 def _damped(inputs: Activations) -> Array:
-    """H after dead inputs and damping, written out once more."""
+    """H after dead inputs and damping, written out independently."""
     H = inputs.hessian.copy()
     diagonal = np.where(np.diag(H) == 0, 1.0, np.diag(H))
     np.fill_diagonal(H, diagonal + PERCDAMP * diagonal.mean())
@@ -36,7 +36,7 @@ def _condition_slack(port: Port, H: Array) -> float:
 def test_S7_accumulation_does_not_depend_on_batches(
     port: Port, inputs: Activations, seed: int
 ) -> None:
-    """S7: one sequence a call, all in one call, or anything between give the same H."""
+    """S7: one sequence per call, all in one call, or anything in between gives the same H."""
     X = inputs.values
     rng = np.random.default_rng(seed)
     accumulator = port.HessianAccumulator(X.shape[-1])
@@ -77,7 +77,7 @@ def test_exact_hessian(port: Port, inputs: Activations) -> None:
 
 @given(inputs=activations())
 def test_hessian_is_symmetric_and_finds_dead_inputs(port: Port, inputs: Activations) -> None:
-    """H is symmetric; an input is dead exactly where no token had it."""
+    """H is symmetric; an input is dead if and only if no token had it."""
     H = port.accumulate_hessian(inputs.values)
     assert compare.bound(H, H.T, port.gamma(8 * inputs.values.size) * _natural(inputs.values)) <= 1
     dead = ~inputs.values.any(axis=(0, 1))
@@ -86,7 +86,7 @@ def test_hessian_is_symmetric_and_finds_dead_inputs(port: Port, inputs: Activati
 
 @given(inputs=activations(), percdamp=st.sampled_from([0.0, 0.01, 0.1, 1.0]))
 def test_damping(port: Port, inputs: Activations, percdamp: float) -> None:
-    """``H + λI``, λ a share of the mean diagonal, taken after dead inputs got a one."""
+    """``H + λI``, λ a share of the mean diagonal, taken after dead inputs are set to one."""
     H = port.held(inputs.hessian)
     diagonal = np.where(np.diag(H) == 0, 1.0, np.diag(H))
     expected = H.copy()
@@ -155,7 +155,7 @@ def test_factor_scales_with_the_inputs(port: Port, power: int, inputs: Activatio
 
 @given(inputs=activations())
 def test_prepared_hessian_is_its_parts(port: Port, inputs: Activations) -> None:
-    """Preparation is: find dead inputs, damp, factor."""
+    """Preparation means: find dead inputs, damp, factor."""
     H = inputs.hessian
     prepared = port.prepare_hessian(H, PERCDAMP)
     damped = port.damp(H, PERCDAMP)

@@ -1,7 +1,7 @@
 """BiLLM's whole layer: against a naive second reading, and its symmetries.
 
-Layers are continuous, so that no two candidates tie and no weight sits on its mean; and
-blocks are narrow, so that a layer has several of them and one that is narrower still.
+Layers are continuous, so no two candidates tie and no weight equals its mean; blocks are
+narrow, so a layer has several of them and one that is narrower still.
 """
 
 from typing import Any
@@ -129,7 +129,7 @@ def test_presets_against_the_naive_reading(port: Port, preset: str, layer: Layer
 def test_switches_against_the_naive_reading(
     port: Port, layer: Layer, switches: dict[str, Any]
 ) -> None:
-    """Any combination of the switches does what each of them says."""
+    """Any combination of switches does what each one says."""
     port.compares_ends(BY_STATE)
     W, H = layer[0].values, layer[1].hessian
     config = _config(port, "paper", **switches)
@@ -153,7 +153,7 @@ def test_S1_scaled_weights(port: Port, preset: str, layer: Layer, power: int) ->
 def test_S2_negated_weights(port: Port, preset: str, layer: Layer) -> None:
     """S2, all presets: ``W → -W`` gives ``-Q``, bit for bit; here no weight is zero.
 
-    Running sums add in another order, so of two candidates that tie to rounding another may win.
+    Running sums add in a different order, so either of two candidates that tie may win.
     """
     W, H = layer[0].values, layer[1].hessian
     config = _config(port, preset)
@@ -182,7 +182,7 @@ def test_S3_scaled_inputs(port: Port, preset: str, layer: Layer) -> None:
 @every_preset
 @given(layer=several_blocks, seed=seeds())
 def test_S4_permuted_rows(port: Port, preset: str, layer: Layer, seed: int) -> None:
-    """S4, all presets: permuting rows permutes Q; sums over rows may round otherwise."""
+    """S4, all presets: permuting rows permutes Q; sums over rows may round differently."""
     port.compares_ends(BY_STATE)
     W, H = layer[0].values, layer[1].hessian
     order = np.random.default_rng(seed).permutation(len(W))
@@ -211,7 +211,7 @@ def test_S6b_permuted_columns(port: Port, layer: Layer, seed: int) -> None:
 @every_preset
 @given(layer=several_blocks)
 def test_S7_batches_of_inputs(port: Port, preset: str, layer: Layer) -> None:
-    """S7: one sequence a call gives the same layer as all at once, to rounding."""
+    """S7: one sequence per call gives the same layer as all at once, to rounding."""
     port.compares_ends(BY_STATE)
     W, X = layer[0].values, layer[1].values
     accumulator = port.HessianAccumulator(X.shape[-1])
@@ -224,7 +224,7 @@ def test_S7_batches_of_inputs(port: Port, preset: str, layer: Layer) -> None:
 
 @given(layer=layers((*CONTINUOUS, "tied", "integer"), ("dead",), columns=(2, 40)))
 def test_S8_dead_inputs_end_at_zero(port: Port, layer: Layer) -> None:
-    """S8, corrected: columns whose input never fires are zero, and no other group holds them."""
+    """S8, corrected: columns whose input never fires are zero and in no other group."""
     W, H = layer[0].values, layer[1].hessian
     dead = np.diag(H) == 0
     result = port.billm_layer(W, H, _config(port, "corrected"))
@@ -235,7 +235,7 @@ def test_S8_dead_inputs_end_at_zero(port: Port, layer: Layer) -> None:
 
 @given(layer=layers(inputs=("dead",), columns=(2, 40)))
 def test_S8_weights_of_dead_inputs_do_not_matter(port: Port, layer: Layer) -> None:
-    """All presets set them to zero first: their values change nothing."""
+    """All presets set them to zero first, so their values change nothing."""
     W, H = layer[0].values, layer[1].hessian
     other = np.where(np.diag(H) == 0, 1e3, W)
     for preset in PRESETS:
@@ -251,7 +251,7 @@ def test_S8_weights_of_dead_inputs_do_not_matter(port: Port, layer: Layer) -> No
 def test_S9_last_block_is_narrower(
     port: Port, preset: str, width: int, rows: int, seed: int
 ) -> None:
-    """S9: any width works, with blocks of 128; the last one takes what is left."""
+    """S9: any width works, with blocks of 128; the last one takes the remainder."""
     W = Weights("gauss", seed, (rows, width)).values
     H = Activations("scaled", seed, (2, 32, width)).hessian
     result = port.billm_layer(W, H, port.METHODS["billm"].presets[preset])
@@ -307,7 +307,7 @@ def test_C8_single_block_layers_ignore_the_compensation(
 @every_preset
 @given(layer=layers(rows=(1, 5)))
 def test_arguments_are_not_changed(port: Port, preset: str, layer: Layer) -> None:
-    """A port leaves its arguments as they came."""
+    """A port does not change its arguments."""
     W, H = layer[0].values.copy(), layer[1].hessian.copy()
     W.setflags(write=False)
     H.setflags(write=False)

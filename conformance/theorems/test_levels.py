@@ -1,7 +1,7 @@
 """Levels 0 to 3: every operation, case by case, with derived bounds.
 
-The cases are those of ``subbit check`` at the same depth; on a simulated device, which is
-slow, those of the depth before. ``subbit check TARGET --replay OPERATION:SEED`` repeats one.
+The cases are those of ``subbit check`` at the same depth, or on a simulated device, which is
+slow, at the next lower depth. ``subbit check TARGET --replay OPERATION:SEED`` repeats one.
 """
 
 import pytest

@@ -1,4 +1,4 @@
-"""Objectives: both forms of the calibrated error, and what they are on exact numbers."""
+"""Objectives: both forms of the calibrated error, and their values on exact numbers."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Patterns of N:M sparsity: a bijection in lexicographic order, and what it costs."""
+"""Patterns of N:M sparsity: a bijection in lexicographic order, and its cost."""
 
 import itertools
 from math import comb
@@ -26,7 +26,7 @@ def _mask(seed: int, rows: int, groups: int, keep: int, group: int) -> Mask:
 
 
 def _all_patterns(keep: int, group: int) -> Mask:
-    """Every pattern, in the order in which itertools lists kept columns: lexicographic."""
+    """Every pattern, in the lexicographic order in which itertools lists kept columns."""
     lists = list(itertools.combinations(range(group), keep))
     mask = np.zeros((len(lists), group), dtype=np.bool_)
     for row, kept in zip(mask, lists, strict=True):
@@ -75,7 +75,7 @@ def test_unranked_masks_keep_N_of_M(port: Port, size: tuple[int, int], seed: int
 
 @given(size=sizes, seed=seeds())
 def test_order_of_numbers_is_that_of_masks(port: Port, size: tuple[int, int], seed: int) -> None:
-    """Of two patterns the one that keeps the first column where they differ has less."""
+    """The pattern that keeps the first column where two differ has the lower number."""
     keep, group = size
     one, other = _mask(seed, 2, 1, keep, group)
     ranks = port.rank_patterns(np.stack([one, other]), keep, group)[:, 0]
@@ -88,7 +88,7 @@ def test_order_of_numbers_is_that_of_masks(port: Port, size: tuple[int, int], se
 
 @given(size=sizes)
 def test_bits_of_a_pattern(port: Port, size: tuple[int, int]) -> None:
-    """⌈h⌉ with h = log2 C(M, N); as many for what is kept as for what is pruned; at most M."""
+    """⌈h⌉ with h = log2 C(M, N); the same for kept and for pruned weights; at most M."""
     keep, group = size
     bits, entropy = port.pattern_bits(keep, group), port.pattern_entropy(keep, group)
     assert 2 ** (bits - 1) < comb(group, keep) <= 2**bits
@@ -116,13 +116,13 @@ def test_bits_of_a_pattern(port: Port, size: tuple[int, int]) -> None:
 def test_index_bits_per_weight(
     port: Port, keep: int, group: int, stored: float, floor: float
 ) -> None:
-    """What the places of kept weights cost, per weight."""
+    """Cost of the positions of kept weights, per weight."""
     assert port.pattern_bits(keep, group) / group == stored
     assert port.pattern_entropy(keep, group) / group == pytest.approx(floor, abs=6e-4)
 
 
 def test_large_groups_are_exact(port: Port) -> None:
-    """32 of 64 has 1.8e18 patterns; beyond 2⁶³ numbers do not fit and are refused."""
+    """32 of 64 has 1.8e18 patterns; numbers beyond 2⁶³ do not fit and are refused."""
     mask = np.arange(64)[None] >= 32
     assert port.rank_patterns(mask, 32, 64)[0, 0] == comb(64, 32) - 1
     assert compare.exact(port.unrank_patterns([[comb(64, 32) - 1]], 32, 64), mask) == 0
@@ -132,7 +132,7 @@ def test_large_groups_are_exact(port: Port) -> None:
 
 
 def test_what_is_no_pattern_is_refused(port: Port) -> None:
-    """Another number kept, a width that M does not divide, a number out of range."""
+    """A wrong number kept, a width that M does not divide, a number out of range."""
     mask = np.array([[True, False, False, True]])
     with pytest.raises(ArgumentError, match="mask: expected 1 of each 2 columns, got a group"):
         port.rank_patterns(np.array([[True, False, True, True]]), 1, 2)

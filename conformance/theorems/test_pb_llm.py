@@ -60,7 +60,7 @@ def test_low_share(port: Port, layer: Layer, share: float, block_size: int) -> N
 def test_levels_are_means_of_what_came(
     port: Port, statistics: str, layer: Layer, share: float, block_size: int
 ) -> None:
-    """The levels are fitted to the weights as they come: with the zeros of the others, or not."""
+    """The levels are fitted to the current weights: with the zeros of the others, or without."""
     W, H = layer[0].values, layer[1].hessian
     switches = {"statistics": statistics, "low_share": share, "block_size": block_size}
     for block in _record(port, W, H, **switches).blocks:
@@ -80,7 +80,7 @@ def test_levels_are_means_of_what_came(
 def test_high_entries_are_rounded_to_the_nearest_step(
     port: Port, bits: int, layer: Layer, share: float, block_size: int
 ) -> None:
-    """A high entry lies within half a step of what it was made of, or at an end of its grid."""
+    """A high entry lies within half a step of its value, or at an end of its grid."""
     W, H = layer[0].values, damped(layer[1].hessian)
     U = host(port.inverse_factor(H)).astype(np.float64)
     switches = {"high_bits": bits, "low_share": share, "block_size": block_size}

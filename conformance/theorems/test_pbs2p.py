@@ -1,7 +1,7 @@
 """PBS2P's whole layer: against a naive second reading, its patterns and its symmetries.
 
-Layers are continuous, so that no two scores tie and no weight sits on its mean; blocks are
-narrow, so that a layer has several of them.
+Layers are continuous, so no two scores tie and no weight equals its mean; blocks are
+narrow, so a layer has several of them.
 """
 
 from typing import Any
@@ -167,13 +167,13 @@ def test_presets_against_the_naive_reading(port: Port, preset: str, layer: Layer
 def test_switches_against_the_naive_reading(
     port: Port, layer: Layer, switches: dict[str, Any]
 ) -> None:
-    """Any combination of the switches does what each of them says.
+    """Any combination of switches does what each one says.
 
-    A salient zone has few entries in a row. Levels that fit them all leave nothing but
-    rounding to be signed, so there nothing is signed after a joint fit or a sweep. Two
-    entries leave nothing but rounding to the second order, which sweeps would fit, and
-    which an eps lets count. And what is left of a shifted row may have one sign only; mean
-    and scale are then one level, and a joint fit has no single answer to sign by.
+    A salient zone has few entries per row. Levels that fit them all leave only rounding to be
+    signed, so no signs are taken after a joint fit or a sweep there. Two entries leave only
+    rounding to the second order, which sweeps would fit, and which matters with an eps. And
+    the residual of a shifted row may have only one sign; mean and scale are then one level,
+    and a joint fit has no unique solution to take signs from.
     """
     port.compares_ends(BY_STATE)
     one_sided = layer[0].family == "shifted" and switches["levels"] == "exact"
@@ -208,7 +208,7 @@ def test_B1_every_block_is_N_of_M(
 @few
 @given(layer=full_layers(LIVE))
 def test_B2_a_shared_mean_is_that_of_the_group(port: Port, layer: Layer) -> None:
-    """B2: each group is followed by what it has lost, which decodes to its mean."""
+    """B2: each group is followed by its pruned entries, which decode to its mean."""
     W, H = layer[0].values, layer[1].hessian
     result = port.pbs2p_layer(W, H, _config(port, "shared"))
     for block in result.blocks:
@@ -221,7 +221,7 @@ def test_B2_a_shared_mean_is_that_of_the_group(port: Port, layer: Layer) -> None
 @few
 @given(layer=full_layers(LIVE))
 def test_keeping_all_is_ARB_X(port: Port, layer: Layer) -> None:
-    """With M of M there is no step, and what is left of PBS2P is ARB-X with its bitmap."""
+    """With M of M there is no step, and PBS2P reduces to ARB-X with its bitmap."""
     port.compares_ends(BY_STATE)
     W, H = layer[0].values, layer[1].hessian
     arb_x = port.METHODS["arb-x"].presets["paper"].changed(**ROOMY)
@@ -239,7 +239,7 @@ def test_keeping_all_is_ARB_X(port: Port, layer: Layer) -> None:
 def test_sweeps_never_raise_the_error_of_a_block(
     port: Port, layer: Layer, sweeps: int, mean: str
 ) -> None:
-    """Fitting each group to what the others leave lowers every row's error, pruned weights' too."""
+    """Fitting each group to the others' residual lowers every row's error, pruned weights' too."""
     W, S = layer[0].values[:, :BLOCK], layer[1].hessian[:BLOCK, :BLOCK]
     alive, errors, units = np.ones(BLOCK, dtype=bool), [], 0.0
     masks = port.spbo_schedule(np.abs(W), 4, 8)
@@ -289,7 +289,7 @@ def test_negated_weights(port: Port, preset: str, layer: Layer) -> None:
 @few
 @given(layer=full_layers(LIVE), preset=st.sampled_from(PRESETS), seed=seeds())
 def test_permuted_rows(port: Port, layer: Layer, preset: str, seed: int) -> None:
-    """B10: permuting rows permutes Q; sums over rows may round otherwise."""
+    """B10: permuting rows permutes Q; sums over rows may round differently."""
     port.compares_ends(BY_STATE)
     W, H = layer[0].values, layer[1].hessian
     order = np.random.default_rng(seed).permutation(len(W))
@@ -328,7 +328,7 @@ def test_Q2_blocks_do_not_look_ahead(port: Port, layer: Layer, preset: str) -> N
 @few
 @given(layer=full_layers(("dead",)), preset=st.sampled_from(PRESETS))
 def test_dead_inputs_are_pruned_first(port: Port, layer: Layer, preset: str) -> None:
-    """With ``dead_inputs="zero"`` they end at zero, in no group; N counts the living first."""
+    """With ``dead_inputs="zero"`` they end at zero, in no group; live inputs are kept first."""
     W, H = layer[0].values, layer[1].hessian
     dead = np.diag(H) == 0
     result = port.pbs2p_layer(W, H, _config(port, preset, dead_inputs="zero"))
@@ -358,7 +358,7 @@ def test_bits_are_counted_from_the_record(port: Port, layer: Layer, preset: str)
 @few
 @given(layer=full_layers(LIVE), preset=st.sampled_from(PRESETS))
 def test_arguments_are_not_changed(port: Port, layer: Layer, preset: str) -> None:
-    """A port leaves its arguments as they came."""
+    """A port does not change its arguments."""
     W, H = layer[0].values.copy(), layer[1].hessian.copy()
     W.setflags(write=False)
     H.setflags(write=False)

@@ -1,6 +1,6 @@
 """Removing several weights: constrained least squares, its loss, and the choice in a group.
 
-What arXiv 2410.15567 says of the multiple-removal problem, as far as it is a theorem.
+The theorems of arXiv 2410.15567 on the multiple-removal problem.
 """
 
 import itertools
@@ -35,7 +35,7 @@ def _loss(D: Array, H: Array) -> Array:
 
 
 def _ratio(found: Array, wanted: Array, allowed: Array) -> float:
-    """Error over bound, where there is one: none where lower precision cannot tell H singular."""
+    """Error over bound; no bound if lower precision cannot tell whether H is singular."""
     some = np.isfinite(allowed)
     return compare.bound(found[some], wanted[some], allowed[some])
 
@@ -51,7 +51,7 @@ def _least_squares(W: Array, H: Array, removed: Mask) -> Array:
 
 @given(layer=some_layers, drawn=masks())
 def test_the_move_is_constrained_least_squares(port: Port, layer: Layer, drawn: Masks) -> None:
-    """Eqs. (11), (13): what solving for the kept weights gives; removed ones exactly zero."""
+    """Eqs. (11), (13): the result of solving for the kept weights; removed ones exactly zero."""
     W, H = _damped(port, layer)
     removed = drawn.of(W.shape)
     moved = port.removal_move(W, H, removed)
@@ -106,7 +106,7 @@ def test_one_removal_is_optimal_brain_surgery(port: Port, layer: Layer, seed: in
 def test_E2_for_the_same_mask_least_squares_loses_no_more_than_zeroing(
     port: Port, layer: Layer, drawn: Masks
 ) -> None:
-    """E2: and no more than half-way between both, as an arbitrary other choice."""
+    """E2: and no more than the point halfway between both, as an arbitrary alternative."""
     W, H = _damped(port, layer)
     removed = drawn.of(W.shape)
     loss = port.removal_loss(W, H, removed)
@@ -133,7 +133,7 @@ def test_removing_more_never_costs_less(port: Port, layer: Layer, seed: int) -> 
 
 @given(layer=some_layers)
 def test_nothing_and_everything(port: Port, layer: Layer) -> None:
-    """Nothing removed moves and costs nothing; everything removed costs all of ``½ w H wᵀ``."""
+    """Removing nothing costs nothing and moves nothing; removing everything costs ``½ w H wᵀ``."""
     W, H = _damped(port, layer)
     none, everything = np.zeros(W.shape, np.bool_), np.ones(W.shape, np.bool_)
     assert compare.exact(port.removal_move(W, H, none), W) == 0
@@ -166,7 +166,7 @@ def test_exact_removal(port: Port, seed: int, n: int, m: int) -> None:
 
 
 def test_bounds_are_there_in_float64(port: Port) -> None:
-    """What a port of lower precision may leave open, this one does not."""
+    """A float64 port has a bound where lower precision may have none."""
     if port.arithmetic.dtype != "float64":
         pytest.skip("about ports that compute in float64")
     X = np.random.default_rng(1).standard_normal((60, 16))
@@ -222,7 +222,7 @@ def test_M2_one_group_alone_never_loses_to_single_scores(
 
 
 def test_M2_is_sometimes_strict(port: Port) -> None:
-    """Two inputs that are nearly one: each weight is cheap alone, both together are dear."""
+    """Two nearly equal inputs: each weight is cheap alone, both together are expensive."""
     W = np.array([[1.0, 1.0, 1.25, 1.25]])
     H = np.eye(4)
     H[0, 1] = H[1, 0] = 0.9375
@@ -237,7 +237,7 @@ def test_M2_is_sometimes_strict(port: Port) -> None:
 def test_on_a_diagonal_hessian_the_choice_is_that_of_scores(
     port: Port, seed: int, size: tuple[int, int]
 ) -> None:
-    """Nothing acts together there; of equal losses the lower columns are kept."""
+    """Nothing interacts there; of equal losses, the lower columns are kept."""
     keep, group = size
     rng = np.random.default_rng(seed)
     W = rng.integers(-4, 5, size=(3, 2 * group)).astype(np.float64)

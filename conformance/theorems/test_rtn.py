@@ -1,4 +1,4 @@
-"""Round to nearest: signs with a scale, and the uniform grid."""
+"""Round-to-nearest: signs with a scale, and the uniform grid."""
 
 from fractions import Fraction
 from typing import Any
@@ -29,7 +29,7 @@ def _slices(port: Port, width: int, size: int | None) -> list[slice]:
 def test_signs_are_one_group_of_binarization(
     port: Port, matrix: Matrix, size: int | None, *, center: bool
 ) -> None:
-    """``μ + α sign(w - μ)`` for each row and group of columns; without mean the XNOR form."""
+    """``μ + α sign(w - μ)`` per row and group of columns; without a mean, the XNOR form."""
     W = matrix.values
     config = port.RTN(kind="sign", group_size=size, center=center)
     parts = [
@@ -43,7 +43,7 @@ def test_signs_are_one_group_of_binarization(
 def test_codes_are_nearest_and_zero_is_kept(
     port: Port, bits: int, matrix: Matrix, size: int | None
 ) -> None:
-    """Every level is the nearest, no error beyond half a step, zero decodes to zero."""
+    """Every level is the nearest, no error exceeds half a step, zero decodes to zero."""
     W = matrix.values
     result = port.rtn_layer(W, None, port.RTN(kind="minmax", bits=bits, group_size=size))
     assert [(b.start, b.stop) for b in result.blocks] == [
@@ -65,7 +65,7 @@ def test_codes_are_nearest_and_zero_is_kept(
 
 @given(matrix=weights((*SUMMABLE, "gauss"), rows=(1, 3), columns=(1, 8)), bits=widths)
 def test_exact_grid(port: Port, bits: int, matrix: Weights) -> None:
-    """Scale, zero point and codes against rational numbers, ties aside."""
+    """Scale, zero point and codes against rational numbers, except for ties."""
     W = port.held(matrix.values)
     grid = exact_gptq.Grid.fit(exact.rational(W), bits)
     rows: Any = exact.rational(W)
@@ -107,7 +107,7 @@ def test_scaling_of_grids(port: Port, bits: int, matrix: Matrix, power: int) -> 
 
 @given(matrix=matrices())
 def test_the_hessian_is_not_looked_at(port: Port, matrix: Matrix) -> None:
-    """Round to nearest looks at the weights alone."""
+    """Round-to-nearest uses only the weights."""
     W = matrix.values
     H = np.diag(np.arange(W.shape[1]) + 1.0)
     assert compare.exact(port.rtn_layer(W, H).decode(), port.rtn_layer(W, None).decode()) == 0

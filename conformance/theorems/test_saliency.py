@@ -52,7 +52,7 @@ def test_trailing_score_is_unordered_in_the_first_column(port: Port, layer: Laye
 
 @given(layers(SCORED, rows=(1, 1), columns=(1, 12)), st.integers(0, 11))
 def test_scores_are_twice_a_loss(port: Port, layer: Layer, position: int) -> None:
-    """C2: what zeroing one weight costs while all others move, or those right of it only."""
+    """C2: the cost of zeroing one weight while all others move, or only those to its right."""
     W, H = port.held(layer[0].values), _damped(layer[1])
     j = min(position, len(H) - 1)
     U = port.inverse_factor(H)
@@ -117,7 +117,7 @@ def test_column_scores(port: Port, matrix: Weights) -> None:
 
 @given(weights((*SCORED, "all_equal"), rows=(1, 1)))
 def test_ranking_is_stable_and_descending(port: Port, matrix: Weights) -> None:
-    """Columns by decreasing score; of equal ones the lower number first."""
+    """Columns by decreasing score; of equal ones, the lower index first."""
     scores = matrix.values[0]
     ranking = port.rank_columns(scores)
     expected = sorted(range(len(scores)), key=lambda j: (-Fraction(scores[j]), j))

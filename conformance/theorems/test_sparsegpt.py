@@ -1,7 +1,7 @@
-"""SparseGPT: exact patterns, the error identities, and every mask replayed from the answer.
+"""SparseGPT: exact patterns, the error identities, and every mask replayed from the result.
 
 E3, "SparseGPT's loss is below that of zeroing the same weights", is false; its
-counter-example stands in ``tests/counterexamples``.
+counterexample is in ``tests/counterexamples``.
 """
 
 from typing import Any
@@ -70,7 +70,7 @@ def test_E1_patterns_are_exact(
 def test_a_share_of_each_block_goes_and_one_more(
     port: Port, layer: Layer, share: float, block_size: int
 ) -> None:
-    """One threshold for all rows of a block: one weight more than the share, and ties."""
+    """One threshold for all rows of a block: one weight more than the share, plus ties."""
     W, H = layer[0].values, layer[1].hessian
     _, kept = _pruned(port, W, H, keep=None, sparsity=share, block_size=block_size)
     for part in port.block_slices(W.shape[1], block_size):
@@ -85,7 +85,7 @@ def test_a_share_of_each_block_goes_and_one_more(
 def test_groups_are_chosen_from_compensated_weights(
     port: Port, layer: Layer, keep: tuple[int, int]
 ) -> None:
-    """Alg. 1: at the first column of a group its N largest ``|w| / U_jj`` stay."""
+    """Alg. 1: at the first column of a group, its N largest ``|w| / U_jj`` stay."""
     W, H = layer[0].values, damped(layer[1].hessian)
     U = host(port.inverse_factor(H)).astype(np.float64)
     Q, kept = _pruned(port, W, layer[1].hessian, keep=keep, block_size=16 * keep[1])
@@ -165,7 +165,7 @@ def test_G3_blocks_are_an_access_pattern(port: Port, layer: Layer, keep: tuple[i
 def test_the_naive_loop_gives_the_same(
     port: Port, layer: Layer, keep: tuple[int, int] | None
 ) -> None:
-    """The released pseudo-code in plain NumPy."""
+    """The released pseudocode in plain NumPy."""
     port.compares_ends("level 3 judges every column from its own state")
     W, H = layer[0].values, layer[1].hessian
     size = 8 if keep is None else 2 * keep[1]
@@ -175,7 +175,7 @@ def test_the_naive_loop_gives_the_same(
     found, mask = (host(x) for x in port.sparsegpt_prune(W, H, config))
     values, kept = naive_baselines.sparsegpt(W, H, config)
     assert same_layer(found, values, W, H, AGREEMENT, reading=_reading(config))
-    # Dead inputs have weights of zero; which zeros are kept is nothing that a layer shows.
+    # Dead inputs have zero weights; a layer does not show which zeros are kept.
     shown = (found != 0) | (values != 0)
     assert compare.exact(mask[shown], kept[shown]) == 0
 
@@ -208,7 +208,7 @@ def test_S4_permuted_rows(port: Port, layer: Layer, seed: int, keep: tuple[int, 
 def test_zeros_stay_and_dead_inputs_give_zeros(
     port: Port, matrix: Weights, keep: tuple[int, int]
 ) -> None:
-    """Defined where nothing decides: the lower columns of a group stay, and are zero."""
+    """Defined even for ties: the lower columns of a group stay, and are zero."""
     W = matrix.values
     H = np.zeros((W.shape[1],) * 2)
     Q, kept = _pruned(port, W, H, keep=keep, block_size=2 * keep[1])

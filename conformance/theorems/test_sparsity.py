@@ -1,8 +1,8 @@
-"""Importance scores and masks: what is kept, ties, last columns, and what moves a mask.
+"""Importance scores and masks: kept entries, ties, last columns, and what moves a mask.
 
-Scaling by powers of two rounds nothing, so an invariance that uses such factors holds to
-the bit. Where a change of the weights moves scores by less than rounding, which entry goes
-is for rounding to say; such entries count as ties and are left out.
+Scaling by powers of two rounds nothing, so an invariance under such factors holds to the
+bit. If a change of the weights moves scores by less than rounding, rounding decides which
+entry goes; such entries count as ties and are left out.
 """
 
 from typing import Any
@@ -30,7 +30,7 @@ FIRM = weights(CONTINUOUS, rows=(1, 4), columns=(8, 24))
 
 
 def _norms(seed: int, width: int) -> Array:
-    """Powers of two, and a root that every type holds as well."""
+    """Powers of two, whose roots every type also holds."""
     return np.asarray(4.0 ** np.random.default_rng(seed).integers(-3, 4, width))
 
 
@@ -77,7 +77,7 @@ def test_masks_are_chosen_entry_by_entry(
 def test_D1_each_group_keeps_as_many_as_asked(
     port: Port, keep: int, group: int, matrix: Weights
 ) -> None:
-    """N of every M, none of which is smaller than one that goes; last columns all stay."""
+    """N of every M, none smaller than a pruned one; last columns all stay."""
     S = port.held(matrix.values)
     whole = S.shape[1] // group * group
     mask = port.nm_mask(S, keep, group, tail="dense")
@@ -106,7 +106,7 @@ def test_row_masks_prune_the_smallest_of_each_row(
 def test_threshold_masks_prune_one_more_than_asked(
     port: Port, matrix: Weights, sparsity: float
 ) -> None:
-    """All up to the entry number ``int(n k s)`` of the sorted scores, that one included."""
+    """All up to and including entry number ``int(n k s)`` of the sorted scores."""
     S = port.held(matrix.values)
     ordered = sorted(S.ravel().tolist())
     threshold = ordered[int(S.size * sparsity)]
@@ -156,7 +156,7 @@ def test_E4_wanda_ignores_the_scale_of_rows_and_the_gauge(
 
 @given(matrix=weights(("constant_magnitude",), columns=(1, 40)), seed=seeds())
 def test_equal_shares_deviate_by_nothing(port: Port, matrix: Weights, seed: int) -> None:
-    """Where all weights of a row and of all columns are alike, every score is 0."""
+    """If all weights of a row and of all columns are equal, every score is 0."""
     W = np.broadcast_to(np.sign(matrix.values[:1]), matrix.shape) * 1.5
     ones = np.ones(W.shape[1])
     for axis in ("row", "matrix"):
@@ -187,7 +187,7 @@ def test_D4_standardizing_afterwards_changes_no_mask(
 def test_standardized_shares_have_mean_0_and_deviation_1(
     port: Port, matrix: Weights, seed: int
 ) -> None:
-    """Of each row; the norms come afterwards."""
+    """In each row; the norms come afterwards."""
     W, ones = port.held(matrix.values), np.ones(matrix.shape[1])
     bound = _bound(port, "standardized", W, ones)
     assume(np.isfinite(bound.error).all())
@@ -214,11 +214,11 @@ def _raised(port: Port, score: str, W: Array, more: Array, norms: Array, longer:
 def test_D5_a_larger_weight_that_was_kept_is_kept(
     port: Port, score: str, matrix: Weights, seed: int, times: float
 ) -> None:
-    """Raising one ``|w_ij|`` raises its score, and no other of its row.
+    """Raising one ``|w_ij|`` raises its score, and no other in its row.
 
-    So it does for standardized shares, up to the common factor 1/std: as a row's shares of
-    itself add up to one, the row's mean rises by ``Δ/m``, where Δ is what the weight's share
-    of its column rises by. So the weight's distance from the mean rises, and all others fall.
+    The same holds for standardized shares, up to the common factor 1/std: since a row's shares
+    of itself add up to one, the row's mean rises by ``Δ/m``, where Δ is the rise of the
+    weight's share of its column. So the weight's distance from the mean rises, and all others fall.
     """
     W = port.held(matrix.values)
     norms, rng = _norms(seed, W.shape[1]), np.random.default_rng(seed)
@@ -246,7 +246,7 @@ def test_D6_a_longer_input_loses_no_weight(
 
 @given(matrix=scores)
 def test_magnitudes_are_exact(port: Port, matrix: Weights) -> None:
-    """``|w|``, and Wanda's score where all norms are one."""
+    """``|w|``, and Wanda's score if all norms are one."""
     W = port.held(matrix.values)
     assert compare.exact(port.magnitude_importance(W), np.abs(W)) == 0
     assert compare.exact(port.wanda_importance(W, np.ones(W.shape[1])), np.abs(W)) == 0
@@ -263,7 +263,7 @@ def test_ria_is_what_is_not_standardized(port: Port, matrix: Weights, seed: int)
 
 @given(matrix=weights(("integer", "tied"), rows=(1, 3), columns=(1, 6)), seed=seeds())
 def test_scores_are_their_equations(port: Port, matrix: Weights, seed: int) -> None:
-    """Wanda's and RIA's scores once more, entry by entry in whole numbers."""
+    """Wanda's and RIA's scores again, entry by entry in whole numbers."""
     W, norms = matrix.values, _norms(seed, matrix.shape[1])
     magnitudes = np.abs(W)
     relative = np.zeros(W.shape)
@@ -277,7 +277,7 @@ def test_scores_are_their_equations(port: Port, matrix: Weights, seed: int) -> N
 
 
 def test_bad_arguments_are_refused_by_name(port: Port) -> None:
-    """What is out of range, and a width that the group does not divide."""
+    """Values out of range, and a width that the group does not divide."""
     W, norms = np.ones((2, 6)), np.ones(6)
     for argument, name, given_ in (
         ("group", "nm_mask", (W, 2, 4)),

@@ -1,7 +1,7 @@
 """Stepwise pruning: schedules, steps and their symmetries.
 
-The names are those of the property catalog. What is false of stepwise pruning has its
-counter-example in `tests/counterexamples/test_pbs2p.py`.
+The names are those of the property catalog. False claims about stepwise pruning have
+counterexamples in `tests/counterexamples/test_pbs2p.py`.
 """
 
 import itertools
@@ -50,14 +50,14 @@ def _errors(W: Array, cell: Mask, group: Any, S: Array) -> Array:
 
 
 def _reach(W: Array, cell: Mask, *groups: Any) -> Array:
-    """Bound of everything that a row of a group is computed from."""
+    """Bound on everything that a row of a group is computed from."""
     levels = sum(np.abs(measures.levels(group)).sum(axis=1) for group in groups)
     own = np.where(cell, np.abs(W), 0.0)
     return np.asarray(np.where(cell, own + own.max(axis=1)[:, None] + levels[:, None], 0.0))
 
 
 def _sensitivity(W: Array, cell: Mask, S: Array, *groups: Any) -> tuple[Array, Array]:
-    """How far a unit of rounding carries each level, and each error of a row."""
+    """How far one unit of rounding moves each level, and each error of a row."""
     u, e = _reach(W, cell, *groups), measures.basis(groups[-1])
     terms = np.sum((np.abs(e) @ np.abs(S)) * u, axis=2)
     squares = np.sum((e @ S) * e, axis=2)
@@ -66,7 +66,7 @@ def _sensitivity(W: Array, cell: Mask, S: Array, *groups: Any) -> tuple[Array, A
 
 
 def _well(port: Port, group: Any, S: Array) -> Mask:
-    """Rows whose little system is far from singular, or has no entries."""
+    """Rows whose small system is far from singular, or has no entries."""
     e = measures.basis(group)
     G = np.einsum("pij,qij->ipq", e @ S, e)
     size = np.sqrt(np.einsum("ipp->ip", G))
@@ -85,7 +85,7 @@ def _well(port: Port, group: Any, S: Array) -> Mask:
 def test_B1_schedules_are_nested_and_end_at_N_of_M(
     port: Port, matrix: Weights, pattern: tuple[int, int], schedule: str, parts: int
 ) -> None:
-    """B1: masks shrink, what a step takes is taken once, and the last mask is N:M."""
+    """B1: masks shrink, each entry is removed once, and the last mask is N:M."""
     scores, (keep, group) = port.held(np.abs(matrix.values)), pattern
     found = np.asarray(
         port.spbo_schedule(scores, keep, group, schedule=schedule, parts=parts, tail="dense"),
@@ -107,7 +107,7 @@ def test_B1_schedules_are_nested_and_end_at_N_of_M(
 
 @given(matrix=matrices(columns=(1, 24)), parts=st.integers(1, 5))
 def test_B1_parts_are_equal_and_ascend(port: Port, matrix: Weights, parts: int) -> None:
-    """B1: each part takes a τ-th of what goes, and no larger score before a smaller one."""
+    """B1: each part removes 1/τ of the pruned entries, and no larger score before a smaller one."""
     scores = port.held(np.abs(matrix.values))
     found = port.spbo_schedule(scores, 1, 2, schedule="parts", parts=parts, tail="dense")
     kept = np.concatenate([np.ones((1, *scores.shape)), found]).astype(bool)
@@ -124,7 +124,7 @@ def test_B1_parts_are_equal_and_ascend(port: Port, matrix: Weights, parts: int) 
 def test_B2_pruned_entries_are_zero_or_the_mean(
     port: Port, order: int, mean: str, problem: Problem, signs: str, schedule: str
 ) -> None:
-    """B2: exactly zero, or with a shared mean exactly that."""
+    """B2: exactly zero, or exactly the shared mean."""
     W, cell, S = problem
     nested, config = _masks(port, W, schedule), _config(port, mean=mean, signs=signs)
     group = port.spbo(W, cell, nested, S, order=order, config=config)
@@ -158,7 +158,7 @@ def test_B3_no_fit_raises_the_error(
 def test_B5_when_fewer_entries_are_better(port: Port, seed: int, pairs: int, rows: int) -> None:
     """B5: the error is ``Σ w² - (Σ_K |w|)² / |K|``, so K beats all by its mean magnitude.
 
-    Rows of pairs ±w, pruned pair by pair, have the mean zero.
+    Rows of pairs ±w, pruned pair by pair, have mean zero.
     """
     rng = np.random.default_rng(seed)
     half = port.held(rng.lognormal(size=(rows, pairs)))
@@ -186,7 +186,7 @@ def test_B5_when_fewer_entries_are_better(port: Port, seed: int, pairs: int, row
 def test_B7_with_frozen_signs_and_exact_levels_steps_do_not_count(
     port: Port, order: int, problem: Problem, mean: str
 ) -> None:
-    """B7, what is true of it: the last mask alone decides, so τ steps give what one gives."""
+    """B7, the true part: only the last mask matters, so τ steps give the result of one."""
     W, cell, S = problem
     config = _config(port, levels="exact", mean=mean)
     found = [
@@ -228,7 +228,7 @@ def test_B10_rows_scale(port: Port, order: int, problem: Problem, power: int, si
 def test_B10_rows_permute_and_change_sign(
     port: Port, problem: Problem, seed: int, mean: str
 ) -> None:
-    """B10: permuting rows permutes, and with signs that stay ``-W`` gives ``-Ŵ``."""
+    """B10: permuting rows permutes, and with fixed signs ``-W`` gives ``-Ŵ``."""
     W, cell, S = problem
     nested, config = _masks(port, W), _config(port, mean=mean)
     group = port.spbo(W, cell, nested, S, config=config)
@@ -238,7 +238,7 @@ def test_B10_rows_permute_and_change_sign(
     expected = np.asarray(group.decode())
     assert compare.bound(permuted.decode(), expected[order], allowed[order, None]) <= 1
     turned = port.spbo(-W, cell, nested, S, config=config)
-    # A sign of zero does not turn.
+    # A sign of zero does not flip.
     first = [port.arb_start(sign * W, cell).planes[0].sign for sign in (1, -1)]
     rows = np.all(first[0] == -first[1], axis=1)
     assert compare.exact(np.asarray(turned.decode())[rows], -expected[rows]) == 0
@@ -279,7 +279,7 @@ def test_B10_columns_permute_within_and_between_groups(
 
 @given(problem=problems(), seed=seeds())
 def test_B10_rows_shift_with_a_shared_mean(port: Port, problem: Problem, seed: int) -> None:
-    """B10: with a shared mean and masks that do not see it, ``W + s`` gives ``Ŵ + s``."""
+    """B10: with a shared mean and masks that do not depend on it, ``W + s`` gives ``Ŵ + s``."""
     W, cell, S = problem
     s = np.random.default_rng(seed).integers(-3, 4, (len(W), 1)).astype(np.float64)
     nested, config = _masks(port, W), _config(port, mean="shared", levels="exact")
@@ -295,7 +295,7 @@ def test_B10_rows_shift_with_a_shared_mean(port: Port, problem: Problem, seed: i
 
 
 @given(problem=problems(), mean=st.sampled_from(["masked", "shared"]))
-def test_signs_that_are_taken_anew_are_the_best_for_their_levels(
+def test_signs_that_are_recomputed_are_the_best_for_their_levels(
     port: Port, problem: Problem, mean: str
 ) -> None:
     """``B = sign(W - μ)`` on what is kept, for the levels of the same state."""
@@ -322,7 +322,7 @@ def test_signs_that_are_taken_anew_are_the_best_for_their_levels(
 def test_a_run_is_its_steps(
     port: Port, order: int, problem: Problem, signs: str, mean: str
 ) -> None:
-    """A run is the start's fit and then one step after the other; the last state is its answer."""
+    """A run is the fit of the start, then step after step; the last state is its result."""
     W, cell, S = problem
     nested, config = _masks(port, W), _config(port, signs=signs, mean=mean)
     states = list(port.spbo_steps(W, cell, nested, S, order=order, config=config))

@@ -40,7 +40,7 @@ def _tries(data: st.DataObject, width: int) -> tuple[npt.NDArray[np.intp], list[
 def test_salient_search_equals_its_direct_form(
     port: Port, mode: str, orders: tuple[int, int], data: st.DataObject
 ) -> None:
-    """Objectives to rounding of the energy; the same choice, or one as good within that."""
+    """Objectives to rounding of the energy; the same choice, or one equally good within that."""
     T = data.draw(weights(families(mode, orders))).values
     ranking, counts = _tries(data, T.shape[1])
     arguments = {"orders": orders, **MODES[mode]}
@@ -61,7 +61,7 @@ def test_salient_search_equals_its_direct_form(
 def test_bell_split_search_equals_its_direct_form(
     port: Port, mode: str, orders: tuple[int, int], data: st.DataObject, *, closed: bool
 ) -> None:
-    """Objectives to rounding of the energy; the same choice, or one as good within that."""
+    """Objectives to rounding of the energy; the same choice, or one equally good within that."""
     T = data.draw(weights(families(mode, orders))).values
     columns = columns_of(data, T.shape[1])
     if data.draw(st.booleans(), label="entries"):
@@ -239,7 +239,7 @@ def test_split_of_entries(
     *,
     closed: bool,
 ) -> None:
-    """The direct form takes any entries; those that take no part have no error."""
+    """The direct form takes any entries; those left out have no error."""
     T, part = matrix.values, mask.of(matrix.shape)
     key = np.random.default_rng(seed).integers(0, 4, T.shape).astype(np.float64)
     thresholds = np.array([0.5, 2.0, 1.0, 5.0])
@@ -278,7 +278,7 @@ def test_B4a_splitting_never_raises_the_mean_free_error(
 ) -> None:
     """B4a, mean-free: ``a₁²/c₁ + a₂²/c₂ ≥ (a₁ + a₂)²/(c₁ + c₂)``, Sedrakyan.
 
-    With sign(0) = 0 it holds where no entry is zero.
+    With sign(0) = 0 it holds if no entry is zero.
     """
     T = (
         matrix.values
@@ -351,7 +351,7 @@ def test_grids(port: Port, matrix: Weights) -> None:
         place = Fraction(10 + i, 100) * (len(ordered) - 1)
         low, high = ordered[int(place)], ordered[min(int(place) + 1, len(ordered) - 1)]
         expected = low + (high - low) * (place - int(place))
-        # The place is rounded too, and single-precision levels are as good as the release's.
+        # The position is rounded too, and single-precision levels are as good as the release's.
         slack = 1e-6 * len(ordered) * float(max(high - low, high / 2**20))
         neighbors = ordered[max(int(place) - 1, 0) : int(place) + 3]
         slack += 1e-6 * len(ordered) * float(neighbors[-1] - neighbors[0])
@@ -361,7 +361,7 @@ def test_grids(port: Port, matrix: Weights) -> None:
 @every_mode
 @given(seed=seeds(), shape=st.tuples(st.integers(1, 3), st.integers(1, 12)))
 def test_B6_degenerate_blocks(port: Port, mode: str, seed: int, shape: tuple[int, int]) -> None:
-    """B6: constant magnitudes, all-equal and all-zero blocks have finite, right objectives."""
+    """B6: constant magnitudes, all-equal and all-zero blocks have finite, correct objectives."""
     for family in ("constant_magnitude", "all_equal", "zeros"):
         T = Weights(family, seed, shape).values
         for columns in (np.ones(shape[1], dtype=bool), np.zeros(shape[1], dtype=bool)):

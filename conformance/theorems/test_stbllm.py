@@ -1,6 +1,6 @@
 """STBLLM's whole layer: against a naive second reading, its pattern and its symmetries.
 
-The names are those of the property catalog. Blocks are narrow, so that a layer has
+The names are those of the property catalog. Blocks are narrow, so a layer has
 several of them; groups of M weights never cross their edges.
 """
 
@@ -120,7 +120,7 @@ SWITCHES: dict[str, list[Any]] = {
     "fallback": [True, False],
 }
 all_switches = st.fixed_dictionaries({k: st.sampled_from(v) for k, v in SWITCHES.items()})
-# Where half of a group's entries are zeros and the others lie above their mean, all zeros end
+# If half of a group's entries are zeros and the others lie above their mean, all zeros end
 # exactly on the mean of the second order. An odd number of columns has no half.
 ODD: dict[str, Any] = {"counts": (7, 7)}
 
@@ -138,7 +138,7 @@ def grouped_layers(
     *,
     columns: tuple[int, ...] = (24, 32, 40),
 ) -> Layer:
-    """Layers whose width groups of 8 divide."""
+    """Layers whose width is a multiple of 8."""
     width = draw(st.sampled_from(columns))
     W = Weights(draw(st.sampled_from(families)), draw(seeds()), (draw(st.integers(1, 5)), width))
     tokens = (draw(st.integers(1, 3)), draw(st.integers(8, 24)), width)
@@ -186,7 +186,7 @@ def test_presets_against_the_naive_reading(
 def test_switches_against_the_naive_reading(
     port: Port, layer: Layer, switches: dict[str, Any]
 ) -> None:
-    """Any combination of the switches does what each of them says."""
+    """Any combination of switches does what each one says."""
     port.compares_ends(BY_STATE)
     _agrees(port, layer, _config(port, "stbllm", "paper", block_size=24, **switches))
 
@@ -215,7 +215,7 @@ def test_D1_N_of_M_are_kept_as_they_are(
 def test_D2_the_pattern_survives_under_every_switch(
     port: Port, layer: Layer, switches: dict[str, Any]
 ) -> None:
-    """D2: with pruned weights zero, no group of the result has more than N that are not."""
+    """D2: if pruned weights are zero, no group of the result has more than N nonzero ones."""
     W, H = layer[0].values, layer[1].hessian
     config = _config(port, "stbllm", "paper", **(switches | {"pruned": "zero", "levels": 9}))
     result = port.stbllm_layer(W, H, config)
@@ -232,7 +232,7 @@ def test_D2_the_pattern_survives_under_every_switch(
     layer=grouped_layers((*CONTINUOUS, "tied", "integer", "zeros", "constant_magnitude")),
 )
 def test_B1_groups_partition_what_is_kept(port: Port, which: tuple[str, str], layer: Layer) -> None:
-    """B1, S10: disjoint groups cover what is kept; a row of a block has ten values at most."""
+    """B1, S10: disjoint groups cover the kept weights; a row of a block has at most ten values."""
     W, H = layer[0].values, layer[1].hessian
     config = _config(port, *which, levels=20)
     result = port.stbllm_layer(W, H, config)
@@ -278,7 +278,7 @@ def test_S1_scaled_weights(port: Port, which: tuple[str, str], layer: Layer, pow
 
 @given(which=some_preset, layer=grouped_layers(columns=(48, 72)))
 def test_S2_negated_weights(port: Port, which: tuple[str, str], layer: Layer) -> None:
-    """S2: ``W → -W`` gives ``-Q``; running sums add in another order."""
+    """S2: ``W → -W`` gives ``-Q``; running sums add in a different order."""
     port.compares_ends(BY_STATE)
     W, H = layer[0].values, layer[1].hessian
     config = _config(port, *which, block_size=24, **ODD)
@@ -326,7 +326,7 @@ def test_C7_what_is_fed_forward_is_the_whole_loss(port: Port, layer: Layer, regi
 
 @given(which=some_strict, layer=grouped_layers(inputs=("ar0.9", "low_rank", "iid")))
 def test_a_fallback_is_never_worse(port: Port, which: tuple[str, str], layer: Layer) -> None:
-    """The layer that comes back has the lower loss of both forms."""
+    """The returned layer has the lower loss of the two forms."""
     W, H = port.held(layer[0].values), layer[1].hessian
     damped = np.asarray(port.prepare_hessian(H, 0.01).damped, dtype=np.float64)
     losses = []
@@ -341,7 +341,7 @@ def test_a_fallback_is_never_worse(port: Port, which: tuple[str, str], layer: La
 @every_preset
 @pytest.mark.parametrize("family", ["constant_magnitude", "zero_rows", "zeros", "all_equal"])
 def test_B6_degenerate_blocks(port: Port, method: str, preset: str, family: str) -> None:
-    """B6: no candidate's second threshold fits, or nothing is left to cut; still an answer."""
+    """B6: no candidate's second threshold fits, or nothing is left to cut; still a result."""
     W = Weights(family, 1, (3, 24)).values
     H = Activations("dead", 2, (2, 30, 24)).hessian
     for rows in (3, 1):
@@ -354,7 +354,7 @@ def test_B6_degenerate_blocks(port: Port, method: str, preset: str, family: str)
 def test_last_columns_that_fill_no_group_are_kept(
     port: Port, method: str, preset: str, width: int
 ) -> None:
-    """With a dense tail a width that M does not divide, even one below M, is no error."""
+    """With a dense tail, a width that M does not divide, even one below M, is no error."""
     W = Weights("gauss", 3, (4, width)).values
     H = Activations("iid", 4, (2, 30, width)).hessian
     config = _config(port, method, preset, tail="dense", levels=20)
@@ -368,7 +368,7 @@ def test_last_columns_that_fill_no_group_are_kept(
 
 @given(which=some_strict, layer=grouped_layers((*CONTINUOUS, "tied"), ("dead",)))
 def test_S8_dead_inputs_end_at_zero(port: Port, which: tuple[str, str], layer: Layer) -> None:
-    """S8: columns whose input never fires are zero, and no group holds them."""
+    """S8: columns whose input never fires are zero and in no group."""
     W, H = layer[0].values, layer[1].hessian
     dead = np.diag(H) == 0
     config = _config(port, *which, dead_inputs="zero", levels=20)
@@ -380,7 +380,7 @@ def test_S8_dead_inputs_end_at_zero(port: Port, which: tuple[str, str], layer: L
 
 @given(which=some_preset, layer=grouped_layers())
 def test_arguments_are_not_changed(port: Port, which: tuple[str, str], layer: Layer) -> None:
-    """A port leaves its arguments as they came."""
+    """A port does not change its arguments."""
     W, H = layer[0].values.copy(), layer[1].hessian.copy()
     W.setflags(write=False)
     H.setflags(write=False)

@@ -27,7 +27,7 @@ every_mode = pytest.mark.parametrize("mode", MODES)
 
 
 def _part(data: st.DataObject, shape: tuple[int, int]) -> Mask:
-    """Columns that take part, or entries."""
+    """Columns or entries that take part."""
     if data.draw(st.booleans(), label="entries"):
         return data.draw(masks()).of(shape)
     return columns(data, shape[1])
@@ -60,7 +60,7 @@ def _allowed(port: Port, T: Array, part: Mask) -> float:
 def test_search_equals_its_direct_form(
     port: Port, mode: str, data: st.DataObject, orders: tuple[int, int, int]
 ) -> None:
-    """Objectives to rounding of the energy; the same choice, or one as good within that."""
+    """Objectives to rounding of the energy; the same choice, or one equally good within that."""
     T = data.draw(weights(families(mode, orders))).values
     part, tried = _part(data, T.shape), thresholds(data, np.abs(T))
     arguments = {"orders": orders, **_switches(data, mode)}
@@ -146,7 +146,7 @@ def test_B1_groups_partition_what_takes_part(
         groups = port.trisection(key, part, t, **cut)
         for found, wanted in zip(groups, _regions(key, part, t, **cut), strict=True):
             assert compare.exact(found, wanted) == 0
-        # What is dense stays dense, and what is sparse was sparse before.
+        # Dense entries stay dense, and sparse ones were sparse before.
         assert not np.any(before[0] & ~groups[0])
         assert not np.any(groups[2] & ~before[2])
         before = groups
@@ -159,7 +159,7 @@ def test_B4a_a_third_group_never_raises_the_mean_free_error(
 ) -> None:
     """B4a: the bell split's sparse group cut once more, Sedrakyan.
 
-    With sign(0) = 0 it holds where no entry is zero.
+    With sign(0) = 0 it holds if no entry is zero.
     """
     T = matrix.values
     T = T if MODES[mode]["sign_zero"] else np.where(T == 0, 1.0, T)
@@ -191,7 +191,7 @@ def test_B4c_a_finer_grid_is_never_worse(
 def test_with_a_large_factor_it_is_the_bell_split(
     port: Port, mode: str, data: st.DataObject, orders: tuple[int, int]
 ) -> None:
-    """Nothing lies beyond the upper magnitude, so that two groups are left."""
+    """Nothing lies beyond the upper magnitude, so two groups are left."""
     T = data.draw(weights(families(mode, orders))).values
     part, tried = _part(data, T.shape), thresholds(data, np.abs(T))
     tried = tried[tried > 1e-10 * np.abs(T).max()]
@@ -206,7 +206,7 @@ def test_with_a_large_factor_it_is_the_bell_split(
 
 @given(matrix=weights(("gauss", "integer", "tied", "zeros", "constant_magnitude")), data=st.data())
 def test_candidates_lie_within_the_grid(port: Port, matrix: Weights, data: st.DataObject) -> None:
-    """As the released loop reads; all are candidates where none is within the grid."""
+    """As in the released loop; all are candidates if none is within the grid."""
     cuts = np.sort(port.held(thresholds(data, np.abs(matrix.values))))
     factor = data.draw(st.sampled_from([1.0, 2.0, 4.0]))
     wanted = [t for t in cuts if factor * t <= cuts[-1]] or list(cuts)

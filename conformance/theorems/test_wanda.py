@@ -19,7 +19,7 @@ IMPORTANCE = ("wanda", "ria", "magnitude")
 
 
 def _single(layer: Layer) -> tuple[Array, Array]:
-    """Weights that every port holds, so that kept ones can keep their bits."""
+    """Weights that every port holds exactly, so kept ones can keep their bits."""
     return layer[0].values.astype(np.float32).astype(np.float64), layer[1].hessian
 
 
@@ -33,7 +33,7 @@ def _kept(port: Port, W: Array, H: Array, **switches: Any) -> tuple[Array, Mask]
 def test_D1_patterns_are_exact_and_kept_weights_keep_their_bits(
     port: Port, importance: str, layer: Layer, keep: tuple[int, int]
 ) -> None:
-    """D1: N of each M are kept, as they are."""
+    """D1: N of each M are kept, unchanged."""
     W, H = _single(layer)
     Q, kept = _kept(port, W, H, keep=keep, importance=importance, block_size=3 * keep[1])
     assert compare.exact(Q, np.where(kept, W, 0.0)) == 0
@@ -48,7 +48,7 @@ def test_D1_patterns_are_exact_and_kept_weights_keep_their_bits(
 def test_a_share_is_taken_of_each_row(
     port: Port, importance: str, layer: Layer, share: float
 ) -> None:
-    """Wanda: ``int(m s)`` of each row go, and the record needs no pattern."""
+    """Wanda: ``int(m s)`` of each row are pruned, and the record needs no pattern."""
     W, H = _single(layer)
     Q, kept = _kept(port, W, H, keep=None, sparsity=share, importance=importance)
     assert compare.exact(Q, np.where(kept, W, 0.0)) == 0
@@ -67,9 +67,9 @@ def test_magnitudes_are_cut_at_one_threshold(port: Port, layer: Layer, share: fl
 
 @given(layer=layers(), keep=PATTERNS, power=st.integers(-3, 3))
 def test_E4_rows_may_be_scaled(port: Port, layer: Layer, keep: tuple[int, int], power: int) -> None:
-    """E4: Wanda's mask does not change where a row, or a row of inputs, is scaled.
+    """E4: Wanda's mask does not change if a row, or a row of inputs, is scaled.
 
-    By powers of two, and the gauge ``W diag(c)``, ``diag(1/c) X``, so that nothing rounds.
+    By powers of two, and the gauge ``W diag(c)``, ``diag(1/c) X``, so nothing rounds.
     """
     W, H = _single(layer)
     factors = 2.0 ** (power + np.arange(len(W)) % 3)
@@ -86,7 +86,7 @@ def test_E4_rows_may_be_scaled(port: Port, layer: Layer, keep: tuple[int, int], 
 def test_D5_D6_larger_is_not_less_important(
     port: Port, importance: str, layer: Layer, data: st.DataObject
 ) -> None:
-    """D5, D6: raising ``|w_ij|`` prunes it never, and raising ``‖X_j‖`` none of column j."""
+    """D5, D6: raising ``|w_ij|`` never prunes it, and raising ``‖X_j‖`` prunes none of column j."""
     W, H = _single(layer)
     i, j = (data.draw(st.integers(0, length - 1)) for length in W.shape)
     switches = {"keep": (2, 4), "importance": importance}
@@ -101,7 +101,7 @@ def test_D5_D6_larger_is_not_less_important(
 
 @given(layer=layers((*CONTINUOUS, "integer"), ("dead",), columns=(2, 24)))
 def test_dead_inputs_go_first(port: Port, layer: Layer) -> None:
-    """An input that never fires has a score of zero, and no live one goes before it."""
+    """An input that never fires has score zero, and no live one is pruned before it."""
     W, H = _single(layer)
     _, kept = _kept(port, W, H, keep=(1, 2), block_size=2)
     scores = np.where(np.diag(H) == 0, 0.0, np.abs(W))

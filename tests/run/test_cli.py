@@ -237,7 +237,7 @@ def test_no_room_for_the_checkpoint_leaves_none(text, tmp_path, monkeypatch):
 def test_a_folder_of_others_is_left_alone(text, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("mine", encoding="utf-8")
-    assert "exists and holds something else" in sentence(quantize(text, tmp_path / "out"))
+    assert "exists and holds something other" in sentence(quantize(text, tmp_path / "out"))
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.tex"]
 
 

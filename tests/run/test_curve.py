@@ -182,7 +182,7 @@ def test_another_study_is_refused_by_the_setting_that_differs(study, tmp_path):
 
 def test_other_content_and_damaged_results_are_refused(study, tmp_path):
     (tmp_path / "mine").write_text("mine", encoding="utf-8")
-    with pytest.raises(SubbitError, match="holds something else than a study"):
+    with pytest.raises(SubbitError, match="holds something other than a study"):
         open_results(tmp_path, study)
     open_results(tmp_path / "study", study)
     (tmp_path / "study" / RESULTS).write_text('{"study": {}}', encoding="utf-8")

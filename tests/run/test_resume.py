@@ -95,7 +95,7 @@ def test_ctrl_c_ends_with_one_sentence_and_130(command, tmp_path):
     stopped = command(out, stop_at=9, sent=signal.SIGINT)
     assert stopped.returncode == 130
     assert stopped.stderr.splitlines()[-1] == (
-        "subbit: interrupted; finished decoder blocks are kept, --resume goes on"
+        "subbit: interrupted; finished decoder blocks are kept, --resume continues the run"
     )
     assert "Traceback" not in stopped.stderr
     assert len(load_manifest(out).blocks) == 1
@@ -277,8 +277,8 @@ def test_a_folder_with_a_run_or_other_content_is_left_alone(sequences, settings,
     before = files_of(tmp_path)
     complaints = {
         "run": "holds a run already; --resume continues it",
-        "other": "exists and holds something else",
-        "file": "exists and holds something else",
+        "other": "exists and holds something other",
+        "file": "exists and holds something other",
     }
     for name, complaint in complaints.items():
         with pytest.raises(SubbitError, match=complaint):
