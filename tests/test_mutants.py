@@ -14,6 +14,7 @@ from subbit.reference.bounds.rounding import Arithmetic
 
 COMPUTED = [name for name, item in OPERATIONS.items() if item.level > 0]
 DECLARED = Arithmetic()
+REMEMBERING = {"answers in one workspace", "remembered by shapes"}
 
 
 def outcomes(port, name):
@@ -57,7 +58,9 @@ def test_mutants_are_rejected(name):
         found = first_failure(mutant.port, name)
         assert found is not None, mutant.name
         assert found.message.startswith(f"{name} (")
-        assert OPERATIONS[name].check(mutant.port, DECLARED, found.seed) == found
+        again = OPERATIONS[name].check(mutant.port, DECLARED, found.seed)
+        # A port that remembers calls need not fail in the same way twice.
+        assert again == found or (again.status == "failed" and mutant.name in REMEMBERING)
         rejected[mutant.name] += 1
         sys.stdout.write(f"{mutant.name}: {found.message} [{found.replay}]\n")
     sys.stdout.write(f"{name}: {rejected.total()} of {len(MUTANTS[name])} mutants rejected\n")

@@ -7,7 +7,10 @@ import pytest
 
 from subbit import reference
 from subbit.conformance.cases import OPERATIONS
-from subbit.conformance.cases.seeds import CASES, pinned_cases, seeds_of
+from subbit.conformance.cases.draw import Draw
+from subbit.conformance.cases.judge import Judge
+from subbit.conformance.cases.pinned import pinned_cases
+from subbit.conformance.cases.seeds import CASES, seeds_of
 from subbit.conformance.oracles import exact
 from subbit.conformance.target import arithmetic_of
 
@@ -30,7 +33,7 @@ def asked(pin):
         return answer
 
     port = SimpleNamespace(**vars(reference) | {pin.operation: record})
-    OPERATIONS[pin.operation].check(port, ARITHMETIC, pin.seed)
+    OPERATIONS[pin.operation].examine(port, Judge(ARITHMETIC), Draw(pin.seed))
     (call,) = calls
     return call
 

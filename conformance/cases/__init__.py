@@ -14,6 +14,7 @@ from subbit.conformance.cases import (  # noqa: F401
     names,
     objective,
     pbs2p,
+    settings,
     stbllm,
 )
 from subbit.conformance.cases.baselines import pruned, quantized  # noqa: F401

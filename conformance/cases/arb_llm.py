@@ -18,7 +18,7 @@ import numpy as np
 
 from subbit import reference
 from subbit.conformance.cases.blocks import judge_salient
-from subbit.conformance.cases.draw import Draw
+from subbit.conformance.cases.draw import TALL, WIDE, Draw
 from subbit.conformance.cases.groups.refined import fitted_columns, judge_refined
 from subbit.conformance.cases.judge import Judge, host
 from subbit.conformance.cases.layers import (
@@ -124,7 +124,7 @@ def _salient_image(
     return Rounded(value, np.where(np.isfinite(error), error, np.inf), judge.arithmetic)
 
 
-@operation(3, share=0.5)
+@operation(3, share=0.5, large=(WIDE,))
 def _arb_llm_block(port: Port, judge: Judge, draw: Draw) -> None:
     """Quantize one block from an exactly known state."""
     state, preset = drawn_block(draw, judge)
@@ -176,4 +176,6 @@ def _judge_layer(judge: Judge, W: Array, H: Array, config: ARBLLM, layer: Quanti
 for _method in METHODS:
     for _preset, _config in reference.METHODS[_method].presets.items():
         _name = f"arb_llm_layer_{_method}_{_preset}".replace("-", "_")
-        operation(3, "arb_llm_layer", name=_name, share=0.125)(_layer(_config))
+        # Bounds of column scales grow with the square of the rows; `arb_rc` itself has a tall case.
+        _large = (WIDE,) if _method == "arb-rc" else (WIDE, TALL)
+        operation(3, "arb_llm_layer", name=_name, share=0.125, large=_large)(_layer(_config))

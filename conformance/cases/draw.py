@@ -5,11 +5,12 @@ A case is a seed: its generator draws family, shapes and switches, and reports w
 Small seeds draw small shapes, so searching for a smaller seed finds a smaller case.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 
+from subbit.conformance.cases.pinned import pinned_seeds
 from subbit.conformance.inputs.families import (
     ACTIVATIONS,
     ALL,
@@ -24,7 +25,21 @@ from subbit.conformance.inputs.families import (
 )
 
 T = TypeVar("T")
+
+LAYOUTS = 5
+"""Ways in which cases hand over their arrays, in turn."""
+NARROW = 4
+"""The one with a smaller type: numbers of its cases are drawn so that float32 holds them."""
 Span = tuple[int, int]
+
+WIDE, TALL = 2**32, 2**33
+"""Cases that are larger than the others in one direction; seeds from each on are such cases."""
+SIZES: Mapping[int, Mapping[str, int]] = {
+    WIDE >> 32: {"columns": 131, "width": 131, "tokens": 67, "tried": 259, "thresholds": 259},
+    TALL >> 32: {"rows": 259, "columns": 5, "width": 5, "tokens": 67},
+}
+"""Least sizes in these cases: more columns than a row in registers, a block of threads or a word
+of bits has; more rows than a slab and than a block of threads; more candidates than threads."""
 
 MODERATE = tuple(name for name in ALL if name != "huge_range")
 """Families whose squares stay within the range of float32."""
@@ -50,6 +65,7 @@ class Draw:
         self.seed = seed
         self.rng = np.random.default_rng(seed)
         self.said: dict[str, object] = {}
+        self.least = SIZES.get(seed >> 32, {})
 
     @property
     def label(self) -> str:
@@ -90,9 +106,23 @@ class Draw:
         int
             The number.
         """
-        value = int(self.rng.integers(low, min(high, low + 1 + self.seed) + 1))
+        number = self.seed & (2**32 - 1)
+        if name in self.least:
+            low = high = max(low, self.least[name] + int(self.rng.integers(LAYOUTS)))
+        elif self.least:
+            # Whatever else is counted stays small.
+            number = 1
+        value = int(self.rng.integers(low, min(high, low + 1 + number) + 1))
         self.said[name] = value
         return value
+
+    def _held(self, x: Array) -> Array:
+        """Round to float32 in the case that hands over arrays of that type."""
+        if self.seed % LAYOUTS != NARROW or self.seed in pinned_seeds():
+            return x
+        # A power of two brings the largest number to about 1, whatever the family's range.
+        _, power = np.frexp(np.abs(x).max(initial=0.0))
+        return np.asarray(np.ldexp(x, -power).astype(np.float32).astype(np.float64))
 
     def mode(self) -> dict[str, Any]:
         """Draw a setting of the binarizer.
@@ -136,7 +166,9 @@ class Draw:
         ndarray of float64
             The values.
         """
-        return WEIGHTS[self.pick(name, tuple(families))](self.rng, shape)
+        # Large cases are there for their sizes.
+        plain = tuple(f for f in families if f in CONTINUOUS) if self.least else ()
+        return self._held(WEIGHTS[self.pick(name, plain or tuple(families))](self.rng, shape))
 
     def weights(
         self,
@@ -174,7 +206,8 @@ class Draw:
         ndarray of bool
             The mask.
         """
-        return Masks(self.pick("mask", MASKS), int(self.rng.integers(2**32))).of(shape)
+        kinds = ("full", "half") if self.least else MASKS
+        return Masks(self.pick("mask", kinds), int(self.rng.integers(2**32))).of(shape)
 
     def inputs(self, width: int, families: Sequence[str] = LIVE, *, longest: int = 40) -> Array:
         """Draw calibration inputs.
@@ -194,7 +227,7 @@ class Draw:
             The inputs.
         """
         shape = (self.number("sequences", 1, 4), self.number("tokens", 2, longest), width)
-        return ACTIVATIONS[self.pick("X", tuple(families))](self.rng, shape)
+        return self._held(ACTIVATIONS[self.pick("X", tuple(families))](self.rng, shape))
 
     def hessian(self, width: int, families: Sequence[str] = LIVE) -> Array:
         """Draw a proxy Hessian from enough tokens to be well conditioned.
@@ -213,7 +246,7 @@ class Draw:
         """
         shape = (self.number("sequences", 1, 3), 3 * width + 4, width)
         X = ACTIVATIONS[self.pick("X", tuple(families))](self.rng, shape)
-        return gram(X.reshape(-1, width), 2 / len(X))
+        return self._held(gram(X.reshape(-1, width), 2 / len(X)))
 
     def columns(self, width: int) -> Mask:
         """Draw columns that take part.

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from subbit.conformance import protocol
-from subbit.conformance.cases.draw import Draw
+from subbit.conformance.cases.asked import Asked, layout_of
+from subbit.conformance.cases.draw import TALL, WIDE, Draw
 from subbit.conformance.cases.judge import Judge, Outcome
 from subbit.conformance.target import Port
 from subbit.reference.bounds.rounding import Arithmetic
@@ -36,6 +37,10 @@ class Operation:
         ``examine(port, judge, draw)`` judges one case.
     share : float
         Share of the usual number of cases to run.
+    large : tuple of int
+        Large cases to run beside them.
+    numbered : bool
+        Whether cases are rows of a design, so that their seeds are 0, 1, 2 and so on.
     """
 
     name: str
@@ -43,6 +48,15 @@ class Operation:
     needs: tuple[str, ...]
     examine: Check
     share: float = 1.0
+    large: tuple[int, ...] = (WIDE, TALL)
+    numbered: bool = False
+
+    @property
+    def first(self) -> bool:
+        """Whether it is the one about its function, or the first that needs it."""
+        function = self.needs[0]
+        others = (item for item in OPERATIONS.values() if item.level and function in item.needs)
+        return OPERATIONS.get(function, next(others)) is self
 
     def check(self, port: Port, arithmetic: Arithmetic, seed: int) -> Outcome:
         """Run one case.
@@ -67,7 +81,8 @@ class Operation:
         judge, draw = Judge(arithmetic), Draw(seed)
         try:
             with np.errstate(all="ignore"):
-                self.examine(port, judge, draw)
+                asked = Asked(port, judge, seed, again=self.first) if self.level else port
+                self.examine(asked, judge, draw)
         except NotImplementedError as error:
             return Outcome(self.name, seed, "missing", message=f"not implemented: {error}")
         # Whatever a foreign function raises is its answer to valid input, even an exit.
@@ -75,6 +90,9 @@ class Operation:
             judge.fail(f"raised {type(error).__name__}: {error}")
         passed = judge.ratio <= 1.0
         said = f"{self.name} ({draw.label})" + ("" if passed else f": {judge.sentence}")
+        layout = layout_of(seed)
+        if not passed and self.level and layout != "plain":
+            said += f" (arrays: {layout})"
         if not passed and math.isfinite(judge.ratio):
             said += f", {judge.ratio:.3g} times its bound"
         return Outcome(
@@ -93,7 +111,12 @@ OPERATIONS: dict[str, Operation] = {}
 
 
 def operation(
-    level: int, *needs: str, name: str = "", share: float = 1.0
+    level: int,
+    *needs: str,
+    name: str = "",
+    share: float = 1.0,
+    large: tuple[int, ...] = (WIDE, TALL),
+    numbered: bool = False,
 ) -> Callable[[Check], Check]:
     """Register a check as an operation.
 
@@ -107,6 +130,10 @@ def operation(
         The operation's name; the check's own by default, without the underscore.
     share : float, default 1.0
         Share of the usual number of cases to run.
+    large : tuple of int
+        Large cases to run beside them.
+    numbered : bool, default False
+        Whether seeds are 0, 1, 2 and so on.
 
     Returns
     -------
@@ -116,7 +143,9 @@ def operation(
 
     def enter(check: Check) -> Check:
         title = name or check.__name__.lstrip("_")
-        OPERATIONS[title] = Operation(title, level, needs or (title,), check, share)
+        OPERATIONS[title] = Operation(
+            title, level, needs or (title,), check, share, large, numbered
+        )
         return check
 
     return enter

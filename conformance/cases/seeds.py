@@ -6,15 +6,11 @@ alone, so every machine checks the same cases. Only exploration draws others; it
 are pinned in ``vectors/pinned.json`` and checked from then on, at every depth.
 """
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache
 from hashlib import blake2b
-from importlib.resources import files
-from typing import Any
 
 from subbit.conformance.cases.names import cases_of
+from subbit.conformance.cases.pinned import pinned_cases
 from subbit.conformance.cases.registry import Operation
 from subbit.reference.errors import ArgumentError
 
@@ -25,54 +21,6 @@ FEWEST = 3
 """Cases of an operation, however small its share."""
 SMALL = 5
 """Cases that every operation starts with; their seeds draw small shapes."""
-
-
-@dataclass(frozen=True)
-class Pinned:
-    """A case that was once judged wrongly, or that a port once got wrong.
-
-    Parameters
-    ----------
-    operation : str
-        The operation.
-    seed : int
-        The seed that drew it.
-    drawn : str
-        The drawn values, in the words of the report; a pin that no longer draws them
-        pins nothing.
-    found : str
-        What was wrong, and what is correct.
-    """
-
-    operation: str
-    seed: int
-    drawn: str
-    found: str
-
-    @property
-    def replay(self) -> str:
-        """Argument for ``subbit check --replay``."""
-        return f"{self.operation}:{self.seed}"
-
-
-@cache
-def pinned_cases() -> tuple[Pinned, ...]:
-    """Return all pinned cases.
-
-    Returns
-    -------
-    tuple of Pinned
-        In the order of the file.
-
-    Examples
-    --------
-    >>> from subbit.conformance.cases import OPERATIONS
-    >>> all(case.operation in OPERATIONS for case in pinned_cases())
-    True
-    """
-    text = files("subbit.conformance").joinpath("vectors/pinned.json").read_text(encoding="utf-8")
-    content: list[dict[str, Any]] = json.loads(text)["cases"]
-    return tuple(Pinned(**case) for case in content)
 
 
 def seed_of(*words: object) -> int:
@@ -110,7 +58,8 @@ def seeds_of(item: Operation, depth: str) -> list[int]:
     Returns
     -------
     list of int
-        Small cases first, then some of any size, then the pinned ones.
+        Small cases first, then some of any size, then large ones, but not at the depth
+        "quick", then the pinned ones.
 
     Raises
     ------
@@ -128,6 +77,7 @@ def seeds_of(item: Operation, depth: str) -> list[int]:
     if item.level == 0:
         return list(range(cases_of(item)))
     number = max(FEWEST, round(CASES[depth] * item.share))
-    drawn = [n if n < SMALL else seed_of(item.name, n) for n in range(number)]
+    drawn = [n if n < SMALL or item.numbered else seed_of(item.name, n) for n in range(number)]
+    large = () if depth == "quick" else item.large
     pinned = (case.seed for case in pinned_cases() if case.operation == item.name)
-    return list(dict.fromkeys([*drawn, *pinned]))
+    return list(dict.fromkeys([*drawn, *large, *pinned]))

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from subbit.conformance.mutants import (
     baselines,
     budgets,
+    calls,
     cfs,
     column_groups,
     layers,
@@ -19,7 +20,9 @@ from subbit.conformance.mutants import (
     refine,
     refine_loops,
     removal,
+    settings,
     single,
+    sizes,
     sparsity,
     spbo,
     stbllm,
@@ -46,6 +49,9 @@ def _by_operation() -> dict[str, tuple[Mutant, ...]]:
         *patterns.mutants(),
         *budgets.mutants(),
         *removal.mutants(),
+        *calls.mutants(),
+        *sizes.mutants(),
+        *settings.mutants(),
     ):
         found[mutant.operation] = (*found.get(mutant.operation, ()), mutant)
     return found

@@ -32,7 +32,9 @@ def _pattern(draw: Draw) -> tuple[dict[str, Any], int]:
     keep = draw.number("keep", 1, group)
     tail = draw.pick("tail", ("error", "dense"))
     rest = draw.number("rest", 0, group - 1) if tail == "dense" and group > 1 else 0
-    width = group * draw.number("groups", 0 if rest else 1, 5) + rest
+    # As many groups as any width needs that is asked for.
+    fewest = -(-draw.least.get("columns", 0) // group)
+    width = group * draw.number("groups", max(fewest, 0 if rest else 1), max(fewest, 5)) + rest
     return {"keep": keep, "group": group, "tail": tail}, width
 
 

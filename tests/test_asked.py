@@ -1,0 +1,138 @@
+"""What must not matter about a call is varied, and a port that minds is told so by name."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from subbit import reference
+from subbit.conformance.cases import OPERATIONS
+from subbit.conformance.cases.asked import LAYOUTS, layout_of
+from subbit.conformance.cases.draw import LAYOUTS as NUMBER
+from subbit.conformance.cases.draw import TALL, WIDE, Draw
+from subbit.conformance.cases.seeds import seeds_of
+from subbit.conformance.cases.settings import METHODS, design, samples_of
+from subbit.reference.bounds.rounding import Arithmetic
+from subbit.reference.contracts.scalars import Choice
+from subbit.reference.contracts.settings import domains
+
+DECLARED = Arithmetic()
+
+
+def port_with(**functions):
+    return SimpleNamespace(**vars(reference) | functions)
+
+
+def sentences(name, port, depth="ci"):
+    item = OPERATIONS[name]
+    outcomes = (item.check(port, DECLARED, seed) for seed in seeds_of(item, depth))
+    return [outcome.message for outcome in outcomes if outcome.status == "failed"]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("shape", [(3,), (2, 3), (1, 1), (2, 3, 4)])
+@pytest.mark.parametrize("dtype", [np.float64, np.bool_, np.intp])
+def test_layouts_hold_the_same_numbers(layout, shape, dtype):
+    x = np.arange(np.prod(shape)).reshape(shape).astype(dtype)
+    laid = LAYOUTS[layout](x)
+    assert np.array_equal(laid, x)
+    assert not np.shares_memory(laid, x)
+
+
+def test_layouts_are_what_they_say():
+    x = np.random.default_rng(0).standard_normal((4, 6)).astype(np.float32).astype(np.float64)
+    made = {name: change(x) for name, change in LAYOUTS.items()}
+    assert made["plain"].flags.c_contiguous
+    assert min(made["read-only, reversed, in Fortran order"].strides) < 0
+    assert not made["read-only, reversed, in Fortran order"].flags.writeable
+    assert not made["strided"].flags.contiguous
+    assert made["in Fortran order"].flags.f_contiguous
+    assert made["read-only, of narrow types"].dtype == np.float32
+    assert len(LAYOUTS) == NUMBER
+    assert len({layout_of(seed) for seed in range(NUMBER)}) == NUMBER
+
+
+def test_a_changed_argument_is_named():
+    def spoiled(W, *mask, **named):
+        made = reference.masked_mean(W, *mask, **named)
+        if W.flags.writeable:
+            W[0, 0] += 1.0
+        return made
+
+    said = sentences("masked_mean", port_with(masked_mean=spoiled))
+    assert any("masked_mean changes its argument `W`" in sentence for sentence in said)
+
+
+def test_a_shared_answer_is_named():
+    kept = {}
+
+    def shared(W, Q, H):
+        made = kept.setdefault("x", np.zeros(()))
+        made[...] = reference.proxy_loss(W, Q, H)
+        return made
+
+    said = sentences("proxy_loss", port_with(proxy_loss=shared))
+    assert "proxy_loss changes an answer it gave when it is called again" in "".join(said)
+
+
+def test_a_default_of_its_own_is_named():
+    def own(W, mask=None, **switches):
+        return reference.residual_binarize(W, W != 0 if mask is None else mask, **switches)
+
+    said = "".join(sentences("residual_binarize", port_with(residual_binarize=own)))
+    assert "residual_binarize answers differently if `mask` is left out" in said
+
+
+def test_the_layout_is_said_where_a_case_fails():
+    def by_memory(S, keep, group, **switches):
+        return reference.nm_mask(S.ravel(order="K").reshape(S.shape), keep, group, **switches)
+
+    said = sentences("nm_mask", port_with(nm_mask=by_memory))
+    assert said
+    assert all("(arrays: " in sentence for sentence in said)
+
+
+def test_large_cases_are_large():
+    wide, tall = Draw(WIDE), Draw(TALL)
+    assert wide.weights(rows=(1, 3), columns=(1, 20)).shape[1] > 128
+    assert tall.weights(rows=(1, 3), columns=(1, 20)).shape[0] > 256
+    assert tall.weights(rows=(1, 3), columns=(1, 20)).shape[1] < 20
+    assert wide.inputs(3).shape[1] > 64
+    for item in OPERATIONS.values():
+        if item.level and not item.numbered:
+            assert WIDE in seeds_of(item, "ci")
+            assert WIDE not in seeds_of(item, "quick")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_all_pairs_of_settings_meet_at_the_depth_ci(method):
+    """And every setting of a method has values that it is tried with."""
+    kind = METHODS[method]
+    rows, samples = design(kind), samples_of(kind)
+    assert len(rows) <= len(seeds_of(OPERATIONS[f"{method}_layer_settings"], "ci"))
+    assert {n for values in samples.values() for value in values for n in value} == set(
+        kind().switches()
+    )
+    for name, domain in domains(kind).items():
+        values = {repr(row.switches()[name]) for row in rows}
+        wanted = [value[name] for tried in samples.values() for value in tried if name in value]
+        assert values == set(map(repr, wanted))
+        assert len(values) > 1
+        assert not isinstance(domain, Choice) or set(domain.options) == set(wanted)
+    names = [name for name in samples if len(samples[name][0]) == 1]
+    for a in names:
+        for b in names:
+            met = {(repr(r.switches()[a]), repr(r.switches()[b])) for r in rows}
+            for x in samples[a]:
+                for y in samples[b]:
+                    pair = {**x, **y}
+                    if a != b and possible(kind, pair):
+                        assert (repr(x[a]), repr(y[b])) in met
+
+
+def possible(kind, settings):
+    try:
+        kind(**settings)
+    except ValueError:
+        return False
+    return True
