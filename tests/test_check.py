@@ -1,5 +1,6 @@
 """The check command: exit codes, tables, JSON, and one sentence for everything unusable."""
 
+import dataclasses
 import io
 import json
 import shutil
@@ -309,6 +310,33 @@ def test_a_wrong_function_diverges_and_can_be_replayed(run, monkeypatch, make_po
     assert again.exit_code == 1
     assert "expected" in again.output
     assert run("reference", "--replay", failed["replay"]).exit_code == 0
+
+
+def test_cases_that_are_not_implemented_are_counted_and_the_others_compared(
+    run, monkeypatch, make_port, tmp_path
+):
+    _few(monkeypatch, "residual_binarize")
+
+    def first_order(*arguments, **switches):
+        if switches.get("order", 1) > 1:
+            raise NotImplementedError("second order")
+        return reference.residual_binarize(*arguments, **switches)
+
+    def wrong(*arguments, **switches):
+        made = first_order(*arguments, **switches)
+        return dataclasses.replace(made, name="another")
+
+    result = run(make_port(residual_binarize=first_order), "--json", tmp_path / "out.json")
+    assert result.exit_code == 2
+    (row,) = _report(tmp_path / "out.json")["operations"]
+    assert row["status"] == "partial"
+    assert 0 < row["missing"] < row["cases"] + row["missing"]
+    assert row["passed"] == row["cases"]
+    total = row["cases"] + row["missing"]
+    said = f"{row['cases']} of {total} cases compared, not implemented: second order"
+    assert row["message"] == said
+    assert "1 implemented in part" in result.output
+    assert run(make_port(residual_binarize=wrong)).exit_code == 1
 
 
 def test_what_is_not_implemented_is_never_conformity(run, monkeypatch, make_port, tmp_path):

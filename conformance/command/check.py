@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
@@ -93,6 +94,8 @@ def _check_levels(
         if row["status"] == "failed":
             console.print(f"\n[bold red]{row['replay']}[/]")
             console.print(row["message"], markup=False)
+        if row["status"] == "partial":
+            console.print(f"\n[yellow]{row['operation']}[/]: {escape(row['message'])}")
     console.print(f"{target} {found['result']}: {_counted(found)}")
     json_file, html_file = files
     _write_json(json_file, found)
@@ -114,9 +117,11 @@ def _check_options(kinds: Mapping[str, object], options: Mapping[str, object]) -
 
 def _counted(found: dict[str, Any]) -> str:
     statuses = [row["status"] for row in found["operations"]]
+    partial = statuses.count("partial")
     return (
         f"{statuses.count('passed')} operations passed, {statuses.count('failed')} failed, "
-        f"{statuses.count('missing')} not implemented"
+        + (f"{partial} implemented in part, " if partial else "")
+        + f"{statuses.count('missing')} not implemented"
     )
 
 

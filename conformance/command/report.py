@@ -17,6 +17,7 @@ from subbit import reference
 from subbit.conformance.cases import Outcome
 from subbit.conformance.cases.registry import Operation, of_level
 from subbit.conformance.cases.seeds import seeds_of
+from subbit.conformance.protocol import missing
 from subbit.conformance.target import Port, arithmetic_of
 
 CONFORMS, DIVERGES, INCOMPLETE = 0, 1, 2
@@ -33,10 +34,11 @@ class Row:
         Its name.
     level : int
         0 to 3.
-    status : {"passed", "failed", "missing"}
-        Failed if one case did; missing if the port does not implement it.
-    cases, passed : int
-        Numbers of cases.
+    status : {"passed", "failed", "partial", "missing"}
+        Failed if one case did; partial if the port does not implement some of the cases, and
+        missing if it implements none.
+    cases, passed, missing : int
+        Numbers of cases that were compared, passed, and are not implemented.
     worst, median : float or None
         Error ÷ bound of the cases; None is infinity.
     compared, unbounded : int
@@ -52,6 +54,7 @@ class Row:
     status: str
     cases: int
     passed: int
+    missing: int
     worst: float | None
     median: float | None
     compared: int
@@ -80,22 +83,30 @@ def row_of(item: Operation, outcomes: Iterable[Outcome]) -> Row:
         The summary.
     """
     found = list(outcomes)
-    worst = max(found, key=lambda outcome: outcome.ratio)
-    missing = [outcome for outcome in found if outcome.status == "missing"]
-    shown = missing[0] if missing and worst.status != "failed" else worst
-    status = "missing" if shown.status == "missing" else worst.status
+    lacking = [outcome for outcome in found if outcome.status == "missing"]
+    compared = [outcome for outcome in found if outcome.status != "missing"]
+    worst = max(compared or found, key=lambda outcome: outcome.ratio)
+    shown = lacking[0] if lacking and worst.status != "failed" else worst
+    status, message = worst.status, "" if worst.status == "passed" else worst.message
+    if lacking and not item.level and status == "passed":
+        # A signature alone implements nothing.
+        status, message = "missing", lacking[0].message
+    elif lacking and status == "passed":
+        status = "partial"
+        message = f"{len(compared)} of {len(found)} cases compared, {lacking[0].message}"
     return Row(
         item.name,
         item.level,
         status,
-        len(found) - len(missing),
+        len(compared),
         sum(outcome.status == "passed" for outcome in found),
+        len(lacking),
         _number(worst.ratio),
-        _number(statistics.median(outcome.ratio for outcome in found)),
+        _number(statistics.median(outcome.ratio for outcome in compared or found)),
         sum(outcome.compared for outcome in found),
         sum(outcome.unbounded for outcome in found),
         shown.replay,
-        "" if status == "passed" else shown.message,
+        message,
     )
 
 
@@ -130,12 +141,10 @@ def run(
     arithmetic, rows = arithmetic_of(port), []
     for item in of_level(level):
         progress(item.name)
-        outcomes = []
-        for seed in seeds_of(item, depth):
-            outcomes.append(item.check(port, arithmetic, seed))
-            if outcomes[-1].status == "missing":
-                break
-        rows.append(row_of(item, outcomes))
+        seeds = seeds_of(item, depth)
+        if missing(port, item.needs):
+            seeds = seeds[:1]
+        rows.append(row_of(item, [item.check(port, arithmetic, seed) for seed in seeds]))
     code = code_of(rows)
     return {
         "target": target,
@@ -159,7 +168,7 @@ def code_of(rows: Iterable[Row]) -> int:
     Returns
     -------
     int
-        1 if one failed, else 2 if one is missing, else 0.
+        1 if one failed, else 2 if one is missing, in whole or in part, else 0.
     """
     statuses = {row.status for row in rows}
     if "failed" in statuses:
@@ -205,7 +214,9 @@ def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         row["operation"],
         str(row["level"]),
-        str(row["cases"]),
+        f"{row['cases']} of {row['cases'] + row['missing']}"
+        if row["missing"]
+        else str(row["cases"]),
         str(row["passed"]),
         *ratios,
         str(row["unbounded"] or ""),
@@ -231,7 +242,7 @@ def table(report: Mapping[str, Any]) -> Table:
     for heading in HEADINGS:
         number = heading not in ("operation", "replay")
         result.add_column(heading, justify="right" if number else "left", overflow="fold")
-    styles = {"failed": "bold red", "missing": "dim", "passed": None}
+    styles = {"failed": "bold red", "partial": "yellow", "missing": "dim", "passed": None}
     for row in report["operations"]:
         result.add_row(*cells(row), style=styles[row["status"]])
     return result
@@ -244,6 +255,7 @@ table {{ border-collapse: collapse; width: 100% }}
 td, th {{ padding: .2rem .6rem; text-align: right; border-bottom: 1px solid #ddd }}
 td:first-child, th:first-child, td:last-child, th:last-child {{ text-align: left }}
 .failed {{ color: #b00020; font-weight: 600 }} .missing {{ color: #777 }}
+.partial {{ color: #8a6d00 }}
 code {{ overflow-wrap: anywhere }}
 </style></head><body>
 <h1>{title}</h1>
