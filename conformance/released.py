@@ -189,7 +189,12 @@ def _arb_llm(method: str, *, groups: bool, metric: str) -> Computation:
 def _gptq(bits: int, group_size: int | None, *, activation_order: bool) -> Computation:
     def compute(port: Port, arrays: Arrays) -> npt.NDArray[np.float64]:
         configuration, layer = _need(port, "GPTQ", "gptq_layer")
-        config = configuration(bits=bits, group_size=group_size, activation_order=activation_order)
+        config = configuration(
+            bits=bits,
+            group_size=group_size,
+            activation_order=activation_order,
+            dead_grid="given",
+        )
         return np.asarray(layer(_weights(arrays), _hessian(port, arrays), config).decode())
 
     return compute
@@ -200,10 +205,13 @@ def _gptq_rule(match: re.Match[str]) -> Rule:
     return Rule(_gptq(int(match[1]), group, activation_order=match[3] is not None), 1e-9)
 
 
-def _sparsegpt(**sparsity: Any) -> Computation:  # noqa: ANN401
+_ENTRIES = {"SparseGPT": "sparsegpt_layer", "Wanda": "wanda_layer", "PBLLM": "pb_llm_layer"}
+
+
+def _layer(kind: str, **settings: Any) -> Computation:  # noqa: ANN401
     def compute(port: Port, arrays: Arrays) -> npt.NDArray[np.float64]:
-        configuration, layer = _need(port, "SparseGPT", "sparsegpt_layer")
-        config = configuration(**sparsity)
+        configuration, layer = _need(port, kind, _ENTRIES[kind])
+        config = configuration(**settings)
         return np.asarray(layer(_weights(arrays), _hessian(port, arrays), config).decode())
 
     return compute
@@ -211,9 +219,21 @@ def _sparsegpt(**sparsity: Any) -> Computation:  # noqa: ANN401
 
 def _sparsegpt_rule(match: re.Match[str]) -> Rule:
     if match[1] is not None:
-        return Rule(_sparsegpt(keep=None, sparsity=int(match[1]) / 100), 1e-9)
+        return Rule(_layer("SparseGPT", keep=None, sparsity=int(match[1]) / 100), 1e-9)
     pruned, group = int(match[2]), int(match[3])
-    return Rule(_sparsegpt(keep=(group - pruned, group)), 1e-9)
+    return Rule(_layer("SparseGPT", keep=(group - pruned, group)), 1e-9)
+
+
+def _wanda_rule(match: re.Match[str]) -> Rule:
+    if match[1] is not None:
+        return Rule(_layer("Wanda", keep=None, sparsity=int(match[1]) / 100), 1e-9)
+    pruned, group = int(match[2]), int(match[3])
+    return Rule(_layer("Wanda", keep=(group - pruned, group)), 1e-9)
+
+
+def _pb_llm_rule(match: re.Match[str]) -> Rule:
+    score = {"hessian": "trailing", "magnitude": "magnitude"}[match[1]]
+    return Rule(_layer("PBLLM", score=score, low_share=int(match[2]) / 100), 1e-9)
 
 
 def _arb_llm_rule(match: re.Match[str]) -> Rule:
@@ -239,6 +259,8 @@ _RULES: tuple[tuple[str, Callable[[re.Match[str]], Rule]], ...] = (
     (r"(arb|arb-x|arb-rc)\.(no)?cgb\.(hessian|magnitude)", _arb_llm_rule),
     (r"gptq\.(\d)bit(?:\.group(\d+))?(\.actorder)?", _gptq_rule),
     (r"sparsegpt\.(?:(\d+)|prune(\d+)of(\d+))", _sparsegpt_rule),
+    (r"wanda\.(?:(\d+)|prune(\d+)of(\d+))", _wanda_rule),
+    (r"pb_llm\.(hessian|magnitude)\.(\d+)", _pb_llm_rule),
 )
 """Patterns of array names, and their rules."""
 

@@ -8,6 +8,7 @@ import pytest
 
 from project import ROOT
 from subbit.reference.arb_llm import ARBLLM
+from subbit.reference.baselines.gptq import GPTQ
 from subbit.reference.baselines.pb_llm import PBLLM
 from subbit.reference.billm import BiLLM
 from subbit.reference.stbllm import STBLLM
@@ -57,6 +58,13 @@ NO_SWITCH = {
         "levels": "both sides share it",
         "fallback": "ours, in neither paper nor code",
     },
+    GPTQ: {
+        "bits": "a setting of both sides",
+        "group_size": "a setting of both sides",
+        "activation_order": "a setting of both sides",
+        "block_size": "both sides share it",
+        "percdamp": "both sides share it",
+    },
     PBLLM: {
         "low_share": "a setting of both sides",
         "high_bits": "a setting of both sides",
@@ -78,7 +86,7 @@ def _switches(text):
     return re.findall(r"`([A-Z]\w+)\.(\w+)`", paragraph[1]) if paragraph else []
 
 
-@pytest.mark.parametrize("config", [ARBLLM, BiLLM, PBLLM, STBLLM])
+@pytest.mark.parametrize("config", [ARBLLM, BiLLM, GPTQ, PBLLM, STBLLM])
 def test_every_switch_has_one_entry(config):
     named = [field for text in _entries().values() for field in _switches(text)]
     fields = set(config().switches()) - set(NO_SWITCH[config])
@@ -86,7 +94,7 @@ def test_every_switch_has_one_entry(config):
     assert {owner for owner, _ in named} == {c.__name__ for c in NO_SWITCH}
 
 
-@pytest.mark.parametrize("config", [ARBLLM, BiLLM, PBLLM, STBLLM])
+@pytest.mark.parametrize("config", [ARBLLM, BiLLM, GPTQ, PBLLM, STBLLM])
 def test_fields_without_a_switch_exist(config):
     assert set(NO_SWITCH[config]) < set(config().switches())
 

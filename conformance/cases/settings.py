@@ -75,7 +75,7 @@ ROWS, WIDTH = 3, 48
 rounding alone would choose one. Its width is a multiple of every M."""
 FAMILIES = tuple(name for name in CONTINUOUS if name != "shifted")
 """A mean far larger than the spread costs digits that moves do not show."""
-LIVE = ("iid", "ar0.9")
+INPUTS = ("dead", "iid", "dead", "ar0.9")
 CANDIDATES = 4
 SPREAD = 32.0
 """How many times what moves change a correct port may deviate by."""
@@ -277,9 +277,7 @@ def _settings(method: str) -> Callable[[Port, Judge, Draw], None]:
         # Last columns that make no group of M.
         width = WIDTH - 3 * (config.switches().get("tail") == "dense")
         W = draw.values("W", (ROWS, width), FAMILIES)
-        # Dead inputs tie in an order by activations.
-        inputs = ("dead", "iid", "dead", "ar0.9") if "dead_inputs" in config.switches() else LIVE
-        H = draw.hessian(width, (inputs[draw.seed % len(inputs)],))
+        H = draw.hessian(width, (INPUTS[draw.seed % len(INPUTS)],))
         layer = getattr(port, entry)(W, H, config)
         coupled = config.switches().get("sweeps", 0) > 0
         judge_decoded(judge, layer, W, H, lambda W, H: correct(W, H, config), coupled=coupled)

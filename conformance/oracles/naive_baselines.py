@@ -92,7 +92,8 @@ def pb_llm(W: Array, H: Array, config: PBLLM) -> Array:
     ndarray of float64, shape (n, m)
         The decoded layer.
     """
-    U, W = _factor(H), np.where(np.diag(H) == 0, 0.0, W)
+    U, asked, W = _factor(H), W, np.where(np.diag(H) == 0, 0.0, W)
+    fitted = asked if config.dead_grid == "given" else W
     low, mean, scale = np.zeros(W.shape, dtype=np.bool_), np.zeros(W.shape), np.zeros(W.shape)
     for start in range(0, W.shape[1], config.block_size):
         part = slice(start, start + config.block_size)
@@ -101,7 +102,7 @@ def pb_llm(W: Array, H: Array, config: PBLLM) -> Array:
             abs(w) if config.score == "magnitude" else w**2 / d**2, config.low_share
         )
         mean[:, part], scale[:, part] = _levels(w * low[:, part], low[:, part], config)
-    bottom, top = np.minimum(W.min(axis=1), 0), np.maximum(W.max(axis=1), 0)
+    bottom, top = np.minimum(fitted.min(axis=1), 0), np.maximum(fitted.max(axis=1), 0)
     flat = bottom == top
     step = np.where(flat, 2.0, top - bottom) / (2**config.high_bits - 1)
     zero = np.round(np.where(flat, 1.0, -bottom) / step)

@@ -69,10 +69,12 @@ class _GridCodes:
         return QuantizedLayer((codes.shape[0], codes.shape[1]), tuple(blocks), host)
 
 
-def _quantize_columns(device: Device, W: DeviceArray, U: DeviceArray, config: GPTQ) -> _GridCodes:
+def _quantize_columns(
+    device: Device, W: DeviceArray, U: DeviceArray, config: GPTQ, *, fitted: DeviceArray
+) -> _GridCodes:
     grid = _GridCodes(device, W.shape, config)
     if config.group_size is None:
-        grid.fit(W, 1)
+        grid.fit(fitted, 1)
 
     def quantize_block(current: DeviceArray, columns: slice) -> Image:
         grid.fit(current, columns.stop)
@@ -92,11 +94,14 @@ def gptq_layer(
     if order is not None:
         W, H = W[:, order], H[order][:, order]
     prepared = prepare_hessian(device, H, config.percdamp)
-    W = xp.where(prepared.dead, xp.float32(0), W)
-    return _quantize_columns(device, W, prepared.factor, config).layer(order)
+    zeroed = xp.where(prepared.dead, xp.float32(0), W)
+    fitted = W if config.dead_grid == "given" else zeroed
+    return _quantize_columns(device, zeroed, prepared.factor, config, fitted=fitted).layer(order)
 
 
 def _activation_order(device: Device, H: DeviceArray) -> DeviceArray:
     xp = device.xp
-    diagonal = xp.ascontiguousarray(xp.diagonal(H))
+    # A dead input counts as 1.
+    diagonal = xp.diagonal(H)
+    diagonal = xp.ascontiguousarray(xp.where(diagonal == 0, xp.float32(1), diagonal))
     return rows.rank(device, diagonal, xp.ones(len(H), dtype=bool), len(H))[1]

@@ -90,8 +90,9 @@ def pb_llm_layer(
     xp = device.xp
     n, m = W.shape
     prepared = prepare_hessian(device, H, config.percdamp)
-    W, U = xp.where(prepared.dead, xp.float32(0), W), prepared.factor
-    grid = minmax_grid(device, W, config.high_bits)
+    zeroed, U = xp.where(prepared.dead, xp.float32(0), W), prepared.factor
+    fitted = W if config.dead_grid == "given" else zeroed
+    grid, W = minmax_grid(device, fitted, config.high_bits), zeroed
     parts = block_slices(m, config.block_size)
     contiguous = xp.ascontiguousarray
     levels = {b.start: _levels(device, contiguous(W[:, b]), U[b, b], grid, config) for b in parts}

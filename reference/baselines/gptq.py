@@ -35,7 +35,7 @@ from subbit.reference.layer import QuantizedBlock, QuantizedLayer, UniformGroup,
 from subbit.reference.notation import Array, Codes, Indices
 from subbit.reference.records import Config
 
-from .rtn import grid_codes, minmax_grid
+from .rtn import DeadGrid, grid_codes, minmax_grid
 
 
 @dataclass(frozen=True, repr=False)
@@ -54,6 +54,10 @@ class GPTQ(Switches):
         Columns per outer block.
     percdamp : float, default 0.01
         Damping relative to the mean diagonal.
+    dead_grid : {"zeroed", "given"}, default "zeroed"
+        L-2. Whether the grid of a whole row is fitted to the weights whose dead inputs are
+        zeroed, or to those as given (released code). Grids of groups are fitted afterwards in
+        both.
 
     Examples
     --------
@@ -66,6 +70,7 @@ class GPTQ(Switches):
     activation_order: bool = False
     block_size: int = 128
     percdamp: float = 0.01
+    dead_grid: DeadGrid = "zeroed"
 
     DOMAINS: ClassVar[Mapping[str, Kind]] = {
         "bits": BITS,
@@ -118,10 +123,10 @@ class _GridCodes:
         return QuantizedBlock(columns.start, columns.stop, tuple(groups))
 
 
-def _quantize_columns(W: Array, U: Array, config: GPTQ) -> _GridCodes:
+def _quantize_columns(W: Array, U: Array, config: GPTQ, *, fitted: Array) -> _GridCodes:
     grid = _GridCodes((W.shape[0], W.shape[1]), config)
     if config.group_size is None:
-        grid.fit(W, 1)
+        grid.fit(fitted, 1)
 
     def quantize_block(current: Array, columns: slice) -> QuantizedBlock:
         grid.fit(current, columns.stop)
@@ -174,7 +179,9 @@ def gptq_layer(W: Array, H: Array, config: GPTQ = GPTQ()) -> QuantizedLayer:
         W, H = W[:, order], H[np.ix_(order, order)]
     prepared = prepare_hessian(H, config.percdamp)
     # Alg. 1, GPTQ:  columns from left to right, Q_:i = quant(W_:i), E = (W_:i − Q_:i) / U_ii
-    grid = _quantize_columns(np.where(prepared.dead, 0.0, W), prepared.factor, config)
+    zeroed = np.where(prepared.dead, 0.0, W)
+    fitted = W if config.dead_grid == "given" else zeroed
+    grid = _quantize_columns(zeroed, prepared.factor, config, fitted=fitted)
     blocks = tuple(grid.block(group) for group in grid.groups)
     return QuantizedLayer((W.shape[0], W.shape[1]), blocks, order)
 

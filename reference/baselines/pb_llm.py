@@ -55,7 +55,7 @@ from subbit.reference.records import Config
 from subbit.reference.signs import sign
 from subbit.reference.zones.saliency import trailing_saliency
 
-from .rtn import grid_codes, minmax_grid
+from .rtn import DeadGrid, grid_codes, minmax_grid
 
 
 @dataclass(frozen=True, repr=False)
@@ -79,6 +79,9 @@ class PBLLM(Switches):
         Columns per block.
     percdamp : float, default 0.01
         Damping relative to the mean diagonal.
+    dead_grid : {"given", "zeroed"}, default "given"
+        L-2. Whether the grid of a row is fitted to the weights as given (released), or to
+        those whose dead inputs are zeroed.
 
     Examples
     --------
@@ -93,6 +96,7 @@ class PBLLM(Switches):
     sign_zero: SignOfZero = 0
     block_size: int = 128
     percdamp: float = 0.01
+    dead_grid: DeadGrid = "given"
 
     DOMAINS: ClassVar[Mapping[str, Kind]] = {
         "low_share": Share(below=True),
@@ -105,7 +109,7 @@ class PBLLM(Switches):
 PRESETS: Mapping[str, PBLLM] = MappingProxyType(
     {
         "released": PBLLM(),
-        "corrected": PBLLM(statistics="group", sign_zero=1),
+        "corrected": PBLLM(statistics="group", sign_zero=1, dead_grid="zeroed"),
     }
 )
 
@@ -195,7 +199,8 @@ def pb_llm_layer(W: Array, H: Array, config: PBLLM = PBLLM()) -> QuantizedLayer:
     # Row sums must not depend on the memory layout of the caller's array.
     weights = np.ascontiguousarray(np.where(prepared.dead, 0.0, W))
     U = prepared.factor
-    grid = minmax_grid(weights, config.high_bits)
+    fitted = W if config.dead_grid == "given" else weights
+    grid = minmax_grid(fitted, config.high_bits)
     parts = {
         b.start: _Parts(_low_part(weights[:, b], U[b, b], config), grid, config)
         for b in block_slices(W.shape[1], config.block_size)

@@ -21,7 +21,7 @@ symbol     shape     meaning
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 
@@ -38,6 +38,8 @@ from subbit.reference.groups.binarize import residual_binarize
 from subbit.reference.layer import Group, QuantizedBlock, QuantizedLayer, UniformGroup, block_slices
 from subbit.reference.notation import Array, Codes
 from subbit.reference.records import Config
+
+DeadGrid: TypeAlias = Literal["zeroed", "given"]
 
 
 @dataclass(frozen=True, repr=False)

@@ -5,7 +5,7 @@ import pytest
 from fast_inputs import NASTY, hessian, smooth
 
 from subbit import fast, reference
-from subbit.reference import METHODS, PBLLM, SparseGPT, Wanda
+from subbit.reference import GPTQ, METHODS, PBLLM, SparseGPT, Wanda
 from subbit.reference.errors import ArgumentError
 
 PRUNERS = {
@@ -131,3 +131,27 @@ def test_columns_are_pruned_in_whole_sectors():
     assert found.total("shared").wavefronts == 0
     # A column's byte is read and written by its own lane; U's diagonal by all lanes at once.
     assert found.total("global").sectors <= 1.2 * found.total("global").ideal_sectors
+
+
+@pytest.mark.parametrize("share", [2.0**-12, 2.0**-16])
+def test_dead_inputs_have_their_place_in_an_order_by_activations(port, share):
+    """They count as 1, which is more than the other inputs have here."""
+    W, H = smooth((3, 40)), share * hessian(40, 3, dead=(7, 21))
+    config = GPTQ(bits=3, activation_order=True)
+    ours, theirs = (p.gptq_layer(W, H, config) for p in (port, reference))
+    assert np.array_equal(ours.order, theirs.order)
+    assert list(theirs.order[:2]) == [7, 21]
+
+
+@pytest.mark.parametrize("config", [GPTQ(bits=3), PBLLM(high_bits=3, low_share=0.5)])
+def test_grids_are_fitted_before_or_after_dead_inputs_are_zeroed(port, config):
+    W, H = smooth((3, 40)), hessian(40, 3, dead=(7, 21))
+    W[:, 7] = 9.0
+    layer = "gptq_layer" if isinstance(config, GPTQ) else "pb_llm_layer"
+    made = []
+    for when in ("given", "zeroed"):
+        config = config.changed(dead_grid=when)
+        ours, theirs = (getattr(p, layer)(W, H, config).decode() for p in (port, reference))
+        assert np.allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+        made.append(theirs)
+    assert not np.allclose(*made)

@@ -236,6 +236,7 @@ def _pb_llm_layer(port: Port, judge: Judge, draw: Draw) -> None:
         statistics=draw.pick("statistics", ("row", "group")),
         sign_zero=draw.pick("sign of zero", (0, 1)),
         block_size=draw.pick("block size", (8, 128)),
+        dead_grid=draw.pick("grid of dead inputs", ("given", "zeroed")),
     )
     layer = port.pb_llm_layer(W, H, config)
     if not _layer_of(judge, layer, W.shape, config.block_size):
@@ -243,6 +244,7 @@ def _pb_llm_layer(port: Port, judge: Judge, draw: Draw) -> None:
     given = np.where(np.diag(H) == 0, 0.0, W)
     _, U = prepared_bound(judge, H, config.percdamp)
     start = judge.arithmetic.read(given)
+    fitted = judge.arithmetic.read(W if config.dead_grid == "given" else given)
     columns = _column_states(judge, given, U, layer)(W.shape[1])
     for block in layer.blocks:
         judge.exact("names of the groups", [g.name for g in block.groups], ["low", "high"])
@@ -252,6 +254,6 @@ def _pb_llm_layer(port: Port, judge: Judge, draw: Draw) -> None:
             _low_part(judge, start[:, part], U[part, part], (low, high), config)
         for column in range(block.start, block.stop):
             one = cut_block(block, column, column + 1)
-            grid_of = start if column == block.start else None
+            grid_of = fitted if column == block.start else None
             _pb_llm_column(judge, columns[column], one, config, grid_of)
     judge_objective(judge, W, H, layer, partial(reference.pb_llm_layer, config=config))
