@@ -321,7 +321,7 @@ def choose_kept(W: Array, H: Array, config: STBLLM = PAPER) -> tuple[Array, Mask
 
     References
     ----------
-    STBLLM, arXiv 2408.01803, sections 3.2 and 3.3.
+    STBLLM, arXiv 2408.01803, Algorithm 1.
 
     Examples
     --------

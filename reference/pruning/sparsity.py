@@ -1,7 +1,7 @@
 """Importance scores and sparsity masks
 ====================================
 
-STBLLM, arXiv 2408.01803, section 3.2; Wanda, arXiv 2306.11695; RIA, "Plug-and-Play: An
+STBLLM, arXiv 2408.01803; Wanda, arXiv 2306.11695; RIA, "Plug-and-Play: An
 Efficient Post-training Pruning Method for Large Language Models", ICLR 2024; SparseGPT,
 arXiv 2301.00774.
 
@@ -82,7 +82,7 @@ def input_norms(H: Array) -> Array:
     diagonal = np.diag(H)
     if np.min(diagonal) < 0.0:
         raise ArgumentError("H", "a diagonal that is not negative", f"{diagonal.min():g}")
-    # Eq. (31), subbit:  ‖X_j‖ = √(H_jj / 2)
+    # Eq. (31), subbit:  ‖X_j‖ = √(1/N Σ_s ‖X_s,j‖²) = √(H_jj / 2)
     return np.sqrt(diagonal / 2)
 
 
@@ -272,7 +272,7 @@ def nm_mask(scores: Array, keep: int, group: int, *, tail: Tail = "error") -> Ma
 
     References
     ----------
-    STBLLM, arXiv 2408.01803, section 3.3; Wanda, arXiv 2306.11695, section 4.
+    STBLLM, arXiv 2408.01803; Wanda, arXiv 2306.11695, section 4.
 
     Examples
     --------

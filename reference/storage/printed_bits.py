@@ -111,7 +111,7 @@ def stbllm_parameter_bits(r: float, keep: int, group: int) -> float:
 
     References
     ----------
-    STBLLM, arXiv 2408.01803, section 3.4, from its reviews: the text was not available.
+    STBLLM, arXiv 2408.01803, from its reviews: the text was not available.
 
     Examples
     --------
@@ -134,7 +134,7 @@ def stbllm_storing_bits(block_size: int) -> float:
 
     References
     ----------
-    STBLLM, arXiv 2408.01803, section 3.4, from its reviews: the text was not available.
+    STBLLM, arXiv 2408.01803, from its reviews: the text was not available.
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """Trisection
 ==========
 
-STBLLM, arXiv 2408.01803, section 3.4, Algorithm 2.
+STBLLM, arXiv 2408.01803, Algorithm 2.
 
 The entries that are not salient are cut at two magnitudes into a *dense*, an
 *intermediate* and a *sparse* group, each binarized separately. The second magnitude is
