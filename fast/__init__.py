@@ -25,7 +25,7 @@ def on(name: str, **options: Any) -> Port:  # noqa: ANN401
     name : {"cuda", "simulated"}
         The device. Nothing falls back: without a GPU, "cuda" is an error.
     **options : dict
-        The device's own, such as ``races=True`` or ``schedule="random"`` for "simulated".
+        Options of the device, such as ``races=True`` or ``schedule="random"`` for "simulated".
 
     Returns
     -------
@@ -35,9 +35,9 @@ def on(name: str, **options: Any) -> Port:  # noqa: ANN401
     Raises
     ------
     ArgumentError
-        If there is no device of that name.
+        If no device has that name.
     DeviceUnavailableError
-        If this machine does not have it, or not what it needs.
+        If this machine lacks it or something it needs.
 
     Examples
     --------
@@ -56,7 +56,7 @@ def on(name: str, **options: Any) -> Port:  # noqa: ANN401
 
 
 def __getattr__(name: str) -> Port:
-    """Give ``subbit.fast:simulated`` and ``subbit.fast:cuda`` to those who name ports so."""
+    """Return the port that ``subbit.fast:simulated`` or ``subbit.fast:cuda`` names."""
     if name in DEVICES:
         return on(name)
     message = f"module {__name__!r} has no attribute {name!r}"

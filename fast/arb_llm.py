@@ -3,8 +3,8 @@
 
 :mod:`subbit.reference.arb_llm` on a device. A layer goes there once and its record comes
 back once. The reference takes a zone's own columns out of the block; here every group
-works on the whole block, with the number of each entry's group, because how many columns
-a zone has is known on the device only.
+works on the whole block, with the number of each entry's group, because only the device
+knows how many columns a zone has.
 """
 
 from dataclasses import replace
@@ -88,7 +88,7 @@ def _refined(
     S: Gram | None,
 ) -> Groups:
     made = Groups.blank(device, W.shape, orders)
-    # What depends on the number of columns needs the zone's own.
+    # A rule that depends on the number of columns needs the zone's own.
     how = config.refinement
     counted = config.algorithm == "arb_rc" and how.eps > 0.0 and how.eps_kind == "relative"
     refine = _refine_alone if counted else _refine
@@ -127,7 +127,7 @@ def _refine_alone(
     config: ARBLLM,
     S: Gram | None,
 ) -> None:
-    # A block of the zone's columns, whose number the host has to ask for.
+    # A block of the zone's columns; the host has to ask for their number.
     xp, device = made.device.xp, made.device
     own = group == number + 1
     used = to_host(own.any(axis=0))
@@ -197,7 +197,7 @@ def _block(
 def _salient_image(
     device: Device, target: DeviceArray, codes: DeviceArray, config: ARBLLM
 ) -> DeviceArray:
-    # In a search on outputs the released ARB-X takes plain ARB for the salient columns.
+    # In a search on outputs, the released ARB-X uses plain ARB for the salient columns.
     xp = device.xp
     plain = config if config.algorithm == "arb_rc" else config.changed(algorithm="arb")
     salient = (codes == zones_of(config.zones)[0].last).view(xp.uint8)

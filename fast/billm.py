@@ -48,7 +48,7 @@ def choose_split(
     columns: DeviceArray,
     config: Partition = PARTITION,
 ) -> tuple[DeviceArray, DeviceArray]:
-    """Choose the concentrated and the sparse entries among some columns."""
+    """Choose the concentrated and the sparse entries of some columns."""
     group = _group(device, W, S, columns.view(device.xp.uint8), config)
     return group == _CONCENTRATED, group == _SPARSE
 

@@ -26,7 +26,7 @@ from .launches import linalg, rows
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """A block as a method finds it.
+    """A block as a method receives it.
 
     Parameters
     ----------
@@ -51,12 +51,12 @@ class Block:
 
 @dataclass(frozen=True, eq=False)
 class LayerState:
-    """A layer that is ready to be quantized block by block.
+    """A layer ready to be quantized block by block.
 
     Parameters
     ----------
     device : Device
-        Where it is.
+        Device that holds it.
     weights : array of float32, shape (n, m)
         Weights, zero where the input is dead.
     hessian : array of float32, shape (m, m)
@@ -70,7 +70,7 @@ class LayerState:
     power : array of int32, shape ()
         A power of two above the weights.
     divisor : array of float32, shape (m,)
-        What scores are divided by; its least element is between 1/2 and 1.
+        Divisors of the scores; the least is between 1/2 and 1.
     """
 
     device: Device
@@ -83,7 +83,7 @@ class LayerState:
     divisor: DeviceArray
 
     def scores(self, W: DeviceArray, columns: slice) -> DeviceArray:
-        """Saliency scores of some columns, up to a power of two.
+        """Compute saliency scores of some columns, up to a power of two.
 
         Parameters
         ----------
@@ -103,7 +103,7 @@ class LayerState:
         return rows.scores(self.device, block, self.divisor[columns], squared=True)
 
     def block(self, W: DeviceArray, columns: slice) -> Block:
-        """A block of the layer.
+        """Return a block of the layer.
 
         Parameters
         ----------
@@ -115,13 +115,13 @@ class LayerState:
         Returns
         -------
         Block
-            What a method needs of it.
+            The block, as a method receives it.
         """
         weights = self.device.xp.ascontiguousarray(W[:, columns])
         return Block(columns, weights, self.scores(W, columns), self.alive[columns])
 
     def gram(self, columns: slice) -> DeviceArray:
-        """Gram matrix of the inputs of some columns.
+        """Return the Gram matrix of the inputs of some columns.
 
         Parameters
         ----------
@@ -142,7 +142,7 @@ def prepare_layer(device: Device, W: DeviceArray, H: DeviceArray, loop: Loop) ->
     Parameters
     ----------
     device : Device
-        Where to compute.
+        Device to compute on.
     W : array of float32, shape (n, m)
         Weights.
     H : array of float32, shape (m, m)
@@ -227,7 +227,7 @@ def blocks_on_device(
     Returns
     -------
     tuple of BlockOnDevice
-        The answers, still there.
+        The answers, still on the device.
     """
     made = compensate(
         state.device,

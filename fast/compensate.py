@@ -1,8 +1,8 @@
 """Block-wise error compensation
 =============================
 
-:mod:`subbit.reference.compensate` on a device. A block's record may be one of the host,
-or an object whose ``decode()`` gives an image that is on the device already.
+:mod:`subbit.reference.compensate` on a device. A block's record may be a host record
+or an object whose ``decode()`` returns an image that is already on the device.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ BlockQuantizer: TypeAlias = Callable[[DeviceArray, slice], Any]
 def feedback(
     device: Device, D: DeviceArray, U_block: DeviceArray, mode: Compensation
 ) -> DeviceArray:
-    """Turn a block's error into what is fed forward."""
+    """Convert a block's error to the form that is fed forward."""
     xp = device.xp
     if mode == "none":
         return xp.zeros(D.shape, dtype=xp.float32)

@@ -22,13 +22,13 @@ from .device import Extent, Kernel, nvrtc, static
 from .port import Port
 
 BUDGET = Path(__file__).parent / "kernels" / "budget.json"
-# Instructions whose number says whether a kernel does its work as it should.
+# Instructions whose counts show whether a kernel works as intended.
 OF_INTEREST = ("LOP3", "POPC", "HMMA", "IMMA")
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one form of a kernel needs on one architecture.
+    """Needs of one form of a kernel on one architecture.
 
     Parameters
     ----------
@@ -37,14 +37,14 @@ class Cost:
     arch : str
         Such as "sm_90".
     registers, spills, stack, shared : int
-        Registers of a thread; bytes of spills and stack of a thread, bytes of shared
-        memory of a block.
+        Registers per thread; bytes of spills and stack per thread, bytes of shared
+        memory per block.
     occupancy : float
         Share of a multiprocessor's warps that can be resident.
     wide : int
         Loads and stores of 128 bits.
     mix : dict
-        Number of machine instructions of interest; empty without cuobjdump.
+        Counts of machine instructions of interest; empty without cuobjdump.
     """
 
     kernel: str
@@ -87,12 +87,12 @@ def costs(archs: Sequence[str] = ARCHITECTURES, *, machine_code: bool = True) ->
     archs : sequence of str
         The architectures.
     machine_code : bool, default True
-        Count instructions as well, where cuobjdump is installed.
+        Also count instructions, where cuobjdump is installed.
 
     Yields
     ------
     Cost
-        What each needs.
+        The cost of each.
     """
     for kernel in kernels():
         for arch in archs:
@@ -111,7 +111,7 @@ def costs(archs: Sequence[str] = ARCHITECTURES, *, machine_code: bool = True) ->
 
 
 def compiler() -> str:
-    """Return the compiler's version, under which a budget stands.
+    """Return the compiler's version, by which budgets are kept.
 
     Returns
     -------
@@ -127,14 +127,14 @@ def read_budget() -> dict[str, dict[str, dict[str, int]]]:
     Returns
     -------
     dict
-        Registers of a thread.
+        Registers per thread.
     """
     budget: dict[str, dict[str, dict[str, int]]] = json.loads(BUDGET.read_text(encoding="utf-8"))
     return budget
 
 
 def write_budget(measured: Sequence[Cost]) -> None:
-    """Make what was measured the budget of this compiler.
+    """Make the measured costs the budget of this compiler.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def write_budget(measured: Sequence[Cost]) -> None:
 
 
 def complaints(measured: Sequence[Cost]) -> list[str]:
-    """Say which kernels spill, use a stack or exceed their budget.
+    """Report which kernels spill, use a stack or exceed their budget.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ def complaints(measured: Sequence[Cost]) -> list[str]:
 
 @dataclass
 class Work:
-    """What the launches of one kernel did on the simulated device.
+    """Work of one kernel's launches on the simulated device.
 
     Parameters
     ----------
@@ -289,7 +289,7 @@ def as_json(measured: Sequence[Cost], work: dict[str, Work]) -> str:
     measured : sequence of Cost
         Costs of kernels.
     work : dict of str to Work
-        What they did.
+        Work of the kernels.
 
     Returns
     -------

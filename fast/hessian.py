@@ -23,7 +23,7 @@ class HessianAccumulator:
     Parameters
     ----------
     device : Device
-        Where to compute.
+        Device to compute on.
     width : int
         Number of inputs m.
     """
@@ -72,7 +72,7 @@ class HessianAccumulator:
         Raises
         ------
         ArgumentError
-            If nothing was added yet, or the sum leaves the range of float32.
+            If nothing has been added yet, or the sum leaves the range of float32.
         """
         if self._count == 0:
             raise ArgumentError("X", "at least one calibration sequence", "none")
@@ -84,7 +84,7 @@ class HessianAccumulator:
 
 @mirrors(reference.accumulate_hessian)
 def accumulate_hessian(device: Device, X: DeviceArray) -> DeviceArray:
-    """Proxy Hessian of a whole calibration set."""
+    """Compute the proxy Hessian of a whole calibration set."""
     accumulator = HessianAccumulator(device, X.shape[-1])
     accumulator.add(X)
     return accumulator.hessian()
@@ -110,7 +110,7 @@ def damp(device: Device, H: DeviceArray, percdamp: float = 0.01) -> DeviceArray:
 
 @mirrors(reference.inverse_factor)
 def inverse_factor(device: Device, H: DeviceArray) -> DeviceArray:
-    """Upper triangular factor of the inverse Hessian."""
+    """Compute the upper triangular factor of the inverse Hessian."""
     xp = device.xp
     # With the index order reversed, H = LLᵀ becomes H = VVᵀ with V upper triangular.
     V = linalg.cholesky(device, "H", xp.ascontiguousarray(H[::-1, ::-1]))[::-1, ::-1]

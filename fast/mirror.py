@@ -2,9 +2,9 @@
 ==================
 
 The functions of this package have the names, the order and the signatures of the
-reference, with the device in front. So their documentation is the reference's as well:
-it is written once, there. The same holds for what they take: the reference's contract is
-checked at the door, and arrays come in as arrays of the device.
+reference, with the device in front. Their documentation is the reference's too, written
+once, there. The same holds for their arguments: the reference's contract is checked at
+the door, and arrays come in as arrays of the device.
 """
 
 import inspect
@@ -25,7 +25,7 @@ F = TypeVar("F", bound=Callable[..., object])
 
 
 class DeviceArrays(Arrays):
-    """How functions on a device take arrays: as contiguous arrays of the device.
+    """Conversion of array arguments to contiguous arrays of the device.
 
     Parameters
     ----------
@@ -37,11 +37,11 @@ class DeviceArrays(Arrays):
         self.device = device
 
     def numbers(self, name: str, value: Any, shape: Shape) -> DeviceArray:  # noqa: ANN401
-        """Return finite numbers as float32, or refuse."""
+        """Return finite numbers as float32, or raise an error."""
         return matrix(self.device, name, value, shape=shape)
 
     def flags(self, name: str, value: Any, shape: tuple[int, ...]) -> DeviceArray:  # noqa: ANN401
-        """Return a boolean array, or refuse."""
+        """Return a boolean array, or raise an error."""
         return mask(self.device, name, value, shape)
 
     def host(self, name: str, value: Any) -> AnyArray:  # noqa: ANN401
@@ -52,12 +52,12 @@ class DeviceArrays(Arrays):
 _DEVICE = """Parameters
 ----------
 device : Device
-    Where to compute.
+    Device to compute on.
 """
 
 
 def mirrors(original: Callable[..., object]) -> Callable[[F], F]:
-    """Give a function the contract and the documentation of the one that it mirrors.
+    """Give a function the contract and the documentation of the one it mirrors.
 
     Parameters
     ----------

@@ -2,7 +2,7 @@
 ==========
 
 :mod:`subbit.reference.objective` on a device, in float32. Differences and matrices are
-scaled by powers of two before they are squared, so that no square leaves the range.
+scaled by powers of two before they are squared, so no square leaves the range.
 """
 
 import math
@@ -33,13 +33,13 @@ def _quadratic(device: Device, D: DeviceArray, S: DeviceArray) -> float:
 
 @mirrors(reference.weight_error)
 def weight_error(device: Device, W: DeviceArray, Q: DeviceArray) -> float:
-    """Squared Frobenius norm of the weight error."""
+    """Compute the squared Frobenius norm of the weight error."""
     return _energy(device, W - Q)
 
 
 @mirrors(reference.calibrated_error)
 def calibrated_error(device: Device, W: DeviceArray, Q: DeviceArray, X: DeviceArray) -> float:
-    """Squared output error on calibration inputs, from the inputs."""
+    """Compute the squared output error on calibration inputs, from the inputs."""
     D, power = _unit(device, W - Q)
     inputs, input_power = _unit(device, X)
     return math.ldexp(_energy(device, D @ inputs.T), 2 * (power + input_power))
@@ -47,13 +47,13 @@ def calibrated_error(device: Device, W: DeviceArray, Q: DeviceArray, X: DeviceAr
 
 @mirrors(reference.calibrated_error_trace)
 def calibrated_error_trace(device: Device, W: DeviceArray, Q: DeviceArray, S: DeviceArray) -> float:
-    """Squared output error on calibration inputs, from their Gram matrix."""
+    """Compute the squared output error on calibration inputs, from their Gram matrix."""
     return _quadratic(device, W - Q, S)
 
 
 @mirrors(reference.relative_error)
 def relative_error(device: Device, W: DeviceArray, Q: DeviceArray, S: DeviceArray) -> float:
-    """Output error relative to the energy of the outputs."""
+    """Compute the output error relative to the energy of the outputs."""
     error = calibrated_error_trace(device, W, Q, S)
     if error == 0.0:
         return 0.0
@@ -65,5 +65,5 @@ def relative_error(device: Device, W: DeviceArray, Q: DeviceArray, S: DeviceArra
 
 @mirrors(reference.proxy_loss)
 def proxy_loss(device: Device, W: DeviceArray, Q: DeviceArray, H: DeviceArray) -> float:
-    """Second-order estimate of the loss that quantization adds."""
+    """Estimate to second order the loss that quantization adds."""
     return 0.5 * _quadratic(device, W - Q, H)

@@ -2,7 +2,7 @@
 =====
 
 :mod:`subbit.reference.pbs2p` on a device. A layer goes there once and its record comes
-back once: step masks are bit words that kernels make and read. Only weights that are
+back once: step masks are bit words that kernels write and read. Only weights that are
 scored again in every step, ``scores="recomputed"``, visit the host in between, where
 removing several weights at once is solved in float64.
 """
@@ -48,7 +48,7 @@ def pruning_masks(
     *,
     unit: DeviceArray | None = None,
 ) -> DeviceArray:
-    """Weights of a block that are kept after each step."""
+    """Choose the weights of a block that are kept after each step."""
     k = W.shape[1]
     if unit is None:
         unit = _unit(device, H, config.fine)
@@ -187,7 +187,7 @@ def _groups(
     codes: DeviceArray | None,
     gram: Gram,
 ) -> tuple[DeviceArray, Layout]:
-    # Numbers of entries' groups before any is pruned.
+    # Group numbers of the entries before any is pruned.
     xp, pattern = device.xp, config.pruning.keep if config.pruning.mean == "masked" else None
     if codes is None:
         whole = xp.broadcast_to(alive.view(xp.uint8), W.shape)
@@ -199,7 +199,7 @@ def _groups(
 
 
 def _with_pruned(group: DeviceArray, layout: Layout) -> tuple[DeviceArray, Layout]:
-    # Group g becomes 2g - 1, so that 2g can be what it loses.
+    # Group g becomes 2g - 1, so 2g can mark the entries it loses.
     names = tuple(n for name in layout.names for n in (name, f"{name}-pruned"))
     orders = tuple(o for order in layout.orders for o in (order, 0))
     salient = tuple(range(1, 2 * len(layout.salient) + 1))
@@ -216,7 +216,7 @@ def _coded(
     config: PBS2P,
     layout: Layout,
 ) -> DeviceArray:
-    # A pruned entry is in the next group, or in none; then its salient column is numbered.
+    # A pruned entry is in the next group, or in no group; then its salient column is numbered.
     xp = device.xp
     if config.pruning.mean == "shared":
         return group + ((group > 0) & ~kept)
@@ -255,7 +255,7 @@ def pbs2p_layer(
 
 
 def _unit_scores(state: LayerState, columns: slice, fine: Fine) -> DeviceArray:
-    # Wanda's norms are those of the inputs, without what damping adds.
+    # Wanda's norms are those of the inputs, without the damping term.
     H = state.hessian if fine.fine_score == "wanda" else state.prepared.damped
     own = state.device.xp.ascontiguousarray(H[columns, columns])
     return _unit(state.device, own, fine)

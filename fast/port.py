@@ -2,8 +2,8 @@
 =====
 
 A port is an object with the functions of the specification. This one has those of this
-package, bound to a device; records, configurations and counts of bits are the
-reference's own.
+package, bound to a device; records, configurations and bit counts are the reference's
+own.
 """
 
 import inspect
@@ -80,7 +80,7 @@ HOST = frozenset(
         "unrank_patterns",
     }
 )
-"""Functions that compute nothing with arrays of a device.
+"""Functions that compute nothing on arrays of a device.
 
 Removing several weights at once is among them: it is a comparison's measure, and thousands of
 small systems, each of its own columns, are solved in float64 where their conditioning asks for it.
@@ -111,7 +111,7 @@ class Port:
     Parameters
     ----------
     device : Device
-        Where they compute.
+        Device that they compute on.
     name : str
         Name of the device.
 
@@ -147,7 +147,7 @@ class Port:
             if name_ in own:
                 value = MethodType(own[name_], device)
             elif inspect.isfunction(value) and name_ not in HOST:
-                # Not implemented: the reference must not answer in this port's name.
+                # Not implemented: the reference must not answer on this port's behalf.
                 continue
             setattr(self, name_, value)
 

@@ -14,7 +14,7 @@ from .mirror import mirrors
 
 @mirrors(reference.sign)
 def sign(device: Device, x: DeviceArray, zero: SignOfZero = 1) -> DeviceArray:
-    """Sign of each element, with a stated sign of zero."""
+    """Return the sign of each element, with a stated sign of zero."""
     xp = device.xp
     values = xp.asarray(x, dtype=xp.float32)
     if zero == 0:

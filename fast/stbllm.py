@@ -3,7 +3,7 @@
 
 :mod:`subbit.reference.stbllm` on a device. A layer goes there once and its record comes
 back once: masks, counts, thresholds and regions are chosen by kernels and stay where they
-are. With a fallback two layers are made, and one number says which of them comes back.
+are. With a fallback, two layers are computed, and one number says which of them comes back.
 """
 
 from dataclasses import replace
@@ -92,7 +92,7 @@ def choose_kept(
 def _choose_kept(
     device: Device, W: DeviceArray, state: LayerState, config: STBLLM
 ) -> tuple[DeviceArray, DeviceArray]:
-    # Scores are those of the layer as it came; a dead input's weights are zero afterwards.
+    # Scores are those of the layer as given; a dead input's weights are zeroed afterwards.
     xp, pruning, loop = device.xp, config.pruning, config.loop
     if not pruning.prunes:
         return state.weights, xp.ones(W.shape, dtype=bool)

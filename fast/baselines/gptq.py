@@ -2,7 +2,7 @@
 ====
 
 :mod:`subbit.reference.baselines.gptq` on a device. The columns inside a block are one launch of
-``gptq.cu``: rows do not depend on each other, so each has a warp.
+``gptq.cu``: rows are independent, so each has a warp.
 """
 
 import numpy as np
@@ -37,7 +37,7 @@ class _GridCodes:
                 self.grids.append(minmax_grid(self.device, W[:, group], self.bits))
 
     def round(self, W: DeviceArray, U: DeviceArray, columns: slice) -> Image:
-        """Round the columns of a block, each moving those right of it."""
+        """Round the columns of a block, each moving those to its right."""
         xp, size = self.device.xp, self.groups[0].stop
         first = columns.start // size
         scale, zero = (xp.stack(part) for part in zip(*self.grids[first:], strict=True))

@@ -57,7 +57,7 @@ def _levels(
 
 @dataclass(frozen=True)
 class _Rounded:
-    """A block's codes, and what they stand for."""
+    """A block's codes and the levels they stand for."""
 
     levels: Levels
     codes: DeviceArray

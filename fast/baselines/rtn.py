@@ -17,7 +17,7 @@ from subbit.reference.layer import Group, QuantizedBlock, QuantizedLayer, Unifor
 
 @mirrors(reference.minmax_grid)
 def minmax_grid(device: Device, W: DeviceArray, bits: int) -> tuple[DeviceArray, DeviceArray]:
-    """Uniform grid over the range of each row."""
+    """Fit a uniform grid to the range of each row."""
     xp = device.xp
     low = xp.minimum(W.min(axis=1), xp.float32(0))
     high = xp.maximum(W.max(axis=1), xp.float32(0))
@@ -32,7 +32,7 @@ def minmax_grid(device: Device, W: DeviceArray, bits: int) -> tuple[DeviceArray,
 def grid_codes(
     device: Device, W: DeviceArray, scale: DeviceArray, zero: DeviceArray, bits: int
 ) -> DeviceArray:
-    """Nearest grid position of each weight."""
+    """Find the nearest grid position of each weight."""
     xp = device.xp
     positions = xp.rint(W / scale[:, None]) + zero[:, None]
     return xp.clip(positions, 0, 2**bits - 1).astype(xp.uint8)

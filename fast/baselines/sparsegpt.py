@@ -3,7 +3,7 @@
 
 :mod:`subbit.reference.baselines.sparsegpt` on a device. The columns inside a block are one launch
 of ``sparsegpt.cu``, which also chooses the masks of N:M sparsity, row by row; the
-threshold of a share is one sort of the block's scores.
+threshold for a share takes one sort of the block's scores.
 """
 
 import numpy as np
@@ -68,7 +68,7 @@ def sparsegpt_prune(
 def sparsegpt_layer(
     device: Device, W: DeviceArray, H: DeviceArray, config: SparseGPT = SparseGPT()
 ) -> QuantizedLayer:
-    """Prune a layer and record what is kept."""
+    """Prune a layer and record the kept weights."""
     values, kept = (to_host(x) for x in _pruned(device, W, H, config))
     values = values.astype(np.float64)
     blocks = tuple(

@@ -3,7 +3,7 @@
 
 A device has an array namespace, launches kernels and waits for them. The fast path is
 written against this protocol: the same source runs on a GPU through CuPy and, without
-one, on the simulated device, which executes the PTX that NVRTC made of it.
+one, on the simulated device, which executes the PTX that NVRTC builds from it.
 """
 
 from collections.abc import Sequence
@@ -64,7 +64,7 @@ class Kernel:
 
 
 class Device(Protocol):
-    """What the fast path needs of a device."""
+    """The interface that the fast path needs from a device."""
 
     @property
     def xp(self) -> Any:  # noqa: ANN401
@@ -82,7 +82,7 @@ class Device(Protocol):
         Parameters
         ----------
         kernel : Kernel
-            What to run.
+            The kernel.
         grid, block : int or sequence of at most three int
             Blocks in the grid, threads in a block.
         args : sequence
@@ -93,7 +93,7 @@ class Device(Protocol):
         """
 
     def synchronize(self) -> None:
-        """Wait for what was launched."""
+        """Wait for all launches to finish."""
 
 
 def extent3(name: str, extent: Extent) -> tuple[int, int, int]:

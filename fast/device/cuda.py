@@ -1,7 +1,7 @@
 """A GPU, through CuPy
 ===================
 
-The only module that imports CuPy, and only when a device is made: the rest of the
+The only module that imports CuPy, and only when a device is created: the rest of the
 package works without it.
 """
 
@@ -38,12 +38,12 @@ def _cupy() -> Any:  # noqa: ANN401
 
 
 def compile_options(kernel: Kernel) -> tuple[str, ...]:
-    """Return what a `RawModule` is given; CuPy adds its own options behind.
+    """Return the options for a `RawModule`; CuPy appends its own.
 
     Parameters
     ----------
     kernel : Kernel
-        What is compiled.
+        The kernel to compile.
 
     Returns
     -------
@@ -78,13 +78,13 @@ class Cuda:
         return SimpleNamespace(cholesky=self._cholesky, solve_triangular=solvers.solve_triangular)
 
     def _cholesky(self, a: Any, *, lower: bool) -> Any:  # noqa: ANN401
-        # CuPy passes over a matrix that is not positive definite unless told to raise.
+        # CuPy ignores a matrix that is not positive definite unless told to raise.
         with importlib.import_module("cupyx").errstate(linalg="raise"):
             factor = self._cupy.linalg.cholesky(a)
         return factor if lower else factor.T
 
     def synchronize(self) -> None:
-        """Wait for what was launched on the current stream."""
+        """Wait for all launches on the current stream."""
         self._cupy.cuda.get_current_stream().synchronize()
 
     def launch(
@@ -95,13 +95,13 @@ class Cuda:
         Parameters
         ----------
         kernel : Kernel
-            What to run.
+            The kernel.
         grid, block : int or sequence of at most three int
             Blocks in the grid, threads in a block.
         args : sequence
             CuPy arrays for pointers, NumPy scalars for values.
         shared : int, default 0
-            Dynamic shared memory in bytes; above 48 KB the kernel is allowed it first.
+            Dynamic shared memory in bytes; above 48 KB the kernel is first allowed to use it.
 
         Raises
         ------

@@ -2,7 +2,7 @@
 =============================
 
 One family of errors for both devices. `SimulationError` carries the place of the fault
-in fields, so that a test can ask which fault was reported and not only that one was.
+in fields, so a test can check which fault was reported and not only that one was.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class CompileError(DeviceError):
 
 
 class LaunchError(DeviceError, ValueError):
-    """A launch that a driver would refuse, or that hands over the wrong arguments."""
+    """A launch that a driver would refuse, or that passes the wrong arguments."""
 
 
 class UnsupportedInstructionError(DeviceError, NotImplementedError):
@@ -40,7 +40,7 @@ class Fault(Exception):  # noqa: N818
     detail : str
         What happened.
     lane : int
-        Lane of the chunk that is to blame, or the first of them.
+        Lane of the chunk at fault, or the first of several.
     """
 
     def __init__(self, kind: str, detail: str, lane: int) -> None:
@@ -88,7 +88,7 @@ class SimulationError(DeviceError):
     detail : str
         What happened.
     place : Place
-        Where.
+        Place of the fault.
     """
 
     def __init__(self, kind: str, detail: str, place: Place) -> None:

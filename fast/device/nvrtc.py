@@ -4,7 +4,7 @@
 Compiles CUDA C++ through ctypes with exactly the options that CuPy passes, plus two of
 ours: ``-fmad=false``, so that the PTX fixes every float32 bit, and ``-lineinfo``, so
 that reports can name the source line. With ``-arch=sm_XX`` one compile gives the
-machine code and the PTX it was made from.
+machine code and the PTX it was built from.
 """
 
 import ctypes
@@ -23,7 +23,7 @@ OWN_OPTIONS = ("-fmad=false", "-lineinfo")
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """What one compile gives.
+    """Results of one compilation.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class Compiled:
 
 
 def cupy_options(options: Sequence[str], arch: str) -> tuple[str, ...]:
-    """Return the options as CuPy's `RawModule` hands them to NVRTC.
+    """Return the options as CuPy's `RawModule` passes them to NVRTC.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def find_library() -> Path:
     Returns
     -------
     Path
-        That of a pip wheel, else of a system toolkit.
+        From a pip wheel, else from a system toolkit.
 
     Raises
     ------
@@ -165,14 +165,14 @@ def compile_source(
     arch : str, default "sm_80"
         Real architecture.
     options : tuple of str
-        Beyond the fixed ones.
+        Options beyond the fixed ones.
     file : str
         Name of the source in messages and line tables.
 
     Returns
     -------
     Compiled
-        PTX, machine code and log. The log holds ptxas' report where the options ask
+        PTX, machine code and log. The log holds ptxas' report if the options ask
         for it with ``--ptxas-options=-v``.
 
     Raises
@@ -201,7 +201,7 @@ def compile_source(
 
 
 def all_options(options: Sequence[str], arch: str) -> tuple[str, ...]:
-    """Return every option of a compile: the caller's, ours, CuPy's, the include folders.
+    """Return every option of a compilation: the caller's, ours, CuPy's, the include folders.
 
     Parameters
     ----------

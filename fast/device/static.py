@@ -1,7 +1,7 @@
 """The static gate
 ===============
 
-What the compiler says of a kernel's machine code, without a GPU: registers, spills,
+The compiler's account of a kernel's machine code, without a GPU: registers, spills,
 stack and shared memory from ptxas' own report, the occupancy that follows from them, and
 the mix of instructions where cuobjdump is installed.
 """
@@ -21,7 +21,7 @@ from . import Kernel, nvrtc
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100", "sm_120")
 _REPORT = "--ptxas-options=-v"
 _WARP, _REGISTER_FILE, _REGISTER_UNIT = 32, 65536, 256
-# Threads and blocks of a multiprocessor, its shared memory in KB, and what a block reserves of it.
+# Threads and blocks of a multiprocessor, its shared memory in KB, and each block's reserve of it.
 _RESIDENT = {
     "sm_75": (1024, 16, 64, 0), "sm_80": (2048, 32, 164, 1), "sm_86": (1536, 16, 100, 1),
     "sm_87": (1536, 16, 164, 1), "sm_89": (1536, 24, 100, 1), "sm_90": (2048, 32, 228, 1),
@@ -32,7 +32,7 @@ _RESIDENT = {
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one kernel needs on one architecture.
+    """Needs of one kernel on one architecture.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class Usage:
     spill_stores, spill_loads, stack : int
         Bytes per thread.
     shared : int
-        Static shared memory of a block in bytes.
+        Static shared memory per block in bytes.
     mix : dict
         Count of machine instructions by opcode, such as "LDG.E.128"; empty without cuobjdump.
     """
@@ -76,16 +76,16 @@ class Usage:
 
 
 def inspect(kernel: Kernel, arch: str, *, machine_code: bool = True) -> Usage:
-    """Return what a kernel needs on an architecture.
+    """Return the needs of a kernel on an architecture.
 
     Parameters
     ----------
     kernel : Kernel
-        What to compile.
+        The kernel to compile.
     arch : str
         Such as "sm_90".
     machine_code : bool, default True
-        Disassemble it, too, where cuobjdump is installed.
+        Also disassemble it, where cuobjdump is installed.
 
     Returns
     -------
@@ -148,9 +148,9 @@ def occupancy(usage: Usage, arch: str, threads: int, shared: int = 0) -> float:
     arch : str
         Such as "sm_90".
     threads : int
-        In a block.
+        Threads per block.
     shared : int, default 0
-        Dynamic shared memory of a block in bytes.
+        Dynamic shared memory per block in bytes.
 
     Returns
     -------
@@ -175,7 +175,7 @@ def occupancy(usage: Usage, arch: str, threads: int, shared: int = 0) -> float:
 
 
 def disassembler() -> Path | None:
-    """Return cuobjdump, from a wheel or on the path, None where there is none.
+    """Return cuobjdump, from a wheel or the path; None if not found.
 
     Returns
     -------
@@ -195,12 +195,12 @@ def disassemble(cubin: bytes) -> str:
     Parameters
     ----------
     cubin : bytes
-        As NVRTC gives it.
+        Output of NVRTC.
 
     Returns
     -------
     str
-        What ``cuobjdump -sass`` prints, empty where it is not installed.
+        Output of ``cuobjdump -sass``; empty where it is not installed.
     """
     program = disassembler()
     if program is None:

@@ -1,7 +1,7 @@
 """Alternating refined binarization
 ================================
 
-:mod:`subbit.reference.groups.arb` on a device: one warp for each row, which holds its entries
+:mod:`subbit.reference.groups.arb` on a device: one warp per row, which holds its entries
 through all rounds. A half step is a launch of the same kernel, and gives the same bits.
 The kernels are ``arb.cu`` and ``arb_signs.cu``.
 """
@@ -37,7 +37,7 @@ def arb_start(
     config: Refinement = REFINEMENT,
     name: str = "all",
 ) -> BinaryGroup:
-    """Initial values of a refinement: the plain binarization."""
+    """Compute the initial values of a refinement: the plain binarization."""
     made = Groups.blank(device, W.shape, (order,))
     launch_arb_steps(made, W, mask.view(device.xp.uint8), steps=START, rounds=0, config=config)
     return recorded(made, name, to_host(mask), mean=True, columns=False)
@@ -45,7 +45,7 @@ def arb_start(
 
 @mirrors(reference.refine_mean)
 def refine_mean(device: Device, W: DeviceArray, group: BinaryGroup) -> BinaryGroup:
-    """Move the mean by the mean of what is left."""
+    """Move the mean by the mean of the residual."""
     entries, made = uploaded(device, group)
     launch_arb_steps(made, W, entries, steps=MEAN, config=REFINEMENT)
     return replace(group, mean=numbers(made.mean[0]))
@@ -61,7 +61,7 @@ def refine_scale(
     eps: float = 0.0,
     eps_kind: EpsKind = "absolute",
 ) -> BinaryGroup:
-    """Fit the scale of one sign plane to what the others leave."""
+    """Fit the scale of one sign plane to the residual of the mean and the other plane."""
     entries, made = uploaded(device, group)
     config = Refinement(eps=eps, eps_kind=eps_kind)
     launch_arb_steps(made, W, entries, steps=scale_step(plane), config=config)
@@ -72,7 +72,7 @@ def refine_scale(
 def joint_signs(
     device: Device, Z: DeviceArray, u: DeviceArray, v: DeviceArray
 ) -> tuple[DeviceArray, DeviceArray]:
-    """Choose two signs at once: the nearest of the four levels that two scales make."""
+    """Choose two signs at once: the nearest of the four levels that two scales form."""
     xp = device.xp
     n, k = Z.shape
     wide = sum((x.shape[1] > 1) << bit for bit, x in enumerate((u, v)))
@@ -86,7 +86,7 @@ def joint_signs(
 def refine_signs(
     device: Device, W: DeviceArray, group: BinaryGroup, *, sign_zero: SignOfZero = 1
 ) -> BinaryGroup:
-    """Give every entry the signs of the level nearest to it."""
+    """Give every entry the signs of its nearest level."""
     entries, made = uploaded(device, group)
     config = Refinement(sign_zero=sign_zero)
     launch_arb_steps(made, W, entries, steps=SIGNS, config=config)
@@ -103,7 +103,7 @@ def arb_steps(
     config: Refinement = REFINEMENT,
     name: str = "all",
 ) -> Steps:
-    """Yield every half step of ARB, each as a record of the host."""
+    """Yield every half step of ARB, as host records."""
     group = arb_start(device, W, mask, order=order, config=config, name=name)
     yield "start", group
     eps, kind = config.eps, config.eps_kind
@@ -131,7 +131,7 @@ def arb(
     config: Refinement = REFINEMENT,
     name: str = "all",
 ) -> BinaryGroup:
-    """Binarize a group and refine it on the weight error: all rounds in one launch."""
+    """Binarize a group and refine it on the weight error."""
     made = Groups.blank(device, W.shape, (order,))
     launch_arb(made, W, mask.view(device.xp.uint8), config=config)
     return recorded(made, name, to_host(mask), mean=True, columns=False)

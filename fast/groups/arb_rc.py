@@ -32,7 +32,7 @@ def rc_start(
     config: Refinement = REFINEMENT,
     name: str = "all",
 ) -> BinaryGroup:
-    """Initial row scales, column scales and signs."""
+    """Compute the initial row scales, column scales and signs."""
     made = Groups.blank(device, W.shape, (order,))
     launch_rc_start(made, W, mask.view(device.xp.uint8), config=config)
     return recorded(made, name, to_host(mask), mean=False, columns=True)
@@ -48,7 +48,7 @@ def refine_row_scale(
     eps: float = 0.0,
     eps_kind: EpsKind = "absolute",
 ) -> BinaryGroup:
-    """Fit the row scales of one sign plane to what the other leaves."""
+    """Fit the row scales of one sign plane to the residual of the other."""
     config = Refinement(eps=eps, eps_kind=eps_kind)
     return _fitted(device, W, group, plane, step="rows", config=config)
 
@@ -63,7 +63,7 @@ def refine_column_scale(
     eps: float = 0.0,
     eps_kind: EpsKind = "absolute",
 ) -> BinaryGroup:
-    """Fit the column scales of one sign plane to what the other leaves."""
+    """Fit the column scales of one sign plane to the residual of the other."""
     config = Refinement(eps=eps, eps_kind=eps_kind)
     return _fitted(device, W, group, plane, step="columns", config=config)
 
@@ -86,7 +86,7 @@ def _fitted(
 def refine_rc_signs(
     device: Device, W: DeviceArray, group: BinaryGroup, *, sign_zero: SignOfZero = 1
 ) -> BinaryGroup:
-    """Give every entry the signs of the level nearest to it, for row and column scales."""
+    """Give every entry the signs of its nearest level, for row and column scales."""
     entries, made = uploaded(device, group)
     launch_rc_step(made, W, entries, step="signs", config=Refinement(sign_zero=sign_zero))
     return with_signs(group, to_host(made.signs))
@@ -103,7 +103,7 @@ def arb_rc_steps(
     column_signs: ColumnSigns = "fixed",
     name: str = "all",
 ) -> Steps:
-    """Yield every half step of ARB-RC, each as a record of the host."""
+    """Yield every half step of ARB-RC, as host records."""
     group = rc_start(device, W, mask, order=order, config=config, name=name)
     yield "start", group
     eps, kind = config.eps, config.eps_kind

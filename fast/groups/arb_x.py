@@ -2,7 +2,7 @@
 ====================
 
 :mod:`subbit.reference.groups.arb_x` on a device: the products with the Gram matrix by its array
-library, all else in one launch of ``arb_x.cu``. Sums are float32 throughout, so the
+library, everything else in one launch of ``arb_x.cu``. Sums are float32 throughout, so the
 switch of the mean's denominator changes nothing here.
 """
 
@@ -30,7 +30,7 @@ from .start import calibrated_start
 def calibrated_sums(
     device: Device, target: DeviceArray, group: BinaryGroup, S: DeviceArray
 ) -> tuple[DeviceArray, DeviceArray]:
-    """Everything that the calibrated error of a group's rows depends on."""
+    """Compute everything that the calibrated error of a group's rows depends on."""
     entries, made = uploaded(device, group)
     of = gram(device, S)
     sums = launch_calibrated_sums(made, target, entries, S=of, whole=True)
@@ -49,7 +49,7 @@ def calibrated_mean(
     eps_kind: EpsKind = "absolute",
     precision: Precision = "float64",
 ) -> BinaryGroup:
-    """Fit the mean on the calibrated error."""
+    """Fit the mean to the calibrated error."""
     entries, made = uploaded(device, group)
     config = Refinement(calibrated_eps=eps, eps_kind=eps_kind, mean_denominator=precision)
     of = gram(device, S)
@@ -68,7 +68,7 @@ def calibrated_scale(
     eps: float = 0.0,
     eps_kind: EpsKind = "absolute",
 ) -> BinaryGroup:
-    """Fit the scale of one sign plane on the calibrated error."""
+    """Fit the scale of one sign plane to the calibrated error."""
     entries, made = uploaded(device, group)
     level = plane + 1
     config = Refinement(calibrated_eps=eps, eps_kind=eps_kind)
@@ -86,7 +86,7 @@ def calibrate_levels(
     *,
     config: Refinement = REFINEMENT,
 ) -> BinaryGroup:
-    """Refine mean and scales on the calibrated error, by scalars."""
+    """Refine mean and scales on the calibrated error, with scalar operations."""
     entries, made = uploaded(device, group)
     of = gram(device, S)
     launch_calibration(made, target, entries, S=of, config=config, whole=True)

@@ -1,7 +1,7 @@
 """Binarization
 ============
 
-:mod:`subbit.reference.groups.binarize` on a device: one warp for each row, the row in
+:mod:`subbit.reference.groups.binarize` on a device: one warp per row, the row in
 registers. The kernels are ``rows.cu`` and ``binarize.cu``.
 """
 
@@ -19,7 +19,7 @@ from subbit.reference.notation import SignOfZero
 
 @mirrors(reference.masked_mean)
 def masked_mean(device: Device, W: DeviceArray, mask: DeviceArray = ALL) -> DeviceArray:
-    """Mean of each row over the entries of a group."""
+    """Compute the mean of each row over the entries of a group."""
     return rows.row_mean(device, W, mask)
 
 
@@ -27,7 +27,7 @@ def masked_mean(device: Device, W: DeviceArray, mask: DeviceArray = ALL) -> Devi
 def masked_scale(
     device: Device, W: DeviceArray, mask: DeviceArray = ALL, mean: DeviceArray | None = None
 ) -> DeviceArray:
-    """Mean distance of each row's entries from their mean."""
+    """Compute the mean distance of each row's entries from their mean."""
     if mean is None:
         mean = device.xp.zeros(len(W), dtype=device.xp.float32)
     return rows.row_scale(device, W, mask, mean)
@@ -37,7 +37,7 @@ def masked_scale(
 def binarize_once(
     device: Device, R: DeviceArray, mask: DeviceArray, *, center: bool, sign_zero: SignOfZero
 ) -> tuple[DeviceArray, DeviceArray, DeviceArray]:
-    """One order of binarization: mean, scale and signs of a remainder."""
+    """Compute one order of binarization: mean, scale and signs of a remainder."""
     made = Groups.blank(device, R.shape, (1,))
     launch_binarize(made, R, mask.view(device.xp.uint8), center=center, sign_zero=sign_zero)
     return made.mean[0], made.scale[0], made.signs[0]
@@ -54,7 +54,7 @@ def residual_binarize(
     sign_zero: SignOfZero = 1,
     name: str = "all",
 ) -> BinaryGroup:
-    """Binarize a group of weights, then what remains, `order` times in all."""
+    """Binarize a group of weights, then the remainder, `order` times in all."""
     made = Groups.blank(device, W.shape, (order,))
     launch_binarize(made, W, mask.view(device.xp.uint8), center=center, sign_zero=sign_zero)
     signs, scale, mean = to_host(made.signs), _float64(made.scale), _float64(made.mean[0])

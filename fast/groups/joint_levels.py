@@ -2,8 +2,8 @@
 =============================
 
 :mod:`subbit.reference.groups.joint_levels` on a device. Joint levels are a step of ``arb.cu``; the
-exact clusters come from the array library's sort and running sums, with the rows' own
-powers of two taken out before anything is squared.
+exact clusters come from the array library's sort and running sums, with each row's
+power of two taken out before anything is squared.
 """
 
 from dataclasses import replace
@@ -34,7 +34,7 @@ def solve_levels(device: Device, W: DeviceArray, group: BinaryGroup) -> BinaryGr
 def two_means(
     device: Device, W: DeviceArray, mask: DeviceArray = ALL, *, name: str = "all"
 ) -> BinaryGroup:
-    """Best first-order binarization of each row, exactly."""
+    """Find the best first-order binarization of each row, exactly."""
     xp = device.xp
     above = _best_cuts(device, W, mask)[:, None] < W
     low = numbers(rows.row_mean(device, W, xp.ascontiguousarray(mask & ~above)))

@@ -21,12 +21,12 @@ def calibrated_start(
     config: Refinement,
     name: str,
 ) -> BinaryGroup:
-    """Binarize a group as calibrated fits find it.
+    """Binarize a group to the state that calibrated fits start from.
 
     Parameters
     ----------
     device : Device
-        Where to compute.
+        Device to compute on.
     W : array of float32, shape (n, k)
         Weights.
     mask : array of bool, shape (n, k)

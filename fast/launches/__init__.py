@@ -1,6 +1,6 @@
 """Launches
 ========
 
-What exists only for launching kernels: arrays of a device, launch shapes, states of a group,
-what is fetched at the end. No door is here.
+Modules that exist only for launching kernels: arrays of a device, launch shapes, states of a
+group, data fetched at the end. None of them is a door.
 """

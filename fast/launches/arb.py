@@ -1,7 +1,7 @@
 """Kernel of ARB
 =============
 
-The launches of ``arb.cu``. What the kernel computes stands at the head of its file.
+The launches of ``arb.cu``. The head of that file describes the kernel.
 """
 
 import numpy as np
@@ -25,7 +25,7 @@ def scale_step(plane: int) -> int:
     Parameters
     ----------
     plane : int
-        Which sign plane.
+        The sign plane, from 0.
 
     Returns
     -------
@@ -43,24 +43,23 @@ def scale_step(plane: int) -> int:
 def added_to(
     device: Device, eps: float, unit: DeviceArray | float = 1.0, *, mean: DeviceArray | None = None
 ) -> DeviceArray:
-    """Return what is added to denominators.
+    """Return the eps added to denominators.
 
     Parameters
     ----------
     device : Device
-        Where to compute.
+        Device to compute on.
     eps : float
-        As in a configuration.
+        The eps of a configuration.
     unit : float or array of the device, default 1.0
-        What an absolute `eps` is multiplied by. The product is more than 0 where
-        `eps` is.
+        Factor of an absolute `eps`. The product is positive where `eps` is.
     mean : array of the device, optional
         Mean denominators; then `eps` is relative to them.
 
     Returns
     -------
     array of float32, shape (m,)
-        One number, or one for each of `mean`.
+        One number, or one per element of `mean`.
     """
     xp = device.xp
     factor = xp.asarray(unit if mean is None else mean, dtype=xp.float32).reshape(-1)
@@ -93,7 +92,7 @@ def launch_arb_steps(
     steps : int
         Sum of `START`, `MEAN`, `LEVELS`, `SIGNS` and :func:`scale_step`.
     rounds : int, default 1
-        How often the steps are taken; the start is taken once.
+        How many times the steps are taken; the start is taken once.
     config : Refinement
         The switches.
     """
@@ -113,7 +112,7 @@ def launch_arb_steps(
 def _scale_eps(
     made: Groups, group: DeviceArray, number: int, steps: int, config: Refinement
 ) -> DeviceArray:
-    # Σ B² counts the signs that are not zero: those there are, or all that there will be.
+    # Σ B² counts the nonzero signs: the present ones, or every entry before the start.
     xp = made.device.xp
     if config.eps_kind == "absolute" or config.eps == 0.0:
         return added_to(made.device, config.eps)
@@ -127,7 +126,7 @@ def _scale_eps(
 def launch_arb(
     made: Groups, W: DeviceArray, group: DeviceArray, number: int = 0, *, config: Refinement
 ) -> None:
-    """Refine a group on the weight error, from its start values: one launch.
+    """Refine a group on the weight error, from its start values, as a rule in one launch.
 
     Parameters
     ----------
@@ -140,9 +139,8 @@ def launch_arb(
     number : int, default 0
         The group, from 0.
     config : Refinement
-        The switches. Only if a relative `eps` meets signs that may be zero, its
-        denominators have to be averaged over rows before each step, and each is a
-        launch.
+        The switches. Only if alternating levels have a relative `eps` and signs may be zero
+        are denominators averaged over rows before each step; each step is then a launch.
     """
     scales = [scale_step(p) for p in range(made.orders[number])]
     steps = [LEVELS, SIGNS] if config.levels == "exact" else [MEAN, *scales, SIGNS]

@@ -2,8 +2,8 @@
 =================
 
 The launches of ``arb_rc.cu``, which fits row scales and sums over slabs for column
-scales in one pass, and of ``arb_rc_columns.cu``, which adds the slabs. What the kernels
-compute stands at the heads of their files.
+scales in one pass, and of ``arb_rc_columns.cu``, which adds the slabs. The heads of the
+files describe the kernels.
 """
 
 import numpy as np
@@ -21,10 +21,10 @@ SIGNS, START, ROWS, COLUMNS, IMAGE = RC_STEPS.values()
 """Steps of ``rc_pass``."""
 
 SLAB = WARP
-"""Rows whose sums for column scales a block adds."""
+"""Rows that one block sums for column scales."""
 
 _TINY = np.finfo(np.float32).tiny
-# Powers of two whose inverses float32 holds as well.
+# Powers of two whose inverses float32 also holds.
 _POWERS = 126
 
 
@@ -34,7 +34,7 @@ def unit_of(device: Device, W: DeviceArray, group: DeviceArray, number: int = 0)
     Parameters
     ----------
     device : Device
-        Where to compute.
+        Device to compute on.
     W : array of float32, shape (n, k)
         Weights.
     group : array of uint8, shape (n, k)
@@ -79,7 +79,7 @@ def launch_rc_rows(
     plane : int
         The plane whose scales are fitted.
     steps : int
-        What the pass does.
+        Sum of the steps that the pass takes.
     unit : array of float32, shape (2,)
         From :func:`unit_of`.
     config : Refinement
@@ -88,7 +88,7 @@ def launch_rc_rows(
     Returns
     -------
     array of float32, shape (2, slabs, k)
-        Numerators and denominators of column scales, where the steps ask for them.
+        Numerators and denominators of column scales, where the steps include them.
     """
     xp, (n, k) = made.device.xp, W.shape
     order, planes = made.planes_of(number)
@@ -166,7 +166,7 @@ def _absolute_column_eps(device: Device, unit: DeviceArray, eps: float) -> Devic
 def launch_rc_start(
     made: Groups, W: DeviceArray, group: DeviceArray, number: int = 0, *, config: Refinement
 ) -> None:
-    """Start values of row scales, column scales and signs: two launches a plane.
+    """Compute start values of row scales, column scales and signs: two launches per plane.
 
     Parameters
     ----------
@@ -206,7 +206,7 @@ def launch_rc_step(
     step: str,
     plane: int = 0,
 ) -> None:
-    """Take a half step alone.
+    """Take a single half step.
 
     Parameters
     ----------
@@ -215,7 +215,7 @@ def launch_rc_step(
     W, group, number, config
         As for :func:`launch_arb`.
     step : {"rows", "columns", "signs"}
-        Which.
+        The half step.
     plane : int, default 0
         The plane whose scales are fitted.
     """
@@ -237,7 +237,7 @@ def launch_arb_rc(
     config: Refinement,
     column_signs: ColumnSigns = "fixed",
 ) -> None:
-    """Fit row and column scales in turn: two launches a plane and round.
+    """Fit row and column scales in turn: two launches per plane and round.
 
     Parameters
     ----------
@@ -245,7 +245,7 @@ def launch_arb_rc(
         The groups.
     W, group, number, config
         As for :func:`launch_arb`. New signs are chosen in the pass that fits row scales
-        next; a relative `eps`, which looks at them before, has its own pass.
+        next; a relative `eps`, which needs them earlier, has its own pass.
     column_signs : {"fixed", "refreshed"}
         Whether signs are recomputed at order 1.
     """

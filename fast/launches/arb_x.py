@@ -2,7 +2,7 @@
 ================
 
 Products with the Gram matrix by the device's linear algebra, then one launch of
-``arb_x.cu``. What its kernels compute stands at the head of the file.
+``arb_x.cu``. The head of that file describes its kernels.
 """
 
 from dataclasses import dataclass
@@ -23,13 +23,13 @@ VANISHING = 2.0**-17
 DEPENDENT = 2.0**-16
 """Share of ``G_pp`` below which a variable of a joint fit depends on others."""
 
-# Powers of two whose inverses float32 holds as well.
+# Powers of two whose inverses float32 also holds.
 _POWERS = 126
 
 
 @dataclass(frozen=True)
 class Gram:
-    """A Gram matrix in a range where sums of its entries can't leave float32.
+    """A Gram matrix scaled so that sums of its entries stay within float32.
 
     Parameters
     ----------
@@ -52,14 +52,14 @@ def gram(device: Device, S: DeviceArray) -> Gram:
     Parameters
     ----------
     device : Device
-        Where it is.
+        Device that holds it.
     S : array of float32, shape (k, k)
         Gram matrix.
 
     Returns
     -------
     Gram
-        What :func:`launch_calibration` takes.
+        Input of :func:`launch_calibration`.
     """
     xp = device.xp
     power = exponent(device, S) + 2 * (len(S) - 1).bit_length()
@@ -68,7 +68,7 @@ def gram(device: Device, S: DeviceArray) -> Gram:
 
 
 def averages_denominators(config: Refinement) -> bool:
-    """Tell whether what is added to denominators depends on all rows.
+    """Return whether the eps added to denominators depends on all rows.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def basis_of(made: Groups, group: DeviceArray, number: int = 0) -> DeviceArray:
 
 
 def products_of(basis: DeviceArray, S: DeviceArray) -> DeviceArray:
-    """Multiply mask and signs by the Gram matrix: one product, whatever the number of planes.
+    """Multiply mask and signs by the Gram matrix: one product for any number of planes.
 
     Parameters
     ----------
@@ -129,12 +129,12 @@ def products_of(basis: DeviceArray, S: DeviceArray) -> DeviceArray:
 def calibrated_eps(
     device: Device, basis: DeviceArray, products: DeviceArray, S: Gram, config: Refinement
 ) -> DeviceArray:
-    """Return what is added to the denominators of a fit.
+    """Return the eps added to the denominators of a fit.
 
     Parameters
     ----------
     device : Device
-        Where to compute.
+        Device to compute on.
     basis, products : array of float32, shape (p, n, k)
         Mask and signs, and their products with the Gram matrix.
     S : Gram
@@ -159,7 +159,7 @@ def absolute_eps(device: Device, count: int, S: Gram, config: Refinement) -> Dev
     Parameters
     ----------
     device : Device
-        Where to compute.
+        Device to compute on.
     count : int
         Number of variables.
     S : Gram
@@ -181,7 +181,7 @@ def absolute_eps(device: Device, count: int, S: Gram, config: Refinement) -> Dev
 def launch_start(
     made: Groups, W: DeviceArray, group: DeviceArray, number: int = 0, *, config: Refinement
 ) -> None:
-    """Binarize a group as calibrated fits find it: one launch.
+    """Binarize a group to the state that calibrated fits start from: one launch.
 
     Parameters
     ----------
@@ -210,14 +210,14 @@ def launch_sweeps(
     S: Gram,
     config: Refinement,
 ) -> None:
-    """Fit the levels of each group to what the others leave.
+    """Fit the levels of each group to the residual of the others.
 
     Parameters
     ----------
     made : Groups
         The groups.
     target : array of float32, shape (n, k)
-        What the groups together have to match.
+        Values that the groups together have to match.
     group : array of uint8, shape (n, k)
         Number of each entry's group, from 1.
     sweeps : int
@@ -229,7 +229,7 @@ def launch_sweeps(
     """
     signed = [number for number, order in enumerate(made.orders) if order]
     for number in sweeps * signed:
-        # Others leave W − Σ_{h≠g} Ŵ_h: all of W inside of the group.
+        # The residual of the others is W − Σ_{h≠g} Ŵ_h: all of W inside the group.
         rest = made.device.xp.where(group == number + 1, target, target - made.image)
         launch_calibration(made, rest, group, number, S=S, config=config, whole=True)
 
@@ -251,7 +251,7 @@ def launch_calibration(
     made : Groups
         The groups.
     target : array of float32, shape (n, k)
-        What the group has to match.
+        Values that the group has to match.
     group : array of uint8, shape (n, k)
         Number of each entry's group, from 1.
     number : int, default 0
@@ -261,7 +261,7 @@ def launch_calibration(
     config : Refinement
         The switches.
     whole : bool, default False
-        Whether `target` counts outside of the group too, for groups that are coupled.
+        Whether `target` counts outside the group too, for groups that are coupled.
     """
     n, k = target.shape
     order, planes = made.planes_of(number)
@@ -327,7 +327,7 @@ def launch_calibrated_step(
     config: Refinement,
     level: int,
 ) -> None:
-    """Launch ``calibrated_fit``: one level from what the others leave.
+    """Launch ``calibrated_fit``: one level, from the residual of the others.
 
     Parameters
     ----------

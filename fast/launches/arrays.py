@@ -1,9 +1,9 @@
 """Arrays in and out
 =================
 
-Arguments are NumPy arrays, or anything NumPy takes, or arrays of the device; they are
-held to the reference's rules and become contiguous float32 arrays of the device. The
-range of float32 is an addition of this package: a number beyond it is refused.
+Arguments are NumPy arrays, or anything NumPy accepts, or arrays of the device; they are
+checked against the reference's rules and become contiguous float32 arrays of the device. The
+range of float32 is a rule of this package alone: a number beyond it is refused.
 """
 
 from typing import Any, TypeAlias
@@ -24,36 +24,36 @@ def to_host(x: DeviceArray) -> AnyArray:
     Parameters
     ----------
     x : array
-        Of NumPy or of the device.
+        Array of NumPy or of the device.
 
     Returns
     -------
     ndarray
-        The same values; the same array where it already is one.
+        The same values; the same array if it already is one.
     """
     return np.asarray(x.get() if hasattr(x, "get") else x)
 
 
 def on_device(device: Device, value: object) -> bool:
-    """Tell arrays of a device with its own memory.
+    """Return whether a value is an array in the memory of a device.
 
     Parameters
     ----------
     device : Device
         The device.
     value : object
-        What a caller handed over.
+        An argument.
 
     Returns
     -------
     bool
-        False for NumPy arrays and all that only NumPy can take.
+        False for NumPy arrays and everything that only NumPy accepts.
     """
     return device.xp is not np and isinstance(value, device.xp.ndarray)
 
 
 def _check_there(xp: Any, argument: str, value: DeviceArray, shape: tuple[int | None, ...]) -> None:  # noqa: ANN401
-    # Shape and type by an array that has them and no memory; then the numbers, on the device.
+    # Shape and dtype are checked on an array without memory; then the numbers, on the device.
     check_matrix(argument, np.broadcast_to(np.zeros((), value.dtype), value.shape), shape=shape)
     bad = value.size - int(xp.count_nonzero(xp.isfinite(value)))
     if bad:
@@ -63,7 +63,7 @@ def _check_there(xp: Any, argument: str, value: DeviceArray, shape: tuple[int | 
 def matrix(
     device: Device, argument: str, value: object, *, shape: tuple[int | None, ...] = (None, None)
 ) -> DeviceArray:
-    """Return `value` as a finite float32 array of the device, of the wanted shape.
+    """Return `value` as a finite float32 array of the device, of the expected shape.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def matrix(
     value : array_like or array of the device
         Real numbers.
     shape : tuple of int or None, default (None, None)
-        Wanted lengths; None stands for any length of at least one.
+        Expected lengths; None stands for any length of at least one.
 
     Returns
     -------
@@ -112,7 +112,7 @@ def mask(device: Device, argument: str, value: object, shape: tuple[int, ...]) -
     value : array_like of bool, array of the device, or None
         The mask.
     shape : tuple of int
-        Wanted shape.
+        Expected shape.
 
     Returns
     -------
@@ -165,7 +165,7 @@ def exponent(device: Device, x: DeviceArray) -> DeviceArray:
     Parameters
     ----------
     device : Device
-        Where `x` is.
+        Device that holds `x`.
     x : array of float32, any shape
         Values.
 
@@ -179,12 +179,12 @@ def exponent(device: Device, x: DeviceArray) -> DeviceArray:
 
 
 def scaled(device: Device, x: DeviceArray, power: DeviceArray | int) -> DeviceArray:
-    """Multiply by a power of two, which rounds nothing.
+    """Multiply by a power of two, without rounding.
 
     Parameters
     ----------
     device : Device
-        Where `x` is.
+        Device that holds `x`.
     x : array of float32, any shape
         Values.
     power : int or array of int32, shape ()

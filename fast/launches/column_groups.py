@@ -4,7 +4,7 @@
 The column-group bitmap as :mod:`subbit.reference.zones.column_groups` chooses it, on a device
 and without waiting. A zone, the salient columns or the rest, has consecutive group
 numbers. All its entries begin with the last one, and each cut gives those above the
-threshold the next one from the front; so the numbers of the entries are the whole state.
+threshold the next one from the front, so the entries' numbers are the whole state.
 """
 
 from collections.abc import Sequence
@@ -34,9 +34,9 @@ class ZoneNumbers:
     Parameters
     ----------
     name : str
-        ``"salient"``, or nothing for the rest.
+        ``"salient"``, or empty for the rest.
     first, last : int
-        The numbers, ends included.
+        The numbers, both ends included.
     order : int
         Orders of binarization.
     """
@@ -47,17 +47,17 @@ class ZoneNumbers:
     order: int
 
     def cut(self, step: int) -> Cut:
-        """Return a step of taking the zone apart.
+        """Return one step of splitting the zone.
 
         Parameters
         ----------
         step : int
-            Which, from 0.
+            The step, from 0.
 
         Returns
         -------
         Cut
-            Of what is left, the large entries become the next group.
+            The large ones of the remaining entries become the next group.
         """
         return Cut(self.last, self.first + step, (self.order, self.order))
 
@@ -96,7 +96,7 @@ def zones_of(config: ColumnGroups) -> tuple[ZoneNumbers, ZoneNumbers]:
 
 
 def searches_outputs(config: ColumnGroups) -> bool:
-    """Tell whether the rest is searched on the outputs.
+    """Return whether the rest is searched on the outputs.
 
     Parameters
     ----------
@@ -137,12 +137,12 @@ def layout_of(config: ColumnGroups, *, mean: bool = True, columns: bool = False)
 def codes_of(
     device: Device, alive: DeviceArray, salient: DeviceArray, config: ColumnGroups
 ) -> DeviceArray:
-    """Number the columns of a block whose salient ones are known.
+    """Number the columns of a block whose salient columns are known.
 
     Parameters
     ----------
     device : Device
-        Where they are.
+        Device that holds them.
     alive, salient : array of bool, shape (k,)
         Columns to quantize, and salient ones.
     config : ColumnGroups
@@ -164,15 +164,15 @@ class ZoneSearch:
     Parameters
     ----------
     device : Device
-        Where to compute.
+        Device to compute on.
     target, key : array of float32, shape (n, k)
-        What errors are measured on, and what is cut.
+        Values that errors are measured on, and values that are cut.
     config : ColumnGroups
         The configuration.
     gram : Gram, optional
         Gram matrix of the inputs; with it the rest is searched on the outputs.
     image : array of float32, shape (n, k), optional
-        What the salient entries decode to; by default what they are.
+        Decoded values of the salient entries; by default the entries themselves.
     """
 
     def __init__(
@@ -206,7 +206,7 @@ class ZoneSearch:
         Parameters
         ----------
         device : Device
-            Where to compute.
+            Device to compute on.
         W, S : array of float32, shape (n, k)
             Weights and scores.
         config : ColumnGroups
@@ -268,14 +268,14 @@ class ZoneSearch:
         """
         part, grid = group == cut.zone, self.config.partition.grid
         if grid == "quantiles_with_zeros" and cut.orders == (2, 2):
-            # In the salient zone the released grid is that of the entries that are not zero.
+            # In the salient zone the released grid is that of the nonzero entries.
             part, grid = part & (self.key > 0), "quantiles"
         return candidate_thresholds(self.device, self.key, part, grid)
 
     def errors(
         self, group: DeviceArray, thresholds: DeviceArray, cuts: Sequence[Cut]
     ) -> tuple[DeviceArray, DeviceArray]:
-        """Return the errors of all candidates, in one launch where all are of weights.
+        """Return the errors of all candidates, in one launch if all are weight errors.
 
         Parameters
         ----------
@@ -289,7 +289,7 @@ class ZoneSearch:
         Returns
         -------
         errors : array of float32, shape (zones, c)
-            Errors, of zone z in units of ``2**power[z]``.
+            Errors; those of zone z are in units of ``2**power[z]``.
         power : array of int32, shape (zones,)
             The powers.
         """
@@ -346,7 +346,7 @@ class ZoneSearch:
         Returns
         -------
         array of float32, shape (zones,)
-            Squared errors by initial values, in units of the scaled target.
+            Squared errors of the initial values, in units of the scaled target.
         """
         xp = self.device.xp
         if self.config.taken_error == "row_column":

@@ -3,7 +3,7 @@
 
 One function for each kernel that runs the column loop of ``columns.cuh`` inside a block.
 Arrays of the device in, arrays of the device out; `W` is overwritten. Nothing is checked
-and nothing waits. What a kernel computes stands at the head of its file.
+and nothing waits. Each kernel is described at the head of its file.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Image:
     Parameters
     ----------
     values : array of float32, shape (n, k)
-        What the block's record decodes to.
+        Decoded values of the block's record.
     """
 
     values: DeviceArray
@@ -34,7 +34,7 @@ class Image:
         Returns
         -------
         array of float32, shape (n, k)
-            As they are.
+            The values.
         """
         return self.values
 
@@ -55,19 +55,19 @@ def gptq_codes(
     Parameters
     ----------
     device : Device
-        Where to run.
+        Device to run on.
     W : array of float32, shape (n, k)
         Weights of a block.
     U : array of float32, shape (k, k)
         The block's diagonal block of the inverse factor.
     scale, zero : array of float32, shape (groups, n)
-        Grids, from the one of the block's first column.
+        Grids, starting with that of the block's first column.
     first : int
         The block's first column.
     group_size : int
         Columns that share a grid.
     bits : int
-        Bits of a code.
+        Bits per code.
 
     Returns
     -------
@@ -89,20 +89,20 @@ def prune_columns(
     kept: DeviceArray,
     keep: tuple[int, int] | None,
 ) -> None:
-    """Launch ``prune_columns``, which overwrites `W`, and `kept` where there is a pattern.
+    """Launch ``prune_columns``, which overwrites `W`, and `kept` if there is a pattern.
 
     Parameters
     ----------
     device : Device
-        Where to run.
+        Device to run on.
     W : array of float32, shape (n, k)
         Weights of a block; afterwards each column as it was before it was pruned.
     U : array of float32, shape (k, k)
         The block's diagonal block of the inverse factor.
     kept : array of bool, shape (n, k)
-        What stays.
+        Weights that stay.
     keep : tuple of int or None
-        ``(N, M)``, whose masks are made here; None where `kept` is given.
+        ``(N, M)``, whose masks are chosen here; None where `kept` is given.
     """
     n, k = W.shape
     diagonal = device.xp.ascontiguousarray(device.xp.diagonal(U))
@@ -113,7 +113,7 @@ def prune_columns(
 
 @dataclass(frozen=True)
 class Levels:
-    """What the entries of a block are rounded to.
+    """Levels that the entries of a block are rounded to.
 
     Parameters
     ----------
@@ -146,15 +146,15 @@ def mixed_codes(
     Parameters
     ----------
     device : Device
-        Where to run.
+        Device to run on.
     W : array of float32, shape (n, k)
         Weights of a block.
     U : array of float32, shape (k, k)
         The block's diagonal block of the inverse factor.
     levels : Levels
-        What to round to.
+        Levels to round to.
     bits : int
-        Bits of a code of the high part.
+        Bits per code of the high part.
     sign_zero : {0, 1}
         Sign of a weight that equals its mean.
 

@@ -1,7 +1,7 @@
 """Depths of summation
 ===================
 
-What error bounds need to know: how many additions a term passes through at most. The
+An input of error bounds: the most additions that any term passes through. The
 shapes are fixed by the kernels and do not depend on the launch.
 """
 
@@ -11,10 +11,10 @@ SLAB = 256
 
 
 def row(columns: int) -> int:
-    """Depth of a sum over a row: lanes in order, then a butterfly.
+    """Return the depth of a sum over a row: lanes in order, then a butterfly.
 
-    Means, scales and joint levels of refinements are such sums, in each of their rounds;
-    so are the calibrated sums, behind products with the Gram matrix of depth `product`.
+    Means, scales and joint levels of refinements are such sums, in every round;
+    so are the calibrated sums, after products with the Gram matrix of depth `product`.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def row(columns: int) -> int:
 
 
 def column(rows: int) -> int:
-    """Depth of a column score: 32 rows, a tree of three levels, slabs in order.
+    """Return the depth of a column score: 32 rows, a tree of three levels, slabs in order.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def column(rows: int) -> int:
 
 
 def column_fit(rows: int) -> int:
-    """Depth of a fitted column scale: 4 rows of a warp, a tree of three levels, slabs in order.
+    """Return the depth of a column scale: 4 rows of a warp, a tree of three levels, slabs in order.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def column_fit(rows: int) -> int:
 
 
 def objective(rows: int) -> int:
-    """Depth of a search's objective over the errors of its rows.
+    """Return the depth of a search's objective over the errors of its rows.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def objective(rows: int) -> int:
 
 
 def product(terms: int) -> int:
-    """Depth of a library's sum or matrix product, of which no order is known.
+    """Return the depth of a library's sum or matrix product, whose order is unspecified.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def product(terms: int) -> int:
     Returns
     -------
     int
-        The number itself, the most there can be.
+        The number itself, which is the upper bound.
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """Bringing a layer back
 =====================
 
-What a layer routine leaves on the device, and its one transfer to the host: groups and
+The data that a layer routine leaves on the device, and its one transfer to the host: groups and
 signs as bits, scales and means as float32, all in one array of 32-bit words.
 """
 
@@ -23,7 +23,7 @@ from .state import Groups
 
 @dataclass(frozen=True)
 class Layout:
-    """What the groups of a block are, and what is stored of them.
+    """The groups of a block, and which of their fields are stored.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class Layout:
     orders : tuple of int
         Orders of the groups.
     salient : tuple of int
-        Numbers of the groups of salient columns; none where no columns are chosen.
+        Numbers of the groups of salient columns; empty where no columns are chosen.
     mean : bool, default True
         Whether groups have means.
     columns : bool, default False
@@ -71,7 +71,7 @@ class BlockOnDevice:
     start : int
         First column in the layer.
     group : array of uint8, shape (n, k)
-        Number of each entry's group, from 1; 0 for none, in salient columns the layout's
+        Number of each entry's group, from 1; 0 for no group, in salient columns the layout's
         ``left_out``.
     made : Groups
         Means, scales, signs and image; column scales, where the layout has them.
@@ -100,13 +100,12 @@ class BlockOnDevice:
         Parameters
         ----------
         device : Device
-            Where the block is.
+            Device that holds the block.
 
         Returns
         -------
         list of array of uint32
-            Bits of group numbers and of signs; row scales; means and column scales, where
-            there are some.
+            Bits of group numbers and of signs; row scales; means and column scales, if any.
         """
         xp, made = device.xp, self.made
         numbers = [made.scale]
@@ -124,7 +123,7 @@ def fetch(device: Device, blocks: Sequence[Any]) -> tuple[QuantizedBlock, ...]:
     Parameters
     ----------
     device : Device
-        Where the blocks are.
+        Device that holds the blocks.
     blocks : sequence of BlockOnDevice
         Consecutive blocks.
 

@@ -52,7 +52,7 @@ def recorded(made: Groups, name: str, mask: AnyArray, *, mean: bool, columns: bo
 
 
 def numbers(x: DeviceArray) -> Array:
-    """Return device numbers as float64 of the host.
+    """Return numbers of the device as float64 on the host.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def uploaded(device: Device, group: BinaryGroup) -> tuple[DeviceArray, Groups]:
     Returns
     -------
     entries : array of uint8, shape (n, k)
-        1 where the group is.
+        1 for the entries of the group.
     made : Groups
         The state.
 

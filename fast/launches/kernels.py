@@ -1,10 +1,10 @@
 """Kernels and their launches
 ==========================
 
-A kernel is the text of its file behind the files it shares, with compile-time numbers:
-``HELD``, the columns that a lane keeps in registers, ``ORDERS``, how often a group is
-binarized, and ``GROUP``, the scores of an N:M group. All kernels run with 256 threads a
-block, most with a warp for each row.
+A kernel is the text of its file after the files it shares, with compile-time numbers:
+``HELD``, the columns that a lane keeps in registers, ``ORDERS``, how many times a group is
+binarized, and ``GROUP``, the scores of an N:M group. All kernels run with 256 threads
+per block, most with one warp per row.
 """
 
 from collections.abc import Mapping, Sequence
@@ -55,9 +55,9 @@ class KernelFile:
     entries : tuple of str
         Its functions.
     shared : tuple of str
-        What it is compiled behind.
+        Files whose text precedes it.
     forms : tuple of mapping
-        The numbers with which it is compiled, one mapping for each form.
+        The numbers with which it is compiled, one mapping per form.
     words : tuple of pairs
         Names that its text uses in every form, and their numbers.
     """
@@ -122,12 +122,12 @@ def kernel(file: str, entry: str, **numbers: int) -> Kernel:
     entry : str
         The function.
     **numbers : int
-        What the file needs to know when it is compiled.
+        Compile-time numbers of the file.
 
     Returns
     -------
     Kernel
-        What a device launches.
+        The entry, as a device launches it.
 
     Examples
     --------
@@ -144,7 +144,7 @@ def kernels() -> tuple[Kernel, ...]:
     Returns
     -------
     tuple of Kernel
-        What a static check has to look at.
+        The kernels that a static check has to cover.
     """
     return tuple(
         kernel(file, entry, **numbers)
@@ -165,7 +165,7 @@ def held(columns: int) -> int:
     Returns
     -------
     int
-        1, 2 or 4; 0 for rows wider than 128, which are read from memory in each pass.
+        1, 2 or 4; 0 for rows wider than 128, which are read from memory in every pass.
 
     Examples
     --------
@@ -178,12 +178,12 @@ def held(columns: int) -> int:
 def over_rows(
     device: Device, which: Kernel, n: int, args: Sequence[object], candidates: int = 0
 ) -> None:
-    """Launch a warp for each row, and for each candidate where there are some.
+    """Launch one warp per row and, if there are candidates, per candidate.
 
     Parameters
     ----------
     device : Device
-        Where to run.
+        Device to run on.
     which : Kernel
         The kernel.
     n : int

@@ -1,7 +1,7 @@
 """Linear algebra on a device
 ==========================
 
-What the fast path needs of ``device.linalg``, with the errors of the reference.
+The parts of ``device.linalg`` that the fast path needs, with the errors of the reference.
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ def cholesky(device: Device, argument: str, A: DeviceArray) -> DeviceArray:
     Parameters
     ----------
     device : Device
-        Where to compute.
+        Device to compute on.
     argument : str
         Name to put in the error.
     A : array of float32, shape (m, m)
@@ -57,7 +57,7 @@ def solve_triangular(
     Parameters
     ----------
     device : Device
-        Where to compute.
+        Device to compute on.
     A : array of float32, shape (m, m)
         Triangular matrix.
     b : array of float32, shape (m, r)
@@ -82,7 +82,7 @@ def inverse_diagonal(device: Device, argument: str, A: DeviceArray) -> DeviceArr
     Parameters
     ----------
     device : Device
-        Where to compute.
+        Device to compute on.
     argument : str
         Name to put in the error.
     A : array of float32, shape (m, m)

@@ -2,8 +2,8 @@
 ============================
 
 One function for each kernel. Arrays of the device in, arrays of the device out; nothing
-is checked, but for :func:`check_pattern`, and nothing waits. What a kernel computes stands at
-the head of its file.
+is checked, except by :func:`check_pattern`, and nothing waits. Each kernel is described at the
+head of its file.
 """
 
 import numpy as np
@@ -22,7 +22,7 @@ def scaled_magnitude(device: Device, W: DeviceArray, factor: DeviceArray) -> Dev
     Parameters
     ----------
     device : Device
-        Where to run.
+        Device to run on.
     W : array of float32, shape (n, k)
         Weights.
     factor : array of float32, shape (k,)
@@ -52,7 +52,7 @@ def importance(
     Parameters
     ----------
     device : Device
-        Where to run.
+        Device to run on.
     W : array of float32, shape (n, k)
         Weights.
     columns : array of float32, shape (k,)
@@ -81,7 +81,7 @@ def nm_mask(device: Device, S: DeviceArray, keep: int, group: int) -> DeviceArra
     Parameters
     ----------
     device : Device
-        Where to run.
+        Device to run on.
     S : array of float32, shape (n, m)
         Scores.
     keep, group : int
@@ -90,7 +90,7 @@ def nm_mask(device: Device, S: DeviceArray, keep: int, group: int) -> DeviceArra
     Returns
     -------
     array of bool, shape (n, m)
-        What is kept; last columns that fill no group are.
+        Kept entries; the last columns are kept if they fill no group.
     """
     xp, (n, m) = device.xp, S.shape
     mask = xp.ones((n, m), dtype=bool)
@@ -113,18 +113,18 @@ def step_masks(device: Device, S: DeviceArray, most: int, keep: int, group: int)
     Parameters
     ----------
     device : Device
-        Where to run.
+        Device to run on.
     S : array of float32, shape (n, k)
         Scores.
     most, keep : int
-        How many the first and the last step keep of a group.
+        Entries of a group that the first and the last step keep.
     group : int
         M.
 
     Returns
     -------
     array of uint32, shape (most - keep + 1, n, ceil(k / 32))
-        A bit for each entry that is kept, as :func:`words_of` returns them.
+        One bit per entry that is kept, as :func:`words_of` returns them.
     """
     xp, (n, k) = device.xp, S.shape
     steps, width = most - keep + 1, -(-k // WARP)
@@ -144,7 +144,7 @@ def words_of(device: Device, masks: DeviceArray) -> DeviceArray:
     Parameters
     ----------
     device : Device
-        Where they are.
+        Device that holds them.
     masks : array of bool, shape (t, n, k)
         Masks.
 
@@ -166,7 +166,7 @@ def masks_of(device: Device, words: DeviceArray, k: int) -> DeviceArray:
     Parameters
     ----------
     device : Device
-        Where they are.
+        Device that holds them.
     words : array of uint32, shape (..., ceil(k / 32))
         Bit words.
     k : int
@@ -184,7 +184,7 @@ def masks_of(device: Device, words: DeviceArray, k: int) -> DeviceArray:
 
 
 def check_pattern(width: int, keep: int, group: int, tail: Tail) -> tuple[int, int]:
-    """Hold the numbers of N:M masks to the reference's rules.
+    """Check the numbers of N:M masks against the reference's rules.
 
     Parameters
     ----------
@@ -193,7 +193,7 @@ def check_pattern(width: int, keep: int, group: int, tail: Tail) -> tuple[int, i
     keep, group : int
         N and M.
     tail : {"error", "dense"}
-        What becomes of last columns that fill no group.
+        Treatment of last columns that fill no group.
 
     Returns
     -------

@@ -2,7 +2,7 @@
 ====================
 
 :mod:`subbit.reference.zones.partition` on a device: the choices that a layer routine makes
-inside of it. Nothing waits and nothing comes back, so counts, sizes and thresholds are
+inside it. Nothing waits and nothing comes back, so counts, sizes and thresholds are
 arrays of the device. Groups have numbers, from 1; 0 is for entries that take no part.
 """
 
@@ -34,7 +34,7 @@ def salient_columns(
     Parameters
     ----------
     device : Device
-        Where to compute.
+        Device to compute on.
     W, S : array of float32, shape (n, k)
         Weights and scores.
     alive : ndarray of bool, shape (k,)
@@ -76,28 +76,28 @@ def salient_columns(
 def candidate_thresholds(
     device: Device, key: DeviceArray, part: DeviceArray, grid: Grid, levels: int | None = None
 ) -> DeviceArray:
-    """Thresholds that a search tries.
+    """Return the thresholds that a search tries.
 
     Parameters
     ----------
     device : Device
-        Where to compute.
+        Device to compute on.
     key : array of float32, shape (n, k)
-        What is cut; not negative.
+        Values that are cut; not negative.
     part : array of bool, shape (k,) or (n, k)
         The columns, or the entries, that take part.
     grid : str
-        Which candidates, see :class:`subbit.reference.Partition`.
+        Kind of candidates; see :class:`subbit.reference.Partition`.
     levels : int, optional
-        Number of candidates; by default 9 of a grid of the maximum and 81 quantiles.
+        Number of candidates; by default 9 for a maximum grid and 81 for quantiles.
 
     Returns
     -------
     array of float32, shape (c,)
-        Thresholds, as many whatever takes part; zeros where nothing does.
+        Thresholds; their number does not depend on what takes part. Zeros where nothing does.
     """
-    # How many entries take part is known on the device only, so what is not part of the
-    # sample is put at its end instead of being taken out.
+    # Only the device knows how many entries take part, so the others are moved to the end
+    # of the sample instead of being taken out.
     xp = device.xp
     few, many = (9, 81) if levels is None else (levels, levels)
     if grid == "maximum":

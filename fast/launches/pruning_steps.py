@@ -2,7 +2,7 @@
 =============================
 
 Which entries each step keeps, as bit words, as :func:`subbit.reference.spbo_schedule`
-chooses them. How many there are of each kind is known beforehand, so nothing waits.
+chooses them. The number of each kind is known beforehand, so nothing waits.
 """
 
 import numpy as np
@@ -15,21 +15,21 @@ from .arrays import DeviceArray
 
 
 def scheduled(device: Device, scores: DeviceArray, config: SPBO) -> DeviceArray:
-    """Return what each step keeps.
+    """Return the entries that each step keeps.
 
     Parameters
     ----------
     device : Device
-        Where to compute.
+        Device to compute on.
     scores : array of float32, shape (n, k)
-        How much entries matter.
+        Importance of the entries.
     config : SPBO
         The switches `keep`, `schedule`, `parts` and `tail`.
 
     Returns
     -------
     array of uint32, shape (t, n, ceil(k / 32))
-        A bit for each entry, as :func:`~subbit.fast.launches.masks.words_of` returns them.
+        One bit per entry, as :func:`~subbit.fast.launches.masks.words_of` returns them.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def scheduled(device: Device, scores: DeviceArray, config: SPBO) -> DeviceArray:
 def _in_parts(
     device: Device, scores: DeviceArray, last: DeviceArray, gone: int, parts: int
 ) -> DeviceArray:
-    # From the last entry to the first, so that of equal scores the later ones go first.
+    # From the last entry to the first, so among equal scores the later ones go first.
     xp = device.xp
     backward = xp.where(last, xp.float32(np.inf), scores).ravel()[::-1]
     ordered = scores.size - 1 - xp.argsort(backward, kind="stable")[:gone]
@@ -61,14 +61,14 @@ def _in_parts(
 
 
 def with_start(device: Device, words: DeviceArray) -> DeviceArray:
-    """Return the words of all fits, that of the whole group before those of the steps.
+    """Return the words of all fits: those of the whole group, then those of the steps.
 
     Parameters
     ----------
     device : Device
-        Where they are.
+        Device that holds them.
     words : array of uint32, shape (t, n, ceil(k / 32))
-        What the steps keep.
+        Entries that the steps keep.
 
     Returns
     -------

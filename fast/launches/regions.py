@@ -1,7 +1,7 @@
 """Kernels of three groups
 =======================
 
-The trisection's search and its masks, beside those of ``searches``. Nothing is checked and
+The trisection's search and its masks, in addition to those of ``searches``. Nothing is checked and
 nothing waits.
 """
 
@@ -32,7 +32,7 @@ def region_objectives(
     Parameters
     ----------
     device : Device
-        Where to run.
+        Device to run on.
     entries : Entries
         The block.
     thresholds : array of float32, shape (c,)
@@ -74,7 +74,7 @@ def within_grid(device: Device, thresholds: DeviceArray, factor: float) -> Devic
     Parameters
     ----------
     device : Device
-        Where to compute.
+        Device to compute on.
     thresholds : array of float32, shape (c,)
         Magnitudes in increasing order.
     factor : float
@@ -101,12 +101,12 @@ def cut_regions(
     sign_zero: int,
     closed: bool,
 ) -> DeviceArray:
-    """Search the threshold of a zone's three groups, and number them.
+    """Search for the threshold of a zone's three groups, and number them.
 
     Parameters
     ----------
     device : Device
-        Where to run.
+        Device to run on.
     entries : Entries
         The block; entries of other zones keep their numbers.
     thresholds : array of float32, shape (c,)
@@ -129,7 +129,7 @@ def cut_regions(
         device, entries, thresholds, cut, center=center, sign_zero=sign_zero, closed=closed
     )
     if bounded:
-        # How many there are is known on the device only, so all of them have been tried.
+        # Only the device knows how many there are, so all of them have been tried.
         tried = within_grid(device, thresholds, cut.factor)
         objective = xp.where(tried, objective, xp.float32(np.inf))
     best = first_minimum(device, objective)

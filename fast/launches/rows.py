@@ -2,7 +2,7 @@
 =====================================
 
 One function for each kernel. Arrays of the device in, arrays of the device out; nothing
-is checked and nothing waits. What a kernel computes stands at the head of its file.
+is checked and nothing waits. Each kernel is described at the head of its file.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ def row_mean(device: Device, W: DeviceArray, mask: DeviceArray) -> DeviceArray:
     Parameters
     ----------
     device : Device
-        Where to run.
+        Device to run on.
     W : array of float32, shape (n, k)
         Weights.
     mask : array of bool, shape (n, k)
@@ -44,13 +44,13 @@ def row_scale(device: Device, W: DeviceArray, mask: DeviceArray, mean: DeviceArr
     Parameters
     ----------
     device : Device
-        Where to run.
+        Device to run on.
     W : array of float32, shape (n, k)
         Weights.
     mask : array of bool, shape (n, k)
         The group's entries.
     mean : array of float32, shape (n,)
-        What distances are measured from.
+        Values that distances are measured from.
 
     Returns
     -------
@@ -105,13 +105,13 @@ def scores(device: Device, W: DeviceArray, divisor: DeviceArray, *, squared: boo
     Parameters
     ----------
     device : Device
-        Where to run.
+        Device to run on.
     W : array of float32, shape (n, k)
         Weights.
     divisor : array of float32, shape (k,)
         ``d``.
     squared : bool
-        Whether ``d`` is squared as well.
+        Whether ``d`` is also squared.
 
     Returns
     -------
@@ -131,7 +131,7 @@ def column_sums(device: Device, S: DeviceArray) -> DeviceArray:
     Parameters
     ----------
     device : Device
-        Where to run.
+        Device to run on.
     S : array of float32, shape (n, k)
         Scores.
 
@@ -158,9 +158,9 @@ def cosine_sum(device: Device, x: DeviceArray, y: DeviceArray) -> DeviceArray:
     Parameters
     ----------
     device : Device
-        Where to run.
+        Device to run on.
     x, y : array of float32, shape (n, k)
-        Vectors, one a row.
+        Vectors, one per row.
 
     Returns
     -------
@@ -183,13 +183,13 @@ def rank(
     Parameters
     ----------
     device : Device
-        Where to run.
+        Device to run on.
     values : array of float32, shape (k,)
         Column scores.
     alive : array of bool, shape (k,)
         Columns that take part.
     count : int
-        How many those are.
+        Number of those columns.
 
     Returns
     -------
@@ -212,7 +212,7 @@ def pack(device: Device, group: DeviceArray, signs: DeviceArray, bits: int) -> D
     Parameters
     ----------
     device : Device
-        Where to run.
+        Device to run on.
     group : array of uint8, shape (n, k)
         Number of each entry's group.
     signs : array of int8, shape (orders, n, k)
@@ -223,8 +223,8 @@ def pack(device: Device, group: DeviceArray, signs: DeviceArray, bits: int) -> D
     Returns
     -------
     array of uint32, shape (bits + 2 orders, n, ceil(k / 32))
-        The digits, the lowest first; then where each plane is +1 and where it is -1, a bit
-        for each entry.
+        The digits, the lowest first; then where each plane is +1 and where it is -1, one bit
+        per entry.
     """
     xp, (orders, n, k) = device.xp, signs.shape
     words = xp.empty((bits + 2 * orders, n, -(-k // WARP)), dtype=xp.uint32)

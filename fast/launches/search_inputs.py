@@ -1,7 +1,7 @@
 """What a search of thresholds works on
 ====================================
 
-What the searches of :mod:`split` and :mod:`trisection` make of their arguments.
+The form into which the searches of :mod:`split` and :mod:`trisection` bring their arguments.
 """
 
 from typing import NamedTuple
@@ -21,11 +21,11 @@ class Candidates(NamedTuple):
     Parameters
     ----------
     entries : Entries
-        The block; what takes part has the number 1.
+        The block; entries that take part have the number 1.
     cuts : array of float32, shape (c,)
         The thresholds.
     given : ndarray of float64, shape (c,)
-        The thresholds as they came.
+        The thresholds as given.
     """
 
     entries: searches.Entries
@@ -34,19 +34,19 @@ class Candidates(NamedTuple):
 
 
 def numbers_of(device: Device, columns: DeviceArray) -> DeviceArray:
-    """Return 1 for what takes part.
+    """Number the columns or entries that take part with 1.
 
     Parameters
     ----------
     device : Device
-        Where to compute.
+        Device to compute on.
     columns : array of bool, shape (k,) or (n, k)
         The columns, or the entries.
 
     Returns
     -------
     array of uint8, shape (k,) or (n, k)
-        Numbers; 0 for what takes no part.
+        Numbers; 0 for the others.
     """
     return device.xp.ascontiguousarray(columns).view(device.xp.uint8)
 
@@ -57,7 +57,7 @@ def places_of(device: Device, place: DeviceArray, entries: DeviceArray | None) -
     Parameters
     ----------
     device : Device
-        Where to compute.
+        Device to compute on.
     place : array of int32, shape (k,)
         Rank of each column.
     entries : array of bool, shape (n, k), or None
@@ -81,25 +81,25 @@ def search_inputs(
     thresholds: Array,
     key: DeviceArray | None,
 ) -> Candidates:
-    """Return what the kernels of a search work on.
+    """Return the inputs of a search's kernels.
 
     Parameters
     ----------
     device : Device
-        Where to compute.
+        Device to compute on.
     target : array of float32, shape (n, k)
-        What errors are measured on.
+        Values that errors are measured on.
     columns : array of bool, shape (k,) or (n, k)
         The columns, or the entries, that take part.
     thresholds : ndarray of float64, shape (c,)
         Candidates.
     key : array of float32, shape (n, k), or None
-        What is cut; the magnitude of `target` by default.
+        Values that are cut; the magnitude of `target` by default.
 
     Returns
     -------
     Candidates
-        What kernels need.
+        The inputs.
     """
     xp = device.xp
     magnitudes = xp.abs(target) if key is None else key

@@ -2,8 +2,8 @@
 ==============================
 
 One function for each kernel. Arrays of the device in, arrays of the device out; nothing
-is checked and nothing waits: what a search chooses is an array with one element, for the
-next kernel to read. What a kernel computes stands at the head of its file.
+is checked and nothing waits: the choice of a search is an array with one element, for the
+next kernel to read. Each kernel is described at the head of its file.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,9 +30,9 @@ class Cut:
     zone : int
         Number of the zone's entries, from 1; the concentrated ones keep it.
     large : int
-        Number that the sparse ones get.
+        New number of the sparse ones.
     orders : tuple of int, default (1, 1)
-        Orders of the concentrated and of the sparse side; with `largest` of three groups.
+        Orders of the concentrated and of the sparse side; with `largest`, of three groups.
     largest : int, optional
         Number of the sparse ones beyond `factor` times the threshold; `large` by default.
     factor : float, default 1.0
@@ -59,14 +59,14 @@ NOTHING = Cut(-1, 0)
 
 @dataclass(frozen=True)
 class Entries:
-    """What a search of thresholds works on.
+    """Inputs of a threshold search.
 
     Parameters
     ----------
     target : array of float32, shape (n, k)
-        What errors are measured on.
+        Values that errors are measured on.
     key : array of float32, shape (n, k)
-        What is cut.
+        Values that are cut.
     codes : array of uint8, shape (k,) or (n, k)
         Zone of each column, or of each entry.
     """
@@ -76,8 +76,8 @@ class Entries:
     codes: DeviceArray
 
 
-# Errors of candidates and rows that are kept at a time; only searches over every breakpoint
-# have so many candidates that they need several launches.
+# Errors of candidates and rows that are kept at a time; only searches over all breakpoints
+# have enough candidates to need several launches.
 _ERRORS = 1 << 24
 
 
@@ -92,14 +92,14 @@ def objectives_of(
     Parameters
     ----------
     device : Device
-        Where to run.
+        Device to run on.
     n : int
         Rows.
     candidates : array, shape (c,)
         Candidates.
     errors_of : callable
-        It is told the first candidate's position, candidates and the array, of shape
-        (candidates, n), that their errors belong into.
+        Receives the first candidate's position, candidates and the array, of shape
+        (candidates, n), to write their errors to.
 
     Returns
     -------
@@ -133,9 +133,9 @@ def salient_objectives(
     Parameters
     ----------
     device : Device
-        Where to run.
+        Device to run on.
     target : array of float32, shape (n, k)
-        What errors are measured on.
+        Values that errors are measured on.
     place : array of int32, shape (k,) or (n, k)
         Rank of each column, or of each entry's column; -1 for those that take no part.
     counts : array of int32, shape (c,)
@@ -182,7 +182,7 @@ def split_objectives(
     Parameters
     ----------
     device : Device
-        Where to run.
+        Device to run on.
     entries : Entries
         The block.
     thresholds : array of float32, shape (c,) or (zones, c)
@@ -255,11 +255,11 @@ def calibrated_objectives(
     Parameters
     ----------
     device : Device
-        Where to run.
+        Device to run on.
     entries : Entries
         The block.
     image : array of float32, shape (n, k)
-        What entries outside of the zone decode to.
+        Decoded values of entries outside the zone.
     thresholds : array of float32, shape (c,)
         Candidates.
     S : Gram
@@ -298,14 +298,14 @@ def first_minimum(device: Device, objective: DeviceArray) -> DeviceArray:
     Parameters
     ----------
     device : Device
-        Where to run.
+        Device to run on.
     objective : array of float32, shape (c,) or (searches, c)
         Squared errors.
 
     Returns
     -------
     array of int32, shape (searches,)
-        Positions of the first of the least.
+        Positions of the first minima.
     """
     c = objective.shape[-1]
     searches = objective.size // c
@@ -329,7 +329,7 @@ def mark(
     Parameters
     ----------
     device : Device
-        Where to run.
+        Device to run on.
     place : array of int32, shape (k,)
         Rank of each column, -1 for those that take no part.
     counts : array of int32, shape (c,)
@@ -366,11 +366,11 @@ def cut_zones(
     Parameters
     ----------
     device : Device
-        Where to run.
+        Device to run on.
     key : array of float32, shape (n, k)
-        What is cut.
+        Values that are cut.
     codes : array of uint8, shape (k,) or (n, k)
-        Zone of each column, or of each entry; zones that are not cut stay as they are.
+        Zone of each column, or of each entry; zones that are not cut stay unchanged.
     thresholds : array of float32, shape (c,) or (zones, c)
         Candidates of each zone.
     best : array of int32, shape (zones,)

@@ -2,8 +2,8 @@
 ==========================
 
 All masks of a group and the fits after them in one launch of ``spbo.cu``, or in one
-launch each where denominators have to be averaged over rows before. What the kernel
-computes stands at the head of its file.
+launch each where denominators have to be averaged over rows first. The head of that file
+describes the kernel.
 """
 
 import numpy as np
@@ -50,13 +50,13 @@ def launch_pruning(
     number : int, default 0
         The group, from 0.
     words : array of uint32, shape (t, n, ceil(k / 32))
-        What is kept after each step, a bit for each entry.
+        Entries kept after each step, one bit per entry.
     S : Gram
         Gram matrix of the inputs.
     config : SPBO
         The switches. Only a relative `calibrated_eps` needs a launch for each step.
     whole : bool, default False
-        Whether `W` counts outside of the group too.
+        Whether `W` counts outside the group too.
     """
     parts, order, how = [words], made.orders[number], config.refinement
     averaged = averages_denominators(how) and how.levels == "alternate"
@@ -79,7 +79,7 @@ def _averaged_eps(
     S: Gram,
     config: SPBO,
 ) -> DeviceArray:
-    # By the denominators of what this step keeps.
+    # By the denominators of the entries that this step keeps.
     kept = masks_of(made.device, words, group.shape[1])
     basis = basis_of(made, group, number)
     first = 0 if config.mean == "masked" else 1

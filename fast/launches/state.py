@@ -1,8 +1,8 @@
 """Groups while they are made
 ==========================
 
-One record of all groups of a block on the device. What launches kernels on it are
-functions beside: ``rows`` binarizes, ``arb``, ``arb_x`` and ``arb_rc`` refine, ``spbo``
+One record of all groups of a block on the device. Kernels are launched on it by
+functions elsewhere: ``rows`` binarizes, ``arb``, ``arb_x`` and ``arb_rc`` refine, ``spbo``
 prunes.
 """
 
@@ -20,7 +20,7 @@ class Groups:
     Parameters
     ----------
     device : Device
-        Where they are.
+        Device that holds them.
     orders : tuple of int
         Orders of each group; 0 for one with a mean and no signs.
     mean : array of float32, shape (groups, n)
@@ -32,7 +32,7 @@ class Groups:
     signs : array of int8, shape (largest order, n, k)
         Sign planes, which groups share, as their entries are disjoint.
     image : array of float32, shape (n, k)
-        What all of them decode to.
+        Decoded values of all of them.
 
     Notes
     -----
@@ -55,7 +55,7 @@ class Groups:
         Parameters
         ----------
         device : Device
-            Where to place them.
+            Device to place them on.
         shape : tuple of int
             (n, k).
         orders : tuple of int
@@ -78,7 +78,7 @@ class Groups:
         )
 
     def planes_of(self, number: int) -> tuple[int, slice]:
-        """Return the order of a group, and the rows of ``scale`` and ``columns`` it has.
+        """Return the order of a group and its rows of ``scale`` and ``columns``.
 
         Parameters
         ----------

@@ -1,8 +1,7 @@
 """Thresholds from a device's numbers
 ==================================
 
-Candidate magnitudes for the bell split, from quantities that need not be known to the
-host.
+Candidate magnitudes for the bell split, from quantities that the host need not know.
 """
 
 from subbit.fast.device import Device
@@ -16,11 +15,11 @@ def shares(device: Device, largest: DeviceArray, levels: int = 9) -> DeviceArray
     Parameters
     ----------
     device : Device
-        Where it is.
+        Device that holds it.
     largest : array of float32, shape ()
         The number.
     levels : int, default 9
-        How many.
+        Number of shares.
 
     Returns
     -------
@@ -39,11 +38,11 @@ def quantiles(
     Parameters
     ----------
     device : Device
-        Where the sample is.
+        Device that holds the sample.
     ordered : array of float32, shape (c,)
-        The sample in increasing order, perhaps with other entries behind it.
+        The sample in increasing order, possibly followed by other entries.
     size : int or array of int, shape ()
-        Entries of the sample; the number may be known to the device only.
+        Entries of the sample; the device alone may know the number.
     levels : int, default 81
         Number of quantiles.
 

@@ -25,9 +25,9 @@ from .sparsity import input_norms, magnitude_importance, wanda_importance
 
 @mirrors(reference.block_cosine)
 def block_cosine(device: Device, x: DeviceArray, y: DeviceArray) -> float:
-    """How much a decoder layer leaves its input as it is."""
+    """Measure how little a decoder layer turns its input."""
     mean = float(rows.cosine_sum(device, x, y)) / len(x)
-    # Rounding may carry a mean of ones beyond 1, where no angle is.
+    # Rounding may carry a mean of ones beyond 1, where no angle exists.
     return min(max(mean, -1.0), 1.0)
 
 
@@ -35,7 +35,7 @@ def block_cosine(device: Device, x: DeviceArray, y: DeviceArray) -> float:
 def fine_scores(
     device: Device, W: DeviceArray, H: DeviceArray, *, score: FineScore = "obs"
 ) -> DeviceArray:
-    """Score the weights among which every M columns choose theirs."""
+    """Score the weights for the choice within every M columns."""
     if score == "magnitude":
         return magnitude_importance(device, W)
     if score == "wanda":

@@ -1,8 +1,8 @@
 """Importance scores and sparsity masks
 ====================================
 
-:mod:`subbit.reference.pruning.sparsity` on a device. Scores are made in one launch each, behind
-one for the column sums; what is standardized over a whole matrix takes sums of the
+:mod:`subbit.reference.pruning.sparsity` on a device. Scores take one launch each, after
+one for the column sums; standardizing over a whole matrix uses sums of the array
 library. The kernels are ``saliency.cu``, ``importance.cu``, ``nm_mask.cu`` and
 ``nm_mask_any.cu``.
 """
@@ -27,7 +27,7 @@ def _held(device: Device, scores: DeviceArray) -> DeviceArray:
 
 @mirrors(reference.input_norms)
 def input_norms(device: Device, H: DeviceArray) -> DeviceArray:
-    """Length of each input over the calibration set, from the proxy Hessian."""
+    """Compute the length of each input over the calibration set, from the proxy Hessian."""
     xp = device.xp
     diagonal = xp.diagonal(H)
     least = float(diagonal.min())
@@ -58,7 +58,7 @@ def ria_importance(
 
 def _standardized(device: Device, x: DeviceArray) -> DeviceArray:
     xp = device.xp
-    # Measured from one of them, equal values deviate by nothing at all.
+    # Measured from one of them, equal values deviate by exactly zero.
     moved = x - x[0, 0]
     centered = moved - moved.mean()
     deviation = xp.sqrt((centered * centered).mean())
@@ -117,6 +117,6 @@ def row_mask(device: Device, scores: DeviceArray, sparsity: float) -> DeviceArra
 
 @mirrors(reference.threshold_mask)
 def threshold_mask(device: Device, scores: DeviceArray, sparsity: float) -> DeviceArray:
-    """Prune the scores up to a quantile of all of them."""
+    """Prune all scores up to a quantile of them."""
     place = int(scores.size * sparsity)
     return scores > device.xp.sort(scores.ravel())[place]

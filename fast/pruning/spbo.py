@@ -41,7 +41,7 @@ def spbo_schedule(
     parts: int = 4,
     tail: Tail = "error",
 ) -> DeviceArray:
-    """Entries kept after each step."""
+    """Choose the entries kept after each step."""
     pattern = pruning.check_pattern(scores.shape[1], keep, group, tail)
     config = SPBO(keep=pattern, schedule=schedule, parts=parts, tail=tail)
     return pruning.masks_of(device, scheduled(device, scores, config), scores.shape[1])
@@ -57,7 +57,7 @@ def spbo_step(
     *,
     config: SPBO = STEPWISE,
 ) -> BinaryGroup:
-    """Prune a group and refit its mean and scales: one launch."""
+    """Prune a group and refit its mean and scales, in one launch."""
     (entries, made), of = uploaded(device, group), gram(device, S)
     words = pruning.words_of(device, keep[None])
     launch_pruning(made, W, entries, words=words, S=of, config=config, whole=True)
@@ -82,7 +82,7 @@ def spbo_steps(
     config: SPBO = STEPWISE,
     name: str = "all",
 ) -> Steps:
-    """Yield every state of stepwise pruning, each as a record of the host."""
+    """Yield every state of stepwise pruning, as host records."""
     own = device.xp.where(mask, W, device.xp.float32(0))
     how = config.refinement
     group = calibrated_start(device, own, mask, order=order, config=how, name=name)

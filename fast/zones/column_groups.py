@@ -34,7 +34,7 @@ def choose_column_groups(  # noqa: PLR0917  (the reference's five behind the dev
     gram: DeviceArray | None = None,
     image: DeviceArray | None = None,
 ) -> tuple[Zone, ...]:
-    """Take a block apart into its groups."""
+    """Split a block into its groups."""
     outputs = None
     if searches_outputs(config):
         outputs = in_range(device, needed("gram", gram, W.shape[1]))

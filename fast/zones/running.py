@@ -1,9 +1,9 @@
 """Running sums
 ============
 
-The names of :mod:`subbit.reference.zones.running` on a device. The reference takes running
+The names of :mod:`subbit.reference.zones.running` on a device. The reference uses running
 sums because it has to be fast on one processor; a device has a warp for each row and
-candidate, and sums each group separately, which cancels nothing.
+candidate, and sums each group separately, without cancellation.
 """
 
 from subbit import reference
@@ -30,7 +30,7 @@ def prefix_errors(
     sign_zero: SignOfZero,
     part: DeviceArray | None = None,
 ) -> DeviceArray:
-    """Squared error of binarizing the first columns, for several numbers of columns."""
+    """Compute the squared error of binarizing the first columns, for several column counts."""
     xp = device.xp
     place = xp.arange(X.shape[1], dtype=xp.int32)
     objective, power = searches.salient_objectives(
@@ -57,7 +57,7 @@ def interval_errors(
     closed: bool,
     part: DeviceArray | None = None,
 ) -> DeviceArray:
-    """Squared error of cutting each row at a magnitude, for several magnitudes."""
+    """Compute the squared error of cutting each row at a magnitude, for several magnitudes."""
     xp = device.xp
     taken = xp.ones(X.shape[1], dtype=xp.bool_) if part is None else part
     objective, power = searches.split_objectives(

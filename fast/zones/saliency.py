@@ -37,7 +37,7 @@ def trailing_saliency(device: Device, W: DeviceArray, U: DeviceArray) -> DeviceA
 
 @mirrors(reference.obs_saliency)
 def obs_saliency(device: Device, W: DeviceArray, H: DeviceArray) -> DeviceArray:
-    """Score weights by the loss of zeroing one of them while all others may move."""
+    """Score weights by the loss of zeroing one of them while all others can move."""
     return _scores(device, W, linalg.inverse_diagonal(device, "H", H), squared=False)
 
 

@@ -2,7 +2,7 @@
 ===============
 
 :mod:`subbit.reference.zones.salient` on a device. All counts of the salient search are
-evaluated in one launch, directly, as the equation reads; so the fast and the direct form
+evaluated in one launch, directly from the equation, so the fast and the direct form
 of the reference are one function here. The kernels are ``rank.cu``, ``salient_search.cu``
 and ``reduce.cu``.
 """
@@ -23,13 +23,13 @@ from subbit.reference.zones.search import Search
 
 @mirrors(reference.column_saliency)
 def column_saliency(device: Device, S: DeviceArray) -> DeviceArray:
-    """Sum of absolute scores in each column."""
+    """Sum the absolute scores in each column."""
     return rows.column_sums(device, S)
 
 
 @mirrors(reference.rank_columns)
 def rank_columns(device: Device, scores: DeviceArray) -> DeviceArray:
-    """Columns in decreasing order of their score."""
+    """Rank columns in decreasing order of their score."""
     everything = device.xp.ones(len(scores), dtype=bool)
     return rows.rank(device, scores, everything, len(scores))[1].astype(device.xp.intp)
 
@@ -46,7 +46,7 @@ def salient_search_direct(
     sign_zero: SignOfZero = 1,
     entries: DeviceArray | None = None,
 ) -> Search:
-    """How many of the ranked columns to make salient, as the equation reads."""
+    """Find how many of the ranked columns to make salient, directly from the equation."""
     xp = device.xp
     place = np.full(target.shape[1], -1, dtype=np.int32)
     place[ranking] = np.arange(len(ranking))
@@ -74,7 +74,7 @@ def salient_search(
     sign_zero: SignOfZero = 1,
     entries: DeviceArray | None = None,
 ) -> Search:
-    """How many of the ranked columns to make salient: the same as the direct form."""
+    """Find how many of the ranked columns to make salient, by the direct form."""
     return salient_search_direct(
         device,
         target,

@@ -2,7 +2,7 @@
 ===================
 
 :mod:`subbit.reference.zones.split` on a device. All candidates of a search are evaluated in
-one launch, directly, as the equation reads; so the fast and the direct form of the
+one launch, directly from the equation, so the fast and the direct form of the
 reference are one function here. The kernels are ``split_search.cu``,
 ``calibrated_split.cu``, ``reduce.cu`` and ``split.cu``.
 """
@@ -21,19 +21,19 @@ from subbit.reference.zones.search import Search
 
 @mirrors(reference.maximum_grid)
 def maximum_grid(device: Device, key: DeviceArray, levels: int = 9) -> DeviceArray:
-    """Thresholds at shares of the largest magnitude from 0.1 to 0.9."""
+    """Return thresholds at shares of the largest magnitude from 0.1 to 0.9."""
     return shares(device, key.max(), levels)
 
 
 @mirrors(reference.quantile_grid)
 def quantile_grid(device: Device, key: DeviceArray, levels: int = 81) -> DeviceArray:
-    """Thresholds at quantiles of the magnitudes from 0.10 to 0.90."""
+    """Return thresholds at quantiles of the magnitudes from 0.10 to 0.90."""
     return quantiles(device, device.xp.sort(key.ravel()), key.size, levels)
 
 
 @mirrors(reference.breakpoint_grid)
 def breakpoint_grid(device: Device, key: DeviceArray) -> DeviceArray:
-    """Every magnitude that occurs: the search over it is exact."""
+    """Return every magnitude that occurs, which makes the search exact."""
     return device.xp.unique(key)
 
 
@@ -68,7 +68,7 @@ def bell_split_search_direct(
     sign_zero: SignOfZero = 1,
     closed: bool = True,
 ) -> Search:
-    """Where to cut a block's entries, as the equation reads."""
+    """Find where to cut a block's entries, directly from the equation."""
     given = search_inputs(device, target, columns, thresholds, key)
     objective, power = searches.split_objectives(
         device,
@@ -94,7 +94,7 @@ def bell_split_search(
     sign_zero: SignOfZero = 1,
     closed: bool = True,
 ) -> Search:
-    """Where to cut a block's entries: the same as the direct form."""
+    """Find where to cut a block's entries, by the direct form."""
     return bell_split_search_direct(
         device,
         target,
@@ -122,7 +122,7 @@ def calibrated_split_search(
     sign_zero: SignOfZero = 1,
     closed: bool = True,
 ) -> Search:
-    """Where to cut a block's entries, measured on the layer's outputs."""
+    """Find where to cut a block's entries, measured on the layer's outputs."""
     given = search_inputs(device, target, columns, thresholds, key)
     gram = in_range(device, S)
     objective, power = searches.calibrated_objectives(

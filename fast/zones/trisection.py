@@ -2,7 +2,7 @@
 ==========
 
 :mod:`subbit.reference.zones.trisection` on a device. All candidates are evaluated in one launch,
-directly, as the equation reads. The kernels are ``trisection.cu``, ``reduce.cu`` and
+directly from the equation. The kernels are ``trisection.cu``, ``reduce.cu`` and
 ``split.cu``.
 """
 
@@ -42,7 +42,7 @@ def trisection(
 def trisection_thresholds(
     device: Device, thresholds: DeviceArray, *, factor: float = 2.0
 ) -> DeviceArray:
-    """Candidates whose upper magnitude lies within the grid."""
+    """Return the candidates whose upper magnitude lies within the grid."""
     cuts = device.xp.asarray(thresholds, dtype=device.xp.float32)
     return cuts[within_grid(device, cuts, factor)]
 
@@ -61,7 +61,7 @@ def trisection_search_direct(
     sign_zero: SignOfZero = 1,
     closed: bool = True,
 ) -> Search:
-    """Where to cut a block's entries in three, as the equation reads."""
+    """Find where to cut a block's entries in three, directly from the equation."""
     given = search_inputs(device, target, columns, thresholds, key)
     objective, power = region_objectives(
         device,
@@ -88,7 +88,7 @@ def trisection_search(
     sign_zero: SignOfZero = 1,
     closed: bool = True,
 ) -> Search:
-    """Where to cut a block's entries in three: the same as the direct form."""
+    """Find where to cut a block's entries in three, by the direct form."""
     return trisection_search_direct(
         device,
         target,

@@ -1,12 +1,12 @@
 """The simulated device
 ====================
 
-Executes the PTX that NVRTC made of a kernel, one NumPy lane per CUDA thread, and reports
+Executes the PTX that NVRTC builds from a kernel, one NumPy lane per CUDA thread, and reports
 what a GPU would do silently: accesses out of bounds or misaligned, reads of shared memory
 that was never written, races, divergent barriers, deadlocks, shuffles with absent lanes,
 copies not waited for. It needs NVRTC's wheel and nothing else: no driver, no GPU.
 
-It says nothing of time, of the machine code made from the PTX, or of a driver's limits
+It says nothing about time, the machine code built from the PTX, or a driver's limits
 beyond those it checks. Sums of tensor cores and the ``.approx`` functions are not
 bit-exact; everything else is.
 """
@@ -47,11 +47,11 @@ class Simulated:
     Parameters
     ----------
     arch : str, default "sm_80"
-        What to compile for.
+        Architecture to compile for.
     schedule : {"lockstep", "random"}
         Order of lanes, blocks and atomics.
     seed : int, default 0
-        Of the random schedule.
+        Seed of the random schedule.
     races : bool, default False
         Check for data races: two to three times slower.
     counters : bool, default False
@@ -111,7 +111,7 @@ class Simulated:
         Parameters
         ----------
         kernel : Kernel
-            What to run.
+            The kernel.
         grid, block : int or sequence of at most three int
             Blocks in the grid, threads in a block.
         args : sequence
@@ -126,9 +126,9 @@ class Simulated:
         LaunchError
             If limits are exceeded or the arguments don't fit.
         SimulationError
-            If the kernel does what it may not.
+            If the kernel does something forbidden.
         UnsupportedInstructionError
-            If it uses what isn't simulated.
+            If it uses an instruction that isn't simulated.
         """
         self.launch_program(load(kernel, self.arch), grid, block, args, shared, kernel.file)
 
@@ -212,14 +212,14 @@ class Simulated:
 
 @lru_cache(maxsize=256)
 def load(kernel: Kernel, arch: str) -> Program:
-    """Compile and decode a kernel; the answer is kept.
+    """Compile and decode a kernel; the result is cached.
 
     Parameters
     ----------
     kernel : Kernel
-        What to load.
+        The kernel to load.
     arch : str
-        What to compile for.
+        Architecture to compile for.
 
     Returns
     -------

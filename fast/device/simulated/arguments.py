@@ -2,7 +2,7 @@
 ============================================================
 
 CuPy passes what it is given: a Python float becomes eight bytes even where the kernel
-wants four, and a wrong count reads beyond the arguments. Here every argument is held
+wants four, and a wrong count reads beyond the arguments. Here every argument is checked
 against the kernel's parameter: pointer or value, integer or float, size in bytes.
 """
 
@@ -25,16 +25,16 @@ _ALIGNMENT = 512
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """What a kernel parameter may be.
+    """Constraints on a kernel parameter.
 
     Attributes
     ----------
     offset, size : int
         Place in the argument bytes.
     pointer : bool or None
-        None where the PTX does not tell.
+        None where the PTX does not say.
     kind : str
-        "f" or "i" where the PTX tells, else "".
+        "f" or "i" where the PTX says so, else "".
     """
 
     offset: int
@@ -44,7 +44,7 @@ class Parameter:
 
 
 def signature(function: Function, offsets: dict[str, int], target: str) -> list[Parameter]:
-    """Return what the parameters of a kernel may be.
+    """Return the constraints on the parameters of a kernel.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def marshal(
     Parameters
     ----------
     parameters : sequence of Parameter
-        What the kernel takes.
+        Parameters of the kernel.
     args : sequence
         Arrays and NumPy scalars.
     first : int

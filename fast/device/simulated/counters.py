@@ -19,7 +19,7 @@ _SECTOR, _BANK, _LINE = 32, 4, 128
 
 
 class Site(NamedTuple):
-    """Whose traffic is counted.
+    """A site whose traffic is counted.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class Counters:
         Parameters
         ----------
         space : {"global", "shared"}
-            Which memory.
+            The memory.
 
         Returns
         -------

@@ -2,7 +2,7 @@
 =========================
 
 Everything about an operand that doesn't depend on the launch is decided here, once per
-kernel: register number, width, view, constant. What is left for the run is a call.
+kernel: register number, width, view, constant. At run time only a call is left.
 """
 
 from collections.abc import Callable
@@ -58,7 +58,7 @@ def unsupported(ins: Instruction) -> UnsupportedInstructionError:
 
 
 class Decoder:
-    """Makes sources and targets of operands.
+    """Builds sources and targets from operands.
 
     Parameters
     ----------

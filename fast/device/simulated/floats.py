@@ -1,8 +1,8 @@
 """Floating-point arithmetic to the last bit
 =========================================
 
-What PTX defines and NumPy does not offer: flushing of subnormals, NVIDIA's NaN, fused
-multiply-add, directed rounding, and bfloat16. Sums are made in float64; where that
+Arithmetic that PTX defines and NumPy lacks: flushing of subnormals, NVIDIA's NaN, fused
+multiply-add, directed rounding, and bfloat16. Sums are computed in float64; where that
 rounds, the sum is rounded to odd, after which a second rounding gives the correct answer.
 """
 
@@ -31,7 +31,7 @@ def flush(x: Bits) -> Bits:
     Returns
     -------
     ndarray of float32
-        `x` itself where there are none.
+        `x` itself if it has none.
     """
     bits = x.view(np.uint32)
     magnitude = bits & _MAGNITUDE32

@@ -3,7 +3,7 @@
 
 A chunk is some blocks of a launch, at most about 16,384 lanes, run to their end before
 the next chunk starts. A register is one array over the lanes, or one element where all
-lanes agree; it is never changed in place, so that copies of a register can share memory.
+lanes agree; it is never changed in place, so copies of a register can share memory.
 
 An instruction runs in one of two modes. In the wide mode it computes all lanes and the
 result is kept for the active ones; with few active lanes it gathers them first.
@@ -111,9 +111,9 @@ class Machine:
     geometry : Geometry
         The chunk's lanes.
     memory : Memory
-        Where loads and stores go.
+        Memory that loads and stores access.
     counters : Counters or None
-        Where traffic is counted.
+        Counters of the traffic.
     rng : numpy.random.Generator or None
         Source of the random schedule; None for lock-step.
     """

@@ -1,15 +1,15 @@
 """Memory
 ======
 
-Global memory is the arguments' own bytes, mapped at 64-bit addresses far apart, so that
-a stray pointer misses all of them. Shared memory is a row per block, with red zones
+Global memory is the arguments' own bytes, mapped at 64-bit addresses far apart, so
+a stray pointer misses all of them. Shared memory is one row per block, with red zones
 between the variables and a state for every byte: unset, set, or in flight from a
-cp.async. Local memory is a row per lane. A generic address is a global one, or lies in
+cp.async. Local memory is one row per lane. A generic address is a global one, or lies in
 the window of the other two.
 
 One function turns space, addresses and width into a buffer and offsets, or into a fault
-with its lane; every load, store and atomic goes through it, so that checks, the race
-shadow and the counters hang in one place.
+with its lane; every load, store and atomic goes through it, so checks, the race shadow
+and the counters are in one place.
 """
 
 from dataclasses import dataclass, field
@@ -39,7 +39,7 @@ class Buffer:
     base : int
         Address of the first.
     name : str
-        For reports.
+        Name in reports.
     shadow : Shadow or None
         The race record.
     """
@@ -65,7 +65,7 @@ class Buffer:
 
 
 class Memory:
-    """All that a chunk can address.
+    """All memory that a chunk can address.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ class Memory:
         allowed : ndarray of bool
             Which bytes of a block's row belong to a variable.
         frame : int
-            Bytes of local memory of a lane.
+            Bytes of local memory per lane.
         """
         self.allowed = allowed
         self.row, self.frame = len(allowed), frame

@@ -2,7 +2,7 @@
 ========================
 
 A recursive split at ``;``, ``{}`` and ``,`` is enough: PTX as NVRTC writes it has one
-statement after the other, scopes for inline assembly, and no expressions worth the name.
+statement after the other, scopes for inline assembly, and no expressions to speak of.
 Registers become numbers here; every other name stays a `Symbol` until the layout of
 memory is known.
 """
@@ -39,7 +39,7 @@ def parse(text: str) -> Module:
     Parameters
     ----------
     text : str
-        As NVRTC gives it.
+        Output of NVRTC.
 
     Returns
     -------
@@ -135,7 +135,7 @@ def _parameters(text: str) -> list[Variable]:
     result = []
     for part in filter(None, (p.strip() for p in text.split(","))):
         pointer = ".ptr" in part
-        # ".ptr .align 1" tells of what the pointer points to, not of the parameter.
+        # ".ptr .align 1" describes what the pointer points to, not the parameter.
         bare = re.sub(r"\.ptr\s*(\.\w+\s+)?(\.align\s+\d+)?", " ", part)
         variable = _variable(bare if ".param" in bare else f".param {bare}")
         variable.pointer = pointer
@@ -184,7 +184,7 @@ def split_top(text: str, separator: str = ",") -> Iterator[str]:
     Parameters
     ----------
     text : str
-        What to split.
+        Text to split.
     separator : str
         One character.
 
@@ -283,7 +283,7 @@ class _Body:
             self.function.tables[name] = names
 
     def _location(self, text: str) -> None:
-        """Set the source line, following code of the toolkit's headers to who called it."""
+        """Set the source line, following code of the toolkit's headers to its caller."""
         here = tuple(text.split(",", maxsplit=1)[0].split()[1:4])
         inlined = re.search(r"inlined_at\s+(\d+)\s+(\d+)\s+(\d+)", text)
         if inlined:

@@ -3,7 +3,7 @@
 
 The instructions of the entry and of the functions it calls, as basic blocks of closures.
 A block starts at every label and at every instruction that waits for other lanes, and
-ends at every branch. Nothing here depends on a launch, so a program is made once.
+ends at every branch. Nothing here depends on a launch, so a program is built once.
 """
 
 from dataclasses import dataclass, field
@@ -53,9 +53,9 @@ class Block:
     runs : list of callable
         The closures.
     instructions : list of Instruction
-        What they were made of, for reports.
+        Their sources, for reports.
     sync : str
-        "" or what its first instruction waits for: "block" or "warp".
+        Scope that its first instruction waits for: "block", "warp" or "".
     members : Source or None
         The member mask of a warp sync; None for the whole warp.
     jump : Jump
@@ -148,7 +148,7 @@ class Program:
         self.frame = -(-(start + variable.size) // 16) * 16
 
     def _build(self) -> None:
-        """Make the blocks of all functions, the entry's first."""
+        """Build the blocks of all functions, the entry's first."""
         plans = []
         for function in self._order:
             offset = len(self.widths)

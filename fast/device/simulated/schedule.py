@@ -4,7 +4,7 @@
 Every lane has a program counter. The lowest runs first, with all lanes that are at it,
 until its block of instructions ends: that reconverges structured code. Lanes at a barrier
 wait for all lanes of their block, lanes at a ``.sync`` instruction for the live lanes of
-their member mask. Where nothing can run and someone waits, that is a fault.
+their member mask. If nothing can run while lanes wait, that is a fault.
 
 The random schedule often picks another program counter, and at times half of its warps.
 """
@@ -28,9 +28,9 @@ class Schedule:
     Parameters
     ----------
     program : Program
-        What to run.
+        The program to run.
     machine : Machine
-        On whose registers.
+        The machine whose registers it works on.
     """
 
     def __init__(self, program: Program, machine: Machine) -> None:
@@ -62,14 +62,14 @@ class Schedule:
         at = min(self.ready)
         if not self.spin.seen(self.m, at):
             return at
-        # The lowest lanes spin on memory: only others can set them free.
+        # The lowest lanes spin on memory: only others can release them.
         others = [a for a in self.ready if a not in self.spin.stuck]
         if not others:
             self._deadlock("all threads that can run spin without effect")
         return min(others)
 
     def _random_pick(self, rng: np.random.Generator) -> int:
-        """Choose any place, but the lowest half of the time, so that lanes come together again."""
+        """Choose any place, but the lowest half of the time, so lanes reconverge."""
         if len(self.ready) == 1 or rng.random() < _LOWEST_SHARE:
             return min(self.ready)
         return int(rng.choice(sorted(self.ready)))
@@ -190,7 +190,7 @@ class Schedule:
         self.ready[at] = mask if old is None else old | mask
 
     def _wake(self) -> bool:
-        """Let the waiting lanes look again after others have left; else report them."""
+        """Let waiting lanes check again after others have left; else report them."""
         if not self.waiting:
             return False
         if not self.exits:
@@ -224,7 +224,7 @@ class Schedule:
         self._fault("deadlock", f"{why}: {self._listing()}", places[at])
 
     def _listing(self) -> str:
-        """Tell how many threads are where."""
+        """Report how many threads are at each place."""
         parts = [f"{int(self.has_exited.sum())} threads have left the kernel"]
         for verb, places in (("wait", self.waiting), ("run", self.ready)):
             for at, mask in sorted(places.items()):

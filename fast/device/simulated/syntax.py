@@ -1,7 +1,7 @@
 """What a PTX text consists of
 ==========================
 
-Operands, instructions, variables, functions: the values that `parse` makes.
+Operands, instructions, variables, functions: the values that `parse` returns.
 """
 
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ class Immediate:
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
-    """A name that is no register: variable, label, function or special register."""
+    """A name that is not a register: variable, label, function or special register."""
 
     name: str
 

@@ -1,4 +1,4 @@
-"""cp.async: copies whose data lands only when they are waited for."""
+"""cp.async: copies whose data arrives only when they are waited for."""
 
 from dataclasses import dataclass
 
@@ -18,11 +18,11 @@ class Copy:
     Attributes
     ----------
     lanes, group : ndarray
-        Who issued them, and the number of that lane's group.
+        Lanes that issued them, and the number of each lane's group.
     where : ndarray
         Offsets in the chunk's shared memory.
     data : ndarray of uint32, shape (copies, words)
-        What was read.
+        Words that were read.
     """
 
     lanes: Bits

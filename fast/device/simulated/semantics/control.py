@@ -1,4 +1,4 @@
-"""Barriers, fences and what has no effect on results."""
+"""Barriers, fences and instructions without effect on results."""
 
 import numpy as np
 
@@ -25,7 +25,7 @@ def _block_barrier(m: Machine) -> None:
 
 
 def _warp_barrier(ins: Instruction, d: Decoder) -> Run:
-    """``__syncwarp``: order those who name the same members."""
+    """``__syncwarp``: order the lanes that name the same members."""
     mask = d.source(ins.operands[0], "b32")
 
     def run(m: Machine) -> None:

@@ -42,7 +42,7 @@ def _mode(ins: Instruction) -> str:
 
 
 def _narrow(ins: Instruction, into: str, mode: str) -> Callable[[Bits], Bits]:
-    """Return how to make a float type from float64."""
+    """Return the conversion from float64 to a float type."""
     if into == "f64":
         return _same
     if into == "f32":
@@ -79,7 +79,7 @@ def _float_to_float(ins: Instruction, into: str, kind: str) -> Callable[[Bits], 
 
 
 def _float_to_int(ins: Instruction, into: str, kind: str) -> Callable[[Bits], Bits]:
-    """Round as told, clamp, and give a NaN its value."""
+    """Round as instructed, clamp, and give a NaN its value."""
     whole = next((_WHOLE[p] for p in ins.parts if p in _WHOLE), np.trunc)
     widen, dtype = floats.WIDEN[kind], np.dtype(DTYPES[into])
     limit = np.iinfo(dtype)
@@ -132,7 +132,7 @@ def saturate(x: Bits, dtype: np.dtype[np.generic]) -> Bits:
 
 
 def _pair(ins: Instruction, d: Decoder, into: str) -> Run:
-    """Two float32 to a pair: the first argument is the upper half."""
+    """Convert two float32 to a pair: the first argument is the upper half."""
     if len(ins.operands) != 3 or "satfinite" in ins.parts:
         raise unsupported(ins)
     put, narrow = d.target(ins.operands[0]), _narrow(ins, into, _mode(ins))

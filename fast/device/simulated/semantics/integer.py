@@ -126,7 +126,7 @@ def product(ins: Instruction, kind: str) -> Callable[[Bits, Bits], Bits]:
 
 
 def high_product(kind: str) -> Callable[[Bits, Bits], Bits]:
-    """Return the function that gives the upper half of a product."""
+    """Return the function that computes the upper half of a product."""
     bits, dtype = type_bits(kind), DTYPES[kind]
     if bits < 64:
         wide = f"{dtype[0]}{bits // 4}"
@@ -197,7 +197,7 @@ def _div(ins: Instruction, d: Decoder) -> Run:
         safe = np.where(b == 0, np.ones(1, b.dtype), b)
         quotient = a // safe
         if a.dtype.kind == "i":
-            # NumPy rounds down, PTX to zero.
+            # NumPy rounds down, PTX toward zero.
             quotient = quotient + ((quotient * safe != a) & ((a < 0) != (safe < 0)))
         quotient = quotient.astype(a.dtype)
         if remainder:

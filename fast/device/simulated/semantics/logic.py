@@ -74,7 +74,7 @@ def _funnel(ins: Instruction, d: Decoder) -> Run:
 
 @opcode("lop3")
 def _lop3(ins: Instruction, d: Decoder) -> Run:
-    """Any function of three bits, by its truth table."""
+    """Evaluate any function of three bits, by its truth table."""
     if isinstance(ins.operands[0], Pair) or not isinstance(ins.operands[4], Immediate):
         raise unsupported(ins)
     table = ins.operands[4].value
@@ -222,7 +222,7 @@ def _extract(ins: Instruction, d: Decoder) -> Run:
         if dtype[0] == "i":
             at = np.minimum(pos + size - 1, bits - 1).clip(0)
             sign = np.where(size > 0, unsigned >> at.astype(np.uint64) & np.uint64(1), 0)
-            # Beyond the number's end the field is filled with the sign, too.
+            # Beyond the number's end the field is also filled with the sign.
             inside = np.minimum(size, np.maximum(bits - pos, 0))
             field = np.where(sign, (field & _ones(inside)) | ~_ones(inside), field)
         put(m, field.astype(f"u{bits // 8}").view(dtype))

@@ -84,7 +84,7 @@ def _pack(into: Operand, value: Vector, d: Decoder, kind: str) -> Run:
 
 @opcode("cvta")
 def _cvta(ins: Instruction, d: Decoder) -> Run:
-    """Between an address in a space and a generic one."""
+    """Convert between an address in a space and a generic one."""
     space = next((p.split("::")[0] for p in ins.parts[1:-1] if p != "to"), "")
     window = {"shared": SHARED_WINDOW, "local": LOCAL_WINDOW}.get(space, 0)
     if space == "param":

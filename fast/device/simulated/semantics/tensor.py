@@ -2,7 +2,7 @@
 
 With g = lane / 4, t = lane mod 4 and v elements in a register, register r of A holds row
 g + 8 (r mod 2), columns v t + 4 v (r / 2) + i; register r of B holds rows v t + 4 v r + i of
-column g; the accumulators hold rows g and g + 8, columns 2 t and 2 t + 1. Sums are made in
+column g; the accumulators hold rows g and g + 8, columns 2 t and 2 t + 1. Sums are computed in
 float64 and rounded once, which a tensor core does not: they are bit-equal only where
 the sum is exact.
 """
@@ -124,8 +124,8 @@ def expand_sparse(a: Bits, metadata: Bits, selector: int) -> Bits:
     a : ndarray, shape (warps, 16, k / 2)
         The kept elements.
     metadata : ndarray of uint32, shape (warps, 32)
-        Two-bit column numbers. One thread of a quad (k = 16) or two (k = 32) give them, which
-        ones the selector says; the low half belongs to row g, the high half to row g + 8.
+        Two-bit column numbers. One thread of a quad (k = 16) or two (k = 32) give them, as
+        the selector says; the low half belongs to row g, the high half to row g + 8.
     selector : int
         Which threads.
 
