@@ -25,13 +25,17 @@ from types import CodeType, FunctionType
 from project import ROOT, import_name, sources
 from subbit import reference
 from subbit.conformance.cases import OPERATIONS
+from subbit.conformance.cases.registry import Operation
 from subbit.conformance.cases.seeds import seed_of, seeds_of
+from subbit.conformance.protocol import CLASSES
 from subbit.reference.bounds.rounding import Arithmetic
 
 # Checks, records and the file format are held to what they refuse and store, by tests.
 # Presets are made when the module is imported, before any code is swapped.
 OUTSIDE = ("bounds", "contracts", "errors", "records", "methods", "notation", "record_", "layer")
 SECONDS = 60
+UNUSED = "no operation runs it"
+COMMUTATIVE = {"np.maximum", "np.minimum", "max", "min"}
 COMPARE = {
     ast.Lt: ast.LtE,
     ast.LtE: ast.Lt,
@@ -204,61 +208,75 @@ def target_of(mutation: Mutation) -> FunctionType:
 class Mutant:
     """The reference, with other code in one function while it is asked."""
 
-    def __init__(self, mutation: Mutation) -> None:
-        self._target, self._code = target_of(mutation), code_of(mutation)
+    def __init__(self, mutation: Mutation, asked: object = reference) -> None:
+        self._target, self._code, self._asked = target_of(mutation), code_of(mutation), asked
+
+    def __getattr__(self, name: str):
+        value = getattr(self._asked, name)
+        # Configurations and records are the reference's own.
+        plain = isinstance(value, type) and name not in CLASSES
+        return value if plain or not callable(value) else lambda *a, **k: self._ask(value, *a, **k)
+
+    def _ask(self, value, *places, **names):
+        right, self._target.__code__ = self._target.__code__, self._code
+        try:
+            answer = value(*places, **names)
+        finally:
+            self._target.__code__ = right
+        if isinstance(answer, Iterator):
+            return self._ask(lambda: iter(list(value(*places, **names))))
+        if type(answer).__name__ in CLASSES:
+            inner = object.__new__(Mutant)
+            vars(inner).update(vars(self) | {"_asked": answer})
+            return inner
+        return answer
+
+
+class Watched:
+    """The reference, and the names of the functions that run while it is asked."""
+
+    def __init__(self, seen: set[str]) -> None:
+        self._seen = seen
 
     def __getattr__(self, name: str):
         value = getattr(reference, name)
-        if not callable(value) or isinstance(value, type):
-            return value
+        plain = isinstance(value, type) or not callable(value)
+        return value if plain else lambda *a, **k: self._ask(value, *a, **k)
 
-        def ask(*places, **names):
-            right, self._target.__code__ = self._target.__code__, self._code
-            try:
-                answer = value(*places, **names)
-                return iter(list(answer)) if isinstance(answer, Iterator) else answer
-            finally:
-                self._target.__code__ = right
+    def _watch(self, frame, event, _) -> None:
+        if event == "call":
+            name = frame.f_code.co_qualname.partition(".<locals>")[0]
+            self._seen.add(f"{frame.f_globals.get('__name__', '')}:{name}")
 
-        return ask
+    def _ask(self, value, *places, **names):
+        sys.setprofile(self._watch)
+        try:
+            answer = value(*places, **names)
+            return iter(list(answer)) if isinstance(answer, Iterator) else answer
+        finally:
+            sys.setprofile(None)
+
+
+def run_by(item: Operation) -> set[str]:
+    """The functions that an operation's first cases run."""
+    seen: set[str] = set()
+    for kind in CLASSES & set(item.needs):
+        own = getattr(reference, kind)
+        seen |= {f"{own.__module__}:{kind}.{method}" for method in vars(own)}
+    for seed in seeds_of(item, "quick")[:3]:
+        item.check(Watched(seen), Arithmetic(), seed)
+    return seen
 
 
 @cache
 def runs() -> dict[str, tuple[str, ...]]:
     """The operations that run each function, those with the fewest functions first."""
-    found, sizes = defaultdict(set), Counter()
-    for name, item in OPERATIONS.items():
-        if not item.level:
-            continue
-        seen: set[str] = set()
-
-        class Watched:
-            def __getattr__(self, attribute: str, seen=seen):
-                value = getattr(reference, attribute)
-                if not callable(value) or isinstance(value, type):
-                    return value
-
-                def ask(*places, **names):
-                    def watch(frame, event, _):
-                        if event == "call":
-                            module = frame.f_globals.get("__name__", "")
-                            seen.add(f"{module}:{frame.f_code.co_qualname}")
-
-                    sys.setprofile(watch)
-                    try:
-                        answer = value(*places, **names)
-                        return iter(list(answer)) if isinstance(answer, Iterator) else answer
-                    finally:
-                        sys.setprofile(None)
-
-                return ask
-
-        for seed in seeds_of(item, "quick")[:3]:
-            item.check(Watched(), Arithmetic(), seed)
-        sizes[name] = len(seen)
+    ran = {name: run_by(item) for name, item in OPERATIONS.items() if item.level}
+    found = defaultdict(set)
+    for name, seen in ran.items():
         for function in seen:
-            found[function.partition(".<locals>")[0]].add(name)
-    return {f: tuple(sorted(names, key=lambda n: (sizes[n], n))) for f, names in found.items()}
+            found[function].add(name)
+    return {f: tuple(sorted(n, key=lambda one: (len(ran[one]), one))) for f, n in found.items()}
 
 
 def killer(mutation: Mutation, depth: str = "ci") -> str:
@@ -279,7 +297,7 @@ def killer(mutation: Mutation, depth: str = "ci") -> str:
                 signal.alarm(0)
             if outcome.status == "failed":
                 return outcome.replay
-    return "" if names else "no operation runs it"
+    return "" if names else UNUSED
 
 
 def result(mutation: Mutation) -> dict[str, object]:
@@ -323,7 +341,7 @@ def main() -> int:
     sys.stderr.write("\n")
     rows = [done[mutation.key] for mutation in wanted]
     by_module = Counter(row["key"].partition(":")[0] for row in rows)
-    alive = [row for row in rows if not row["killed"] or row["killed"].startswith("no ")]
+    alive = [row for row in rows if not row["killed"] or row["killed"] == UNUSED]
     survivors = Counter(row["key"].partition(":")[0] for row in alive)
     for module, count in sorted(by_module.items()):
         sys.stdout.write(f"{module}: {count - survivors[module]} of {count}\n")

@@ -166,6 +166,8 @@ def _layer(draw: Draw) -> reference.QuantizedLayer:
     H = draw.hessian(W.shape[1], (dead,))
     presets = reference.METHODS[method].presets
     config = presets[draw.pick("preset", tuple(presets))]
+    if method == "gptq":
+        config = config.changed(activation_order=draw.pick("activation order", (False, True)))
     return getattr(reference, reference.METHODS[method].entry)(W, H, config)
 
 
