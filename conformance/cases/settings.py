@@ -21,7 +21,7 @@ from subbit.conformance.cases.draw import Draw
 from subbit.conformance.cases.judge import Judge
 from subbit.conformance.cases.registry import operation
 from subbit.conformance.inputs.families import CONTINUOUS, Array
-from subbit.conformance.inputs.moved import TRIES, moved
+from subbit.conformance.inputs.moved import TRIES, live_condition, moved
 from subbit.conformance.target import Port
 from subbit.reference import QuantizedLayer
 from subbit.reference.bounds.rounding import Rounded
@@ -239,7 +239,7 @@ def judge_decoded(
     found, wanted = np.asarray(layer.decode()), expected.decode()
     judge.exact("shape", found.shape, wanted.shape)
     largest, unit = np.abs(W).max(), judge.arithmetic.unit_roundoff
-    condition = _condition(H) if coupled else 1.0
+    condition = live_condition(H) if coupled else 1.0
     allowed = np.full(wanted.shape, condition * ROUNDINGS * unit * largest)
     if found.shape == wanted.shape and np.any(~(np.abs(found - wanted) <= allowed)):
         for seed in range(TRIES):
@@ -249,11 +249,6 @@ def judge_decoded(
     judge.bound("decoded weights", found, Rounded(wanted, allowed, judge.arithmetic))
     if np.isfinite(allowed).all():
         judge.exact("blocks", _form(layer), _form(expected))
-
-
-def _condition(H: Array) -> float:
-    live = np.diag(H) > 0.0
-    return float(np.linalg.cond(H[np.ix_(live, live)])) if live.any() else 1.0
 
 
 def _form(layer: QuantizedLayer) -> list[str]:

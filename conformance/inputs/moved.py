@@ -47,3 +47,25 @@ def moved(W: Array, H: Array, seed: int, *, unit_roundoff: float = 2.0**-53) -> 
     noise = rng.uniform(-size, size, H.shape)
     shares = np.triu(noise) + np.triu(noise, 1).T
     return W * (1.0 + rng.uniform(-size, size, W.shape)), H * (1.0 + shares)
+
+
+def live_condition(H: Array) -> float:
+    """Return the condition of a Hessian's live inputs: what rounding may grow by in a solve.
+
+    Parameters
+    ----------
+    H : ndarray of float64, shape (m, m)
+        Proxy Hessian or Gram matrix.
+
+    Returns
+    -------
+    float
+        Condition in the spectral norm; 1 if all inputs are dead.
+
+    Examples
+    --------
+    >>> live_condition(np.diag([4.0, 0.0, 2.0]))
+    2.0
+    """
+    live = np.diag(H) > 0.0
+    return float(np.linalg.cond(H[np.ix_(live, live)])) if live.any() else 1.0

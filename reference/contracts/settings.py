@@ -239,7 +239,7 @@ class Composed(Switches):
             if isinstance(value, Switches):
                 kind: Any = type(value)
                 own = {name: x for name, x in switches.items() if name in _names(kind)}
-                value = value.changed(**own)
+                value = value.changed(**own) if own else value
             object.__setattr__(self, field.name, value)
         self.__post_init__()
 

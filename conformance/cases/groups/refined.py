@@ -24,6 +24,7 @@ from subbit.conformance.cases.judge import Judge, host
 from subbit.conformance.cases.zones.column_groups import GroupsState
 from subbit.conformance.cases.zones.cuts import finite
 from subbit.conformance.inputs.families import Array, Mask
+from subbit.conformance.inputs.moved import live_condition
 from subbit.reference import ARBLLM, PBS2P, BinaryGroup, Plane, Zone
 from subbit.reference.bounds.groups import arb_runs
 from subbit.reference.bounds.groups.arb import arb_start_bound
@@ -413,10 +414,8 @@ def allowed_of_fit(W: Rounded, S: Rounded) -> float:
         :data:`ROUNDINGS` of the largest weight and its error, times the condition of the
         live inputs.
     """
-    gram, live = S.value, np.diag(S.value) > 0.0
-    condition = np.linalg.cond(gram[np.ix_(live, live)]) if live.any() else 1.0
     roundings = ROUNDINGS * W.arithmetic.unit_roundoff * np.max(np.abs(W.value), initial=0.0)
-    return float(condition * (roundings + np.max(W.error, initial=0.0)))
+    return float(live_condition(S.value) * (roundings + np.max(W.error, initial=0.0)))
 
 
 def _judge_decoded(judge: Judge, group: BinaryGroup, wanted: BinaryGroup, allowed: float) -> None:
