@@ -7,9 +7,10 @@ import pytest
 
 from subbit import reference
 from subbit.conformance.cases import OPERATIONS
-from subbit.conformance.cases.asked import LAYOUTS, layout_of
+from subbit.conformance.cases.asked import LAYOUTS, Asked, layout_of
 from subbit.conformance.cases.draw import LAYOUTS as NUMBER
 from subbit.conformance.cases.draw import TALL, WIDE, Draw
+from subbit.conformance.cases.judge import Judge
 from subbit.conformance.cases.seeds import seeds_of
 from subbit.conformance.cases.settings import METHODS, design, samples_of
 from subbit.reference.bounds.rounding import Arithmetic
@@ -81,6 +82,19 @@ def test_a_default_of_its_own_is_named():
 
     said = "".join(sentences("residual_binarize", port_with(residual_binarize=own)))
     assert "residual_binarize answers differently if `mask` is left out" in said
+
+
+def test_a_mask_of_all_entries_is_left_out_only_where_it_means_the_same():
+    seen = []
+    port = port_with(
+        trace_objective=lambda *_, **given: seen.append("entries" in given),
+        masked_mean=lambda *_, **given: seen.append("mask" in given),
+    )
+    asked = Asked(port, Judge(DECLARED), 1)
+    W, mask = np.ones((2, 2)), np.array([[True, False], [True, True]])
+    asked.trace_objective(W, reference.arb_steps(W, mask), entries=np.ones_like(mask))
+    asked.masked_mean(W, np.ones_like(mask))
+    assert seen == [True, False]
 
 
 def test_the_layout_is_said_where_a_case_fails():

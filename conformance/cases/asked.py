@@ -21,7 +21,7 @@ from subbit import reference
 from subbit.conformance import protocol
 from subbit.conformance.cases.judge import Judge, host
 from subbit.conformance.target import Port
-from subbit.reference.contracts.door import ALL
+from subbit.reference.contracts.door import Contract
 from subbit.reference.contracts.settings import Switches
 from subbit.reference.notation import AnyArray
 
@@ -136,8 +136,9 @@ class Asked:
         places: tuple[Any, ...],
         names: dict[str, Any],
     ) -> Any:  # noqa: ANN401
-        signature = protocol.PROTOCOL[name].signature
-        call = _Call(signature, signature.bind(*places, **names).arguments, layout_of(self._seed))
+        contract = protocol.PROTOCOL[name].contract
+        arguments = contract.signature.bind(*places, **names).arguments
+        call = _Call(contract, arguments, layout_of(self._seed))
         call = call.without_defaults() if self._seed % 2 else call.with_defaults()
         if self._repeats and call.repeatable:
             self._again(name, function, call)
@@ -200,10 +201,9 @@ class _Passed:
 class _Call:
     """Arguments of a call."""
 
-    def __init__(
-        self, signature: inspect.Signature, arguments: Mapping[str, Any], layout: str
-    ) -> None:
-        self._signature, self._arguments, self._layout = signature, dict(arguments), layout
+    def __init__(self, contract: Contract, arguments: Mapping[str, Any], layout: str) -> None:
+        self._contract, self._arguments, self._layout = contract, dict(arguments), layout
+        self._signature = contract.signature
 
     @property
     def repeatable(self) -> bool:
@@ -214,8 +214,8 @@ class _Call:
         """Return the call with every argument passed."""
         bound = inspect.BoundArguments(self._signature, self._arguments)
         bound.apply_defaults()
-        rest = {n: x for n, x in bound.arguments.items() if x is not ALL}
-        return _Call(self._signature, rest, self._layout)
+        rest = {n: x for n, x in bound.arguments.items() if x is not None}
+        return _Call(self._contract, rest, self._layout)
 
     def without_defaults(self) -> "_Call":
         """Return the call without what can be left out."""
@@ -223,12 +223,21 @@ class _Call:
         later = False
         for name, value in reversed(self._arguments.items()):
             parameter = self._signature.parameters[name]
-            spare = _is_default(parameter.default, value)
+            spare = self._is_default(name, value)
             by_place = parameter.kind is not parameter.KEYWORD_ONLY
             if not spare or (by_place and later):
                 kept[name] = value
                 later = later or by_place
-        return _Call(self._signature, dict(reversed(kept.items())), self._layout)
+        return _Call(self._contract, dict(reversed(kept.items())), self._layout)
+
+    def _covers(self, name: str) -> bool:
+        return self._contract.kinds[name].covers
+
+    def _is_default(self, name: str, value: object) -> bool:
+        default = self._signature.parameters[name].default
+        if isinstance(value, np.ndarray):
+            return default is None and self._covers(name) and bool(value.all())
+        return type(default) is type(value) and bool(default == value)
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -236,9 +245,9 @@ class _Call:
         found: dict[str, Any] = {}
         for name, parameter in self._signature.parameters.items():
             default, given = parameter.default, self._arguments.get(name)
-            if default is ALL and isinstance(given, np.ndarray) and given.dtype == np.bool_:
+            if default is None and self._covers(name) and isinstance(given, np.ndarray):
                 found[name] = np.ones_like(given)
-            elif default not in {parameter.empty, None, ALL}:
+            elif default not in {parameter.empty, None}:
                 found[name] = default
         return found
 
@@ -267,14 +276,6 @@ class _Call:
         ]
         by_name = {n: x for n, x in ordered.items() if n not in positional}
         return _Passed(tuple(ordered[n] for n in positional if n in ordered), by_name, ordered)
-
-
-def _is_default(default: object, value: object) -> bool:
-    if default is ALL:
-        return isinstance(value, np.ndarray) and value.dtype == np.bool_ and bool(value.all())
-    if isinstance(value, np.ndarray) or default is inspect.Parameter.empty:
-        return False
-    return type(default) is type(value) and bool(default == value)
 
 
 def _each(value: Any, change: Callable[[AnyArray], AnyArray]) -> Any:  # noqa: ANN401

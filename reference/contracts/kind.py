@@ -85,6 +85,11 @@ class Kind:
         """Whether `check` replaces None with a value."""
         return False
 
+    @property
+    def covers(self) -> bool:
+        """Whether an omitted argument means the same as a mask that is True everywhere."""
+        return False
+
     def says(self, text: str) -> Self:
         """Return the kind with another meaning.
 

@@ -217,9 +217,12 @@ class Flags(Shaped):
     ----------
     whole : bool, default True
         Whether an omitted mask is all True; otherwise it is None.
+    chosen : bool, default False
+        Whether the function chooses the entries itself if the mask is omitted.
     """
 
     whole: bool = True
+    chosen: bool = False
     element: ClassVar[str] = "bool"
     word: ClassVar[str] = "mask"
 
@@ -236,8 +239,13 @@ class Flags(Shaped):
 
     @property
     def fills(self) -> bool:
-        """Whether None stands for a mask that is True everywhere."""
+        """Whether None is replaced with a mask that is True everywhere."""
         return self.whole
+
+    @property
+    def covers(self) -> bool:
+        """Whether an omitted mask means all entries."""
+        return not self.chosen
 
 
 @dataclass(frozen=True)
@@ -278,6 +286,11 @@ class Part(Kind):
         rows, width = (call.sizes[axis] for axis in self.axes)
         shape = (rows, width) if _axes(name, value) > 1 else (width,)
         return call.arrays.flags(name, value, shape)
+
+    @property
+    def covers(self) -> bool:
+        """Whether an omitted mask means all entries."""
+        return True
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,9 @@ LAYER = matrix("n", "m")
 PROXY = symmetric("m", "Proxy Hessian ``2/N Σ XᵀX``, not damped.")
 BLOCK = matrix("n", "k", text="Weights of the block.")
 ALIVE = Flags(("k",), text="Columns to quantize; the others decode to zero.", whole=False)
-SALIENT = Flags(("k",), text="Salient columns; found by search by default.", whole=False)
+SALIENT = Flags(
+    ("k",), text="Salient columns; found by search by default.", whole=False, chosen=True
+)
 START = Whole(0, text="The block's first column in the layer.")
 LEVELS = Whole(1, 2**20, text="Number of candidates in a grid.")
 ROUNDS = Whole(0, 2**20, text="Number of rounds.")

@@ -150,6 +150,7 @@ class Trace:
             "that prune take entries from the group; if listed here, their weight is error."
         ),
         whole=False,
+        chosen=True,
     ),
 )
 def trace_objective(
