@@ -18,6 +18,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from subbit.conformance.oracles.choices import least
 from subbit.reference import BiLLM, Partition
 
 Array: TypeAlias = npt.NDArray[np.float64]
@@ -88,7 +89,7 @@ class _Layer:
         target = W if self.config.zones.search_on == "weights" else S
         ranking = [j for j in np.argsort(-np.abs(S).sum(axis=0), kind="stable") if alive[j]]
         low, high = (min(c * blocks, len(ranking)) for c in self.config.zones.counts)
-        best, chosen = np.inf, np.zeros(len(alive), dtype=bool)
+        errors, choices = [], []
         for count in range(low, high + 1):
             first = np.isin(np.arange(len(alive)), ranking[:count])
             rest = np.broadcast_to(alive & ~first, W.shape)
@@ -97,10 +98,9 @@ class _Layer:
                 self.config.zones.search_orders,
                 strict=True,
             )
-            error = _error(target, *parts, config=self.config.zones)
-            if error < best:
-                best, chosen = error, first
-        return chosen
+            errors.append(_error(target, *parts, config=self.config.zones))
+            choices.append(first)
+        return choices[least(errors, float((target**2).sum()))]
 
     def split(self, columns: slice, salient: Mask) -> tuple[Mask, Mask]:
         """Split the columns that are not salient into concentrated and sparse entries."""
@@ -114,14 +114,13 @@ class _Layer:
         listed = (
             np.where(part, key, 0.0) if config.zones.grid == "quantiles_with_zeros" else key[part]
         )
-        best, masks = np.inf, (part, part)
+        errors, pairs = [], []
         for p in GRIDS[config.zones.grid](listed):
             below = key <= p if config.zones.closed else key < p
-            pair = (part & below, part & ~below)
-            error = _error(target, *((mask, 1) for mask in pair), config=config.zones)
-            if error < best:
-                best, masks = error, pair
-        return masks
+            pairs.append((part & below, part & ~below))
+            parts = ((mask, 1) for mask in pairs[-1])
+            errors.append(_error(target, *parts, config=config.zones))
+        return pairs[least(errors, float((target**2).sum()))]
 
 
 def billm_layer(W: Array, H: Array, config: BiLLM) -> Array:

@@ -17,6 +17,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from subbit.conformance.oracles.choices import least
 from subbit.conformance.oracles.naive import Array, Mask, binarize
 from subbit.reference import ARBLLM, Refinement
 from subbit.reference.groups.arb_rc import ColumnSigns
@@ -351,6 +352,10 @@ class Block:
         ]
         return np.sum(images, axis=0)
 
+    def _energy(self, *, outputs: bool = False) -> float:
+        size = self.target.T @ self.target
+        return float(np.sum(self.S * size) if outputs else np.trace(size))
+
     def _error(self, zones: Zones) -> float:
         part = np.any([mask for mask, _ in zones], axis=0)
         return float(((self.target - self._image(zones))[part] ** 2).sum())
@@ -366,16 +371,14 @@ class Block:
         size = np.abs(self.scores).sum(axis=0)
         ranking = [j for j in np.argsort(-size, kind="stable") if self.alive[j]]
         low, high = (min(count, len(ranking)) for count in self.config.zones.partition.counts)
-        best, chosen = np.inf, np.zeros(len(self.alive), dtype=bool)
+        errors, choices = [], []
         for count in range(low, high + 1):
             first = np.isin(np.arange(len(self.alive)), ranking[:count])
             masks = (np.broadcast_to(x, self.W.shape) for x in (first, self.alive & ~first))
-            error = self._error(
-                list(zip(masks, self.config.zones.partition.search_orders, strict=True))
-            )
-            if error < best:
-                best, chosen = error, first
-        return chosen
+            orders = self.config.zones.partition.search_orders
+            errors.append(self._error(list(zip(masks, orders, strict=True))))
+            choices.append(first)
+        return choices[least(errors, self._energy())]
 
     def _cut(self, part: Mask, p: float) -> tuple[Mask, Mask]:
         below = self.key <= p if self.config.zones.partition.closed else self.key < p
@@ -391,17 +394,18 @@ class Block:
         return np.quantile(own, GRID) if grid == "quantiles" else np.unique(own)
 
     def _split(self, columns: Mask, order: int, fixed: Array | None) -> list[Mask]:
-        left, least, large = np.broadcast_to(columns, self.W.shape), np.inf, []
-        taken = 0.0
+        left, lowest, large = np.broadcast_to(columns, self.W.shape), np.inf, []
+        taken, energy = 0.0, self._energy(outputs=fixed is not None)
         for _ in range(self.config.zones.splits):
             pair = (left, left)
             if left.any():
                 cuts = self._cuts(left, order)
                 pairs = [self._cut(left, p) for p in cuts]
                 errors = [taken + self._split_error(pair, order, fixed) for pair in pairs]
-                kept = self.config.zones.minimum == "kept" and min(errors) >= least
-                pair = pairs[0 if kept else int(np.argmin(errors))]
-                least = min(least, *errors)
+                worse = least([lowest, min(errors)], energy) == 0
+                kept = self.config.zones.minimum == "kept" and worse
+                pair = pairs[0 if kept else least(errors, energy)]
+                lowest = min(lowest, *errors)
             left, above = pair
             large.append(above)
             taken += self._taken(above, order)
@@ -431,7 +435,8 @@ class Block:
             pair = (left, left)
             if left.any():
                 pairs = [self._cut(left, p) for p in self._cuts(left, 1)]
-                pair = pairs[int(np.argmin([self._both(p, chosen, rest) for p in pairs]))]
+                errors = [self._both(p, chosen, rest) for p in pairs]
+                pair = pairs[least(errors, self._energy())]
             left, above = pair
             large.append(above)
         masks = [*large, left]

@@ -18,6 +18,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from subbit.conformance.oracles.choices import least
 from subbit.conformance.oracles.naive import Array, Mask, binarize
 from subbit.reference import STBLLM
 
@@ -139,17 +140,15 @@ class _Block:
         ranking = np.argsort(-np.abs(self.scores).sum(axis=0), kind="stable")
         ranked = [j for j in ranking if self.alive[j]]
         low, high = (min(c, len(ranked)) for c in self.config.zones.partition.counts)
-        best, chosen = np.inf, np.zeros(len(self.alive), dtype=bool)
+        errors, choices = [], []
         for count in range(low, high + 1):
             first = np.isin(np.arange(len(self.alive)), ranked[:count])
             sides = (first, self.alive & ~first)
             masks = [np.broadcast_to(side, self.W.shape) & self.kept for side in sides]
-            error = self.error(
-                list(zip(masks, self.config.zones.partition.search_orders, strict=True))
-            )
-            if error < best:
-                best, chosen = error, first
-        return chosen
+            orders = self.config.zones.partition.search_orders
+            errors.append(self.error(list(zip(masks, orders, strict=True))))
+            choices.append(first)
+        return choices[least(errors, float((self.target**2).sum()))]
 
     def _candidates(self, key: Array, part: Mask) -> Array:
         config, shares = self.config, np.linspace(0.1, 0.9, self.config.zones.levels)
@@ -169,20 +168,18 @@ class _Block:
         config = self.config
         key = np.abs(self.W if config.zones.partition.split_by == "weights" else self.scores)
         part = (self.alive & ~salient) & self.kept
-        best, chosen = np.inf, [(part & False, 1)] * config.zones.regions
         if not part.any():
-            return chosen
+            return [(part, 1)] * config.zones.regions
+        errors, choices = [], []
         for p in self._candidates(key, part):
             edges = [p] if config.zones.regions == 2 else [p, config.zones.factor * p]
             above = sum(
                 (key > edge if config.zones.partition.closed else key >= edge).astype(int)
                 for edge in edges
             )
-            parts = [(part & (above == i), 1) for i in range(config.zones.regions)]
-            error = self.error(parts)
-            if error < best:
-                best, chosen = error, parts
-        return chosen
+            choices.append([(part & (above == i), 1) for i in range(config.zones.regions)])
+            errors.append(self.error(choices[-1]))
+        return choices[least(errors, float((self.target**2).sum()))]
 
     def image(self) -> Array:
         salient = self.salient()
