@@ -20,13 +20,13 @@ from subbit.fast.launches.arb_x import gram as in_range
 from subbit.fast.launches.arrays import DeviceArray, needed, to_host
 from subbit.fast.launches.column_groups import (
     ZoneSearch,
-    codes_of,
-    layout_of,
+    groups_of,
+    salient_and_rest,
     searches_outputs,
-    take_apart,
-    zones_of,
+    split_zones,
+    zone_numbers,
 )
-from subbit.fast.launches.fetch import BlockOnDevice, Layout, fetch
+from subbit.fast.launches.fetch import BlockGroups, BlockOnDevice, fetch
 from subbit.fast.launches.partition import salient_columns
 from subbit.fast.launches.state import Groups
 from subbit.reference.arb_llm import ARBLLM, PAPER
@@ -36,6 +36,64 @@ from subbit.reference.notation import Mask
 from .blocks import Block, prepare_layer, quantize_blocks
 from .device import Device
 from .mirror import mirrors
+
+
+@mirrors(reference.arb_llm_block)
+def arb_llm_block(
+    device: Device,
+    W: DeviceArray,
+    S: DeviceArray,
+    alive: DeviceArray,
+    config: ARBLLM = PAPER,
+    *,
+    gram: DeviceArray | None = None,
+    salient: DeviceArray | None = None,
+    start: int = 0,
+) -> QuantizedBlock:
+    """Quantize one block: salient columns, column-group bitmap, refined groups."""
+    outputs, live = _gram(device, gram, W, config), to_host(alive)
+    if salient is None:
+        made = _block(device, W, S, live, config, gram=outputs, start=start)
+        return fetch(device, [made])[0]
+    zone = zone_numbers(device, alive, salient, config.zones)
+    made = _block(device, W, S, live, config, gram=outputs, zone=zone, start=start)
+    return replace(fetch(device, [made])[0], salient=to_host(salient))
+
+
+def _block(
+    device: Device,
+    W: DeviceArray,
+    S: DeviceArray,
+    alive: Mask,
+    config: ARBLLM,
+    *,
+    gram: Gram | None,
+    zone: DeviceArray | None = None,
+    start: int,
+) -> BlockOnDevice:
+    zones = config.zones
+    salient, rest = (own.last for own in salient_and_rest(zones))
+    if zone is None:
+        zone = salient_columns(device, W, S, alive, zones.partition, salient=salient, rest=rest)
+    outputs = image = None
+    if searches_outputs(zones):
+        target = zones.partition.searched(W, S)
+        outputs, image = gram, _salient_image(device, target, zone, config)
+    search = ZoneSearch.of(device, W, S, zones, gram=outputs, image=image)
+    group, groups = split_zones(search, zone), _stored(groups_of(zones), config)
+    made = _refined(device, W, group, groups.orders, config=config, S=gram)
+    return BlockOnDevice(start, group, made, groups)
+
+
+def _salient_image(
+    device: Device, target: DeviceArray, zone: DeviceArray, config: ARBLLM
+) -> DeviceArray:
+    # In a search on outputs, the released ARB-X uses plain ARB for the salient columns.
+    xp = device.xp
+    plain = config if config.algorithm == "arb_rc" else config.changed(algorithm="arb")
+    salient = (zone == salient_and_rest(config.zones)[0].last).view(xp.uint8)
+    entries = xp.ascontiguousarray(xp.broadcast_to(salient, target.shape))
+    return _refined(device, target, entries, (2,), config=plain, S=None).image
 
 
 @mirrors(reference.refine_zones)
@@ -57,15 +115,15 @@ def refine_zones(
         numbers[zone.mask] = number + 1
     group = xp.asarray(numbers)
     names, orders = tuple(z.name for z in zones), tuple(z.order for z in zones)
-    layout = _stored(Layout(names, orders), config)
-    made = _refined(device, W, group, layout.orders, config=config, S=S)
-    (block,) = fetch(device, [BlockOnDevice(0, group, made, layout)])
+    groups = _stored(BlockGroups(names, orders), config)
+    made = _refined(device, W, group, groups.orders, config=config, S=S)
+    (block,) = fetch(device, [BlockOnDevice(0, group, made, groups)])
     return cast("tuple[BinaryGroup, ...]", block.groups)
 
 
-def _stored(layout: Layout, config: ARBLLM) -> Layout:
+def _stored(groups: BlockGroups, config: ARBLLM) -> BlockGroups:
     row_column = config.algorithm == "arb_rc"
-    return replace(layout, mean=not row_column, columns=row_column)
+    return replace(groups, mean=not row_column, columns=row_column)
 
 
 def _needs_gram(config: ARBLLM) -> bool:
@@ -145,64 +203,6 @@ def _refine_alone(
     made.image[:, columns] = xp.where(own, alone.image, made.image[:, columns])
     for p in range(order):
         made.signs[p][:, columns] = xp.where(own, alone.signs[p], made.signs[p][:, columns])
-
-
-@mirrors(reference.arb_llm_block)
-def arb_llm_block(
-    device: Device,
-    W: DeviceArray,
-    S: DeviceArray,
-    alive: DeviceArray,
-    config: ARBLLM = PAPER,
-    *,
-    gram: DeviceArray | None = None,
-    salient: DeviceArray | None = None,
-    start: int = 0,
-) -> QuantizedBlock:
-    """Quantize one block: salient columns, column-group bitmap, refined groups."""
-    outputs, live = _gram(device, gram, W, config), to_host(alive)
-    if salient is None:
-        made = _block(device, W, S, live, config, gram=outputs, start=start)
-        return fetch(device, [made])[0]
-    codes = codes_of(device, alive, salient, config.zones)
-    made = _block(device, W, S, live, config, gram=outputs, codes=codes, start=start)
-    return replace(fetch(device, [made])[0], salient=to_host(salient))
-
-
-def _block(
-    device: Device,
-    W: DeviceArray,
-    S: DeviceArray,
-    alive: Mask,
-    config: ARBLLM,
-    *,
-    gram: Gram | None,
-    codes: DeviceArray | None = None,
-    start: int,
-) -> BlockOnDevice:
-    zones = config.zones
-    salient, rest = (zone.last for zone in zones_of(zones))
-    if codes is None:
-        codes = salient_columns(device, W, S, alive, zones.partition, salient=salient, rest=rest)
-    outputs = image = None
-    if searches_outputs(zones):
-        target = zones.partition.searched(W, S)
-        outputs, image = gram, _salient_image(device, target, codes, config)
-    search = ZoneSearch.of(device, W, S, zones, gram=outputs, image=image)
-    group, layout = take_apart(search, codes), _stored(layout_of(zones), config)
-    made = _refined(device, W, group, layout.orders, config=config, S=gram)
-    return BlockOnDevice(start, group, made, layout)
-
-
-def _salient_image(
-    device: Device, target: DeviceArray, codes: DeviceArray, config: ARBLLM
-) -> DeviceArray:
-    # In a search on outputs, the released ARB-X uses plain ARB for the salient columns.
-    xp = device.xp
-    plain = config if config.algorithm == "arb_rc" else config.changed(algorithm="arb")
-    salient = (codes == zones_of(config.zones)[0].last).view(xp.uint8)
-    entries = xp.ascontiguousarray(xp.broadcast_to(salient, target.shape))
-    return _refined(device, target, entries, (2,), config=plain, S=None).image
 
 
 @mirrors(reference.arb_llm_layer)

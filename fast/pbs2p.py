@@ -15,13 +15,13 @@ from subbit.fast.launches.arb_x import gram as in_range
 from subbit.fast.launches.arrays import DeviceArray, exponent, matrix, scaled, to_host
 from subbit.fast.launches.column_groups import (
     ZoneSearch,
-    codes_of,
-    layout_of,
+    groups_of,
+    salient_and_rest,
     searches_outputs,
-    take_apart,
-    zones_of,
+    split_zones,
+    zone_numbers,
 )
-from subbit.fast.launches.fetch import BlockOnDevice, Layout, fetch
+from subbit.fast.launches.fetch import BlockGroups, BlockOnDevice, fetch
 from subbit.fast.launches.partition import salient_columns
 from subbit.fast.launches.pruning_steps import scheduled, with_start
 from subbit.fast.launches.spbo import launch_pruning
@@ -36,6 +36,126 @@ from .device import Device
 from .launches import masks as pruning
 from .launches import rows
 from .mirror import mirrors
+
+
+@mirrors(reference.pbs2p_block)
+def pbs2p_block(  # noqa: PLR0917  (the reference's, and a device)
+    device: Device,
+    W: DeviceArray,
+    S: DeviceArray,
+    masks: DeviceArray,
+    alive: DeviceArray,
+    config: PBS2P = CANONICAL,
+    *,
+    gram: DeviceArray,
+    salient: DeviceArray | None = None,
+    start: int = 0,
+) -> QuantizedBlock:
+    """Quantize one block: groups, each pruned step by step."""
+    words = pruning.words_of(device, masks)
+    zone = None if salient is None else zone_numbers(device, alive, salient, config.zones)
+    made = _block(
+        device,
+        W,
+        S,
+        to_host(alive),
+        config,
+        words=words,
+        gram=in_range(device, gram),
+        zone=zone,
+        start=start,
+    )
+    (block,) = fetch(device, [made])
+    return block if salient is None else replace(block, salient=to_host(salient))
+
+
+def _block(
+    device: Device,
+    W: DeviceArray,
+    S: DeviceArray,
+    alive: Mask,
+    config: PBS2P,
+    *,
+    words: DeviceArray,
+    gram: Gram,
+    zone: DeviceArray | None = None,
+    start: int,
+) -> BlockOnDevice:
+    xp, masked = device.xp, config.pruning.mean == "masked"
+    live = xp.asarray(alive)
+    if zone is None and config.partitioned:
+        salient, rest = (own.last for own in salient_and_rest(config.zones))
+        part = config.zones.partition
+        zone = salient_columns(device, W, S, alive, part, salient=salient, rest=rest)
+    group, groups = _grouped(device, W, S, config, alive=live, zone=zone, gram=gram)
+    fits = with_start(device, words)
+    kept = pruning.masks_of(device, fits[-1], W.shape[1])
+    if not masked:
+        group, groups = _with_pruned(group, groups)
+    made = Groups.blank(device, W.shape, groups.orders)
+    for number in (number for number, order in enumerate(groups.orders) if order):
+        launch_start(made, W, group, number, config=config.pruning.refinement)
+        launch_pruning(made, W, group, number, words=fits, S=gram, config=config.pruning)
+    left = _without_pruned(device, group, kept, zone, config=config, groups=groups)
+    pruned = ~(kept & live) if config.pruning.objective == "masked" else ~live
+    target = xp.where(pruned, xp.float32(0), W)
+    entries = left if masked else group
+    launch_sweeps(
+        made, target, entries, sweeps=config.sweeps, S=gram, config=config.pruning.refinement
+    )
+    if not masked:
+        made.mean[1::2] = made.mean[::2]
+    return BlockOnDevice(start, left, made, groups)
+
+
+def _grouped(
+    device: Device,
+    W: DeviceArray,
+    S: DeviceArray,
+    config: PBS2P,
+    *,
+    alive: DeviceArray,
+    zone: DeviceArray | None,
+    gram: Gram,
+) -> tuple[DeviceArray, BlockGroups]:
+    # Group numbers of the entries before any is pruned.
+    xp, pattern = device.xp, config.pruning.keep if config.pruning.mean == "masked" else None
+    if zone is None:
+        whole = xp.broadcast_to(alive.view(xp.uint8), W.shape)
+        return xp.ascontiguousarray(whole), BlockGroups(("all",), (1,), pattern=pattern)
+    outputs = gram if searches_outputs(config.zones) else None
+    group = split_zones(ZoneSearch.of(device, W, S, config.zones, gram=outputs), zone)
+    groups = groups_of(config.zones)
+    return group, replace(groups, partial=config.pruning.mean == "masked", pattern=pattern)
+
+
+def _with_pruned(group: DeviceArray, groups: BlockGroups) -> tuple[DeviceArray, BlockGroups]:
+    # Group g becomes 2g - 1, so 2g can mark the entries it loses.
+    names = tuple(n for name in groups.names for n in (name, f"{name}-pruned"))
+    orders = tuple(o for order in groups.orders for o in (order, 0))
+    salient = tuple(range(1, 2 * len(groups.salient) + 1))
+    doubled = 2 * group - (group > 0)
+    return doubled, replace(groups, names=names, orders=orders, salient=salient)
+
+
+def _without_pruned(
+    device: Device,
+    group: DeviceArray,
+    kept: DeviceArray,
+    zone: DeviceArray | None,
+    *,
+    config: PBS2P,
+    groups: BlockGroups,
+) -> DeviceArray:
+    # A pruned entry is in the next group, or in no group; then its salient column is numbered.
+    xp = device.xp
+    if config.pruning.mean == "shared":
+        return group + ((group > 0) & ~kept)
+    outside = xp.uint8(0)
+    if zone is not None:
+        salient = zone == salient_and_rest(config.zones)[0].last
+        outside = xp.where(salient, xp.uint8(groups.left_out), outside)
+    return xp.ascontiguousarray(xp.where(kept, group, outside))
 
 
 @mirrors(reference.pruning_masks)
@@ -105,126 +225,6 @@ def _scored(
     if fine.fine_score not in {"magnitude", "wanda"}:
         sizes = sizes * sizes
     return xp.where(alive, factors * sizes, xp.float32(PRUNED))
-
-
-@mirrors(reference.pbs2p_block)
-def pbs2p_block(  # noqa: PLR0917  (the reference's, and a device)
-    device: Device,
-    W: DeviceArray,
-    S: DeviceArray,
-    masks: DeviceArray,
-    alive: DeviceArray,
-    config: PBS2P = CANONICAL,
-    *,
-    gram: DeviceArray,
-    salient: DeviceArray | None = None,
-    start: int = 0,
-) -> QuantizedBlock:
-    """Quantize one block: groups, each pruned step by step."""
-    words = pruning.words_of(device, masks)
-    codes = None if salient is None else codes_of(device, alive, salient, config.zones)
-    made = _block(
-        device,
-        W,
-        S,
-        to_host(alive),
-        config,
-        words=words,
-        gram=in_range(device, gram),
-        codes=codes,
-        start=start,
-    )
-    (block,) = fetch(device, [made])
-    return block if salient is None else replace(block, salient=to_host(salient))
-
-
-def _block(
-    device: Device,
-    W: DeviceArray,
-    S: DeviceArray,
-    alive: Mask,
-    config: PBS2P,
-    *,
-    words: DeviceArray,
-    gram: Gram,
-    codes: DeviceArray | None = None,
-    start: int,
-) -> BlockOnDevice:
-    xp, masked = device.xp, config.pruning.mean == "masked"
-    live = xp.asarray(alive)
-    if codes is None and config.partitioned:
-        salient, rest = (zone.last for zone in zones_of(config.zones))
-        part = config.zones.partition
-        codes = salient_columns(device, W, S, alive, part, salient=salient, rest=rest)
-    group, layout = _groups(device, W, S, config, alive=live, codes=codes, gram=gram)
-    fits = with_start(device, words)
-    kept = pruning.masks_of(device, fits[-1], W.shape[1])
-    if not masked:
-        group, layout = _with_pruned(group, layout)
-    made = Groups.blank(device, W.shape, layout.orders)
-    for number in (number for number, order in enumerate(layout.orders) if order):
-        launch_start(made, W, group, number, config=config.pruning.refinement)
-        launch_pruning(made, W, group, number, words=fits, S=gram, config=config.pruning)
-    coded = _coded(device, group, kept, codes, config=config, layout=layout)
-    pruned = ~(kept & live) if config.pruning.objective == "masked" else ~live
-    target = xp.where(pruned, xp.float32(0), W)
-    entries = coded if masked else group
-    launch_sweeps(
-        made, target, entries, sweeps=config.sweeps, S=gram, config=config.pruning.refinement
-    )
-    if not masked:
-        made.mean[1::2] = made.mean[::2]
-    return BlockOnDevice(start, coded, made, layout)
-
-
-def _groups(
-    device: Device,
-    W: DeviceArray,
-    S: DeviceArray,
-    config: PBS2P,
-    *,
-    alive: DeviceArray,
-    codes: DeviceArray | None,
-    gram: Gram,
-) -> tuple[DeviceArray, Layout]:
-    # Group numbers of the entries before any is pruned.
-    xp, pattern = device.xp, config.pruning.keep if config.pruning.mean == "masked" else None
-    if codes is None:
-        whole = xp.broadcast_to(alive.view(xp.uint8), W.shape)
-        return xp.ascontiguousarray(whole), Layout(("all",), (1,), pattern=pattern)
-    outputs = gram if searches_outputs(config.zones) else None
-    group = take_apart(ZoneSearch.of(device, W, S, config.zones, gram=outputs), codes)
-    layout = layout_of(config.zones)
-    return group, replace(layout, partial=config.pruning.mean == "masked", pattern=pattern)
-
-
-def _with_pruned(group: DeviceArray, layout: Layout) -> tuple[DeviceArray, Layout]:
-    # Group g becomes 2g - 1, so 2g can mark the entries it loses.
-    names = tuple(n for name in layout.names for n in (name, f"{name}-pruned"))
-    orders = tuple(o for order in layout.orders for o in (order, 0))
-    salient = tuple(range(1, 2 * len(layout.salient) + 1))
-    doubled = 2 * group - (group > 0)
-    return doubled, replace(layout, names=names, orders=orders, salient=salient)
-
-
-def _coded(
-    device: Device,
-    group: DeviceArray,
-    kept: DeviceArray,
-    codes: DeviceArray | None,
-    *,
-    config: PBS2P,
-    layout: Layout,
-) -> DeviceArray:
-    # A pruned entry is in the next group, or in no group; then its salient column is numbered.
-    xp = device.xp
-    if config.pruning.mean == "shared":
-        return group + ((group > 0) & ~kept)
-    outside = xp.uint8(0)
-    if codes is not None:
-        salient = codes == zones_of(config.zones)[0].last
-        outside = xp.where(salient, xp.uint8(layout.left_out), outside)
-    return xp.ascontiguousarray(xp.where(kept, group, outside))
 
 
 @mirrors(reference.pbs2p_layer)

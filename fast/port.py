@@ -19,7 +19,7 @@ from .device import Device
 from .groups import arb, arb_rc, arb_x, binarize, joint_levels
 from .launches import depths
 from .pruning import cfs, sparsity, spbo
-from .zones import column_groups, running, saliency, salient, split, trisection
+from .zones import column_groups, regions, running, saliency, salient, split, trisection
 
 MODULES = (
     signs,
@@ -31,6 +31,7 @@ MODULES = (
     sparsity,
     split,
     trisection,
+    regions,
     running,
     compensate,
     rtn,

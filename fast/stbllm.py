@@ -7,16 +7,14 @@ are. With a fallback, two layers are computed, and one number says which of them
 """
 
 from dataclasses import replace
-from typing import Any
 
 from subbit import reference
 from subbit.fast.baselines.sparsegpt import sparsegpt_prune
 from subbit.fast.launches.arrays import DeviceArray, to_host
-from subbit.fast.launches.fetch import BlockOnDevice, Layout, fetch
-from subbit.fast.launches.partition import candidate_thresholds, salient_columns
-from subbit.fast.launches.regions import cut_regions
+from subbit.fast.launches.fetch import BlockGroups, BlockOnDevice, fetch
+from subbit.fast.launches.partition import salient_columns
+from subbit.fast.launches.regions import REGIONS, split_regions
 from subbit.fast.launches.rows import launch_binarize
-from subbit.fast.launches.search_inputs import numbers_of
 from subbit.fast.launches.state import Groups
 from subbit.fast.pruning.sparsity import (
     input_norms,
@@ -30,24 +28,22 @@ from subbit.fast.zones.saliency import obs_saliency, trailing_saliency
 from subbit.reference.baselines.sparsegpt import SparseGPT
 from subbit.reference.layer import QuantizedBlock, QuantizedLayer
 from subbit.reference.notation import Mask
-from subbit.reference.stbllm import PAPER, REGIONS, STBLLM, Pruning, Regions
+from subbit.reference.stbllm import PAPER, STBLLM, Pruning
 
 from .blocks import Block, LayerState, blocks_on_device, brought_back, prepare_layer
 from .device import Device
-from .launches import searches
 from .mirror import mirrors
 from .objective import proxy_loss
 
-_REST = searches.Cut(1, 2)
 _NAMES = {
     3: ("dense", "intermediate", "sparse", "salient"),
     2: ("concentrated", "sparse", "salient"),
 }
 
 
-def _layout(config: STBLLM) -> Layout:
+def _groups(config: STBLLM) -> BlockGroups:
     names = _NAMES[config.zones.regions]
-    return Layout(
+    return BlockGroups(
         names,
         (*(1,) * config.zones.regions, 2),
         (len(names),),
@@ -55,6 +51,61 @@ def _layout(config: STBLLM) -> Layout:
         partial=True,
         pattern=config.pruning.keep if config.pruning.strict else None,
     )
+
+
+@mirrors(reference.stbllm_block)
+def stbllm_block(  # noqa: PLR0917  (the reference's, and a device)
+    device: Device,
+    W: DeviceArray,
+    S: DeviceArray,
+    alive: DeviceArray,
+    kept: DeviceArray,
+    config: STBLLM = PAPER,
+    *,
+    salient: DeviceArray | None = None,
+    start: int = 0,
+) -> QuantizedBlock:
+    """Quantize one block: salient columns, regions, binarized groups."""
+    xp = device.xp
+    zone, number = None, _groups(config).salient[0]
+    if salient is not None:
+        zone = xp.where(salient, xp.uint8(number), alive.view(xp.uint8))
+    made = _block(device, W, S, to_host(alive), config, kept=kept, zone=zone, start=start)
+    return fetch(device, [made])[0]
+
+
+def _block(
+    device: Device,
+    W: DeviceArray,
+    S: DeviceArray,
+    alive: Mask,
+    config: STBLLM,
+    *,
+    kept: DeviceArray,
+    zone: DeviceArray | None,
+    start: int,
+) -> BlockOnDevice:
+    groups, part = _groups(config), config.zones.partition
+    entries = kept if config.pruning.strict else None
+    if zone is None:
+        numbers = {"salient": groups.salient[0], "rest": REGIONS.number}
+        zone = salient_columns(device, W, S, alive, part, entries=entries, **numbers)
+    zone = _without_pruned(device, zone, alive, entries, groups)
+    group = split_regions(device, W, S, zone, config.zones)
+    made = Groups.blank(device, W.shape, groups.orders)
+    for number in range(len(groups.orders)):
+        launch_binarize(made, W, group, number, **part.binarizer)
+    return BlockOnDevice(start, group, made, groups)
+
+
+def _without_pruned(
+    device: Device, zone: DeviceArray, alive: Mask, kept: DeviceArray | None, groups: BlockGroups
+) -> DeviceArray:
+    xp = device.xp
+    salient = zone == groups.salient[0]
+    outside = xp.where(salient, xp.uint8(groups.left_out), xp.uint8(0))
+    part = xp.asarray(alive) if kept is None else xp.asarray(alive) & kept
+    return xp.ascontiguousarray(xp.where(part, zone, outside))
 
 
 def _scores(device: Device, W: DeviceArray, state: LayerState, pruning: Pruning) -> DeviceArray:
@@ -111,96 +162,6 @@ def _choose_kept(
     return state.weights if pruning.start == "dense" else moved, kept
 
 
-@mirrors(reference.choose_regions)
-def choose_regions(
-    device: Device,
-    W: DeviceArray,
-    S: DeviceArray,
-    part: DeviceArray,
-    config: Regions = REGIONS,
-) -> tuple[DeviceArray, ...]:
-    """Cut some entries into regions of magnitude."""
-    codes = numbers_of(device, part)
-    group = _group(device, W, S, codes, config)
-    return tuple(group == number for number in range(1, config.regions + 1))
-
-
-def _group(
-    device: Device, W: DeviceArray, S: DeviceArray, codes: DeviceArray, config: Regions
-) -> DeviceArray:
-    part = config.partition
-    key = device.xp.abs(part.cut(W, S))
-    thresholds = candidate_thresholds(device, key, codes == _REST.zone, part.grid, config.levels)
-    entries = searches.Entries(part.searched(W, S), key, codes)
-    switches: dict[str, Any] = {
-        "center": part.center,
-        "sign_zero": part.sign_zero,
-        "closed": part.closed,
-    }
-    if config.regions == 3:
-        cut = replace(_REST, orders=(1, 1, 1), largest=3, factor=config.factor)
-        return cut_regions(device, entries, thresholds, cut, bounded=config.bounded, **switches)
-    objective, _ = searches.split_objectives(device, entries, thresholds, (_REST,), **switches)
-    best = searches.first_minimum(device, objective)
-    return searches.cut_zones(
-        device, key, codes, thresholds, best, cuts=(_REST,), closed=part.closed
-    )
-
-
-@mirrors(reference.stbllm_block)
-def stbllm_block(  # noqa: PLR0917  (the reference's, and a device)
-    device: Device,
-    W: DeviceArray,
-    S: DeviceArray,
-    alive: DeviceArray,
-    kept: DeviceArray,
-    config: STBLLM = PAPER,
-    *,
-    salient: DeviceArray | None = None,
-    start: int = 0,
-) -> QuantizedBlock:
-    """Quantize one block: salient columns, regions, binarized groups."""
-    xp = device.xp
-    codes, number = None, _layout(config).salient[0]
-    if salient is not None:
-        codes = xp.where(salient, xp.uint8(number), alive.view(xp.uint8))
-    made = _block(device, W, S, to_host(alive), config, kept=kept, codes=codes, start=start)
-    return fetch(device, [made])[0]
-
-
-def _block(
-    device: Device,
-    W: DeviceArray,
-    S: DeviceArray,
-    alive: Mask,
-    config: STBLLM,
-    *,
-    kept: DeviceArray,
-    codes: DeviceArray | None,
-    start: int,
-) -> BlockOnDevice:
-    layout, part = _layout(config), config.zones.partition
-    entries = kept if config.pruning.strict else None
-    if codes is None:
-        numbers = {"salient": layout.salient[0], "rest": _REST.zone}
-        codes = salient_columns(device, W, S, alive, part, entries=entries, **numbers)
-    group = _group(device, W, S, _numbers(device, codes, alive, entries, layout), config.zones)
-    made = Groups.blank(device, W.shape, layout.orders)
-    for number in range(len(layout.orders)):
-        launch_binarize(made, W, group, number, center=part.center, sign_zero=part.sign_zero)
-    return BlockOnDevice(start, group, made, layout)
-
-
-def _numbers(
-    device: Device, codes: DeviceArray, alive: Mask, kept: DeviceArray | None, layout: Layout
-) -> DeviceArray:
-    xp = device.xp
-    salient = codes == layout.salient[0]
-    outside = xp.where(salient, xp.uint8(layout.left_out), xp.uint8(0))
-    part = xp.asarray(alive) if kept is None else xp.asarray(alive) & kept
-    return xp.ascontiguousarray(xp.where(part, codes, outside))
-
-
 @mirrors(reference.stbllm_layer)
 def stbllm_layer(
     device: Device, W: DeviceArray, H: DeviceArray, config: STBLLM = PAPER
@@ -225,7 +186,7 @@ def _quantized(state: LayerState, kept: DeviceArray, config: STBLLM) -> tuple[Bl
             block.alive,
             config,
             kept=state.device.xp.ascontiguousarray(kept[:, block.columns]),
-            codes=None,
+            zone=None,
             start=block.start,
         )
 

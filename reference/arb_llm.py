@@ -16,142 +16,91 @@ symbol     shape     meaning
 ``gram``   (k, k)    mean over sequences of ``X_sᵀ X_s`` in the block, ``H / 2``
 ========== ========= ==========================================================
 
-Paper and code differ in eighteen places, ERRATA D-1 to D-18. ``PAPER`` follows the
-equations, ``RELEASED`` the authors' code, and ``CORRECTED`` takes the sound parts of both.
+Paper and code differ in eighteen places, ERRATA D-1 to D-18. Each is one field of the
+configuration, see ``presets.arb_llm``.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from types import MappingProxyType
-from typing import ClassVar, Literal, TypeAlias
+from dataclasses import replace
 
 import numpy as np
 
 from subbit.reference.contracts.door import contract
-from subbit.reference.contracts.kind import Kind
 from subbit.reference.contracts.kinds import symmetric
-from subbit.reference.contracts.settings import Composed
 from subbit.reference.contracts.words import (
     ALIVE,
     BLOCK,
     LAYER,
     PROXY,
-    ROUNDS,
     SALIENT,
     SCORES,
     START,
     WEIGHTS,
 )
 from subbit.reference.groups.arb import arb
-from subbit.reference.groups.arb_rc import ColumnSigns, arb_rc
+from subbit.reference.groups.arb_rc import arb_rc
 from subbit.reference.groups.arb_x import arb_x
-from subbit.reference.groups.refinement import REFINEMENT, Refinement
 from subbit.reference.groups.together import sweep_groups
+from subbit.reference.presets.arb_llm import ARBLLM, CORRECTED, PAPER, PRESETS, RELEASED
 from subbit.reference.records import Config, Zones
-from subbit.reference.zones.column_groups import ARB_GROUPS, ColumnGroups, choose_column_groups
+from subbit.reference.zones.column_groups import choose_column_groups
 from subbit.reference.zones.salient import choose_salient
 
-from .blocks import Block, Loop, prepare_layer, quantize_blocks
+from .blocks import Block, prepare_layer, quantize_blocks
 from .errors import ArgumentError
 from .layer import BinaryGroup, QuantizedBlock, QuantizedLayer, Zone
 from .notation import Array, Mask
 
-Algorithm: TypeAlias = Literal["arb", "arb_x", "arb_rc"]
 
+@contract(
+    3,
+    W=BLOCK,
+    S=SCORES,
+    alive=ALIVE,
+    config=Config(ARBLLM),
+    gram=symmetric("k", "Gram matrix of the block's inputs; ARB-X needs it."),
+    salient=SALIENT,
+    start=START,
+)
+def arb_llm_block(
+    W: Array,
+    S: Array,
+    alive: Mask,
+    config: ARBLLM = PAPER,
+    *,
+    gram: Array | None = None,
+    salient: Mask | None = None,
+    start: int = 0,
+) -> QuantizedBlock:
+    """Quantize one block: salient columns, column-group bitmap, refined groups.
 
-LOOP = Loop(score="inverse_hessian")
+    Returns
+    -------
+    QuantizedBlock
+        Groups "salient-sparse", "salient-concentrated", "sparse" and "concentrated"; or
+        "salient" in place of the first two.
 
-
-@dataclass(frozen=True, init=False, repr=False)
-class ARBLLM(Composed):
-    """Configuration of ARB-LLM; the defaults are the paper's.
-
-    Fields that paper and code set differently are the switches of ERRATA.md.
-
-    Parameters
+    References
     ----------
-    loop : Loop
-        The loop over blocks.
-    zones : ColumnGroups
-        How a block is partitioned.
-    refinement : Refinement
-        How groups are refined.
-    algorithm : {"arb", "arb_x", "arb_rc"}, default "arb_rc"
-        How groups are binarized.
-    column_signs : {"fixed", "refreshed"}, default "fixed"
-        D-17. Whether ARB-RC recomputes the signs of first-order groups in every round.
-    sweeps : int, default 0
-        D-18. Rounds in which ARB-X fits each group of a block to the residual of the
-        others; paper and code fit each group separately.
+    ARB-LLM, arXiv 2410.03129, section 3.4.
 
     Examples
     --------
-    >>> ARBLLM().algorithm, ARBLLM().refinement.iterations, ARBLLM().zones.bitmap
-    ('arb_rc', 15, 'shared')
+    >>> import numpy as np
+    >>> W = np.array([[9.0, 1.0, -1.0, 4.0], [-9.0, 1.0, 1.0, 4.0]])
+    >>> block = arb_llm_block(W, W**2, np.ones(4, dtype=bool))
+    >>> [group.name for group in block.groups]
+    ['salient-sparse', 'salient-concentrated', 'sparse', 'concentrated']
     """
-
-    loop: Loop = LOOP
-    zones: ColumnGroups = ARB_GROUPS
-    refinement: Refinement = REFINEMENT
-    algorithm: Algorithm = "arb_rc"
-    column_signs: ColumnSigns = "fixed"
-    sweeps: int = 0
-
-    DOMAINS: ClassVar[Mapping[str, Kind]] = {"sweeps": ROUNDS}
-
-
-PAPER = ARBLLM()
-RELEASED = ARBLLM(
-    sign_zero=0,
-    eps=1e-8,
-    calibrated_eps=1e-10,
-    calibrated_start="refined",
-    score="trailing",
-    search_on="scores",
-    split_by="scores",
-    bitmap="zones",
-    grid="quantiles_with_zeros",
-    search_orders=(2, 2),
-    compensation="released",
-    minimum="kept",
-)
-CORRECTED = ARBLLM(
-    score="trailing",
-    calibrated_start="refined",
-    bitmap="zones",
-    counts=(0, 49),
-    dead_inputs="zero",
-    sweeps=3,
-)
-
-
-def _presets(algorithm: Algorithm) -> Mapping[str, ARBLLM]:
-    # For the rest, ARB-X's code searches on the outputs; the other two on the weights.
-    released = RELEASED.changed(
-        split_error="outputs" if algorithm == "arb_x" else "weights",
-        taken_error="row_column" if algorithm == "arb_rc" else "residual",
-    )
-    magnitude = released.changed(score="magnitude")
-    with_groups = {
-        "paper": PAPER,
-        "released": released,
-        "released-magnitude": magnitude,
-        "corrected": CORRECTED,
-    }
-    without = {
-        f"{name}-nocgb": config.changed(column_groups=False)
-        for name, config in with_groups.items()
-        if name != "corrected"
-    }
-    presets = with_groups | without
-    return MappingProxyType(
-        {name: config.changed(algorithm=algorithm) for name, config in presets.items()}
-    )
-
-
-PRESETS: Mapping[Algorithm, Mapping[str, ARBLLM]] = MappingProxyType(
-    {"arb": _presets("arb"), "arb_x": _presets("arb_x"), "arb_rc": _presets("arb_rc")}
-)
+    how = config.zones
+    if salient is None:
+        salient = choose_salient(W, S, alive, how.partition)
+    image = None
+    if how.split_error == "outputs":
+        image = _salient_image(how.partition.searched(W, S), alive & salient, config)
+    zones = choose_column_groups(W, S, alive, salient, how, gram=gram, image=image)
+    # Eq. (14), ARB-LLM:  every zone by itself, salient ones to the second order
+    groups = refine_zones(W, zones, config, gram=gram)
+    return QuantizedBlock(start, start + W.shape[1], groups, salient)
 
 
 @contract(
@@ -239,58 +188,6 @@ def _salient_image(T: Array, salient: Mask, config: ARBLLM) -> Array:
     return _refine(T, zone, plain, None).decode()
 
 
-@contract(
-    3,
-    W=BLOCK,
-    S=SCORES,
-    alive=ALIVE,
-    config=Config(ARBLLM),
-    gram=symmetric("k", "Gram matrix of the block's inputs; ARB-X needs it."),
-    salient=SALIENT,
-    start=START,
-)
-def arb_llm_block(
-    W: Array,
-    S: Array,
-    alive: Mask,
-    config: ARBLLM = PAPER,
-    *,
-    gram: Array | None = None,
-    salient: Mask | None = None,
-    start: int = 0,
-) -> QuantizedBlock:
-    """Quantize one block: salient columns, column-group bitmap, refined groups.
-
-    Returns
-    -------
-    QuantizedBlock
-        Groups "salient-sparse", "salient-concentrated", "sparse" and "concentrated"; or
-        "salient" in place of the first two.
-
-    References
-    ----------
-    ARB-LLM, arXiv 2410.03129, section 3.4.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> W = np.array([[9.0, 1.0, -1.0, 4.0], [-9.0, 1.0, 1.0, 4.0]])
-    >>> block = arb_llm_block(W, W**2, np.ones(4, dtype=bool))
-    >>> [group.name for group in block.groups]
-    ['salient-sparse', 'salient-concentrated', 'sparse', 'concentrated']
-    """
-    how = config.zones
-    if salient is None:
-        salient = choose_salient(W, S, alive, how.partition)
-    image = None
-    if how.split_error == "outputs":
-        image = _salient_image(how.partition.searched(W, S), alive & salient, config)
-    zones = choose_column_groups(W, S, alive, salient, how, gram=gram, image=image)
-    # Eq. (14), ARB-LLM:  every zone by itself, salient ones to the second order
-    groups = refine_zones(W, zones, config, gram=gram)
-    return QuantizedBlock(start, start + W.shape[1], groups, salient)
-
-
 @contract(3, W=LAYER, H=PROXY, config=Config(ARBLLM, text="The configuration; see ``PRESETS``."))
 def arb_llm_layer(W: Array, H: Array, config: ARBLLM = PAPER) -> QuantizedLayer:
     """Quantize a linear layer with ARB-LLM.
@@ -327,3 +224,15 @@ def arb_llm_layer(W: Array, H: Array, config: ARBLLM = PAPER) -> QuantizedLayer:
 
     # Eq. (14), ARB-LLM:  four groups in every block, and the block's error fed forward
     return quantize_blocks(prepare_layer(W, H, config.loop), quantize_block)
+
+
+__all__ = [
+    "ARBLLM",
+    "CORRECTED",
+    "PAPER",
+    "PRESETS",
+    "RELEASED",
+    "arb_llm_block",
+    "arb_llm_layer",
+    "refine_zones",
+]

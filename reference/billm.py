@@ -16,22 +16,14 @@ symbol     shape     meaning
 ``p``      float     magnitude between concentrated and sparse
 ========== ========= ==========================================================
 
-Paper and code differ in several places. Each is one field of :class:`BiLLM` and one
-entry of ERRATA, B-1 to B-13. ``PAPER`` follows the equations, ``RELEASED`` and
-``RELEASED_MAGNITUDE`` the authors' code with its two metrics, and ``CORRECTED`` takes the
-sound parts of both.
+Paper and code differ in several places. Each is one field of the configuration, see
+``presets.billm``, and one entry of ERRATA, B-1 to B-13.
 """
-
-from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Literal, TypeAlias
 
 import numpy as np
 
 from subbit.reference.contracts.door import contract
 from subbit.reference.contracts.kinds import Flags
-from subbit.reference.contracts.settings import Composed
 from subbit.reference.contracts.words import (
     ALIVE,
     BLOCK,
@@ -43,6 +35,14 @@ from subbit.reference.contracts.words import (
     WEIGHTS,
 )
 from subbit.reference.groups.together import binarize_zones
+from subbit.reference.presets.billm import (
+    CORRECTED,
+    PAPER,
+    PRESETS,
+    RELEASED,
+    RELEASED_MAGNITUDE,
+    BiLLM,
+)
 from subbit.reference.records import Config
 from subbit.reference.zones.partition import (
     PARTITION,
@@ -53,100 +53,9 @@ from subbit.reference.zones.partition import (
 from subbit.reference.zones.salient import choose_salient
 from subbit.reference.zones.split import bell_split
 
-from .blocks import LOOP, Block, LayerState, Loop, prepare_layer, quantize_blocks
+from .blocks import Block, LayerState, prepare_layer, quantize_blocks
 from .layer import QuantizedBlock, QuantizedLayer, Zone, block_slices
 from .notation import Array, Mask
-
-Scope: TypeAlias = Literal["block", "matrix"]
-
-
-@dataclass(frozen=True, init=False, repr=False)
-class BiLLM(Composed):
-    """Configuration of BiLLM; the defaults are the paper's.
-
-    Fields that paper and code set differently are the switches of ERRATA.md.
-
-    Parameters
-    ----------
-    loop : Loop
-        The loop over blocks.
-    zones : Partition
-        How a block is partitioned.
-    scope : {"block", "matrix"}, default "block"
-        B-4. Choose salient columns block by block (Algorithm 1, code) or once over the
-        whole matrix (the paper's text).
-
-    Examples
-    --------
-    >>> BiLLM().zones.counts, CORRECTED.zones.counts
-    ((3, 30), (0, 49))
-    """
-
-    loop: Loop = LOOP
-    zones: Partition = PARTITION
-    scope: Scope = "block"
-
-
-PAPER = BiLLM()
-RELEASED = BiLLM(
-    center=True,
-    sign_zero=0,
-    search_on="scores",
-    split_by="scores",
-    grid="quantiles_with_zeros",
-    search_orders=(2, 2),
-    counts=(1, 49),
-    compensation="released",
-    closed=False,
-)
-RELEASED_MAGNITUDE = RELEASED.changed(score="magnitude")
-CORRECTED = BiLLM(grid="quantiles", counts=(0, 49), dead_inputs="zero")
-
-PRESETS: Mapping[str, BiLLM] = MappingProxyType(
-    {
-        "paper": PAPER,
-        "released": RELEASED,
-        "released-magnitude": RELEASED_MAGNITUDE,
-        "corrected": CORRECTED,
-    }
-)
-
-
-@contract(
-    2,
-    W=WEIGHTS,
-    S=SCORES,
-    columns=Flags(("k",), text="Columns to split.", whole=False),
-    config=Config(Partition),
-)
-def choose_split(
-    W: Array, S: Array, columns: Mask, config: Partition = PARTITION
-) -> tuple[Mask, Mask]:
-    """Choose the concentrated and the sparse entries of some columns.
-
-    Returns
-    -------
-    concentrated, sparse : ndarray of bool, shape (n, k)
-        Disjoint masks that cover the columns; both empty if there are no columns.
-
-    References
-    ----------
-    BiLLM, arXiv 2402.04291v2, Eqs. (11) and (13), Algorithm 2.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> W = np.array([[1.0, -1.0, 1.0, 8.0]])
-    >>> choose_split(W, W**2, np.ones(4, dtype=bool))[1]
-    array([[False, False, False,  True]])
-    """
-    if not columns.any():
-        return np.zeros(W.shape, dtype=np.bool_), np.zeros(W.shape, dtype=np.bool_)
-    target, key = config.searched(W, S), np.abs(config.cut(W, S))
-    # Eq. (13), BiLLM:  p* = argmin_p θ²(p)
-    cuts = candidate_thresholds(key, columns, config.grid)
-    search = split_search(target, key, columns, cuts, config)
-    return bell_split(key, columns, search.choice, closed=config.closed)
 
 
 @contract(3, W=BLOCK, S=SCORES, alive=ALIVE, config=Config(BiLLM), salient=SALIENT, start=START)
@@ -188,8 +97,45 @@ def billm_block(
         Zone("salient", np.broadcast_to(salient, W.shape), 2),
     )
     # Alg. 1, BiLLM:  B = residual(W_sal) + binary(W_c) + binary(W_s)
-    groups = binarize_zones(W, zones, center=part.center, sign_zero=part.sign_zero)
+    groups = binarize_zones(W, zones, **part.binarizer)
     return QuantizedBlock(start, start + W.shape[1], groups, salient)
+
+
+@contract(
+    2,
+    W=WEIGHTS,
+    S=SCORES,
+    columns=Flags(("k",), text="Columns to split.", whole=False),
+    config=Config(Partition),
+)
+def choose_split(
+    W: Array, S: Array, columns: Mask, config: Partition = PARTITION
+) -> tuple[Mask, Mask]:
+    """Choose the concentrated and the sparse entries of some columns.
+
+    Returns
+    -------
+    concentrated, sparse : ndarray of bool, shape (n, k)
+        Disjoint masks that cover the columns; both empty if there are no columns.
+
+    References
+    ----------
+    BiLLM, arXiv 2402.04291v2, Eqs. (11) and (13), Algorithm 2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> W = np.array([[1.0, -1.0, 1.0, 8.0]])
+    >>> choose_split(W, W**2, np.ones(4, dtype=bool))[1]
+    array([[False, False, False,  True]])
+    """
+    if not columns.any():
+        return np.zeros(W.shape, dtype=np.bool_), np.zeros(W.shape, dtype=np.bool_)
+    target, key = config.searched(W, S), np.abs(config.cut(W, S))
+    # Eq. (13), BiLLM:  p* = argmin_p θ²(p)
+    cuts = candidate_thresholds(key, columns, config.grid)
+    search = split_search(target, key, columns, cuts, config)
+    return bell_split(key, columns, search.choice, closed=config.closed)
 
 
 @contract(3, W=LAYER, H=PROXY, config=Config(BiLLM, text="The configuration; see ``PRESETS``."))
@@ -238,3 +184,16 @@ def _matrix_salient(state: LayerState, config: BiLLM) -> Mask:
     blocks = len(block_slices(W.shape[1], config.loop.block_size))
     scores = state.scores(W, slice(0, W.shape[1]))
     return choose_salient(W, scores, state.alive, config.zones, blocks=blocks)
+
+
+__all__ = [
+    "CORRECTED",
+    "PAPER",
+    "PRESETS",
+    "RELEASED",
+    "RELEASED_MAGNITUDE",
+    "BiLLM",
+    "billm_block",
+    "billm_layer",
+    "choose_split",
+]

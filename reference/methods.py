@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from . import arb_llm, billm, pbs2p, stbllm
 from .baselines import gptq, pb_llm, rtn, sparsegpt, wanda
+from .presets import arb_llm, billm, pbs2p, stbllm
 
 
 @dataclass(frozen=True)

@@ -22,30 +22,23 @@ symbol     shape       meaning
 3. Run ``spbo`` on each group: it starts whole and loses the entries that ``P_t`` loses.
 4. Feed the block's error forward.
 
-Neither the paper's text nor its code was available, so there is no preset "paper":
-``CANONICAL`` is the reading that agrees best with what is known, and every other reading is
-a switch.
+Neither the paper's text nor its code was available, so every reading of it is a preset, see
+``presets.pbs2p``.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from types import MappingProxyType
-from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 
 from subbit.reference.contracts.door import contract
-from subbit.reference.contracts.kind import Kind
 from subbit.reference.contracts.kinds import Nested, matrix, symmetric
-from subbit.reference.contracts.settings import Composed, Switches
 from subbit.reference.contracts.words import (
     ALIVE,
     BLOCK,
     GRAM,
     LAYER,
     PROXY,
-    ROUNDS,
     SALIENT,
     SCORES,
     START,
@@ -53,122 +46,94 @@ from subbit.reference.contracts.words import (
 )
 from subbit.reference.groups.binarize import masked_mean
 from subbit.reference.groups.together import sweep_groups
-from subbit.reference.pruning.cfs import FineScore, fine_scores
+from subbit.reference.presets.pbs2p import BEST, CANONICAL, PBS2P, PRESETS, Fine
+from subbit.reference.pruning.cfs import fine_scores
 from subbit.reference.pruning.removal import removal_move
-from subbit.reference.pruning.spbo import SPBO, STEPWISE, spbo, spbo_schedule
+from subbit.reference.pruning.spbo import SPBO, spbo, spbo_schedule
 from subbit.reference.records import Config
-from subbit.reference.zones.column_groups import ARB_GROUPS, ColumnGroups, choose_column_groups
+from subbit.reference.zones.column_groups import choose_column_groups
 from subbit.reference.zones.salient import choose_salient
 
-from .blocks import Block, Loop, prepare_layer, quantize_blocks
+from .blocks import Block, prepare_layer, quantize_blocks
 from .layer import BinaryGroup, QuantizedBlock, QuantizedLayer, Zone
 from .notation import Array, Mask
-
-Scores: TypeAlias = Literal["once", "recomputed"]
-Scope: TypeAlias = Literal["block", "layer"]
 
 PRUNED, REMOVED = -1.0, -2.0
 """Scores of dead columns and of removed entries; all others are nonnegative."""
 
 
-LOOP = Loop(score="inverse_hessian")
-
-
-@dataclass(frozen=True, repr=False)
-class Fine(Switches):
-    """The scores by which weights are pruned.
-
-    Parameters
-    ----------
-    fine_score : {"obs", "squared", "trailing", "magnitude", "wanda"}, default "obs"
-        The score.
-    fine_hessian : {"block", "layer"}, default "block"
-        Whether the score uses the Hessian of the block or of the layer.
-    scores : {"once", "recomputed"}, default "once"
-        Whether one matrix of scores ranks all removals, or each step scores the weights
-        again after the remaining ones have made up for the removed ones.
-    center_scores : bool, default False
-        Whether scores are those of ``W`` minus its row means.
-
-    Examples
-    --------
-    >>> Fine().fine_score
-    'obs'
-    """
-
-    fine_score: FineScore = "obs"
-    fine_hessian: Scope = "block"
-    scores: Scores = "once"
-    center_scores: bool = False
-
-
-FINE = Fine()
-
-
-@dataclass(frozen=True, init=False, repr=False)
-class PBS2P(Composed):
-    """Configuration of PBS2P; the defaults are the canonical reading.
-
-    Parameters
-    ----------
-    loop : Loop
-        The loop over blocks.
-    zones : ColumnGroups
-        How a block is partitioned.
-    pruning : SPBO
-        How a group is pruned and refined.
-    fine : Fine
-        How weights are scored for pruning.
-    partitioned : bool, default True
-        Whether a block is partitioned; if not, it is one first-order group.
-    sweeps : int, default 0
-        Rounds after the last step in which each group of a block is fitted to the residual
-        of the others.
-
-    Examples
-    --------
-    >>> PBS2P().pruning.keep, PBS2P().fine.fine_score, PBS2P().pruning.signs
-    ((4, 8), 'obs', 'frozen')
-    """
-
-    loop: Loop = LOOP
-    zones: ColumnGroups = ARB_GROUPS
-    pruning: SPBO = STEPWISE
-    fine: Fine = FINE
-    partitioned: bool = True
-    sweeps: int = 0
-
-    DOMAINS: ClassVar[Mapping[str, Kind]] = {"sweeps": ROUNDS}
-
-
-CANONICAL = PBS2P()
-
-BEST = CANONICAL.changed(levels="exact", calibrated_start="refined", scores="recomputed", sweeps=3)
-"""The reading with the smallest calibrated error among those with four groups and a pattern.
-
-It was chosen on calibration data alone: by the error of the seven linear layers of decoder
-block 10 of SmolLM2-135M at 4:8, which is 0.92 of the canonical reading's. Recomputed scores
-gain 3 %, sweeps on top of them 3 %, then a start with better signs 2 %; exact levels take one
-solve instead of 15 rounds. Blocks 0 and 20, which played no part in the choice, also have
-0.92, and 0.93 at 6:8.
-"""
-
-PRESETS: Mapping[str, PBS2P] = MappingProxyType(
-    {
-        "canonical": CANONICAL,
-        "best": BEST,
-        "exact": CANONICAL.changed(levels="exact"),
-        "resigned": CANONICAL.changed(signs="resigned"),
-        "shared": CANONICAL.changed(mean="shared"),
-        "recomputed": CANONICAL.changed(scores="recomputed"),
-        "billm-groups": CANONICAL.changed(column_groups=False),
-        "one-group": CANONICAL.changed(partitioned=False),
-        "fine-squared": CANONICAL.changed(fine_score="squared"),
-        "fine-trailing": CANONICAL.changed(fine_score="trailing"),
-        "fine-magnitude": CANONICAL.changed(fine_score="magnitude"),
-        "fine-wanda": CANONICAL.changed(fine_score="wanda"),
-    }
+@contract(
+    3,
+    W=BLOCK,
+    S=SCORES,
+    masks=Nested(
+        ("t", "n", "k"),
+        whole=False,
+        text=("Weights kept after each step, nested; see :func:`pruning_masks`."),
+    ),
+    alive=ALIVE,
+    config=Config(PBS2P),
+    gram=GRAM,
+    salient=SALIENT,
+    start=START,
 )
+def pbs2p_block(
+    W: Array,
+    S: Array,
+    masks: Mask,
+    alive: Mask,
+    config: PBS2P = CANONICAL,
+    *,
+    gram: Array,
+    salient: Mask | None = None,
+    start: int = 0,
+) -> QuantizedBlock:
+    """Quantize one block: groups, each pruned step by step.
+
+    Returns
+    -------
+    QuantizedBlock
+        ARB-LLM's groups, or one group "all". With a shared mean, each is followed by a group
+        of its pruned weights, with a mean and no signs, such as "sparse-pruned".
+
+    References
+    ----------
+    PBS2P, arXiv 2502.01705, SPBO.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> W, alive = np.array([[3.0, 0.5, -0.4, -3.0]]), np.ones(4, dtype=bool)
+    >>> config = PBS2P(keep=(2, 4), partitioned=False)
+    >>> masks = pruning_masks(W, np.eye(4), alive, config)
+    >>> pbs2p_block(W, W**2, masks, alive, config, gram=np.eye(4)).decode()
+    array([[ 3.,  0.,  0., -3.]])
+    """
+    if config.partitioned and salient is None:
+        salient = choose_salient(W, S, alive, config.zones.partition)
+    zones: tuple[Zone, ...] = (Zone("all", np.broadcast_to(alive, W.shape), 1),)
+    if salient is not None:
+        zones = choose_column_groups(W, S, alive, salient, config.zones, gram=gram)
+    how = config.pruning
+    # Eq. (64), subbit:  every group g by itself, on C_g ∘ W, with the masks C_g ∘ P_t
+    groups = tuple(
+        spbo(W, zone.mask, masks, gram, order=zone.order, config=how, name=zone.name)
+        for zone in zones
+    )
+    kept = masks[-1] if len(masks) else np.ones(W.shape, dtype=np.bool_)
+    # Eq. (65), subbit:  sweeps match W, pruned weights included, or P ∘ W
+    target = np.where(alive & kept if how.objective == "masked" else alive, W, 0.0)
+    swept = sweep_groups(target, groups, gram, sweeps=config.sweeps, config=how.refinement)
+    recorded = [part for group in swept for part in _recorded(group, kept, how)]
+    pattern = how.keep if how.mean == "masked" else None
+    return QuantizedBlock(start, start + W.shape[1], tuple(recorded), salient, pattern)
+
+
+def _recorded(group: BinaryGroup, kept: Mask, config: SPBO) -> tuple[BinaryGroup, ...]:
+    if config.mean == "masked":
+        return (group,)
+    pruned = BinaryGroup(f"{group.name}-pruned", group.mask & ~kept, (), group.mean)
+    return (replace(group, mask=group.mask & kept), pruned)
 
 
 @contract(
@@ -257,80 +222,6 @@ def _scored(W: Array, unit: Array, alive: Mask, fine: Fine) -> Array:
 
 @contract(
     3,
-    W=BLOCK,
-    S=SCORES,
-    masks=Nested(
-        ("t", "n", "k"),
-        whole=False,
-        text=("Weights kept after each step, nested; see :func:`pruning_masks`."),
-    ),
-    alive=ALIVE,
-    config=Config(PBS2P),
-    gram=GRAM,
-    salient=SALIENT,
-    start=START,
-)
-def pbs2p_block(
-    W: Array,
-    S: Array,
-    masks: Mask,
-    alive: Mask,
-    config: PBS2P = CANONICAL,
-    *,
-    gram: Array,
-    salient: Mask | None = None,
-    start: int = 0,
-) -> QuantizedBlock:
-    """Quantize one block: groups, each pruned step by step.
-
-    Returns
-    -------
-    QuantizedBlock
-        ARB-LLM's groups, or one group "all". With a shared mean, each is followed by a group
-        of its pruned weights, with a mean and no signs, such as "sparse-pruned".
-
-    References
-    ----------
-    PBS2P, arXiv 2502.01705, SPBO.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> W, alive = np.array([[3.0, 0.5, -0.4, -3.0]]), np.ones(4, dtype=bool)
-    >>> config = PBS2P(keep=(2, 4), partitioned=False)
-    >>> masks = pruning_masks(W, np.eye(4), alive, config)
-    >>> pbs2p_block(W, W**2, masks, alive, config, gram=np.eye(4)).decode()
-    array([[ 3.,  0.,  0., -3.]])
-    """
-    if config.partitioned and salient is None:
-        salient = choose_salient(W, S, alive, config.zones.partition)
-    zones: tuple[Zone, ...] = (Zone("all", np.broadcast_to(alive, W.shape), 1),)
-    if salient is not None:
-        zones = choose_column_groups(W, S, alive, salient, config.zones, gram=gram)
-    how = config.pruning
-    # Eq. (64), subbit:  every group g by itself, on C_g ∘ W, with the masks C_g ∘ P_t
-    groups = tuple(
-        spbo(W, zone.mask, masks, gram, order=zone.order, config=how, name=zone.name)
-        for zone in zones
-    )
-    kept = masks[-1] if len(masks) else np.ones(W.shape, dtype=np.bool_)
-    # Eq. (65), subbit:  sweeps match W, pruned weights included, or P ∘ W
-    target = np.where(alive & kept if how.objective == "masked" else alive, W, 0.0)
-    swept = sweep_groups(target, groups, gram, sweeps=config.sweeps, config=how.refinement)
-    recorded = [part for group in swept for part in _recorded(group, kept, how)]
-    pattern = how.keep if how.mean == "masked" else None
-    return QuantizedBlock(start, start + W.shape[1], tuple(recorded), salient, pattern)
-
-
-def _recorded(group: BinaryGroup, kept: Mask, config: SPBO) -> tuple[BinaryGroup, ...]:
-    if config.mean == "masked":
-        return (group,)
-    pruned = BinaryGroup(f"{group.name}-pruned", group.mask & ~kept, (), group.mean)
-    return (replace(group, mask=group.mask & kept), pruned)
-
-
-@contract(
-    3,
     W=LAYER,
     H=PROXY,
     config=Config(PBS2P, text="The configuration, with the layer's own `keep`; see ``PRESETS``."),
@@ -376,3 +267,17 @@ def pbs2p_layer(W: Array, H: Array, config: PBS2P = CANONICAL) -> QuantizedLayer
 
     # Eq. (66), subbit:  masks, groups and SPBO in every block, and the block's error fed forward
     return quantize_blocks(state, quantize_block)
+
+
+__all__ = [
+    "BEST",
+    "CANONICAL",
+    "PBS2P",
+    "PRESETS",
+    "PRUNED",
+    "REMOVED",
+    "Fine",
+    "pbs2p_block",
+    "pbs2p_layer",
+    "pruning_masks",
+]

@@ -67,6 +67,7 @@ FLOORS = {
         ("pruning",),
         ("blocks",),
         ("baselines",),
+        ("presets",),
         METHODS,
         ("methods",),
         ("bounds",),

@@ -32,6 +32,7 @@ INTERNAL = {
         "groups.start",
         "groups.together",
         "least_squares",
+        "pruning.importance",
         "storage.kept_entries",
         "storage.record_layout",
         "storage.record_tensors",

@@ -22,7 +22,6 @@ from subbit.conformance.cases.zones.cuts import (
     finite,
     grid_bound,
     judge_cut,
-    mode_of,
 )
 from subbit.conformance.inputs.families import Mask
 from subbit.reference import BinaryGroup, Partition, QuantizedBlock
@@ -123,7 +122,7 @@ def judge_salient(
         judge.unbounded += 1
         return
     counts = np.arange(low, high + 1)
-    switches: dict[str, Any] = {"orders": config.search_orders, **mode_of(config)}
+    switches: dict[str, Any] = {"orders": config.search_orders, **config.binarizer}
     switches["entries"] = entries
     plain = reference.salient_search_direct(state.searched.value, by_score, counts, **switches)
     rivals = better(plain.objectives, float(plain.objectives[chosen - low]))
@@ -199,7 +198,7 @@ def judge_block(judge: Judge, state: BlockState, block: QuantizedBlock) -> None:
     for name, order in ORDERS.items():
         group = groups[name]
         if isinstance(group, BinaryGroup):
-            mode = mode_of(state.partition)
+            mode = state.partition.binarizer
             binary_group(judge, state.weights, masks[name], group, order=order, mode=mode)
         else:
             judge.fail(f"group {name} is not binary")

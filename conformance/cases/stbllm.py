@@ -33,7 +33,6 @@ from subbit.conformance.cases.zones.cuts import (
     finite,
     grid_bound,
     judge_cut,
-    mode_of,
 )
 from subbit.conformance.inputs.families import CONTINUOUS, Array, Mask
 from subbit.conformance.target import Port
@@ -46,8 +45,8 @@ from subbit.reference.bounds.zones.saliency import (
     obs_saliency_bound,
     trailing_saliency_bound,
 )
+from subbit.reference.pruning.importance import Importance
 from subbit.reference.pruning.sparsity import Tail
-from subbit.reference.stbllm import Importance
 
 METHODS = ("stbllm", "billm-nm")
 PRESETS = {
@@ -175,7 +174,12 @@ def judge_block(judge: Judge, state: KeptState, block: QuantizedBlock) -> None:
         if isinstance(group, BinaryGroup):
             mask = np.asarray(host(group.mask))
             binary_group(
-                judge, state.weights, mask, group, order=order, mode=mode_of(config.zones.partition)
+                judge,
+                state.weights,
+                mask,
+                group,
+                order=order,
+                mode=config.zones.partition.binarizer,
             )
         else:
             judge.fail(f"group {group.name} is not binary")

@@ -9,7 +9,7 @@ threshold the next one from the front, so the entries' numbers are the whole sta
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -23,13 +23,13 @@ from subbit.reference.zones.column_groups import ColumnGroups
 from . import searches
 from .arb_x import Gram
 from .arrays import DeviceArray, exponent, scaled
-from .fetch import Layout
-from .searches import Cut, Entries
+from .fetch import BlockGroups
+from .searches import Entries, Zone
 
 
 @dataclass(frozen=True)
-class ZoneNumbers:
-    """The group numbers of a zone.
+class ZoneGroups:
+    """The groups that a zone is split into.
 
     Parameters
     ----------
@@ -46,8 +46,8 @@ class ZoneNumbers:
     last: int
     order: int
 
-    def cut(self, step: int) -> Cut:
-        """Return one step of splitting the zone.
+    def remaining(self, step: int) -> Zone:
+        """Return the zone as one step of splitting finds it.
 
         Parameters
         ----------
@@ -56,10 +56,10 @@ class ZoneNumbers:
 
         Returns
         -------
-        Cut
+        Zone
             The large ones of the remaining entries become the next group.
         """
-        return Cut(self.last, self.first + step, (self.order, self.order))
+        return Zone(self.last, self.first + step, (self.order, self.order))
 
     def names(self) -> tuple[str, ...]:
         """Return the names of the groups.
@@ -69,15 +69,15 @@ class ZoneNumbers:
         tuple of str
             The largest entries first.
         """
-        cuts = self.last - self.first
-        if cuts == 0:
+        splits = self.last - self.first
+        if splits == 0:
             return (self.name,)
         prefix = f"{self.name}-" if self.name else ""
-        sparse = [f"sparse-{i + 1}" for i in range(cuts)] if cuts > 1 else ["sparse"]
+        sparse = [f"sparse-{i + 1}" for i in range(splits)] if splits > 1 else ["sparse"]
         return tuple(prefix + name for name in (*sparse, "concentrated"))
 
 
-def zones_of(config: ColumnGroups) -> tuple[ZoneNumbers, ZoneNumbers]:
+def salient_and_rest(config: ColumnGroups) -> tuple[ZoneGroups, ZoneGroups]:
     """Return the salient zone and the rest.
 
     Parameters
@@ -87,12 +87,12 @@ def zones_of(config: ColumnGroups) -> tuple[ZoneNumbers, ZoneNumbers]:
 
     Returns
     -------
-    tuple of ZoneNumbers
+    tuple of ZoneGroups
         Both zones.
     """
     salient = config.splits + 1 if config.column_groups else 1
     last = salient + config.splits + 1
-    return ZoneNumbers("salient", 1, salient, 2), ZoneNumbers("", salient + 1, last, 1)
+    return ZoneGroups("salient", 1, salient, 2), ZoneGroups("", salient + 1, last, 1)
 
 
 def searches_outputs(config: ColumnGroups) -> bool:
@@ -112,7 +112,7 @@ def searches_outputs(config: ColumnGroups) -> bool:
     return config.split_error == "outputs" and not shared
 
 
-def layout_of(config: ColumnGroups, *, mean: bool = True, columns: bool = False) -> Layout:
+def groups_of(config: ColumnGroups, *, mean: bool = True, columns: bool = False) -> BlockGroups:
     """Return the groups of a block.
 
     Parameters
@@ -124,17 +124,17 @@ def layout_of(config: ColumnGroups, *, mean: bool = True, columns: bool = False)
 
     Returns
     -------
-    Layout
+    BlockGroups
         The salient groups first.
     """
-    zones = zones_of(config)
+    zones = salient_and_rest(config)
     names = tuple(name for zone in zones for name in zone.names())
     orders = tuple(z.order for z in zones for _ in range(z.first, z.last + 1))
     salient = tuple(range(1, zones[0].last + 1))
-    return Layout(names, orders, salient, mean, columns)
+    return BlockGroups(names, orders, salient, mean, columns)
 
 
-def codes_of(
+def zone_numbers(
     device: Device, alive: DeviceArray, salient: DeviceArray, config: ColumnGroups
 ) -> DeviceArray:
     """Number the columns of a block whose salient columns are known.
@@ -154,7 +154,7 @@ def codes_of(
         Number of the last group of each column's zone; 0 for columns that take no part.
     """
     xp = device.xp
-    first, last = (xp.uint8(zone.last) for zone in zones_of(config))
+    first, last = (xp.uint8(zone.last) for zone in salient_and_rest(config))
     return (xp.where(salient, first, last) * alive).astype(xp.uint8)
 
 
@@ -223,23 +223,19 @@ class ZoneSearch:
         target, key = part.searched(W, S), device.xp.abs(part.cut(W, S))
         return cls(device, target, key, config, gram=gram, image=image)
 
-    def _switches(self) -> dict[str, Any]:
-        part = self.config.partition
-        return {"center": part.center, "sign_zero": part.sign_zero, "closed": part.closed}
-
     def _on_weights(
-        self, group: DeviceArray, thresholds: DeviceArray, cuts: Sequence[Cut]
+        self, group: DeviceArray, thresholds: DeviceArray, zones: Sequence[Zone]
     ) -> tuple[DeviceArray, DeviceArray]:
         return searches.split_objectives(
             self.device,
             Entries(self.target, self.key, group),
             thresholds,
-            cuts,
-            **self._switches(),
+            zones,
+            **self.config.partition.cutter,
         )
 
     def _on_outputs(
-        self, group: DeviceArray, thresholds: DeviceArray, gram: Gram, cut: Cut
+        self, group: DeviceArray, thresholds: DeviceArray, gram: Gram, zone: Zone
     ) -> tuple[DeviceArray, DeviceArray]:
         return searches.calibrated_objectives(
             self.device,
@@ -247,18 +243,18 @@ class ZoneSearch:
             self.image,
             thresholds,
             gram,
-            cut=cut,
-            **self._switches(),
+            zone=zone,
+            **self.config.partition.cutter,
         )
 
-    def thresholds(self, group: DeviceArray, cut: Cut) -> DeviceArray:
+    def thresholds(self, group: DeviceArray, zone: Zone) -> DeviceArray:
         """Return the candidates of one zone.
 
         Parameters
         ----------
         group : array of uint8, shape (k,) or (n, k)
             Numbers of columns or entries.
-        cut : Cut
+        zone : Zone
             The zone.
 
         Returns
@@ -266,14 +262,14 @@ class ZoneSearch:
         array of float32, shape (c,)
             Thresholds.
         """
-        part, grid = group == cut.zone, self.config.partition.grid
-        if grid == "quantiles_with_zeros" and cut.orders == (2, 2):
+        part, grid = group == zone.number, self.config.partition.grid
+        if grid == "quantiles_with_zeros" and zone.orders == (2, 2):
             # In the salient zone the released grid is that of the nonzero entries.
             part, grid = part & (self.key > 0), "quantiles"
         return candidate_thresholds(self.device, self.key, part, grid)
 
     def errors(
-        self, group: DeviceArray, thresholds: DeviceArray, cuts: Sequence[Cut]
+        self, group: DeviceArray, thresholds: DeviceArray, zones: Sequence[Zone]
     ) -> tuple[DeviceArray, DeviceArray]:
         """Return the errors of all candidates, in one launch if all are weight errors.
 
@@ -283,7 +279,7 @@ class ZoneSearch:
             Numbers of columns or entries.
         thresholds : array of float32, shape (zones, c)
             Candidates.
-        cuts : sequence of Cut
+        zones : sequence of Zone
             The zones, the rest last.
 
         Returns
@@ -294,18 +290,18 @@ class ZoneSearch:
             The powers.
         """
         xp = self.device.xp
-        by_weights = cuts if self.gram is None else cuts[:-1]
+        by_weights = zones if self.gram is None else zones[:-1]
         errors, power = [], []
         if by_weights:
             found, unit = self._on_weights(group, thresholds[: len(by_weights)], by_weights)
             errors, power = [found], len(by_weights) * [unit]
         if self.gram is not None:
-            found, unit = self._on_outputs(group, thresholds[-1], self.gram, cuts[-1])
+            found, unit = self._on_outputs(group, thresholds[-1], self.gram, zones[-1])
             errors, power = [*errors, found[None]], [*power, unit]
         return xp.concatenate(errors), xp.stack(power)
 
     def cut(
-        self, group: DeviceArray, thresholds: DeviceArray, best: DeviceArray, cuts: Sequence[Cut]
+        self, group: DeviceArray, thresholds: DeviceArray, best: DeviceArray, zones: Sequence[Zone]
     ) -> DeviceArray:
         """Return the numbers of all entries after a cut.
 
@@ -315,7 +311,7 @@ class ZoneSearch:
             As for :meth:`errors`.
         best : array of int32, shape (zones,)
             Positions of the chosen thresholds.
-        cuts : sequence of Cut
+        zones : sequence of Zone
             The zones.
 
         Returns
@@ -329,18 +325,18 @@ class ZoneSearch:
             group,
             thresholds,
             best,
-            cuts=cuts,
+            zones=zones,
             closed=self.config.partition.closed,
         )
 
-    def taken_errors(self, group: DeviceArray, cuts: Sequence[Cut]) -> DeviceArray:
+    def taken_errors(self, group: DeviceArray, zones: Sequence[Zone]) -> DeviceArray:
         """Return the errors of the groups that were cut off last.
 
         Parameters
         ----------
         group : array of uint8, shape (n, k)
             Numbers after the cut.
-        cuts : sequence of Cut
+        zones : sequence of Zone
             The zones.
 
         Returns
@@ -350,30 +346,30 @@ class ZoneSearch:
         """
         xp = self.device.xp
         if self.config.taken_error == "row_column":
-            return xp.stack([self._row_column_error(group, cut) for cut in cuts])
+            return xp.stack([self._row_column_error(group, zone) for zone in zones])
         # A threshold above all entries leaves one group.
-        everything = xp.full((len(cuts), 1), np.inf, dtype=xp.float32)
-        whole = [replace(cut, zone=cut.large) for cut in cuts]
+        everything = xp.full((len(zones), 1), np.inf, dtype=xp.float32)
+        whole = [replace(zone, number=zone.large) for zone in zones]
         errors, power = self._on_weights(group, everything, whole)
         return xp.ldexp(errors[:, 0], power)
 
-    def _row_column_error(self, group: DeviceArray, cut: Cut) -> DeviceArray:
+    def _row_column_error(self, group: DeviceArray, zone: Zone) -> DeviceArray:
         xp = self.device.xp
-        own = (group == cut.large).view(xp.uint8)
-        made = Groups.blank(self.device, own.shape, cut.orders[:1])
+        own = (group == zone.large).view(xp.uint8)
+        made = Groups.blank(self.device, own.shape, zone.orders[:1])
         launch_arb_rc(made, self.target, own, config=REFINEMENT.changed(iterations=0))
         return xp.sum(xp.where(own == 1, self.target - made.image, xp.float32(0)) ** 2)
 
 
-def take_apart(search: ZoneSearch, codes: DeviceArray) -> DeviceArray:
+def split_zones(search: ZoneSearch, zone: DeviceArray) -> DeviceArray:
     """Choose all thresholds of a block and number its entries.
 
     Parameters
     ----------
     search : ZoneSearch
         The block.
-    codes : array of uint8, shape (k,)
-        As from :func:`codes_of`.
+    zone : array of uint8, shape (k,)
+        As from :func:`zone_numbers`.
 
     Returns
     -------
@@ -381,36 +377,36 @@ def take_apart(search: ZoneSearch, codes: DeviceArray) -> DeviceArray:
         Group number of each entry.
     """
     config = search.config
-    zones = zones_of(config)[0 if config.column_groups else 1 :]
-    steps = [[zone.cut(step) for zone in zones] for step in range(config.splits)]
+    groups = salient_and_rest(config)[0 if config.column_groups else 1 :]
+    steps = [[own.remaining(step) for own in groups] for step in range(config.splits)]
     if config.column_groups and config.bitmap == "shared":
-        return _by_one_threshold(search, codes, steps)
-    return _by_own_thresholds(search, codes, steps)
+        return _by_one_threshold(search, zone, steps)
+    return _by_own_thresholds(search, zone, steps)
 
 
 def _by_one_threshold(
-    search: ZoneSearch, group: DeviceArray, steps: Sequence[Sequence[Cut]]
+    search: ZoneSearch, group: DeviceArray, steps: Sequence[Sequence[Zone]]
 ) -> DeviceArray:
     xp, device = search.device.xp, search.device
-    for cuts in steps:
-        part = (group == cuts[0].zone) | (group == cuts[-1].zone)
+    for zones in steps:
+        part = (group == zones[0].number) | (group == zones[-1].number)
         thresholds = candidate_thresholds(device, search.key, part, search.config.partition.grid)
-        both = xp.stack(len(cuts) * [thresholds])
-        errors, _ = search.errors(group, both, cuts)
+        both = xp.stack(len(zones) * [thresholds])
+        errors, _ = search.errors(group, both, zones)
         best = searches.first_minimum(device, xp.sum(errors, axis=0))
-        group = search.cut(group, both, xp.repeat(best, len(cuts)), cuts)
+        group = search.cut(group, both, xp.repeat(best, len(zones)), zones)
     return group
 
 
 def _by_own_thresholds(
-    search: ZoneSearch, group: DeviceArray, steps: Sequence[Sequence[Cut]]
+    search: ZoneSearch, group: DeviceArray, steps: Sequence[Sequence[Zone]]
 ) -> DeviceArray:
     xp, device = search.device.xp, search.device
     kept = search.config.minimum == "kept"
     taken = least = None
-    for step, cuts in enumerate(steps):
-        thresholds = xp.stack([search.thresholds(group, cut) for cut in cuts])
-        errors, power = search.errors(group, thresholds, cuts)
+    for step, zones in enumerate(steps):
+        thresholds = xp.stack([search.thresholds(group, zone) for zone in zones])
+        errors, power = search.errors(group, thresholds, zones)
         if taken is not None:
             errors = errors + xp.ldexp(taken, -power)[:, None]
         best = searches.first_minimum(device, errors)
@@ -420,8 +416,8 @@ def _by_own_thresholds(
             best = xp.where(lowest < least, best, xp.int32(0))
             lowest = xp.minimum(lowest, least)
         least = lowest
-        group = search.cut(group, thresholds, best, cuts)
+        group = search.cut(group, thresholds, best, zones)
         if kept and step + 1 < len(steps):
-            more = search.taken_errors(group, cuts)
+            more = search.taken_errors(group, zones)
             taken = more if taken is None else taken + more
     return group

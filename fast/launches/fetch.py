@@ -22,7 +22,7 @@ from .state import Groups
 
 
 @dataclass(frozen=True)
-class Layout:
+class BlockGroups:
     """The groups of a block, and which of their fields are stored.
 
     Parameters
@@ -71,18 +71,18 @@ class BlockOnDevice:
     start : int
         First column in the layer.
     group : array of uint8, shape (n, k)
-        Number of each entry's group, from 1; 0 for no group, in salient columns the layout's
+        Number of each entry's group, from 1; 0 for no group, in salient columns the groups'
         ``left_out``.
     made : Groups
-        Means, scales, signs and image; column scales, where the layout has them.
-    layout : Layout
+        Means, scales, signs and image; column scales, where the groups have them.
+    groups : BlockGroups
         The groups.
     """
 
     start: int
     group: DeviceArray
     made: Groups
-    layout: Layout
+    groups: BlockGroups
 
     def decode(self) -> DeviceArray:
         """Return the image, still on the device.
@@ -109,11 +109,11 @@ class BlockOnDevice:
         """
         xp, made = device.xp, self.made
         numbers = [made.scale]
-        if self.layout.mean:
+        if self.groups.mean:
             numbers.append(made.mean)
-        if self.layout.columns:
+        if self.groups.columns:
             numbers.append(made.columns)
-        bits = rows.pack(device, self.group, made.signs, self.layout.bits)
+        bits = rows.pack(device, self.group, made.signs, self.groups.bits)
         return [bits, *(part.view(xp.uint32) for part in numbers)]
 
 
@@ -162,14 +162,14 @@ def _float64(words: AnyArray) -> Array:
 
 
 def _record(block: BlockOnDevice, words: Iterator[AnyArray]) -> QuantizedBlock:
-    layout, k = block.layout, block.group.shape[1]
+    stored, k = block.groups, block.group.shape[1]
     bits = _bits(next(words), k)
-    number, signs = _numbers(bits[: layout.bits]), _signs(bits[layout.bits :])
+    number, signs = _numbers(bits[: stored.bits]), _signs(bits[stored.bits :])
     scale = _float64(next(words))
-    mean = _float64(next(words)) if layout.mean else None
-    columns = _float64(next(words)) if layout.columns else None
+    mean = _float64(next(words)) if stored.mean else None
+    columns = _float64(next(words)) if stored.columns else None
     groups, row = [], 0
-    for g, (name, order) in enumerate(zip(layout.names, layout.orders, strict=True)):
+    for g, (name, order) in enumerate(zip(stored.names, stored.orders, strict=True)):
         mask = number == g + 1
         planes = tuple(
             Plane(
@@ -182,10 +182,10 @@ def _record(block: BlockOnDevice, words: Iterator[AnyArray]) -> QuantizedBlock:
         row += order
         groups.append(BinaryGroup(name, mask, planes, None if mean is None else mean[g]))
     salient = None
-    if layout.salient:
+    if stored.salient:
         # A salient column is salient in every row.
-        salient = np.isin(number[0], (*layout.salient, layout.left_out))
-    return QuantizedBlock(block.start, block.start + k, tuple(groups), salient, layout.pattern)
+        salient = np.isin(number[0], (*stored.salient, stored.left_out))
+    return QuantizedBlock(block.start, block.start + k, tuple(groups), salient, stored.pattern)
 
 
 def _numbers(bits: AnyArray) -> AnyArray:

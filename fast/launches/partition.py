@@ -66,8 +66,7 @@ def salient_columns(
         places_of(device, place, entries),
         counts,
         orders=config.search_orders,
-        center=config.center,
-        sign_zero=config.sign_zero,
+        **config.binarizer,
     )
     best = searches.first_minimum(device, objective)
     return searches.mark(device, place, counts, best, salient=salient, rest=rest)
@@ -112,3 +111,41 @@ def candidate_thresholds(
     # Repeated breakpoints don't change which one is the first minimum.
     cuts = ordered[xp.minimum(xp.arange(key.size), xp.maximum(size - 1, 0))]
     return xp.where(size > 0, cuts, xp.float32(0))
+
+
+def split_zone(
+    device: Device,
+    W: DeviceArray,
+    S: DeviceArray,
+    zone: DeviceArray,
+    config: Partition,
+    *,
+    levels: int | None = None,
+) -> DeviceArray:
+    """Search for a threshold, and cut the entries numbered 1.
+
+    Parameters
+    ----------
+    device : Device
+        Device to compute on.
+    W, S : array of float32, shape (n, k)
+        Weights and scores.
+    zone : array of uint8, shape (k,) or (n, k)
+        Zone of each column, or of each entry; zones other than 1 keep their number.
+    config : Partition
+        The configuration.
+    levels : int, optional
+        As for :func:`candidate_thresholds`.
+
+    Returns
+    -------
+    array of uint8, shape (n, k)
+        Group of each entry: 1 concentrated, 2 sparse.
+    """
+    key = device.xp.abs(config.cut(W, S))
+    part = zone == searches.ALL.number
+    thresholds = candidate_thresholds(device, key, part, config.grid, levels)
+    entries = searches.Entries(config.searched(W, S), key, zone)
+    objective, _ = searches.split_objectives(device, entries, thresholds, **config.cutter)
+    best = searches.first_minimum(device, objective)
+    return searches.cut_zones(device, key, zone, thresholds, best, closed=config.closed)

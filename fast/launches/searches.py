@@ -22,13 +22,13 @@ from .kernels import BLOCK, held, kernel, over_rows
 
 
 @dataclass(frozen=True)
-class Cut:
-    """How a zone of a block is cut by magnitude.
+class Zone:
+    """A zone of a block, and the groups that it is cut into by magnitude.
 
     Parameters
     ----------
-    zone : int
-        Number of the zone's entries, from 1; the concentrated ones keep it.
+    number : int
+        Number of its entries, from 1; the concentrated ones keep it.
     large : int
         New number of the sparse ones.
     orders : tuple of int, default (1, 1)
@@ -39,21 +39,21 @@ class Cut:
         Second magnitude divided by the threshold.
     """
 
-    zone: int
+    number: int
     large: int
     orders: tuple[int, ...] = (1, 1)
     largest: int | None = None
     factor: float = 1.0
 
     @property
-    def numbers(self) -> tuple[int, int]:
+    def beyond(self) -> tuple[int, int]:
         """Numbers of the entries beyond either magnitude."""
         return self.large, self.large if self.largest is None else self.largest
 
 
-ALL = Cut(1, 2)
+ALL = Zone(1, 2)
 """Entries numbered 1 are cut, those numbered 0 take no part."""
-NOTHING = Cut(-1, 0)
+NOTHING = Zone(-1, 0)
 """No entry has that number."""
 
 
@@ -67,13 +67,13 @@ class Entries:
         Values that errors are measured on.
     key : array of float32, shape (n, k)
         Values that are cut.
-    codes : array of uint8, shape (k,) or (n, k)
+    zone : array of uint8, shape (k,) or (n, k)
         Zone of each column, or of each entry.
     """
 
     target: DeviceArray
     key: DeviceArray
-    codes: DeviceArray
+    zone: DeviceArray
 
 
 # Errors of candidates and rows that are kept at a time; only searches over all breakpoints
@@ -171,7 +171,7 @@ def split_objectives(
     device: Device,
     entries: Entries,
     thresholds: DeviceArray,
-    cuts: Sequence[Cut] = (ALL,),
+    zones: Sequence[Zone] = (ALL,),
     *,
     center: bool,
     sign_zero: int,
@@ -187,7 +187,7 @@ def split_objectives(
         The block.
     thresholds : array of float32, shape (c,) or (zones, c)
         Candidates of each zone.
-    cuts : sequence of Cut
+    zones : sequence of Zone
         The zones, at most two; `large` is not used.
     center : bool
         Whether row means are subtracted.
@@ -206,36 +206,36 @@ def split_objectives(
     n, k = entries.target.shape
     power = exponent(device, entries.target)
     values = scaled(device, entries.target, -power)
-    one, two = cuts[0], cuts[-1]
+    one, two = zones[0], zones[-1]
     depth = max(*one.orders, *two.orders)
     which = kernel("split_search.cu", "split_errors", HELD=held(k), ORDERS=depth)
-    numbers = (one.zone, two.zone, *one.orders, *two.orders, n, k, center)
+    numbers = (one.number, two.number, *one.orders, *two.orders, n, k, center)
     switches = (*map(np.int32, numbers), np.float32(sign_zero), np.int32(closed))
-    each, codes = thresholds.shape[-1], entries.codes
+    each, zone = thresholds.shape[-1], entries.zone
 
     def errors_of(start: int, part: DeviceArray, errors: DeviceArray) -> None:
         first = np.int32(max(each - start, 0))
-        args = (values, entries.key, codes, stride(codes), part, first, *switches, errors)
+        args = (values, entries.key, zone, stride(zone), part, first, *switches, errors)
         over_rows(device, which, n, args, len(part))
 
     objective = objectives_of(device, n, thresholds.ravel(), errors_of)
     return objective.reshape(thresholds.shape), 2 * power
 
 
-def stride(codes: DeviceArray) -> np.int32:
-    """Return the distance between the codes of two rows.
+def stride(zone: DeviceArray) -> np.int32:
+    """Return the distance between the zone numbers of two rows.
 
     Parameters
     ----------
-    codes : array of uint8, shape (k,) or (n, k)
+    zone : array of uint8, shape (k,) or (n, k)
         Zone of each column, or of each entry.
 
     Returns
     -------
     int32
-        Zero for columns, which have one code for all rows.
+        Zero for columns, which have one number for all rows.
     """
-    return np.int32(codes.shape[1] if codes.ndim > 1 else 0)
+    return np.int32(zone.shape[1] if zone.ndim > 1 else 0)
 
 
 def calibrated_objectives(
@@ -245,7 +245,7 @@ def calibrated_objectives(
     thresholds: DeviceArray,
     S: Gram,
     *,
-    cut: Cut = ALL,
+    zone: Zone = ALL,
     center: bool,
     sign_zero: int,
     closed: bool,
@@ -264,7 +264,7 @@ def calibrated_objectives(
         Candidates.
     S : Gram
         Gram matrix of the inputs.
-    cut : Cut, default ALL
+    zone : Zone, default ALL
         The zone; `large` is not used.
     center, sign_zero, closed
         As for :func:`split_objectives`.
@@ -280,11 +280,11 @@ def calibrated_objectives(
     power = exponent(device, xp.maximum(xp.abs(entries.target), xp.abs(image)))
     values, fixed = (scaled(device, x, -power) for x in (entries.target, image))
     which = kernel(
-        "calibrated_split.cu", "calibrated_split_errors", HELD=held(k), ORDERS=max(cut.orders)
+        "calibrated_split.cu", "calibrated_split_errors", HELD=held(k), ORDERS=max(zone.orders)
     )
-    zone, switches = map(np.int32, (cut.zone, *cut.orders)), map(np.int32, (n, k, center))
-    before = (values, fixed, entries.key, entries.codes, stride(entries.codes))
-    behind = (*zone, S.values, *switches, np.float32(sign_zero), np.int32(closed))
+    own, switches = map(np.int32, (zone.number, *zone.orders)), map(np.int32, (n, k, center))
+    before = (values, fixed, entries.key, entries.zone, stride(entries.zone))
+    behind = (*own, S.values, *switches, np.float32(sign_zero), np.int32(closed))
 
     def errors_of(_: int, part: DeviceArray, errors: DeviceArray) -> None:
         over_rows(device, which, n, (*before, part, *behind, errors), len(part))
@@ -345,20 +345,20 @@ def mark(
         Zone of each column; 0 for those that take no part.
     """
     k = len(place)
-    codes = device.xp.empty(k, dtype=device.xp.uint8)
-    args = (place, counts, best, *map(np.int32, (k, salient, rest)), codes)
+    zone = device.xp.empty(k, dtype=device.xp.uint8)
+    args = (place, counts, best, *map(np.int32, (k, salient, rest)), zone)
     device.launch(kernel("split.cu", "mark_columns"), -(-k // BLOCK), BLOCK, args)
-    return codes
+    return zone
 
 
 def cut_zones(
     device: Device,
     key: DeviceArray,
-    codes: DeviceArray,
+    zone: DeviceArray,
     thresholds: DeviceArray,
     best: DeviceArray,
     *,
-    cuts: Sequence[Cut] = (ALL,),
+    zones: Sequence[Zone] = (ALL,),
     closed: bool,
 ) -> DeviceArray:
     """Launch ``cut_zones``.
@@ -369,13 +369,13 @@ def cut_zones(
         Device to run on.
     key : array of float32, shape (n, k)
         Values that are cut.
-    codes : array of uint8, shape (k,) or (n, k)
+    zone : array of uint8, shape (k,) or (n, k)
         Zone of each column, or of each entry; zones that are not cut stay unchanged.
     thresholds : array of float32, shape (c,) or (zones, c)
         Candidates of each zone.
     best : array of int32, shape (zones,)
         Positions of the chosen ones.
-    cuts : sequence of Cut, default (ALL,)
+    zones : sequence of Zone, default (ALL,)
         The zones, at most two.
     closed : bool
         Whether an entry at the threshold is concentrated.
@@ -387,11 +387,11 @@ def cut_zones(
     """
     n, k = key.shape
     group = device.xp.empty((n, k), dtype=device.xp.uint8)
-    one, two = (*cuts, NOTHING)[:2]
-    ends = zip(one.numbers, two.numbers, strict=True)
-    numbers = map(np.int32, (thresholds.shape[-1], one.zone, two.zone, *chain(*ends)))
+    one, two = (*zones, NOTHING)[:2]
+    ends = zip(one.beyond, two.beyond, strict=True)
+    numbers = map(np.int32, (thresholds.shape[-1], one.number, two.number, *chain(*ends)))
     factors, switches = map(np.float32, (one.factor, two.factor)), map(np.int32, (n, k, closed))
-    before = (key, codes, stride(codes), thresholds, best)
+    before = (key, zone, stride(zone), thresholds, best)
     args = (*before, *numbers, *factors, *switches, group)
     over_rows(device, kernel("split.cu", "cut_zones"), n, args)
     return group

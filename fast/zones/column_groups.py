@@ -12,10 +12,10 @@ from subbit.fast.launches.arb_x import gram as in_range
 from subbit.fast.launches.arrays import DeviceArray, needed, to_host
 from subbit.fast.launches.column_groups import (
     ZoneSearch,
-    codes_of,
-    layout_of,
+    groups_of,
     searches_outputs,
-    take_apart,
+    split_zones,
+    zone_numbers,
 )
 from subbit.fast.mirror import mirrors
 from subbit.reference.layer import Zone
@@ -39,9 +39,9 @@ def choose_column_groups(  # noqa: PLR0917  (the reference's five behind the dev
     if searches_outputs(config):
         outputs = in_range(device, needed("gram", gram, W.shape[1]))
     search = ZoneSearch.of(device, W, S, config, gram=outputs, image=image)
-    codes = codes_of(device, alive, salient, config)
-    group, layout = to_host(take_apart(search, codes)), layout_of(config)
+    zone = zone_numbers(device, alive, salient, config)
+    group, groups = to_host(split_zones(search, zone)), groups_of(config)
     return tuple(
         Zone(name, group == number + 1, order)
-        for number, (name, order) in enumerate(zip(layout.names, layout.orders, strict=True))
+        for number, (name, order) in enumerate(zip(groups.names, groups.orders, strict=True))
     )

@@ -64,7 +64,7 @@ def interval_errors(
         device,
         searches.Entries(X, xp.abs(X), numbers_of(device, taken)),
         xp.asarray(thresholds, dtype=xp.float32),
-        (searches.Cut(1, 2, orders),),
+        (searches.Zone(1, 2, orders),),
         center=center,
         sign_zero=sign_zero,
         closed=closed,

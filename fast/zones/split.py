@@ -48,11 +48,11 @@ def bell_split(
 ) -> tuple[DeviceArray, DeviceArray]:
     """Cut the entries of some columns at a magnitude."""
     xp = device.xp
-    codes = numbers_of(device, columns)
+    zone = numbers_of(device, columns)
     cuts = xp.full(1, threshold, dtype=xp.float32)
     first = xp.zeros(1, dtype=xp.int32)
-    group = searches.cut_zones(device, key, codes, cuts, first, closed=closed)
-    return group == searches.ALL.zone, group == searches.ALL.large
+    group = searches.cut_zones(device, key, zone, cuts, first, closed=closed)
+    return group == searches.ALL.number, group == searches.ALL.large
 
 
 @mirrors(reference.bell_split_search_direct)
@@ -74,7 +74,7 @@ def bell_split_search_direct(
         device,
         given.entries,
         given.cuts,
-        (searches.Cut(1, 2, orders),),
+        (searches.Zone(1, 2, orders),),
         center=center,
         sign_zero=sign_zero,
         closed=closed,
@@ -131,7 +131,7 @@ def calibrated_split_search(
         target if image is None else image,
         given.cuts,
         gram,
-        cut=searches.Cut(1, 2, orders),
+        zone=searches.Zone(1, 2, orders),
         center=center,
         sign_zero=sign_zero,
         closed=closed,

@@ -32,10 +32,10 @@ def trisection(
     """Cut the entries of some columns at two magnitudes."""
     xp = device.xp
     numbers = numbers_of(device, columns)
-    cut = replace(REGIONS, factor=factor)
+    zone = replace(REGIONS, factor=factor)
     cuts, first = xp.full(1, threshold, dtype=xp.float32), xp.zeros(1, dtype=xp.int32)
-    group = searches.cut_zones(device, key, numbers, cuts, first, cuts=(cut,), closed=closed)
-    return group == cut.zone, group == cut.large, group == cut.largest
+    group = searches.cut_zones(device, key, numbers, cuts, first, zones=(zone,), closed=closed)
+    return group == zone.number, group == zone.large, group == zone.largest
 
 
 @mirrors(reference.trisection_thresholds)

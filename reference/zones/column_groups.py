@@ -122,9 +122,7 @@ class _ZoneSearch:
                 image=self.image,
                 key=self.key,
                 orders=orders,
-                center=config.center,
-                sign_zero=config.sign_zero,
-                closed=config.closed,
+                **config.cutter,
             )
         return search.objectives
 
@@ -139,7 +137,7 @@ class _ZoneSearch:
             own = np.where(mask, self.target, 0.0)
             return float(np.sum((own - rc_start(own, mask, order=order).decode()) ** 2))
         part = self.config.partition
-        return group_error(self.target, mask, order, center=part.center, sign_zero=part.sign_zero)
+        return group_error(self.target, mask, order, **part.binarizer)
 
 
 @contract(

@@ -8,7 +8,7 @@ by magnitude. Choices that the papers leave open or make differently are fields 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeAlias, TypeVar
+from typing import ClassVar, Literal, TypeAlias, TypedDict, TypeVar
 
 import numpy as np
 
@@ -30,6 +30,19 @@ Domain: TypeAlias = Literal["weights", "scores"]
 Grid: TypeAlias = Literal["maximum", "quantiles", "quantiles_with_zeros", "breakpoints"]
 
 T = TypeVar("T")
+
+
+class Binarizer(TypedDict):
+    """How a group is binarized: row means, sign of zero."""
+
+    center: bool
+    sign_zero: SignOfZero
+
+
+class Cutter(Binarizer):
+    """How a cut is judged: binarizer, side of an entry at the threshold."""
+
+    closed: bool
 
 
 @dataclass(frozen=True, repr=False)
@@ -74,6 +87,16 @@ class Partition(Switches):
     closed: bool = True
 
     DOMAINS: ClassVar[Mapping[str, Kind]] = {"search_orders": Orders(2), "counts": Range()}
+
+    @property
+    def binarizer(self) -> Binarizer:
+        """The settings of `residual_binarize` in searches, and in BiLLM's groups."""
+        return {"center": self.center, "sign_zero": self.sign_zero}
+
+    @property
+    def cutter(self) -> Cutter:
+        """The settings of a search for a threshold."""
+        return {**self.binarizer, "closed": self.closed}
 
     def searched(self, W: T, S: T) -> T:
         """Return the values that the searches measure errors on.
@@ -181,23 +204,6 @@ def split_search(
     2.0
     """
     if config.split_by == config.search_on:
-        return bell_split_search(
-            target,
-            columns,
-            cuts,
-            orders=orders,
-            center=config.center,
-            sign_zero=config.sign_zero,
-            closed=config.closed,
-        )
+        return bell_split_search(target, columns, cuts, orders=orders, **config.cutter)
     # Cut by another quantity, groups are not runs of a sorted row.
-    return bell_split_search_direct(
-        target,
-        columns,
-        cuts,
-        key=key,
-        orders=orders,
-        center=config.center,
-        sign_zero=config.sign_zero,
-        closed=config.closed,
-    )
+    return bell_split_search_direct(target, columns, cuts, key=key, orders=orders, **config.cutter)

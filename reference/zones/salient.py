@@ -239,8 +239,7 @@ def choose_salient(
         ranking,
         _candidates(config.counts, len(ranking), blocks),
         orders=config.search_orders,
-        center=config.center,
-        sign_zero=config.sign_zero,
+        **config.binarizer,
         entries=entries,
     )
     salient[ranking[: int(search.choice)]] = True

@@ -171,13 +171,13 @@ def test_empty_zones(port, variant, columns):
 @pytest.mark.parametrize("config", [PLAIN, ZONES, ZONES.changed(column_groups=False)])
 @pytest.mark.parametrize("splits", [1, 2])
 def test_numbers_say_which_group(config, splits):
-    layout = zones.layout_of(config.changed(splits=splits))
+    groups = zones.groups_of(config.changed(splits=splits))
     W, S, alive, salient = block()
     expected = reference.choose_column_groups(W, S, alive, salient, config.changed(splits=splits))
-    assert layout.names == tuple(zone.name for zone in expected)
-    assert layout.orders == tuple(zone.order for zone in expected)
-    assert layout.salient == tuple(i + 1 for i, name in enumerate(layout.names) if "sal" in name)
-    assert layout.bits == (3 if len(layout.names) > 3 else 2)
+    assert groups.names == tuple(zone.name for zone in expected)
+    assert groups.orders == tuple(zone.order for zone in expected)
+    assert groups.salient == tuple(i + 1 for i, name in enumerate(groups.names) if "sal" in name)
+    assert groups.bits == (3 if len(groups.names) > 3 else 2)
 
 
 def test_both_zones_are_searched_in_one_launch(port, monkeypatch):

@@ -165,7 +165,7 @@ def test_the_record_is_the_image_on_the_device(port):
         (W**2).astype(np.float32),
         alive,
         RELEASED,
-        codes=None,
+        zone=None,
         start=0,
     )
     (block,) = fetch.fetch(port.device, [made])

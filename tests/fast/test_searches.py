@@ -143,31 +143,31 @@ def test_two_zones_in_one_launch(port, monkeypatch, part_size):
     W = smooth((9, 45)).astype(np.float32)
     group, cuts = two_zones()
     entries = launched.Entries(W, np.abs(W), group)
-    zones = (launched.Cut(2, 1, (2, 2)), launched.Cut(3, 1, (1, 1)))
+    zones = (launched.Zone(2, 1, (2, 2)), launched.Zone(3, 1, (1, 1)))
     switches = {"center": True, "sign_zero": 1, "closed": True}
     monkeypatch.setattr(launched, "_ERRORS", part_size)
     both, power = launched.split_objectives(port.device, entries, cuts, zones, **switches)
     for errors, own, zone in zip(both, cuts, zones, strict=True):
         theirs = reference.bell_split_search_direct(
-            W, group == zone.zone, own, orders=zone.orders, center=True
+            W, group == zone.number, own, orders=zone.orders, center=True
         )
         assert np.ldexp(errors, power) == pytest.approx(theirs.objectives, rel=1e-5)
 
 
 def test_zones_are_cut_in_one_launch(port):
     key, (group, cuts) = np.abs(smooth((9, 45))).astype(np.float32), two_zones()
-    zones = (launched.Cut(2, 1), launched.Cut(3, 5))
+    zones = (launched.Zone(2, 1), launched.Zone(3, 5))
     best = np.array([1, 2], dtype=np.int32)
     for closed in (True, False):
         key[group == 2] = np.where(key[group == 2] < 0.7, np.float32(0.9), key[group == 2])
-        made = launched.cut_zones(port.device, key, group, cuts, best, cuts=zones, closed=closed)
+        made = launched.cut_zones(port.device, key, group, cuts, best, zones=zones, closed=closed)
         large = key > np.choose(group, [9, 9, cuts[0, 1], cuts[1, 2]])
         if not closed:
             large |= (group == 2) & (key == cuts[0, 1])
         expected = np.where(large & (group == 2), 1, np.where(large & (group == 3), 5, group))
         assert np.array_equal(made, expected)
         alone = launched.cut_zones(
-            port.device, key, group, cuts[1], best[1:], cuts=zones[1:], closed=closed
+            port.device, key, group, cuts[1], best[1:], zones=zones[1:], closed=closed
         )
         assert np.array_equal(alone, np.where(large & (group == 3), 5, group))
 

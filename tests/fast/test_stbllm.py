@@ -134,7 +134,7 @@ def test_a_fallback_brings_the_better_layer(port, seed):
 def test_the_record_is_the_image_on_the_device(port):
     """What feedback uses is what decodes, to the last roundings of float32."""
     W, kept = smooth((4, 40)).astype(np.float32), smooth((4, 40), 9) > 0
-    switches = {"kept": kept, "codes": None, "start": 0}
+    switches = {"kept": kept, "zone": None, "start": 0}
     everything = np.ones(40, dtype=bool)
     made = stbllm._block(port.device, W, W**2, everything, ONCE, **switches)  # noqa: SLF001
     (block,) = fetch.fetch(port.device, [made])

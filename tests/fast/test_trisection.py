@@ -96,7 +96,7 @@ def test_a_layer_cuts_without_waiting(port, bounded):
     """Search, bound and masks of a zone, in numbers that the caller says."""
     W = smooth((9, 45)).astype(np.float32)
     key, group = np.abs(W), zones(port, W)
-    cut = replace(REGIONS, zone=2, large=3, largest=1)
+    cut = replace(REGIONS, number=2, large=3, largest=1)
     cuts = candidate_thresholds(port.device, key, group == 2, "quantiles_with_zeros", 40)
     entries = launched.Entries(W, key, group)
     made = np.asarray(cut_regions(port.device, entries, cuts, cut, bounded=bounded, **SWITCHES))
@@ -123,8 +123,8 @@ def test_two_zones_with_their_own_second_magnitudes(port):
     """One launch may cut one zone in three and another in two."""
     key, group = np.abs(smooth((9, 45))).astype(np.float32), zones(port, smooth((9, 45)))
     cuts, best = np.array([[0.5], [0.7]], dtype=np.float32), np.zeros(2, dtype=np.int32)
-    both = (replace(REGIONS, zone=2, large=5, largest=6, factor=3.0), launched.Cut(4, 7))
-    made = launched.cut_zones(port.device, key, group, cuts, best, cuts=both, closed=True)
+    both = (replace(REGIONS, number=2, large=5, largest=6, factor=3.0), launched.Zone(4, 7))
+    made = launched.cut_zones(port.device, key, group, cuts, best, zones=both, closed=True)
     thirds = np.where(key > 1.5, 6, np.where(key > 0.5, 5, 2))
     halves = np.where(key > np.float32(0.7), 7, 4)
     assert np.array_equal(made, np.choose(group // 2, [0, thirds, halves]))

@@ -25,7 +25,6 @@ from subbit.conformance.cases.zones.cuts import (
     grid_bound,
     judge_cut,
     judge_sides,
-    mode_of,
 )
 from subbit.conformance.inputs.families import CONTINUOUS, Array, Mask
 from subbit.conformance.target import Port
@@ -181,7 +180,7 @@ class _OutputErrors:
 
     @property
     def _switches(self) -> dict[str, Any]:
-        return {"orders": (self.order, self.order), **mode_of(self.state.partition)}
+        return {"orders": (self.order, self.order), **self.state.partition.binarizer}
 
     def bound(self, thresholds: Input, key: Input, *, closed: bool) -> Rounded:
         state, target = self.state, self.state.searched
@@ -276,7 +275,7 @@ class _Spent:
             [0.5],
             key=np.zeros(mask.shape),
             orders=(self._order, 1),
-            **mode_of(state.partition),
+            **state.partition.binarizer,
             arithmetic=arithmetic,
         )
         return found[0]

@@ -132,7 +132,7 @@ def errors_of_regions(target: Rounded, part: Mask, factor: float, config: Partit
         trisection_bounds.trisection_search_bound,
         target,
         part,
-        {"factor": factor, **mode_of(config)},
+        {"factor": factor, **config.binarizer},
     )
 
 
@@ -168,29 +168,8 @@ def errors_of_weights(target: Rounded, part: Mask, order: int, config: Partition
         bell_split_search_bound,
         target,
         part,
-        {"orders": (order, order), **mode_of(config)},
+        {"orders": (order, order), **config.binarizer},
     )
-
-
-def mode_of(config: Partition) -> dict[str, Any]:
-    """Return the switches of the binarizer that a configuration searches with.
-
-    Parameters
-    ----------
-    config : Partition
-        The configuration.
-
-    Returns
-    -------
-    dict
-        `center` and `sign_zero`.
-
-    Examples
-    --------
-    >>> mode_of(Partition())
-    {'center': False, 'sign_zero': 1}
-    """
-    return {"center": config.center, "sign_zero": config.sign_zero}
 
 
 def finite(x: Rounded) -> bool:
