@@ -196,7 +196,6 @@ def _words(
     xp, k = device.xp, W.shape[1]
     kept = xp.ones(W.shape, dtype=bool)
     for t in range(len(words)):
-        # Eq. (62), subbit:  s_t = scores of argmin_{W' ⊙ (1 − P_{t−1}) = 0} (W' − W) H (W' − W)ᵀ
         moved = _moved(device, W, H, kept) if t else W
         scores = xp.where(
             kept, _scored(device, moved, unit, alive, config.fine), xp.float32(REMOVED)
@@ -215,7 +214,6 @@ def _scored(
     device: Device, W: DeviceArray, unit: DeviceArray, alive: DeviceArray, fine: Fine
 ) -> DeviceArray:
     xp = device.xp
-    # Eq. (63), subbit:  s_ij = u_j |W_ij − μ_i|^p,  p = 2, for magnitude and Wanda 1
     if fine.center_scores:
         entries = xp.ascontiguousarray(xp.broadcast_to(alive, W.shape))
         W = W - rows.row_mean(device, W, entries)[:, None]

@@ -98,7 +98,6 @@ def arb_llm_block(
     if how.split_error == "outputs":
         image = _salient_image(how.partition.searched(W, S), alive & salient, config)
     zones = choose_column_groups(W, S, alive, salient, how, gram=gram, image=image)
-    # Eq. (14), ARB-LLM:  every zone by itself, salient ones to the second order
     groups = refine_zones(W, zones, config, gram=gram)
     return QuantizedBlock(start, start + W.shape[1], groups, salient)
 
@@ -222,7 +221,6 @@ def arb_llm_layer(W: Array, H: Array, config: ARBLLM = PAPER) -> QuantizedLayer:
         W, S = block.weights, block.scores
         return arb_llm_block(W, S, block.alive, config, gram=block.gram, start=block.start)
 
-    # Eq. (14), ARB-LLM:  four groups in every block, and the block's error fed forward
     return quantize_blocks(prepare_layer(W, H, config.loop), quantize_block)
 
 

@@ -96,7 +96,6 @@ def billm_block(
         Zone("sparse", sparse, 1),
         Zone("salient", np.broadcast_to(salient, W.shape), 2),
     )
-    # Alg. 1, BiLLM:  B = residual(W_sal) + binary(W_c) + binary(W_s)
     groups = binarize_zones(W, zones, **part.binarizer)
     return QuantizedBlock(start, start + W.shape[1], groups, salient)
 
@@ -132,7 +131,6 @@ def choose_split(
     if not columns.any():
         return np.zeros(W.shape, dtype=np.bool_), np.zeros(W.shape, dtype=np.bool_)
     target, key = config.searched(W, S), np.abs(config.cut(W, S))
-    # Eq. (13), BiLLM:  p* = argmin_p θ²(p)
     cuts = candidate_thresholds(key, columns, config.grid)
     search = split_search(target, key, columns, cuts, config)
     return bell_split(key, columns, search.choice, closed=config.closed)
@@ -175,7 +173,6 @@ def billm_layer(W: Array, H: Array, config: BiLLM = PAPER) -> QuantizedLayer:
         W, S = block.weights, block.scores
         return billm_block(W, S, block.alive, config, salient=salient, start=block.start)
 
-    # Alg. 1, BiLLM:  for every block, quantize and compensate
     return quantize_blocks(state, quantize_block)
 
 

@@ -88,6 +88,7 @@ def feedback(D: Array, U_block: Array, mode: Compensation) -> Array:
         unit = U_block / diagonal[:, None]
         error = scipy.linalg.solve_triangular(unit, D.T, trans="T", unit_diagonal=True).T
     # Alg. 1, BiLLM:  E = (W_B − B) / H^c_BB
+    # Alg. 1, GPTQ:  E_:i = (W_:i − Q_:i) / U_ii
     E = np.asarray(error / diagonal)
     if not np.all(np.abs(E) <= LARGEST):
         raise ArgumentError("U_block", f"a factor that keeps errors below {LARGEST:g}", "others")
@@ -145,6 +146,7 @@ def compensate_step(
     moved[:, columns] = image
     right = slice(columns.stop, None)
     # Alg. 1, BiLLM:  W_R ← W_R − E H^c_BR
+    # Eq. (2), GPTQ:  δ_F = −(w_q − quant(w_q)) / [H⁻¹]_qq · [H⁻¹]_qF = −E U_qF
     move = E @ U[columns, right]
     # Eq. (48), subbit:  W_R ← W_R − (E U_BR) ∘ M_R
     moved[:, right] -= move if free is None else np.where(free[:, right], move, 0.0)
@@ -214,8 +216,8 @@ def compensate(
     array([[2., 2., 4.]])
     """
     blocks, errors, current = [], [], W
+    # Alg. 1, BiLLM:  one block after the other, W_R carrying the error
     for columns in block_slices(W.shape[1], block_size):
-        # Alg. 1, BiLLM:  one block after the other, W_R carrying the error
         block, current, E = compensate_step(
             current, U, columns, quantize_block, mode=mode, free=free
         )

@@ -117,7 +117,7 @@ def accumulate_hessian(X: Array) -> Array:
 
     References
     ----------
-    GPTQ, arXiv 2210.17323v2, section 3.
+    Eq. (7), subbit; GPTQ, arXiv 2210.17323v2, section 3.
 
     Examples
     --------
@@ -126,7 +126,6 @@ def accumulate_hessian(X: Array) -> Array:
            [0., 4.]])
     """
     accumulator = HessianAccumulator(X.shape[-1])
-    # Eq. (7), subbit:  H = 2/N Σ_s X_sᵀ X_s
     accumulator.add(X)
     return accumulator.hessian()
 
@@ -221,8 +220,8 @@ def inverse_factor(H: Array) -> Array:
         reversed_factor = scipy.linalg.cholesky(H[::-1, ::-1], lower=True)
     except np.linalg.LinAlgError as error:
         raise HessianError("H", "a positive definite matrix", str(error)) from error
-    # Alg. 1, BiLLM:  H^c = Cholesky((H + λI)⁻¹), so that H⁻¹ = UᵀU
     V = reversed_factor[::-1, ::-1]
+    # Alg. 1, BiLLM:  H^c = Cholesky((H + λI)⁻¹), so that H⁻¹ = UᵀU
     U = np.triu(scipy.linalg.solve_triangular(V, np.eye(len(V))))
     if not np.all(np.isfinite(U)):
         raise HessianError("H", "a positive definite matrix", "one that is singular to rounding")
@@ -275,6 +274,5 @@ def prepare_hessian(H: Array, percdamp: float = 0.01) -> PreparedHessian:
     >>> prepare_hessian([[4.0, 0.0], [0.0, 0.0]], percdamp=0.0).dead
     array([False,  True])
     """
-    # Alg. 1, BiLLM:  H^c = Cholesky((H + λI)⁻¹)
     damped = damp(H, percdamp)
     return PreparedHessian(damped, inverse_factor(damped), dead_inputs(H))

@@ -413,6 +413,6 @@ def block_slices(width: int, block_size: int) -> list[slice]:
     >>> block_slices(5, 2)
     [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
     """
-    # Alg. 1, BiLLM:  for b = 0, β, 2β, …
     starts = range(0, width, block_size)
+    # Alg. 1, BiLLM:  for b = 0, β, 2β, …
     return [slice(start, min(start + block_size, width)) for start in starts]

@@ -63,6 +63,7 @@ def weight_error(W: Array, Q: Array) -> float:
     0.5
     """
     # Eq. (4), BiLLM:  L1 = ‖W − αB‖²
+    # Eq. (1), ARB-LLM:  L1 = ‖W − (αB + μ)‖²
     return float(np.sum((W - Q) ** 2))
 
 
@@ -183,10 +184,10 @@ def relative_error(W: Array, Q: Array, S: Array) -> float:
     error = calibrated_error_trace(W, Q, S)
     if error == 0.0:
         return 0.0
-    # Eq. (4), subbit:  ε = Tr(D S Dᵀ) / Tr(W S Wᵀ)
     energy = _quadratic(W, S)
     if energy <= 0.0:
         raise ArgumentError("W", "outputs that are not all zero", f"output energy {energy:g}")
+    # Eq. (4), subbit:  ε = Tr(D S Dᵀ) / Tr(W S Wᵀ)
     return error / energy
 
 

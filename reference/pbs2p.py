@@ -115,7 +115,6 @@ def pbs2p_block(
     if salient is not None:
         zones = choose_column_groups(W, S, alive, salient, config.zones, gram=gram)
     how = config.pruning
-    # Eq. (64), subbit:  every group g by itself, on C_g ∘ W, with the masks C_g ∘ P_t
     groups = tuple(
         spbo(W, zone.mask, masks, gram, order=zone.order, config=how, name=zone.name)
         for zone in zones
@@ -213,10 +212,10 @@ def _unit_scores(H: Array, fine: Fine) -> Array:
 
 
 def _scored(W: Array, unit: Array, alive: Mask, fine: Fine) -> Array:
-    # Eq. (63), subbit:  s_ij = u_j |W_ij − μ_i|^p,  p = 2, for magnitude and Wanda 1
     if fine.center_scores:
         W = W - masked_mean(W, np.broadcast_to(alive, W.shape))[:, None]
     sizes = np.abs(W) if fine.fine_score in {"magnitude", "wanda"} else W**2
+    # Eq. (63), subbit:  s_ij = u_j |W_ij − μ_i|^p,  p = 2, for magnitude and Wanda 1
     return np.where(alive, unit * sizes, PRUNED)
 
 
@@ -242,7 +241,7 @@ def pbs2p_layer(W: Array, H: Array, config: PBS2P = CANONICAL) -> QuantizedLayer
 
     References
     ----------
-    PBS2P, arXiv 2502.01705.
+    PBS2P, arXiv 2502.01705, CFS and SPBO.
 
     Examples
     --------
@@ -265,7 +264,6 @@ def pbs2p_layer(W: Array, H: Array, config: PBS2P = CANONICAL) -> QuantizedLayer
         masks = pruning_masks(W, state.prepared.damped[own, own], alive, config, unit=by)
         return pbs2p_block(W, S, masks, alive, config, gram=block.gram, start=block.start)
 
-    # Eq. (66), subbit:  masks, groups and SPBO in every block, and the block's error fed forward
     return quantize_blocks(state, quantize_block)
 
 

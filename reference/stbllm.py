@@ -120,7 +120,6 @@ def stbllm_block(
     named = zip(_NAMES[config.zones.regions], regions, strict=True)
     zones = [Zone(name, mask, 1) for name, mask in named]
     zones.append(Zone("salient", part & salient, 2))
-    # Alg. 1, STBLLM:  B = residual(W_sal) + binary(W_dense) + binary(W_inter) + binary(W_sparse)
     groups = binarize_zones(W, zones, **how.binarizer)
     pattern = config.pruning.keep if strict else None
     return QuantizedBlock(start, start + W.shape[1], groups, salient, pattern)
@@ -155,7 +154,6 @@ def choose_kept(W: Array, H: Array, config: STBLLM = PAPER) -> tuple[Array, Mask
     (array([[4., 0., 0., 3.]]), array([[ True, False, False,  True]]))
     """
     state = prepare_layer(W, H, config.loop)
-    # Alg. 1, STBLLM:  W ∘ M, where M holds the N largest scores of each M weights
     return _choose_kept(W, H, state, config)
 
 
@@ -175,6 +173,7 @@ def _choose_kept(W: Array, H: Array, state: LayerState, config: STBLLM) -> tuple
     else:
         scores = importance_of(W, H, state.prepared, pruning)
         kept = nm_mask(scores, *pruning.keep, tail=pruning.tail)
+        # Alg. 1, STBLLM:  W ∘ M, where M holds the N largest scores of each M weights
         moved = np.where(kept, state.weights, 0.0)
     return state.weights if pruning.start == "dense" else moved, kept
 
@@ -236,7 +235,6 @@ def _quantized(state: LayerState, kept: Mask, config: STBLLM) -> QuantizedLayer:
 
     begun = replace(state, loop=config.loop)
     free = kept if config.pruning.free == "kept" else None
-    # Alg. 1, STBLLM:  for every block, quantize and compensate
     return quantize_blocks(begun, quantize_block, free=free)
 
 

@@ -66,6 +66,83 @@ def _comments(text: str) -> Iterator[tuple[int, str]]:
             yield token.start[0], token.string
 
 
+LIBRARIES = ("numpy", "scipy", "math")
+BUILTINS = {"max", "min", "sum"}
+# What arrays, and the arrays with bounds of `rounding`, compute themselves.
+ARRAY_METHODS = {"absolute", "copy", "flip", "sum", "total", "widen"}
+
+
+def _parts(node: ast.AST) -> Iterator[ast.AST]:
+    """What a statement evaluates, apart from positions, conditions and the statements in it."""
+    yield node
+    for name, value in ast.iter_fields(node):
+        if (isinstance(node, ast.Subscript) and name == "slice") or (
+            isinstance(node, ast.IfExp | ast.If) and name == "test"
+        ):
+            continue
+        for part in value if isinstance(value, list) else [value]:
+            if isinstance(part, ast.AST) and not isinstance(part, ast.stmt):
+                yield from _parts(part)
+
+
+def _library_names(tree: ast.Module) -> set[str]:
+    """Names in a module that stand for libraries of arithmetic, or for functions of theirs."""
+    found = {"xp", *BUILTINS}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            home = node.module if isinstance(node, ast.ImportFrom) else None
+            for alias in node.names:
+                if (home or alias.name).partition(".")[0] in LIBRARIES:
+                    found.add((alias.asname or alias.name).partition(".")[0])
+    return found
+
+
+def _is_arithmetic(node: ast.AST, libraries: set[str]) -> bool:
+    """Tell an operator, or a call of a library that computes."""
+    match node:
+        case ast.BinOp() | ast.BoolOp() | ast.AugAssign():
+            return True
+        case ast.Compare(comparators=[ast.Constant(value=str())]):
+            return False
+        case ast.UnaryOp(operand=operand):
+            return not isinstance(operand, ast.Constant)
+        case ast.Call(func=function):
+            if isinstance(function, ast.Attribute) and function.attr in ARRAY_METHODS:
+                return True
+            while isinstance(function, ast.Attribute):
+                function = function.value
+            return isinstance(function, ast.Name) and function.id in libraries
+    return isinstance(node, ast.Compare)
+
+
+def _computes(statement: ast.stmt, libraries: set[str]) -> bool:
+    """Tell arithmetic from a line that only calls other functions of the project.
+
+    A loop is an algorithm's own if it does something; one that only reads another's states
+    is not.
+    """
+    if isinstance(statement, ast.For | ast.While):
+        inner = (node for part in statement.body for node in ast.walk(part))
+        return any(isinstance(node, ast.Call) for node in inner)
+    return any(_is_arithmetic(node, libraries) for node in _parts(statement))
+
+
+def above_calls(text: str, file: str) -> list[Tag]:
+    """Tags of a module that stand above a line without arithmetic of its own."""
+    tree = ast.parse(text)
+    libraries = _library_names(tree)
+    statements = sorted(
+        (node for node in ast.walk(tree) if isinstance(node, ast.stmt)),
+        key=lambda node: node.lineno,
+    )
+    found = []
+    for tag in tags_in(text, file):
+        below = next(node for node in statements if node.lineno > tag.line)
+        if not _computes(below, libraries):
+            found.append(tag)
+    return found
+
+
 def tags_in(text: str, file: str) -> list[Tag]:
     """The tags of one module, each with the innermost function around it."""
     functions = _functions(ast.parse(text))

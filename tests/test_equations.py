@@ -4,6 +4,7 @@ import pytest
 
 import equations
 from equations import Key
+from project import relative, sources
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +50,16 @@ def test_our_own_numbers_mean_one_thing(tagged):
     assert {label: f for label, f in formulas.items() if len(f) > 1} == {}
 
 
+def test_each_tag_stands_above_arithmetic():
+    """A line that only calls another function is not where an equation is computed."""
+    found = [
+        (tag.key.file, tag.line, tag.formula)
+        for path in sources()
+        for tag in equations.above_calls(path.read_text(encoding="utf-8"), relative(path))
+    ]
+    assert found == []
+
+
 def test_there_are_tags(tagged):
     assert len({tag.key.file for tag in tagged if tag.key.file.startswith("reference/")}) >= 3
 
@@ -69,6 +80,33 @@ def test_tags_know_their_function():
         Key("STBLLM", "Eq. (3a)", "Record.decode", "reference/x.py"),
         Key("GPTQ", "Alg. 1", "Record.decode.inner", "reference/x.py"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("line", "computes"),
+    [
+        ("y = a * f(x)", True),
+        ("y = f(x)[a + 1]", False),
+        ("y = f(x) if a > 1 else g(x)", False),
+        ("y = f(x, mode == 'exact')", False),
+        ("y = f(x, mask=~kept)", True),
+        ("y = f(g(x), name='a')", False),
+        ("y = np.where(mask, x, 0.0)", True),
+        ("y = comb(4, 2)", True),
+        ("y = rows.sum()", True),
+        ("y = group.decode()", False),
+        ("y = max(x, key=f)", True),
+        ("for y in g(x):\n        z = y", False),
+        ("for y in x:\n        z = f(y)", True),
+        ("if x:\n        y = a * x", False),
+        ("y -= x", True),
+        ("return -x", True),
+    ],
+)
+def test_the_rule_tells_arithmetic_from_calls(line, computes):
+    head = "import numpy as np\nfrom math import comb\n"
+    text = f"{head}def h():\n    # Eq. (1), BiLLM:  y\n    {line}\n"
+    assert bool(equations.above_calls(text, "x.py")) != computes
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Public names of the reference: documented, annotated, exported, tagged with their equation."""
+"""Public names of the reference: documented, annotated, exported, with their equation at hand."""
 
 import doctest
 import importlib
@@ -44,14 +44,11 @@ INTERNAL = {
 # They say how far a port may lie from the reference; no port has such functions.
 APART = {name for name in MODULES if re.search(r"\.(bounds|rounding)", name)}
 
-# Functions whose helpers carry the equation.
-WITHOUT_EQUATION = {
-    "interval_errors",
-    "prefix_errors",
-    "refine_column_scale",
-    "refine_row_scale",
-    "refine_zones",
-}
+# An equation, algorithm or section of a paper, or a numbered equation of our own.
+CITES = re.compile(
+    r"(?P<paper>[\w-]+), arXiv [^;]*?(Eqs?\. |Algorithm |Theorem |[Ss]ection |SPBO|CFS)"
+)
+OURS = re.compile(r"(Eq\. \(\d+\w?\)), subbit")
 
 
 def public(kind):
@@ -69,8 +66,13 @@ CLASSES = public(inspect.isclass)
 
 
 @pytest.fixture(scope="module")
-def tagged():
-    return {(tag.key.file, tag.key.function) for tag in equations.tags()}
+def tags():
+    return [tag.key for tag in equations.tags()]
+
+
+@pytest.fixture(scope="module")
+def papers():
+    return set(equations.papers(equations.TABLE.read_text(encoding="utf-8")))
 
 
 @pytest.mark.parametrize("name", docstrings.public_names("reference"))
@@ -105,12 +107,34 @@ def test_parameters_and_result_say_their_shape_or_type(function):
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_equation_is_tagged(function, tagged):
+def test_equation_is_at_hand(function, tags, papers):
+    """It stands above the function's own arithmetic, or its documentation cites it."""
     if function.__module__ in INTERNAL | APART:
         return
     file = function.__module__.partition(".")[2].replace(".", "/") + ".py"
-    is_tagged = any(f == file and n.partition(".")[0] == function.__name__ for f, n in tagged)
-    assert is_tagged != (function.__name__ in WITHOUT_EQUATION)
+    own = {key.function.partition(".")[0] for key in tags if key.file == file}
+    cited = " ".join(FunctionDoc(function)["References"])
+    assert function.__name__ in own or cites(cited, papers)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_an_equation_of_ours_that_is_cited_has_its_home(function, tags):
+    ours = {key.label for key in tags if key.paper == "subbit"}
+    assert set(OURS.findall(function.__doc__)) <= ours
+
+
+def cites(text, papers):
+    return bool(OURS.search(text)) or any(f["paper"] in papers for f in CITES.finditer(text))
+
+
+def test_the_rule_sees_a_citation():
+    papers = {"BiLLM"}
+    assert cites("BiLLM, arXiv 2402.04291v2, Eqs. (1) and (2).", papers)
+    assert cites("Eq. (57), subbit.", papers)
+    assert cites("PB-LLM, arXiv 2310.00034, section 3; BiLLM, arXiv 2402.04291v2, Eq. (1).", papers)
+    assert not cites("BiLLM, arXiv 2402.04291v2.", papers)
+    assert not cites("BiLLN, arXiv 2402.04291v2, Eq. (1).", papers)
+    assert not cites("The released code.", papers)
 
 
 @pytest.mark.parametrize("value", FUNCTIONS + CLASSES)

@@ -139,7 +139,6 @@ def _quantize_columns(W: Array, U: Array, config: GPTQ, *, fitted: Array) -> _Gr
         )
         return grid.block(columns)
 
-    # Eq. (2), GPTQ:  δ_F = −(w_q − quant(w_q)) / [H⁻¹]_qq · [H⁻¹]_qF = −E U_qF
     compensate(W, U, quantize_block, block_size=config.block_size, mode="exact")
     return grid
 
@@ -178,7 +177,6 @@ def gptq_layer(W: Array, H: Array, config: GPTQ = GPTQ()) -> QuantizedLayer:
     if order is not None:
         W, H = W[:, order], H[np.ix_(order, order)]
     prepared = prepare_hessian(H, config.percdamp)
-    # Alg. 1, GPTQ:  columns from left to right, Q_:i = quant(W_:i), E = (W_:i − Q_:i) / U_ii
     zeroed = np.where(prepared.dead, 0.0, W)
     fitted = W if config.dead_grid == "given" else zeroed
     grid = _quantize_columns(zeroed, prepared.factor, config, fitted=fitted)

@@ -186,7 +186,8 @@ def pb_llm_layer(W: Array, H: Array, config: PBLLM = PBLLM()) -> QuantizedLayer:
 
     References
     ----------
-    PB-LLM, arXiv 2310.00034, section 3, and its released code.
+    PB-LLM, arXiv 2310.00034, section 3, and its released code; GPTQ, arXiv 2210.17323v2,
+    Algorithm 1.
 
     Examples
     --------
@@ -215,5 +216,4 @@ def pb_llm_layer(W: Array, H: Array, config: PBLLM = PBLLM()) -> QuantizedLayer:
         compensate(inside, U[columns, columns], round_column, block_size=1, mode="exact")
         return part.block(slice(0, columns.stop - columns.start), columns.start)
 
-    # Alg. 1, GPTQ:  columns from left to right, Q_:i = quant(W_:i), E = (W_:i − Q_:i) / U_ii
     return compensate(weights, U, quantize_block, block_size=config.block_size, mode="exact").layer

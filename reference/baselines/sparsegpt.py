@@ -102,7 +102,6 @@ def _kept_of_block(W: Array, U: Array, config: SparseGPT) -> Mask:
     """Return the mask of a block before its first column: final for a share, else empty."""
     if config.sparsity is None:
         return np.zeros(W.shape, dtype=np.bool_)
-    # Eq. (43), subbit:  M_B = [w_ij² / U_jj² > their quantile over all rows of the block]
     return threshold_mask(trailing_saliency(W, U), config.sparsity)
 
 
@@ -113,13 +112,12 @@ def _prune_block(W: Array, U: Array, config: SparseGPT, start: int) -> Quantized
         if config.keep is not None and column.start % config.keep[1] == 0:
             group = slice(column.start, column.start + config.keep[1])
             scores = trailing_saliency(current[:, group], U[group, group])
-            # Eq. (44), subbit:  M_ij = [w_ij² / U_jj² among the N largest of its group of M]
             kept[:, group] = nm_mask(scores, *config.keep, tail=config.tail)
         mask = kept[:, column]
+        # Alg. 1, SparseGPT:  Q_:j = M_:j ∘ W_:j, so that E_:j = (1 − M_:j) ∘ W_:j / U_jj
         values = np.where(mask, current[:, column], 0.0)
         return QuantizedBlock(column.start, column.stop, (ValueGroup("kept", mask, values),))
 
-    # Alg. 1, SparseGPT:  E_:j = (1 − M_:j) ∘ W_:j / U_jj,  W_:,j: ← W_:,j: − E_:j U_j,j:
     made = compensate(W, U, prune_column, block_size=1, mode="exact").layer
     group = ValueGroup("kept", kept, made.decode())
     return QuantizedBlock(start, start + W.shape[1], (group,), pattern=config.keep)
@@ -136,7 +134,6 @@ def _pruned(W: Array, H: Array, config: SparseGPT) -> QuantizedLayer:
         return _prune_block(current[:, columns], U[columns, columns], config, columns.start)
 
     weights = np.where(prepared.dead, 0.0, W)
-    # Alg. 1, SparseGPT:  W_R ← W_R − E U_BR after each block
     size = config.block_size
     return compensate(weights, U, prune_block, block_size=size, mode="exact").layer
 
@@ -172,7 +169,6 @@ def sparsegpt_prune(W: Array, H: Array, config: SparseGPT = SparseGPT()) -> tupl
     >>> sparsegpt_prune([[2.0, 1.0, 1.0, 3.0]], np.eye(4), config)
     (array([[2., 0., 0., 3.]]), array([[ True, False, False,  True]]))
     """
-    # Alg. 1, SparseGPT:  the mask M, and W as the loop has left it, M ∘ W
     layer = _pruned(W, H, config)
     mask = np.hstack([block.groups[0].mask for block in layer.blocks])
     return layer.decode(), mask
@@ -209,5 +205,4 @@ def sparsegpt_layer(W: Array, H: Array, config: SparseGPT = SparseGPT()) -> Quan
     >>> sparsegpt_layer([[1.0, 2.0]], H, SparseGPT(keep=(1, 2), percdamp=0.0)).decode()
     array([[0. , 2.5]])
     """
-    # Alg. 1, SparseGPT:  M ∘ W, recorded
     return _pruned(W, H, config)

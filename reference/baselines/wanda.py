@@ -154,8 +154,8 @@ def wanda_layer(W: Array, H: Array, config: Wanda = Wanda()) -> QuantizedLayer:
     n, m = W.shape
     if config.keep is not None and config.tail == "error" and m % config.keep[1]:
         raise ArgumentError("W", f"a width that the group {config.keep[1]} divides", m)
-    # Alg. 1, Wanda:  M from the metric |W| · ‖X‖₂,  Q = M ∘ W
     kept = _kept(_scores(W, H, config), config)
+    # Alg. 1, Wanda:  M from the metric |W| · ‖X‖₂,  Q = M ∘ W
     pruned = np.where(kept, W, 0.0)
     blocks = tuple(
         QuantizedBlock(

@@ -213,7 +213,6 @@ def layer_states_bound(
         if mode != "none" and done < layer.shape[1]:
             D = given - decode_bound(block, arithmetic=arithmetic)
             E = _feedback(D, factor[block.columns, block.columns], mode)
-            # Eq. (B37), subbit:  e_E ≤ (e_D + |E| e_U + γ_{k+5} |E||U|) |U⁻¹| / (1 − ρ)
             movable = None if free is None else free[:, done:]
             rest = compensation_bound(
                 rest, E, factor[block.columns, done:], free=movable, arithmetic=arithmetic
@@ -230,6 +229,7 @@ def _feedback(D: Rounded, U: Rounded, mode: Compensation) -> Rounded:
     share = float(np.max(np.sum((part.error + gamma * np.abs(part.value)) @ inverse, axis=1)))
     if not share < 1.0:
         return Rounded(E, np.full(E.shape, np.inf), D.arithmetic)
+    # Eq. (B37), subbit:  e_E ≤ (e_D + |E| e_U + γ_{k+5} |E||U|) |U⁻¹| / (1 − ρ)
     first = _solve_allowance(np.abs(E), D, part, mode) @ inverse
     # The higher orders are at most the largest entry of the first times ρ / (1 − ρ).
     rest = share / (1.0 - share) * np.max(first, axis=1, keepdims=True)

@@ -53,10 +53,10 @@ def decode_bound(block: QuantizedBlock, *, arithmetic: Arithmetic) -> Rounded:
             steps = arithmetic.exactly(group.codes - group.zero[:, None])
             values = arithmetic.read(group.scale)[:, None] * steps
         parts.append(values.keep(group.mask))
+    # Eq. (B11), subbit:  |Q̂ − Q| ≤ e_μ + Σ e_α + γ_o (|μ| + Σ|α|),  or e_s |C − z| + γ_1 |Q|
     value, error = (
         np.sum([getattr(p, name) for p in parts], axis=0) for name in ("value", "error")
     )
-    # Eq. (B11), subbit:  |Q̂ − Q| ≤ e_μ + Σ e_α + γ_o (|μ| + Σ|α|),  or e_s |C − z| + γ_1 |Q|
     return Rounded(value, error, arithmetic)
 
 

@@ -22,6 +22,7 @@ def _difference(W: Input, Q: Input, arithmetic: Arithmetic) -> Rounded:
 
 
 def _quadratic(D: Rounded, S: Rounded) -> Rounded:
+    # Eq. (B14), subbit:  |L̂2 − L2| ≤ Σ (|g| e_d + e_g |d|) + γ_{p+1} Σ|g d|,  g = D S
     return ((D @ S) * D).total()
 
 
@@ -130,7 +131,6 @@ def calibrated_error_trace_bound(
     """
     D = _difference(W, Q, arithmetic)
     gram = arithmetic.checked("S", S, shape=(D.shape[1],) * 2)
-    # Eq. (B14), subbit:  |L̂2 − L2| ≤ Σ (|g| e_d + e_g |d|) + γ_{p+1} Σ|g d|,  g = D S
     return _quadratic(D, gram)
 
 

@@ -319,12 +319,11 @@ class Rounded:
         return _rounded(self.value * other.value, carried, self.arithmetic)
 
     def __truediv__(self, other: "Rounded") -> "Rounded":
-        # carried: e = (e_x + |x/y| e_y) / (|y| − e_y)
         with np.errstate(divide="ignore", invalid="ignore"):
             value = self.value / other.value
             left = np.maximum(np.abs(other.value) - other.error, 0.0)
+            # Eq. (B4), subbit:  |(x̂ ⊘ ŷ) − x / y| ≤ e + γ_2 (|x/y| + e) + t,  e as carried here
             carried = (self.error + np.abs(value) * other.error) / left
-        # Eq. (B4), subbit:  |(x̂ ⊘ ŷ) − x / y| ≤ e + γ_2 (|x / y| + e) + t
         return _rounded(value, carried, self.arithmetic, roundings=2)
 
     def __matmul__(self, other: "Rounded") -> "Rounded":

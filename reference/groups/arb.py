@@ -76,8 +76,6 @@ def arb_start(
     >>> arb_start([[4.0, 1.0, 1.0, 0.0]]).decode()
     array([[2.75, 0.25, 0.25, 0.25]])
     """
-    # Eq. (1), ARB-LLM:  μ = mean W,  α = mean |W − μ|,  B = sign(W − μ)
-    # Eq. (6), ARB-LLM:  Ŵ = α₁B₁ + α₂B₂ + μ
     group = residual_binarize(
         W, mask, order=order, center=True, sign_zero=config.sign_zero, name=name
     )
@@ -243,9 +241,9 @@ def refine_signs(W: Array, group: BinaryGroup, *, sign_zero: SignOfZero = 1) -> 
     >>> refine_signs(W, refine_mean(W, arb_start(W))).planes[0].sign
     array([[ 1,  1, -1, -1]], dtype=int8)
     """
+    # Eq. (4), ARB-LLM:  B = sign(W − μ)
     Z = W - group.row_means[:, None]
     if len(group.planes) == 1:
-        # Eq. (4), ARB-LLM:  B = sign(W − μ)
         signs: tuple[Signs, ...] = (sign(Z, sign_zero),)
     else:
         signs = joint_signs(Z, *(plane.row_scale[:, None] for plane in group.planes))
@@ -350,7 +348,6 @@ def arb(
     >>> arb([[4.0, 1.0, 1.0, 0.0]]).decode().round(3)
     array([[4.   , 0.667, 0.667, 0.667]])
     """
-    # Alg. 1, ARB-LLM:  the state after T rounds
     for _, group in arb_steps(W, mask, order=order, config=config, name=name):
         result = group
     return result

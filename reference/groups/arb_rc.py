@@ -46,8 +46,8 @@ def _plane(Z: Array, M: Mask, sign_zero: SignOfZero) -> Plane:
     magnitudes = np.abs(Z)
     rows = masked_mean(magnitudes, M)
     used = M & (rows > 0.0)[:, None]
-    shares = np.where(used, magnitudes / np.where(rows > 0.0, rows, 1.0)[:, None], 0.0)
     # Eq. (12), ARB-LLM:  α_r = mean_j |W_ij|,  α_c = mean_i |W_ij| / α_r,i,  B = sign(W)
+    shares = np.where(used, magnitudes / np.where(rows > 0.0, rows, 1.0)[:, None], 0.0)
     columns = masked_mean(shares.T, used.T)
     return Plane(np.where(M, sign(Z, sign_zero), np.int8(0)), rows, columns)
 
@@ -227,7 +227,6 @@ def refine_rc_signs(W: Array, group: BinaryGroup, *, sign_zero: SignOfZero = 1) 
     [[1, -1], [1, 1]]
     """
     if len(group.planes) == 1:
-        # Eq. (12), ARB-LLM:  B = sign(W), the best signs for scales that are not negative
         signs: tuple[npt.NDArray[np.int8], ...] = (sign(W, sign_zero),)
     else:
         # With all signs +1 a plane decodes to the products of its scales.
@@ -344,7 +343,6 @@ def arb_rc(
     array([[ 2., -4.],
            [ 1.,  2.]])
     """
-    # Eq. (13), ARB-LLM:  the state after T rounds
     for _, group in arb_rc_steps(
         W, mask, order=order, config=config, column_signs=column_signs, name=name
     ):

@@ -131,6 +131,7 @@ def calibrated_mean(
     """
     m = group.mask.astype(np.float64)
     rest = np.where(group.mask, W, 0.0) - sum(plane.decode() for plane in group.planes)
+    # Eq. (4), PBS2P:  μ = 1ᵀS(W − αB)ᵀ / 1ᵀS1,  1 over the entries that have the mean
     # Eq. (11), ARB-LLM:  μ = 1ᵀS(W − αB)ᵀ / 1ᵀS1
     numerator = np.sum((m @ S) * rest, axis=1)
     mean = group.row_means
@@ -276,7 +277,6 @@ def calibrate_levels(
     array([[4.   , 0.667, 0.667, 0.667]])
     """
     G, g = calibrated_sums(target, group, S)
-    # Eq. (26), subbit:  (μ, α) = G⁻¹ g, or by the alternation that converges to it
     exact = config.levels == "exact"
     levels = solve_normal(G, g) if exact else _alternate(G, g, group, S, config)
     planes = tuple(
@@ -396,6 +396,5 @@ def arb_x(
     >>> arb_x([[4.0, 1.0, 1.0, 0.0]], None, np.eye(4)).decode().round(3)
     array([[4.   , 0.667, 0.667, 0.667]])
     """
-    # Eq. (11), ARB-LLM:  from the start's signs, by the scalar form
     group = calibrated_start(W, mask, order=order, config=config, name=name)
     return calibrate_levels(np.where(group.mask, W, 0.0), group, S, config=config)

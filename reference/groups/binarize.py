@@ -126,6 +126,7 @@ def binarize_once(
     (array([0.]), array([2.]), array([[ 1, -1]], dtype=int8))
     """
     mean = masked_mean(R, mask) if center else np.zeros(len(R))
+    # Eq. (1), ARB-LLM:  μ = mean W,  α = mean |W − μ|,  B = sign(W − μ)
     deviation = R - mean[:, None]
     # Eq. (1), BiLLM:  Ŵ = α B,  B = sign(W),  α = ‖W‖₁ / c
     scale = masked_mean(np.abs(deviation), mask)
@@ -189,5 +190,6 @@ def residual_binarize(
         planes.append(Plane(signs, scale))
         total_mean += mean
         # Eq. (7), BiLLM:  W ≈ α_o B_o + α_r B_r
+        # Eq. (6), ARB-LLM:  Ŵ = α₁B₁ + α₂B₂ + μ
         approximation += mean[:, None] + scale[:, None] * signs
     return BinaryGroup(name, mask, tuple(planes), total_mean if center else None)

@@ -181,8 +181,6 @@ def trace_objective(
     names, objectives, group = [], [], None
     for name, group in steps:
         own = np.where(group.mask if entries is None else entries, W, 0.0)
-        # Eq. (1), ARB-LLM:  L1 = ‖W − (αB + μ)‖²
-        # Eq. (9), ARB-LLM:  L2 = ⟨S, RᵀR⟩ = Tr(R S Rᵀ)
         image = group.decode()
         names.append(name)
         objectives.append(

@@ -271,5 +271,4 @@ def fine_scores(W: Array, H: Array, *, score: FineScore = "obs") -> Array:
         return wanda_importance(W, input_norms(H))
     if score == "squared":
         return inverse_hessian_saliency(W, H)
-    # Eq. (8), PBS2P:  s_ij = W_ij² / [H⁻¹]_jj
     return obs_saliency(W, H) if score == "obs" else trailing_saliency(W, inverse_factor(H))

@@ -218,7 +218,7 @@ def spbo_step(
 
     References
     ----------
-    PBS2P, arXiv 2502.01705, Eqs. (2) and (4), as its reviews describe them.
+    Eq. (57), subbit; PBS2P, arXiv 2502.01705, Eqs. (2) and (4), as its reviews describe them.
 
     Examples
     --------
@@ -230,7 +230,6 @@ def spbo_step(
     >>> spbo_step(W, arb_start(W), keep, np.eye(4), config=exact).decode()
     array([[ 3.,  0.,  0., -2.]])
     """
-    # Eq. (57), subbit:  (α, B, μ)_t from P_t and (α, B, μ)_{t−1},  t = 1, …, τ
     *_, (_, last) = _step(W, group, keep, S, config)
     return last
 
@@ -249,11 +248,9 @@ def _step(W: Array, group: BinaryGroup, keep: Mask, S: Array, config: SPBO) -> S
 def _refit(W: Array, group: BinaryGroup, keep: Mask, S: Array, config: SPBO) -> Steps:
     # Eq. (2), PBS2P:  L2 = ‖WX − ŴX‖², with W as it was before any entry went
     target = W if config.objective == "full" else np.where(keep, W, 0.0)
-    # Eq. (4), PBS2P:  μ = 1ᵀS(W − αB)ᵀ / 1ᵀS1,  1 over the entries that have the mean
     fitted = calibrate_levels(target, group, S, config=config.refinement)
     yield "levels", fitted
     if config.signs == "resigned":
-        # Eq. (56), subbit:  B ← P ∘ sign(W − μ)
         signed = refine_signs(W, replace(fitted, mask=keep), sign_zero=config.refinement.sign_zero)
         yield "signs", replace(signed, mask=fitted.mask)
 
@@ -361,6 +358,5 @@ def spbo(
     >>> spbo(W, None, spbo_schedule(W**2, 2, 4), np.eye(4)).decode()
     array([[ 3.,  0.,  0., -3.]])
     """
-    # Eq. (57), subbit:  (α, B, μ)_t from P_t and (α, B, μ)_{t−1},  t = 1, …, τ
     *_, (_, group) = spbo_steps(W, mask, masks, S, order=order, config=config, name=name)
     return group

@@ -191,8 +191,8 @@ def choose_column_groups(
     sparse [0 0 1 0] 1
     concentrated [1 1 0 0] 1
     """
-    # Eq. (14), ARB-LLM:  {salient, others} × {large, small}
     target, key = config.partition.searched(W, S), np.abs(config.partition.cut(W, S))
+    # Eq. (14), ARB-LLM:  {salient, others} × {large, small}
     chosen, rest = alive & salient, alive & ~salient
     state = _ZoneSearch(target, key, config)
     if config.column_groups and config.bitmap == "shared":
@@ -224,10 +224,10 @@ def _shared(state: _ZoneSearch, salient: Mask, rest: Mask) -> tuple[Zone, ...]:
     for _ in range(state.config.splits):
         parts = ((entries & salient, 2), (entries & rest, 1))
         threshold = _shared_threshold(state, entries, parts)
-        # Eq. (14), ARB-LLM:  G_s = 1 C_sᵀ ∘ G,  G_ns = 1 C_nsᵀ ∘ G
         entries, large = state.cut(entries, threshold)
         masks.append(large)
     masks.append(entries)
+    # Eq. (14), ARB-LLM:  G_s = 1 C_sᵀ ∘ G,  G_ns = 1 C_nsᵀ ∘ G
     return _named([mask & salient for mask in masks], "salient", 2) + _named(
         [mask & rest for mask in masks], "", 1
     )

@@ -108,7 +108,6 @@ def choose_regions(W: Array, S: Array, part: Mask, config: Regions = REGIONS) ->
         return bell_split(key, part, search.choice, closed=how.closed)
     if config.bounded:
         cuts = trisection_thresholds(cuts, factor=config.factor)
-    # Alg. 2, STBLLM:  p₁* = argmin over p₁, with p₂ = 2 p₁, of the three groups' error
     search = _trisect(target, key, part, cuts, config)
     return trisection(key, part, search.choice, factor=config.factor, closed=how.closed)
 

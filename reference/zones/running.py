@@ -61,6 +61,10 @@ def prefix_errors(
     a mean, the distances from it have to be summed for every candidate; the last order's
     remainder is still never formed.
 
+    References
+    ----------
+    Eq. (16), subbit.
+
     Examples
     --------
     >>> import numpy as np
@@ -211,6 +215,10 @@ def interval_errors(
     ndarray of float64, shape (c,)
         Error of the entries inside plus error of those outside, summed over the rows.
 
+    References
+    ----------
+    Eq. (16), subbit, by Eq. (17), subbit; at the second order also Eq. (28), subbit.
+
     Examples
     --------
     >>> import numpy as np
@@ -247,6 +255,10 @@ def rank_in_rows(rows: Array, values: Array, *, right: bool) -> Indices:
     -----
     Bisection of all look-ups at once.
 
+    References
+    ----------
+    Eq. (18), subbit.
+
     Examples
     --------
     >>> import numpy as np
@@ -255,5 +267,4 @@ def rank_in_rows(rows: Array, values: Array, *, right: bool) -> Indices:
     >>> rank_in_rows(np.array([[1.0, 2.0, 2.0]]), np.array([[2.0]]), right=True)
     array([[3]])
     """
-    # Eq. (18), subbit:  rank(v) = #{j : x_j < v}, or with ≤
     return bisect_rows(rows, values, right=right)

@@ -133,6 +133,7 @@ def obs_saliency(W: Array, H: Array) -> Array:
     >>> obs_saliency([[1.0, 2.0]], [[2.0, 0.0], [0.0, 1.0]])
     array([[2., 4.]])
     """
+    # Eq. (8), PBS2P:  s_ij = W_ij² / [H⁻¹]_jj
     # Eq. (2), GPTQ:  s_q = (quant(w_q) − w_q)² / [H⁻¹]_qq, here with quant = 0
     return W**2 / _inverse_diagonal(H)
 

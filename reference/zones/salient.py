@@ -171,7 +171,6 @@ def salient_search(
     """
     ranked = target[:, ranking]
     part = None if entries is None else entries[:, ranking]
-    # Eq. (5), BiLLM:  both parts are runs of the ranked columns
     salient = prefix_errors(
         ranked, counts, order=orders[0], center=center, sign_zero=sign_zero, part=part
     )
@@ -183,6 +182,7 @@ def salient_search(
         sign_zero=sign_zero,
         part=None if part is None else part[:, ::-1],
     )
+    # Eq. (5), BiLLM:  both parts are runs of the ranked columns
     return Search(counts, salient + rest)
 
 

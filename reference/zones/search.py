@@ -35,6 +35,8 @@ class Search:
     @property
     def best(self) -> int:
         """Position of the first minimum."""
+        # Eq. (13), BiLLM:  p* = argmin_p θ²(p)
+        # Eq. (42), subbit:  t* = argmin_t θ²(t), the first of equal ones
         return int(np.argmin(self.objectives))
 
     @property

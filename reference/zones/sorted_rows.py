@@ -54,6 +54,7 @@ def bisect_rows(rows: Array, values: Array, *, right: bool) -> Indices:
         probe = rank + step
         entry = flat[base + np.minimum(probe, k) - 1]
         before = entry <= values if right else entry < values
+        # Eq. (18), subbit:  rank(v) = #{j : x_j < v}, or with ≤
         rank = np.where((probe <= k) & before, probe, rank)
         step >>= 1
     return rank

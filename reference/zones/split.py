@@ -250,7 +250,6 @@ def bell_split_search(
     >>> bell_split_search([[1.0, -1.0, 5.0]], [True] * 3, [0.5, 2.0]).choice
     2.0
     """
-    # Eq. (13), BiLLM:  p* = argmin_p θ²(p)
     errors = interval_errors(
         target,
         thresholds,

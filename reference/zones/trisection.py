@@ -172,11 +172,11 @@ def trisection_search_direct(
     objectives = []
     for t in thresholds:
         masks = trisection(magnitudes, columns, t, factor=factor, closed=closed)
-        # Eq. (41), subbit:  θ²(t) = Σ_g ‖W_g − α_g B_g‖²,  g dense, intermediate, sparse
         errors = [
             group_error(target, mask, order, center=center, sign_zero=sign_zero)
             for mask, order in zip(masks, orders, strict=True)
         ]
+        # Eq. (41), subbit:  θ²(t) = Σ_g ‖W_g − α_g B_g‖²,  g dense, intermediate, sparse
         objectives.append(sum(errors))
     return Search(thresholds, np.array(objectives))
 
@@ -231,7 +231,6 @@ def trisection_search(
     >>> trisection_search([[1.0, -2.0, 5.0]], [True] * 3, [0.4, 1.0]).choice
     1.0
     """
-    # Eq. (42), subbit:  t* = argmin_t θ²(t), the first of equal ones
     errors = nested_errors(
         target,
         np.stack([thresholds, factor * thresholds]),  # (2, c)

@@ -54,7 +54,6 @@ def low_levels_bound(
     weights = arithmetic.checked("W", W)
     low = check_mask("mask", mask, weights.shape)
     entries = low if statistics == "group" else None
-    # Eq. (B90), subbit:  e_μ, e_α as by (B7) and (B8) of L ∘ W, over L or over all k columns
     kept = weights.keep(low)
     mean = masked_mean_bound(kept, entries, arithmetic=arithmetic)
     return mean, masked_scale_bound(kept, entries, mean, arithmetic=arithmetic)

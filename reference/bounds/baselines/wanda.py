@@ -45,7 +45,6 @@ def pruning_scores_bound(W: Input, H: Input, config: Wanda, *, arithmetic: Arith
     if config.importance == "magnitude":
         return weights.absolute()
     norms = input_norms_bound(H, arithmetic=arithmetic)
-    # Eq. (B91), subbit:  e_s as by (B72) or (B73), of norms that are off by (B71), to a power (B70)
     if config.importance == "ria":
         exponent = config.exponent
         return ria_importance_bound(weights, norms, exponent=exponent, arithmetic=arithmetic)

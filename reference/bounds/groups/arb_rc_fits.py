@@ -115,6 +115,7 @@ def _fit_bound(
     slopes = np.where(usable[:, None], slopes, 0.0)
     slopes[np.arange(count), np.arange(place.start, place.stop)] += ~usable
     with np.errstate(invalid="ignore", over="ignore"):
+        # Eq. (B56), subbit:  |r̂ − r| ≤ Σ |∂r / ∂x| e_x + (e_N + |r| e_D) / D + γ_2 |r|,  or c
         first = np.sum(np.abs(slopes @ state.spread), axis=1) + new.error
     second = _second_order(side, np.abs(new.value), first, (among, share), least)
     return state.moved(place, new.widen(np.where(usable, second, 0.0)), slopes)
@@ -191,7 +192,6 @@ def refine_row_scale_bound(
     >>> made.rows(0).value, bool(made.rows(0).error.max() < 3e-6)
     (array([3. , 1.5]), True)
     """
-    # Eq. (B56), subbit:  |r̂ − r| ≤ Σ |∂r / ∂x| e_x + (e_N + |r| e_D) / D + γ_2 |r|
     return _fit_bound(W, group, plane, columns=False, eps=eps, kind=eps_kind, arithmetic=arithmetic)
 
 
@@ -234,5 +234,4 @@ def refine_column_scale_bound(
     >>> bool(made.columns(0).error.max() < 2e-6)
     True
     """
-    # Eq. (B57), subbit:  |ĉ − c| ≤ Σ |∂c / ∂x| e_x + (e_N + |c| e_D) / D + γ_2 |c|
     return _fit_bound(W, group, plane, columns=True, eps=eps, kind=eps_kind, arithmetic=arithmetic)

@@ -157,6 +157,7 @@ def _slopes(row: Rounded, divisor: Rounded, place: int, eps: float, kind: EpsKin
     # The least divisor enlarges all slopes of a row alike, so cancellation is preserved.
     least = np.where(usable, np.maximum(total - divisor.error, 0.0), 1.0)
     with np.errstate(divide="ignore", invalid="ignore"):
+        # Eq. (B49), subbit:  e_x ≤ Σ |G_pq / G_pp| e_q + (e_g + |x| e_G) / (G_pp − e_G) + γ_2 |x|
         slopes = np.where(usable[:, None], -row.value / least[:, None], 0.0)
     slopes[:, place] = ~usable
     return np.asarray(slopes)
@@ -207,7 +208,6 @@ def calibrated_mean_bound(
     >>> made.mean.value, made.mean.error < 1e-5
     (array([2.125]), array([ True]))
     """
-    # Eq. (B49), subbit:  |μ̂ − μ| ≤ Σ |G_0q / G_00| e_q + (e_g + |μ| e_G) / (G_00 − e_G) + γ_2 |μ|
     return _refit(
         W, group, S, 0, eps=eps, kind=eps_kind, precision=precision, arithmetic=arithmetic
     )
@@ -256,7 +256,6 @@ def calibrated_scale_bound(
     >>> made.scales[0].value, made.scales[0].error < 1e-5
     (array([1.25]), array([ True]))
     """
-    # Eq. (B50), subbit:  |α̂ − α| ≤ Σ |G_pq / G_pp| e_q + (e_g + |α| e_G) / (G_pp − e_G) + γ_2 |α|
     return _refit(
         W,
         group,

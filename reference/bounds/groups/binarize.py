@@ -26,6 +26,7 @@ from subbit.reference.signs import sign
 
 def _mean_over(values: Rounded, mask: Mask) -> Rounded:
     counts = np.maximum(np.count_nonzero(mask, axis=1), 1)
+    # Eq. (B7), subbit:  |μ̂ − μ| ≤ (Σ e_w + γ_p Σ|w|) / c + γ_2 |μ|
     return values.sum("row", mask) / values.arithmetic.exactly(counts)
 
 
@@ -63,7 +64,6 @@ def masked_mean_bound(
     (array([2.]), array([ True]))
     """
     weights = arithmetic.checked("W", W)
-    # Eq. (B7), subbit:  |μ̂ − μ| ≤ (Σ e_w + γ_p Σ|w|) / c + γ_2 |μ|
     return _mean_over(weights, check_mask("mask", mask, weights.shape))
 
 
@@ -209,7 +209,6 @@ def residual_binarize_bound(
         distances.append(distance)
     mean = None if not center else _sum_of([m for m in means if m is not None])
     terms = planes if mean is None else [_spread(mean, weights.shape), *planes]
-    # Eq. (B10), subbit:  |q̂ − q| ≤ e_μ + Σ e_α + γ_o (|μ| + Σ α)
     decoded = _sum_of(terms).keep(entries)
     return BinarizeBound(mean, tuple(scales), tuple(distances), decoded, remainder)
 
@@ -232,4 +231,5 @@ def _sum_of(terms: Sequence[Rounded]) -> Rounded:
         np.stack([term.error for term in terms]),
         terms[0].arithmetic,
     )
+    # Eq. (B10), subbit:  |q̂ − q| ≤ e_μ + Σ e_α + γ_o (|μ| + Σ α)
     return stacked.sum("any")

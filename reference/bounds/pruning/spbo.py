@@ -92,7 +92,6 @@ def _fit(
     weights: Rounded, state: RoundedLevels, kept: Mask, S: Input, config: SPBO
 ) -> RoundedLevels:
     target = weights if config.objective == "full" else weights.keep(kept)
-    # Eq. (B110), subbit:  |x̂_t − x_t| as for ARB-X, with e = (P_t, P_t ∘ B) and w = W
     return calibrate_levels_bound(
         target, state, S, config=config.refinement, arithmetic=weights.arithmetic
     )
@@ -202,7 +201,6 @@ def schedule_certain(scores: Rounded, group: int, *, whole: bool = False) -> Mas
     >>> schedule_certain(scores, 2)
     array([ True, False])
     """
-    # Eq. (B112), subbit:  i before j  ⇐  s_j − s_i > e_i + e_j
     if whole:
         flat = Rounded(scores.value.reshape(1, -1), scores.error.reshape(1, -1), scores.arithmetic)
         return np.repeat(_apart(flat), len(scores.value))
@@ -217,4 +215,5 @@ def _apart(scores: Rounded) -> Mask:
     highest = np.maximum.accumulate(value + error, axis=1)[:, :-1]
     lowest = np.minimum.accumulate((value - error)[:, ::-1], axis=1)[:, ::-1][:, 1:]
     tied = (np.diff(value, axis=1) == 0.0) & (error[:, 1:] == 0.0) & (error[:, :-1] == 0.0)
+    # Eq. (B112), subbit:  i before j  ⇐  s_j − s_i > e_i + e_j
     return np.asarray(np.all((lowest > highest) | tied, axis=1))

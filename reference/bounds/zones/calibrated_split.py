@@ -165,8 +165,8 @@ def calibrated_split_search_bound(
     )
     for (Q, carried), (_, undecided) in zip(images, sides, strict=True):
         jumps = _jumps(given - Q, used, values, gram, (carried, undecided))
-        # Eq. (B66), subbit:  |L̂2 − L2| ≤ Σ (|g| e_r + e_g |r|) + γ_{p+1} Σ|g r| + Σ J,  g = R S
         plain = calibrated_error_trace_bound(given, Q, gram, arithmetic=arithmetic)
+        # Eq. (B66), subbit:  |L̂2 − L2| ≤ Σ (|g| e_r + e_g |r|) + γ_{p+1} Σ|g r| + Σ J,  g = R S
         found.append(plain.widen(np.sum(jumps)))
     return Rounded(
         np.array([float(o.value) for o in found]),

@@ -238,6 +238,7 @@ def candidate_objective(groups: Sequence[GroupBound]) -> Rounded:
             remainder.value + other.value, remainder.error + other.error, arithmetic
         )
         jump = jump + more
+    # Eq. (B23), subbit:  |θ̂² − θ²| ≤ Σ (2 |r| e_r + e_r²) + γ_{p+2} Σ r² + Σ J
     squares = (remainder * remainder).total("objective")
     extra = np.sum(jump) * (1.0 + arithmetic.gamma(remainder.value.size + 8))
     return squares.widen(extra + arithmetic.gamma(1) * squares.reach)

@@ -51,8 +51,8 @@ def maximum_grid_bound(key: Input, levels: int = 9, *, arithmetic: Arithmetic) -
     largest = Rounded(magnitudes.value.max(), magnitudes.error.max(), arithmetic)
     shares = np.linspace(1.0, 9.0, check_count("levels", levels))
     value, carried = shares * largest.value / 10, shares * largest.error / 10
-    # Eq. (B17), subbit:  |p̂ − p| ≤ i e / 10 + γ_q (|p| + i e / 10) + t,  q = 3, or 7
     gamma = arithmetic.gamma(3 if np.array_equal(shares, np.round(shares)) else 7)
+    # Eq. (B17), subbit:  |p̂ − p| ≤ i e / 10 + γ_q (|p| + i e / 10) + t,  q = 3, or 7
     error = carried + gamma * (np.abs(value) + carried) + arithmetic.tiny
     return Rounded(value, error, arithmetic)
 

@@ -53,11 +53,11 @@ def inverse_hessian_saliency_bound(W: Input, H: Input, *, arithmetic: Arithmetic
     """
     weights = arithmetic.checked("W", W)
     diagonal = _inverse_diagonal(H, weights.shape[1], arithmetic)[None]
-    # Eq. (B32), subbit:  e_s / s ≤ 2 e_w / |w| + 2 e_y / y + γ_5,  y = [H⁻¹]_jj
     return _squared_quotient(weights, diagonal)
 
 
 def _squared_quotient(w: Rounded, y: Rounded) -> Rounded:
+    # Eq. (B32), subbit:  e_s / s ≤ 2 e_w / |w| + 2 e_y / y + γ_5,  y = [H⁻¹]_jj or U_jj
     quotient = (w * w) / (y * y)
     # One more rounding where the quotient is squared instead.
     return quotient.widen(w.arithmetic.gamma(1) * quotient.reach)
@@ -132,5 +132,4 @@ def trailing_saliency_bound(W: Input, U: Input, *, arithmetic: Arithmetic) -> Ro
     weights = arithmetic.checked("W", W)
     factor = arithmetic.checked("U", U, shape=(weights.shape[1],) * 2)
     diagonal = Rounded(np.diag(factor.value), np.diag(factor.error), arithmetic)
-    # Eq. (B34), subbit:  e_s / s ≤ 2 e_w / |w| + 2 e_u / u + γ_5
     return _squared_quotient(weights, diagonal[None])

@@ -78,7 +78,6 @@ def salient_search_bound(
         group_remainders(values, masks, depth, center=center, sign_zero=sign_zero, slack=slack)
         for masks, depth in zip((first, [part & ~mask for mask in first]), orders, strict=True)
     ]
-    # Eq. (B23), subbit:  |θ̂² − θ²| ≤ Σ (2 |r| e_r + e_r²) + γ_{p+2} Σ r² + Σ J
     objectives = [candidate_objective(pair) for pair in zip(*groups, strict=True)]
     return stacked(objectives, extra, arithmetic)
 

@@ -96,7 +96,6 @@ def bell_split_search_bound(
         for masks, order in zip((below, above), orders, strict=True)
     ]
     undecided = [undecided_rows(values, used, carried) for _, carried in sides]
-    # Eq. (B24), subbit:  |θ̂²(p) − θ²(p)| ≤ Σ (2 |r| e_r + e_r²) + γ_{p+2} Σ r² + Σ J
     objectives = [candidate_objective(parts) for parts in zip(*groups, undecided, strict=True)]
     return stacked(objectives, extra, arithmetic)
 

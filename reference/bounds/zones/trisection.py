@@ -97,7 +97,6 @@ def trisection_margin(
     (array([[1., 3.]]), array([[3., 1.]]))
     """
     upper = upper_magnitude_bound(threshold, factor, arithmetic=arithmetic)
-    # Eq. (B81), subbit:  other group  ⇒  |key − t| ≤ e_key + e_t  or  |key − u| ≤ e_key + e_u
     return (
         bell_split_margin(key, threshold, arithmetic=arithmetic),
         bell_split_margin(key, upper, arithmetic=arithmetic),
@@ -249,6 +248,5 @@ def trisection_search_bound(
         for masks, order in zip(by_region, orders, strict=True)
     ]
     undecided = [undecided_rows(values, used, rows) for _, rows in regions]
-    # Eq. (B83), subbit:  |θ̂²(t) − θ²(t)| ≤ Σ (2 |r| e_r + e_r²) + γ_{p+2} Σ r² + Σ J
     objectives = [candidate_objective(parts) for parts in zip(*groups, undecided, strict=True)]
     return stacked(objectives, 1.5 * extra, arithmetic)
