@@ -197,11 +197,6 @@ def arb_llm_layer(W: Array, H: Array, config: ARBLLM = PAPER) -> QuantizedLayer:
         One block per `block_size` columns; the last one is narrower if the width is not a
         multiple of it.
 
-    Raises
-    ------
-    HessianError
-        If `H` is not positive definite after damping.
-
     References
     ----------
     ARB-LLM, arXiv 2410.03129, section 3.4.

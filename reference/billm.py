@@ -146,11 +146,6 @@ def billm_layer(W: Array, H: Array, config: BiLLM = PAPER) -> QuantizedLayer:
         One block per `block_size` columns; the last one is narrower if the width is not a
         multiple of it.
 
-    Raises
-    ------
-    HessianError
-        If `H` is not positive definite after damping.
-
     References
     ----------
     BiLLM, arXiv 2402.04291v2, Algorithm 1.

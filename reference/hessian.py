@@ -26,7 +26,7 @@ import scipy.linalg
 from subbit.reference.contracts.door import contract
 from subbit.reference.contracts.kinds import matrix, symmetric
 from subbit.reference.contracts.scalars import Real, Whole
-from subbit.reference.contracts.words import HESSIAN, PERCDAMP
+from subbit.reference.contracts.words import HESSIAN, PERCDAMP, UNDAMPED
 
 from .errors import ArgumentError, HessianError, as_array, check_matrix
 from .notation import Array, Mask
@@ -187,7 +187,7 @@ def damp(H: Array, percdamp: float = 0.01) -> Array:
     return damped
 
 
-@contract(2, H=symmetric("m", "Positive definite matrix."))
+@contract(2, H=symmetric("m", "Positive definite matrix.", definite="as given"))
 def inverse_factor(H: Array) -> Array:
     """Compute the upper triangular factor of the inverse Hessian.
 
@@ -195,11 +195,6 @@ def inverse_factor(H: Array) -> Array:
     -------
     ndarray of float64, shape (m, m)
         ``U``, upper triangular with a positive diagonal and ``H⁻¹ = UᵀU``.
-
-    Raises
-    ------
-    HessianError
-        If `H` is not positive definite.
 
     Notes
     -----
@@ -249,7 +244,7 @@ class PreparedHessian:
 
 @contract(
     2,
-    H=HESSIAN,
+    H=UNDAMPED,
     percdamp=PERCDAMP,
 )
 def prepare_hessian(H: Array, percdamp: float = 0.01) -> PreparedHessian:
@@ -259,11 +254,6 @@ def prepare_hessian(H: Array, percdamp: float = 0.01) -> PreparedHessian:
     -------
     PreparedHessian
         The damped Hessian, its inverse factor and the dead inputs.
-
-    Raises
-    ------
-    HessianError
-        If `H` is not positive definite after damping.
 
     References
     ----------

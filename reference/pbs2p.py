@@ -138,7 +138,7 @@ def _recorded(group: BinaryGroup, kept: Mask, config: SPBO) -> tuple[BinaryGroup
 @contract(
     3,
     W=WEIGHTS,
-    H=symmetric("k", "Damped Hessian of the block's columns."),
+    H=symmetric("k", "Damped Hessian of the block's columns.", definite="as given"),
     alive=ALIVE.says("Columns to quantize; the others are pruned first."),
     config=Config(PBS2P),
     unit=matrix(
@@ -160,11 +160,6 @@ def pruning_masks(
     -------
     ndarray of bool, shape (t, n, k)
         Nested masks; the last is N:M.
-
-    Raises
-    ------
-    HessianError
-        If `H` is not positive definite.
 
     Notes
     -----
@@ -233,11 +228,6 @@ def pbs2p_layer(W: Array, H: Array, config: PBS2P = CANONICAL) -> QuantizedLayer
     QuantizedLayer
         One block per `block_size` columns; the last one is narrower if the width is not a
         multiple of it.
-
-    Raises
-    ------
-    HessianError
-        If `H` is not positive definite after damping.
 
     References
     ----------

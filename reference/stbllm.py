@@ -33,12 +33,12 @@ from subbit.reference.contracts.kinds import Flags
 from subbit.reference.contracts.words import (
     ALIVE,
     BLOCK,
-    HESSIAN,
     LAYER,
     PROXY,
     SALIENT,
     SCORES,
     START,
+    UNDAMPED,
 )
 from subbit.reference.groups.together import binarize_zones
 from subbit.reference.presets.stbllm import (
@@ -125,7 +125,7 @@ def stbllm_block(
     return QuantizedBlock(start, start + W.shape[1], groups, salient, pattern)
 
 
-@contract(3, W=LAYER, H=HESSIAN, config=Config(STBLLM))
+@contract(3, W=LAYER, H=UNDAMPED, config=Config(STBLLM))
 def choose_kept(W: Array, H: Array, config: STBLLM = PAPER) -> tuple[Array, Mask]:
     """Choose the weights that are kept, and those that quantization starts from.
 
@@ -136,11 +136,6 @@ def choose_kept(W: Array, H: Array, config: STBLLM = PAPER) -> tuple[Array, Mask
         input is dead.
     kept : ndarray of bool, shape (n, m)
         The mask.
-
-    Raises
-    ------
-    HessianError
-        If `H` is not positive definite after damping.
 
     References
     ----------
@@ -192,11 +187,6 @@ def stbllm_layer(W: Array, H: Array, config: STBLLM = PAPER) -> QuantizedLayer:
     QuantizedLayer
         One block per `block_size` columns; the last one is narrower if the width is not a
         multiple of it.
-
-    Raises
-    ------
-    HessianError
-        If `H` is not positive definite after damping.
 
     Notes
     -----

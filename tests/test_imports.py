@@ -7,26 +7,10 @@ from importlib.metadata import packages_distributions
 
 import pytest
 
-from project import PYPROJECT, ROOT, import_name, is_test, relative, sources
+from project import PYPROJECT, ROOT, import_name, imports, is_test, relative, sources
 
 STANDARD = sys.stdlib_module_names
 DISTRIBUTIONS = packages_distributions()
-
-
-def imports(path):
-    """Absolute names of all modules that a file imports, wherever in it."""
-    module = import_name(path)
-    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                above = package.split(".")[: len(package.split(".")) - node.level + 1]
-                base = ".".join([*above, base]).rstrip(".")
-            yield base
-            yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
 def inside(name, *packages):

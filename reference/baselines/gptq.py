@@ -29,7 +29,7 @@ from subbit.reference.contracts.door import contract
 from subbit.reference.contracts.kind import Kind
 from subbit.reference.contracts.scalars import Whole
 from subbit.reference.contracts.settings import Maybe, Switches
-from subbit.reference.contracts.words import BITS, HESSIAN, LAYER, PERCDAMP
+from subbit.reference.contracts.words import BITS, LAYER, PERCDAMP, UNDAMPED
 from subbit.reference.hessian import dead_inputs, prepare_hessian
 from subbit.reference.layer import QuantizedBlock, QuantizedLayer, UniformGroup, block_slices
 from subbit.reference.notation import Array, Codes, Indices
@@ -143,7 +143,7 @@ def _quantize_columns(W: Array, U: Array, config: GPTQ, *, fitted: Array) -> _Gr
     return grid
 
 
-@contract(3, W=LAYER, H=HESSIAN, config=Config(GPTQ))
+@contract(3, W=LAYER, H=UNDAMPED, config=Config(GPTQ))
 def gptq_layer(W: Array, H: Array, config: GPTQ = GPTQ()) -> QuantizedLayer:
     """Quantize a layer column by column with error compensation.
 
@@ -151,11 +151,6 @@ def gptq_layer(W: Array, H: Array, config: GPTQ = GPTQ()) -> QuantizedLayer:
     -------
     QuantizedLayer
         One block for each group of columns that share a grid.
-
-    Raises
-    ------
-    HessianError
-        If `H` is not positive definite after damping.
 
     Notes
     -----

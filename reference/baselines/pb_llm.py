@@ -38,7 +38,7 @@ from subbit.reference.contracts.door import contract
 from subbit.reference.contracts.kind import Kind
 from subbit.reference.contracts.scalars import Share, Whole
 from subbit.reference.contracts.settings import Switches
-from subbit.reference.contracts.words import BITS, HESSIAN, LAYER, PERCDAMP
+from subbit.reference.contracts.words import BITS, LAYER, PERCDAMP, UNDAMPED
 from subbit.reference.groups.binarize import masked_mean, masked_scale
 from subbit.reference.hessian import prepare_hessian
 from subbit.reference.layer import (
@@ -164,7 +164,7 @@ class _Parts:
         return QuantizedBlock(start + columns.start, start + columns.stop, groups)
 
 
-@contract(3, W=LAYER, H=HESSIAN, config=Config(PBLLM))
+@contract(3, W=LAYER, H=UNDAMPED, config=Config(PBLLM))
 def pb_llm_layer(W: Array, H: Array, config: PBLLM = PBLLM()) -> QuantizedLayer:
     """Binarize most weights of a layer and round the others to a fine grid.
 
@@ -172,11 +172,6 @@ def pb_llm_layer(W: Array, H: Array, config: PBLLM = PBLLM()) -> QuantizedLayer:
     -------
     QuantizedLayer
         Blocks of `block_size` columns with the groups ``"low"`` and ``"high"``.
-
-    Raises
-    ------
-    HessianError
-        If `H` is not positive definite after damping.
 
     Notes
     -----

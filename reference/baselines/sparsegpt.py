@@ -33,7 +33,7 @@ from subbit.reference.contracts.door import contract
 from subbit.reference.contracts.kind import Kind
 from subbit.reference.contracts.scalars import Whole
 from subbit.reference.contracts.settings import Maybe, Pattern, Switches
-from subbit.reference.contracts.words import HESSIAN, LAYER, PERCDAMP, SPARSITY
+from subbit.reference.contracts.words import LAYER, PERCDAMP, SPARSITY, UNDAMPED
 from subbit.reference.errors import (
     ArgumentError,
     check_blocks_hold_groups,
@@ -138,7 +138,7 @@ def _pruned(W: Array, H: Array, config: SparseGPT) -> QuantizedLayer:
     return compensate(weights, U, prune_block, block_size=size, mode="exact").layer
 
 
-@contract(3, W=LAYER, H=HESSIAN, config=Config(SparseGPT))
+@contract(3, W=LAYER, H=UNDAMPED, config=Config(SparseGPT))
 def sparsegpt_prune(W: Array, H: Array, config: SparseGPT = SparseGPT()) -> tuple[Array, Mask]:
     """Prune a layer and move the weights that stay.
 
@@ -148,11 +148,6 @@ def sparsegpt_prune(W: Array, H: Array, config: SparseGPT = SparseGPT()) -> tupl
         The moved weights; 0 where pruned.
     mask : ndarray of bool, shape (n, m)
         The kept weights.
-
-    Raises
-    ------
-    HessianError
-        If `H` is not positive definite after damping.
 
     Notes
     -----
@@ -174,7 +169,7 @@ def sparsegpt_prune(W: Array, H: Array, config: SparseGPT = SparseGPT()) -> tupl
     return layer.decode(), mask
 
 
-@contract(3, W=LAYER, H=HESSIAN, config=Config(SparseGPT))
+@contract(3, W=LAYER, H=UNDAMPED, config=Config(SparseGPT))
 def sparsegpt_layer(W: Array, H: Array, config: SparseGPT = SparseGPT()) -> QuantizedLayer:
     """Prune a layer and record the kept weights.
 
@@ -182,11 +177,6 @@ def sparsegpt_layer(W: Array, H: Array, config: SparseGPT = SparseGPT()) -> Quan
     -------
     QuantizedLayer
         Blocks of `block_size` columns with one group of plain values, ``"kept"``.
-
-    Raises
-    ------
-    HessianError
-        If `H` is not positive definite after damping.
 
     Notes
     -----

@@ -212,6 +212,7 @@ class Contract:
         answer = "".join(sections.pop(name, "") for name in ("Returns", "Yields"))
         own = sections.pop("Raises", _title("Raises"))
         refused = "ArgumentError\n    If an argument does not match its description above.\n"
+        refused += "".join(kind.refused(name) for name, kind in self.kinds.items())
         raises = own.replace(_title("Raises"), _title("Raises") + refused)
         parts = [head, self._parameters(), answer, raises, *sections.values()]
         return "\n".join(part.strip("\n") + "\n" for part in parts if part)

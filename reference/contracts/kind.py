@@ -105,6 +105,21 @@ class Kind:
         """
         return replace(self, text=text)
 
+    def refused(self, name: str) -> str:  # noqa: ARG002
+        """Return the section Raises of what only the computation finds out.
+
+        Parameters
+        ----------
+        name : str
+            Name of the argument.
+
+        Returns
+        -------
+        str
+            An error and its condition in numpydoc style; empty if there is none.
+        """
+        return ""
+
     def describe(self) -> str:
         """Return the type as written in documentation.
 

@@ -5,8 +5,8 @@ Arrays are described by the letters of their axes. Scalars are in ``scalars``, r
 configurations in ``records``.
 """
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -83,7 +83,22 @@ class Numbers(Shaped):
 
 @dataclass(frozen=True)
 class Symmetric(Numbers):
-    """A symmetric matrix."""
+    """A symmetric matrix.
+
+    Parameters
+    ----------
+    definite : {"", "as given", "after damping"}, default ""
+        The form of it that the function factors.
+    """
+
+    definite: Literal["", "as given", "after damping"] = field(default="", kw_only=True)
+
+    def refused(self, name: str) -> str:
+        """Return the section Raises of a matrix that cannot be factored."""
+        if not self.definite:
+            return ""
+        damped = " after damping" if self.definite == "after damping" else ""
+        return f"HessianError\n    If `{name}` is not positive definite{damped}.\n"
 
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401
         """Check the matrix and return it as the room takes arrays."""
@@ -370,7 +385,12 @@ def matrix(*axes: str, text: str = "Weights.") -> Numbers:
     return Numbers(axes, text=text)
 
 
-def symmetric(axis: str, text: str = "Proxy Hessian, not damped.") -> Symmetric:
+def symmetric(
+    axis: str,
+    text: str = "Proxy Hessian, not damped.",
+    *,
+    definite: Literal["", "as given", "after damping"] = "",
+) -> Symmetric:
     """Describe a proxy Hessian by the letter of its axes.
 
     Parameters
@@ -379,6 +399,8 @@ def symmetric(axis: str, text: str = "Proxy Hessian, not damped.") -> Symmetric:
         The letter.
     text : str, default "Proxy Hessian, not damped."
         Its meaning.
+    definite : {"", "as given", "after damping"}, default ""
+        As in :class:`Symmetric`.
 
     Returns
     -------
@@ -390,4 +412,4 @@ def symmetric(axis: str, text: str = "Proxy Hessian, not damped.") -> Symmetric:
     >>> symmetric("m").axes
     ('m', 'm')
     """
-    return Symmetric((axis, axis), text=text)
+    return Symmetric((axis, axis), text=text, definite=definite)

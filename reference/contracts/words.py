@@ -13,6 +13,7 @@ from .scalars import Choice, Real, Share, Text, Whole, choice
 
 WEIGHTS = matrix("n", "k")
 HESSIAN = symmetric("m")
+UNDAMPED = symmetric("m", definite="after damping")
 PERCDAMP = Real(0.0, 1e6, text="Damping relative to the mean diagonal.")
 GRAM = symmetric("k", "Gram matrix of the inputs.")
 ENTRIES = Flags(("n", "k"), text="The group's entries; all by default.")
@@ -53,10 +54,10 @@ NORMS = Numbers(("m",), positive=True, text="Lengths of the inputs, see :func:`i
 SPARSITY = Share(below=True, text="Share to prune, in [0, 1).")
 EXPONENT = Share(text="Power of the norms, from 0 to 1.")
 REPAIR = choice(bool, "Whether the mean must be N.")
-DAMPED = symmetric("m", "Damped Hessian, positive definite.")
+DAMPED = symmetric("m", "Damped Hessian, positive definite.", definite="as given")
 REMOVAL = Flags(("n", "m"), text="Weights that become zero.", whole=False)
 LAYER = matrix("n", "m")
-PROXY = symmetric("m", "Proxy Hessian ``2/N Σ XᵀX``, not damped.")
+PROXY = symmetric("m", "Proxy Hessian ``2/N Σ XᵀX``, not damped.", definite="after damping")
 BLOCK = matrix("n", "k", text="Weights of the block.")
 ALIVE = Flags(("k",), text="Columns to quantize; the others decode to zero.", whole=False)
 SALIENT = Flags(

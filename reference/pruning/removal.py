@@ -87,11 +87,6 @@ def removal_move(W: Array, H: Array, removed: Mask) -> Array:
     ndarray of float64, shape (n, m)
         The weights of least loss with these zeros, which are exact.
 
-    Raises
-    ------
-    HessianError
-        If `H` is not positive definite.
-
     Notes
     -----
     ``w - w_p [G_pp]⁻¹ G_p:``, which minimizes ``½ d H dᵀ`` over all d with ``d_p = -w_p``.
@@ -119,11 +114,6 @@ def removal_loss(W: Array, H: Array, removed: Mask) -> Array:
     -------
     ndarray of float64, shape (n,)
         ``½ d H dᵀ`` of the move of :func:`removal_move`, nonnegative.
-
-    Raises
-    ------
-    HessianError
-        If `H` is not positive definite.
 
     Notes
     -----
@@ -168,11 +158,6 @@ def removal_mask(W: Array, H: Array, keep: int, group: int) -> Mask:
     -------
     ndarray of bool, shape (n, m)
         Kept weights, exactly N of each M consecutive columns.
-
-    Raises
-    ------
-    HessianError
-        If `H` is not positive definite.
 
     Notes
     -----

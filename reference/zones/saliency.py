@@ -28,7 +28,8 @@ import numpy as np
 import scipy.linalg
 
 from subbit.reference.contracts.door import contract
-from subbit.reference.contracts.kinds import matrix, symmetric
+from subbit.reference.contracts.kinds import matrix
+from subbit.reference.contracts.words import DAMPED
 from subbit.reference.errors import ArgumentError, HessianError
 from subbit.reference.notation import Array
 
@@ -41,7 +42,7 @@ def _inverse_diagonal(H: Array) -> Array:
     return np.asarray(np.diag(scipy.linalg.cho_solve(factor, np.eye(len(H)))))
 
 
-@contract(2, W=matrix("n", "m"), H=symmetric("m", "Damped Hessian, positive definite."))
+@contract(2, W=matrix("n", "m"), H=DAMPED)
 def inverse_hessian_saliency(W: Array, H: Array) -> Array:
     """Score weights by the squared diagonal of the inverse Hessian.
 
@@ -49,11 +50,6 @@ def inverse_hessian_saliency(W: Array, H: Array) -> Array:
     -------
     ndarray of float64, shape (n, m)
         Scores, nonnegative.
-
-    Raises
-    ------
-    HessianError
-        If `H` is not positive definite.
 
     Notes
     -----
@@ -106,7 +102,7 @@ def trailing_saliency(W: Array, U: Array) -> Array:
     return W**2 / diagonal**2
 
 
-@contract(2, W=matrix("n", "m"), H=symmetric("m", "Damped Hessian, positive definite."))
+@contract(2, W=matrix("n", "m"), H=DAMPED)
 def obs_saliency(W: Array, H: Array) -> Array:
     """Score weights by the loss of zeroing one of them while all others can move.
 
@@ -114,11 +110,6 @@ def obs_saliency(W: Array, H: Array) -> Array:
     -------
     ndarray of float64, shape (n, m)
         Scores, nonnegative: twice the loss.
-
-    Raises
-    ------
-    HessianError
-        If `H` is not positive definite.
 
     Notes
     -----

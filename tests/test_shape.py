@@ -1,0 +1,39 @@
+"""A method's file opens on the method, and the algorithms are no longer in words than in code."""
+
+import pytest
+import shape
+
+FIRST_SCREENS = 80
+
+
+@pytest.mark.parametrize("method", shape.METHODS)
+def test_a_method_begins_within_its_first_lines(method):
+    assert shape.beginning(method) <= FIRST_SCREENS
+
+
+def test_algorithms_have_no_more_docstring_than_code():
+    said, written = shape.documentation(shape.algorithms())
+    assert said <= written
+
+
+def test_docstrings_and_code_are_told_apart(tmp_path):
+    path = tmp_path / "x.py"
+    path.write_text(
+        '"""One.\n\nTwo.\n"""\n\n# A comment.\n\n\ndef f():\n    """Three."""\n    return "x"\n'
+    )
+    assert shape.documentation([path]) == (5, 2)
+
+
+@pytest.mark.parametrize("method", ["billm", "arb_llm", "stbllm", "pbs2p"])
+def test_a_layers_weights_are_checked_once(method):
+    """Twice at most: the function that the caller passes in counts as outside again."""
+    assert 1 <= shape.visits(method) <= 2
+
+
+def test_no_setting_is_documented_twice():
+    assert shape.documented_twice() == []
+
+
+def test_floors_are_told_from_circles():
+    assert shape.floors({("b", "a"): 1, ("c", "b"): 1}) == [["a"], ["b"], ["c"]]
+    assert shape.floors({("b", "a"): 1, ("c", "b"): 1, ("b", "c"): 1}) == [["a"], ["b", "c"]]
