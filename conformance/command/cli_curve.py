@@ -20,10 +20,11 @@ from subbit.conformance.command.cli_tables import part_table, prefix_table
 from subbit.conformance.command.console import Bar, Table, make_console, write_tables
 from subbit.conformance.models.base import DecoderModel
 from subbit.conformance.models.load import load_model
-from subbit.conformance.runs.curve import Comparison, Laboratory, parse_counts
+from subbit.conformance.runs.curve import Laboratory
+from subbit.conformance.runs.jobs import Comparison, parse_counts, steps_left
 from subbit.conformance.runs.labels import FORM
 from subbit.conformance.runs.plan import parse_blocks
-from subbit.conformance.runs.study import Results, Study, open_results
+from subbit.conformance.runs.study import Notebook, Results, Study, open_results
 from subbit.conformance.target import resolve
 from subbit.reference.errors import ArgumentError, check_choice
 
@@ -143,8 +144,9 @@ def run_curve(options: CurveOptions, title: str = "curve") -> Sequence[Table]:
     tokens, windows = cut_windows(model, options.text, options.window, options.windows)
     study = Study(model.name, model.precision, calibration, windows, options.scales, options.target)
     results = open_results(options.out, study)
-    laboratory = Laboratory(models.take, port, sequences, tokens, results, options.out)
-    steps = laboratory.count_steps(model, comparison.jobs)
+    notebook = Notebook(options.out, results)
+    laboratory = Laboratory(models.take, port, sequences, tokens, notebook)
+    steps = steps_left(model, results, comparison.jobs)
     with Bar(title, steps, make_console(stderr=True)) as bar:
         laboratory.step = bar.step
         del model

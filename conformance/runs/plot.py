@@ -7,7 +7,7 @@ The prefix curve and the part table as one figure, written to a file.
 from pathlib import Path
 from typing import Any
 
-from .curve import Comparison
+from .jobs import Comparison
 from .study import ALL_PARTS, Results
 
 

@@ -8,7 +8,7 @@ after each point.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +157,46 @@ class Results:
         """
         text = json.dumps(asdict(self), indent=1, ensure_ascii=False)
         write_atomically(folder / RESULTS, text.encode())
+
+
+@dataclass
+class Notebook:
+    """Results that are saved whenever they grow.
+
+    Parameters
+    ----------
+    folder : Path
+        The study's folder.
+    results : Results
+        The results so far.
+    """
+
+    folder: Path
+    results: Results
+
+    def write_full(self, perplexity: float) -> None:
+        """Note the perplexity at full precision.
+
+        Parameters
+        ----------
+        perplexity : float
+            The perplexity.
+        """
+        self._write(replace(self.results, full=perplexity))
+
+    def add(self, point: Point) -> None:
+        """Note a finished point.
+
+        Parameters
+        ----------
+        point : Point
+            The point.
+        """
+        self._write(replace(self.results, points=(*self.results.points, point)))
+
+    def _write(self, results: Results) -> None:
+        results.save(self.folder)
+        self.results = results
 
 
 def load_results(folder: Path) -> Results:

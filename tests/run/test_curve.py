@@ -10,21 +10,17 @@ from subbit import reference
 from subbit.conformance.command.cli_tables import part_table, prefix_table
 from subbit.conformance.models.load import load_model
 from subbit.conformance.runs import quantize
-from subbit.conformance.runs.curve import (
-    Comparison,
-    Job,
-    Laboratory,
-    make_point,
-    parse_counts,
-    peak_bytes,
-)
+from subbit.conformance.runs.curve import Laboratory
 from subbit.conformance.runs.evaluate import evaluate
+from subbit.conformance.runs.jobs import Comparison, Job, parse_counts, steps_left
 from subbit.conformance.runs.labels import parse_label
 from subbit.conformance.runs.manifest import load_manifest, tokens_digest
 from subbit.conformance.runs.plot import plot_study
+from subbit.conformance.runs.points import make_point, peak_bytes
 from subbit.conformance.runs.quantize import quantize_model
 from subbit.conformance.runs.study import (
     RESULTS,
+    Notebook,
     Results,
     Study,
     Windows,
@@ -44,10 +40,8 @@ def study(settings, windows):
 
 @pytest.fixture
 def laboratory(study, sequences, windows, tmp_path):
-    results = open_results(tmp_path / "study", study)
-    return Laboratory(
-        lambda: load_model("tiny"), reference, sequences, windows, results, tmp_path / "study"
-    )
+    notebook = Notebook(tmp_path / "study", open_results(tmp_path / "study", study))
+    return Laboratory(lambda: load_model("tiny"), reference, sequences, windows, notebook)
 
 
 def test_each_point_is_that_of_a_run_that_stops_there(laboratory, sequences, windows):
@@ -75,14 +69,16 @@ def test_labels_of_one_method_are_told_apart(laboratory):
     assert len({job.folder for job in shown.jobs}) == 3
     assert not any(set(job.folder) & set(":/") for job in shown.jobs)
     laboratory.measure(shown.jobs)
-    results = load_results(laboratory.folder)
+    results = load_results(laboratory.notebook.folder)
     found = {
         (label, stop): results.find(label, "all", 0, stop) for label in labels for stop in (1, 2)
     }
     assert len({point.perplexity for point in found.values()}) == 6
     table = prefix_table(results, shown)
     assert [row[0] for row in table.rows] == ["full precision", *labels]
-    manifests = [load_manifest(laboratory.folder / "runs" / job.folder) for job in shown.jobs]
+    manifests = [
+        load_manifest(laboratory.notebook.folder / "runs" / job.folder) for job in shown.jobs
+    ]
     assert [manifest.kept for manifest in manifests][:2] == [(4, 4, 4), (2, 2, 2)]
 
 
@@ -98,11 +94,11 @@ def test_runs_of_one_budget_are_planned_once(laboratory, monkeypatch):
     shown = Comparison(labels, (1,), ("q", "down"), (1, 3))
     steps = []
     laboratory.step = steps.append
-    count = laboratory.count_steps(load_model("tiny"), shown.jobs)
+    count = steps_left(load_model("tiny"), laboratory.notebook.results, shown.jobs)
     laboratory.measure(shown.jobs)
     assert planned == [("outlier", (4, 8)), ("outlier", (2, 4))]
     assert len(steps) == count
-    runs = [laboratory.folder / "runs" / job.folder for job in shown.jobs]
+    runs = [laboratory.notebook.folder / "runs" / job.folder for job in shown.jobs]
     kept = [load_manifest(run).kept for run in runs]
     alone = plan_kept(load_model("tiny"), "outlier", (4, 8), laboratory.sequences)
     assert [found for found, job in zip(kept, shown.jobs, strict=True) if "4:8" in job.label] == [
@@ -115,16 +111,15 @@ def test_a_prefix_of_a_budget_is_that_of_a_longer_run(laboratory, study, tmp_pat
     """Both ends of the curve are from one plan, which does not depend on where a run stops."""
     label = str(parse_label("wanda@4:8/outlier"))
     longer = laboratory.measure([Job(label, "all", 0, (1, 3))])
-    other = dataclasses.replace(
-        laboratory, results=open_results(tmp_path / "other", study), folder=tmp_path / "other"
-    )
+    notebook = Notebook(tmp_path / "other", open_results(tmp_path / "other", study))
+    other = dataclasses.replace(laboratory, notebook=notebook)
     alone = other.measure([Job(label, "all", 0, (1,))])
     assert alone.points[0].perplexity == longer.points[0].perplexity
 
 
 def test_artifact_bits_are_those_of_the_files(laboratory):
     point = laboratory.measure(SHOWN.jobs[:1]).points[-1]
-    run = laboratory.folder / "runs" / SHOWN.jobs[0].folder
+    run = laboratory.notebook.folder / "runs" / SHOWN.jobs[0].folder
     size = sum(path.stat().st_size for path in run.rglob("*.safetensors"))
     assert point.artifact == pytest.approx(8 * size / (3 * 43008))
 
@@ -132,15 +127,15 @@ def test_artifact_bits_are_those_of_the_files(laboratory):
 def test_finished_points_are_not_measured_again(laboratory, study):
     first = laboratory.measure(SHOWN.jobs)
     laboratory.open_model = lambda: pytest.fail("nothing is missing")
-    assert laboratory.count_steps(load_model("tiny"), SHOWN.jobs) == 0
+    assert steps_left(load_model("tiny"), laboratory.notebook.results, SHOWN.jobs) == 0
     assert laboratory.measure(SHOWN.jobs) == first
-    assert open_results(laboratory.folder, study) == first
+    assert open_results(laboratory.notebook.folder, study) == first
 
 
 def test_a_point_does_not_depend_on_what_the_run_did_after_it(laboratory, study):
     """The run is complete; its first point is measured again from its records."""
     first = laboratory.measure(SHOWN.jobs[:1]).points[0]
-    laboratory.results = Results(study)
+    laboratory.notebook.results = Results(study)
     again = laboratory.measure(SHOWN.jobs[:1]).points[0]
     assert dataclasses.replace(again, peak_bytes=0) == dataclasses.replace(first, peak_bytes=0)
 
@@ -150,7 +145,7 @@ def test_an_interrupted_comparison_goes_on_where_it_was(laboratory, study):
     laboratory.port = StoppingPort(14 + 3, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         laboratory.measure(SHOWN.jobs[:1])
-    assert [point.stop for point in load_results(laboratory.folder).points] == [1]
+    assert [point.stop for point in load_results(laboratory.notebook.folder).points] == [1]
     calls = []
 
     class Port:
@@ -158,9 +153,9 @@ def test_an_interrupted_comparison_goes_on_where_it_was(laboratory, study):
             calls.append(arguments)
             return port.billm_layer(*arguments)
 
-    again = dataclasses.replace(
-        laboratory, port=Port(), results=open_results(laboratory.folder, study)
-    )
+    folder = laboratory.notebook.folder
+    notebook = Notebook(folder, open_results(folder, study))
+    again = dataclasses.replace(laboratory, port=Port(), notebook=notebook)
     assert [point.stop for point in again.measure(SHOWN.jobs[:1]).points] == [1, 3]
     assert len(calls) == 7
 
@@ -168,7 +163,7 @@ def test_an_interrupted_comparison_goes_on_where_it_was(laboratory, study):
 def test_steps_are_counted_beforehand(laboratory):
     steps = []
     laboratory.step = steps.append
-    expected = laboratory.count_steps(load_model("tiny"), SHOWN.jobs)
+    expected = steps_left(load_model("tiny"), laboratory.notebook.results, SHOWN.jobs)
     laboratory.measure(SHOWN.jobs)
     assert len(steps) == expected
 
@@ -230,9 +225,9 @@ def test_the_plot_is_written(laboratory, tmp_path, ending, magic, parts):
 
 def test_results_are_json(laboratory):
     laboratory.measure(SHOWN.jobs[:1])
-    content = json.loads((laboratory.folder / RESULTS).read_text(encoding="utf-8"))
+    content = json.loads((laboratory.notebook.folder / RESULTS).read_text(encoding="utf-8"))
     assert content["points"][0]["label"] == "billm:paper"
-    assert isinstance(load_results(laboratory.folder), Results)
+    assert isinstance(load_results(laboratory.notebook.folder), Results)
 
 
 def test_peak_memory_is_plausible():
