@@ -223,4 +223,5 @@ def compensate(
         )
         blocks.append(block)
         errors.append(E)
+    # blocks of (n, k) -> (n, m)
     return Compensated(QuantizedLayer(W.shape, tuple(blocks)), np.hstack(errors))

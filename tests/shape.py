@@ -6,6 +6,7 @@ layer's weights are checked.
 """
 
 import ast
+import re
 import sys
 from collections import Counter
 from dataclasses import fields
@@ -120,6 +121,23 @@ def visits(method: str) -> int:
     return seen
 
 
+RESHAPING = {"column_stack", "einsum", "hstack", "reshape", "stack", "take_along_axis", "vstack"}
+SHAPE_NOTE = re.compile(r"#.*\([^()]*\)")
+
+
+def without_shapes(text: str) -> list[int]:
+    """Lines that give an array another shape without a note of it, at their end or above."""
+    lines, found = text.splitlines(), []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            above = lines[node.lineno - 2].strip() if node.lineno > 1 else ""
+            near = [lines[node.lineno - 1], lines[(node.end_lineno or node.lineno) - 1]]
+            near += [above] if above.startswith("#") else []
+            if node.func.attr in RESHAPING and not any(map(SHAPE_NOTE.search, near)):
+                found.append(node.lineno)
+    return found
+
+
 def documented_twice() -> list[str]:
     """Settings that a configuration documents although a part of it does."""
     found = []
@@ -155,6 +173,8 @@ def report() -> str:
     lines += [
         f"{name}_layer: checks see the weights {visits(name)} times" for name in ("billm", "pbs2p")
     ]
+    unnoted = sum(len(without_shapes(p.read_text("utf-8"))) for p in sources("reference"))
+    lines.append(f"lines of the reference that change a shape without saying it: {unnoted}")
     lines.append(f"settings documented twice: {len(documented_twice())}")
     return "\n".join(lines) + "\n"
 

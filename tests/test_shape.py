@@ -3,6 +3,8 @@
 import pytest
 import shape
 
+from project import relative, sources
+
 FIRST_SCREENS = 80
 
 
@@ -32,6 +34,17 @@ def test_a_layers_weights_are_checked_once(method):
 
 def test_no_setting_is_documented_twice():
     assert shape.documented_twice() == []
+
+
+@pytest.mark.parametrize("path", sources("reference"), ids=relative)
+def test_lines_that_change_a_shape_say_it(path):
+    assert shape.without_shapes(path.read_text(encoding="utf-8")) == []
+
+
+def test_a_shape_is_noted_at_the_end_or_above():
+    noted = "x = y.reshape(1, -1)  # (n,) -> (1, n)\n# (2, n)\nz = np.stack([x, x])\n"
+    assert shape.without_shapes(noted) == []
+    assert shape.without_shapes("# Two rows.\nx = np.stack([y, y])  # twice\n") == [2]
 
 
 def test_floors_are_told_from_circles():

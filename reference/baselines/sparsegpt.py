@@ -165,7 +165,7 @@ def sparsegpt_prune(W: Array, H: Array, config: SparseGPT = SparseGPT()) -> tupl
     (array([[2., 0., 0., 3.]]), array([[ True, False, False,  True]]))
     """
     layer = _pruned(W, H, config)
-    mask = np.hstack([block.groups[0].mask for block in layer.blocks])
+    mask = np.hstack([block.groups[0].mask for block in layer.blocks])  # blocks of (n, k) -> (n, m)
     return layer.decode(), mask
 
 

@@ -65,7 +65,7 @@ def accumulate_hessian_bound(X: npt.ArrayLike, *, arithmetic: Arithmetic) -> Rou
            [ 6., 18.]])
     """
     inputs = check_matrix("X", X, shape=(None, None, None))
-    flat = arithmetic.read(inputs.reshape(-1, inputs.shape[-1]))
+    flat = arithmetic.read(inputs.reshape(-1, inputs.shape[-1]))  # (N, L, m) -> (N L, m)
     # Eq. (B28), subbit:  |Ĥ − H| ≤ 2/N (Σ (|x_i| e_j + e_i |x_j|) + γ_T Σ|x_i||x_j|) + γ_2 |H|
     return (flat.T @ flat).flip(2.0) / arithmetic.exactly(len(inputs))
 

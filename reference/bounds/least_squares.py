@@ -26,8 +26,8 @@ def _where(condition: Mask, yes: Rounded, no: Rounded) -> Rounded:
 
 def _columns(parts: list[Rounded]) -> Rounded:
     return Rounded(
-        np.column_stack([part.value for part in parts]),
-        np.column_stack([part.error for part in parts]),
+        np.column_stack([part.value for part in parts]),  # (n, p)
+        np.column_stack([part.error for part in parts]),  # (n, p)
         parts[0].arithmetic,
     )
 

@@ -182,7 +182,7 @@ class Tokens(Kind):
         """Check and return the vectors of all tokens."""
         if _axes(name, value) > len(self.axes):
             array = call.arrays.numbers(name, value, (None, None, None))
-            array = array.reshape(-1, array.shape[-1])
+            array = array.reshape(-1, array.shape[-1])  # (N, L, m) -> (N L, m)
         else:
             array = call.arrays.numbers(name, value, (None, None))
         known = call.lengths(self.axes)

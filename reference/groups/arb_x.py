@@ -291,7 +291,7 @@ def _alternate(G: Array, g: Array, group: BinaryGroup, S: Array, config: Refinem
     if config.mean_denominator == "float32" and len(group.planes) == 1:
         m = group.mask.astype(np.float64)
         denominators[:, 0] = np.sum(((m @ S) * m).astype(np.float32), axis=1)
-    floors = np.column_stack([_floor(e, S) for e in _basis(group)])
+    floors = np.column_stack([_floor(e, S) for e in _basis(group)])  # (n, p)
     for _ in range(config.calibrated_iterations):
         for p in range(x.shape[1]):
             # Eq. (27), subbit:  x_p ← (g_p − Σ_{q≠p} G_pq x_q) / (G_pp + ε),  x = (μ, α₁, α₂)

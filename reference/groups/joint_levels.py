@@ -57,7 +57,7 @@ def solve_levels(W: Array, group: BinaryGroup) -> BinaryGroup:
     """
     mean = group.row_means
     M = group.mask.astype(np.float64)
-    basis = np.stack([M, *(plane.sign.astype(np.float64) for plane in group.planes)])
+    basis = np.stack([M, *(plane.sign.astype(np.float64) for plane in group.planes)])  # (p, n, k)
     Z = np.where(group.mask, W - mean[:, None], 0.0)
     # Eq. (21), subbit:  (μ, α) = argmin ‖Z − μ m − Σ α_p b_p‖²,  a system of 2 or 3 for a row
     gram = np.einsum("pij,qij->ipq", basis, basis)  # (n, p, p)
@@ -109,5 +109,5 @@ def _best_cuts(W: Array, M: Mask) -> Array:
     if not j.size:
         return np.where(M, W, np.inf)[:, 0]
     best = np.argmax(gain, axis=1)
-    cut = np.take_along_axis(ordered, best[:, None], axis=1)[:, 0]
+    cut = np.take_along_axis(ordered, best[:, None], axis=1)[:, 0]  # (n, k) -> (n,)
     return np.where(np.any(between, axis=1), cut, np.inf)

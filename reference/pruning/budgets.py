@@ -233,4 +233,5 @@ def repair_budget(wishes: Array, keep: int, low: int, high: int) -> Counts:
     cost = np.arange(low, high) - wishes[:, None] + 0.5  # (L, high − low)
     taken = np.zeros(cost.size, dtype=np.bool_)
     taken[np.argsort(cost, axis=None, kind="stable")[: len(wishes) * (keep - low)]] = True
+    # (L, high − low) -> (L,)
     return low + np.count_nonzero(taken.reshape(cost.shape), axis=1).astype(np.int64)

@@ -63,6 +63,7 @@ def _gradients(weights: Array, G: Array, removed: Mask) -> Array:
     # The removed columns of each row, padded with others, whose equations are 1 y = 0.
     columns = np.argsort(~removed, axis=1, kind="stable")[:, :most]  # (n, most)
     valid = np.take_along_axis(removed, columns, axis=1)  # (n, most)
+    # (n, m) -> (n, most)
     right = np.where(valid, np.take_along_axis(weights, columns, axis=1), 0.0)
     solved = np.zeros((rows, most))
     step = max(1, HELD // max(1, most * most))
@@ -139,6 +140,7 @@ def _choices(keep: int, group: int) -> Mask:
     count = comb(group, keep)
     if count > MOST_PATTERNS:
         raise ArgumentError("group", f"one of at most {MOST_PATTERNS} patterns", f"{count}")
+    # (1, C, M) -> (C, M)
     return unrank_patterns(np.arange(count)[None], keep, group).reshape(count, group)
 
 

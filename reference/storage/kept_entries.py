@@ -62,7 +62,7 @@ def fill_patterns(covered: Mask, keep: int, group: int, *, argument: str = "cove
     pattern = np.zeros(inside.shape, dtype=np.bool_)  # (n, k/M, M)
     np.put_along_axis(pattern, order[:, :, :keep], values=True, axis=2)
     allowed = np.ones(covered.shape, dtype=np.bool_)
-    allowed[:, :whole] = pattern.reshape(n, whole)
+    allowed[:, :whole] = pattern.reshape(n, whole)  # (n, k/M, M) -> (n, k)
     return allowed
 
 

@@ -90,6 +90,7 @@ def _take_patterns(reader: Reader, pattern: Pattern, shape: tuple[int, int]) -> 
         message = "tensor pattern_map names a pattern that is not there"
         raise RecordError(message)
     meant = np.ones(shape, dtype=np.bool_)
+    # ranks (n, m/M) -> (n, m)
     meant[:, : count * group] = unrank_patterns(ranks.reshape(rows, count), keep, group)
     return meant
 

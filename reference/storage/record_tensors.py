@@ -200,7 +200,7 @@ class Reader:
         RecordError
             If too few are left.
         """
-        bits = self.take(tensor, count * width).reshape(count, width)
+        bits = self.take(tensor, count * width).reshape(count, width)  # (count, width)
         codes: npt.NDArray[np.int64] = (bits.astype(np.int64) << np.arange(width)).sum(axis=1)
         return codes
 

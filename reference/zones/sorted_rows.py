@@ -156,6 +156,7 @@ class _SortedRows:
         self.X = np.sort(X if part is None else np.where(part, X, np.inf), axis=1)
         # A mean far from zero would drown the variance. Subtracting an entry of the row
         # itself is exact where that matters, and keeps exact ties with the mean exact.
+        # (n, k) -> (n, 1)
         middle = np.take_along_axis(self.X, self.count // 2, axis=1) if center else 0.0
         self.Y = self.X - np.where(self.count > 0, middle, 0.0)
         Y = self.Y if part is None else np.where(np.isinf(self.Y), 0.0, self.Y)
@@ -236,7 +237,7 @@ class _SortedRows:
     @staticmethod
     def _between(sums: Array, low: Indices, high: Indices) -> Array:
         ends = np.take_along_axis(sums, high, axis=1)  # (n, k + 1) -> (n, c)
-        return np.asarray(ends - np.take_along_axis(sums, low, axis=1))
+        return np.asarray(ends - np.take_along_axis(sums, low, axis=1))  # (n, k + 1) -> (n, c)
 
 
 def _total(parts: Iterable[AnyArray]) -> AnyArray:

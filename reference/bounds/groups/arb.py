@@ -168,6 +168,7 @@ def refine_mean_bound(
 
 
 def _gram(state: RoundedLevels, place: int) -> Array:
+    # (n, k), (p, n, k) -> (n, p)
     return np.asarray(np.einsum("ij,qij->iq", state.basis[place], state.basis))
 
 

@@ -84,6 +84,7 @@ class RoundedScales:
         parts = []
         for plane in group.planes:
             parts += [plane.row_scale, ones if plane.column_scale is None else plane.column_scale]
+        # (o, n, k)
         signs = np.stack([np.asarray(plane.sign, dtype=np.float64) for plane in group.planes])
         return cls.at(np.asarray(group.mask), signs, arithmetic.read(np.concatenate(parts)))
 
@@ -279,7 +280,7 @@ def rc_start_bound(
         np.concatenate([part.error for part in parts]),
         arithmetic,
     )
-    return RoundedScales.at(M, np.stack(drawn), scales), tuple(distances)
+    return RoundedScales.at(M, np.stack(drawn), scales), tuple(distances)  # signs (o, n, k)
 
 
 def _mean_share(size: Rounded, rows: Rounded, used: Mask) -> Rounded:

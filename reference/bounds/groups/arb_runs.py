@@ -92,6 +92,7 @@ def arb_bound(
                 )
         signs, certain = next_signs(weights, state, config)
         decided &= certain
+        # basis (p, n, k)
         state = RoundedLevels(np.stack([state.basis[0], *signs]), state.levels, state.spread)
     if config.sign_zero == 0:
         # Divisors count the signs that are not zero.
@@ -166,11 +167,11 @@ def arb_start_levels(
     zero = arithmetic.exactly(np.zeros(len(mask)))
     parts = [zero if start.mean is None else start.mean, *start.scales]
     levels = Rounded(
-        np.column_stack([part.value for part in parts]),
-        np.column_stack([part.error for part in parts]),
+        np.column_stack([part.value for part in parts]),  # (n, p)
+        np.column_stack([part.error for part in parts]),  # (n, p)
         arithmetic,
     )
-    basis = np.stack([mask, *drawn]).astype(np.float64)
+    basis = np.stack([mask, *drawn]).astype(np.float64)  # (p, n, k)
     return RoundedLevels.at(basis, levels), np.logical_and.reduce(certain)
 
 
@@ -315,7 +316,7 @@ def arb_rc_bound(
         if order == 2 or column_signs == "refreshed":
             signs, certain = _next_rc_signs(weights, state, config)
             decided &= certain
-            state = RoundedScales(M, np.stack(signs), state.scales, state.spread)
+            state = RoundedScales(M, np.stack(signs), state.scales, state.spread)  # signs (o, n, k)
     return state, decided and bool(np.isfinite(state.scales.error).all())
 
 

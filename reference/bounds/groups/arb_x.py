@@ -59,8 +59,8 @@ def _sums(target: Rounded, basis: Array, S: Rounded) -> tuple[Rounded, Rounded]:
 
 def _stack(parts: Sequence[Rounded]) -> Rounded:
     return Rounded(
-        np.stack([part.value for part in parts], axis=1),
-        np.stack([part.error for part in parts], axis=1),
+        np.stack([part.value for part in parts], axis=1),  # p of (n, …) -> (n, p, …)
+        np.stack([part.error for part in parts], axis=1),  # p of (n, …) -> (n, p, …)
         parts[0].arithmetic,
     )
 
@@ -322,7 +322,7 @@ def calibrate_levels_bound(
     apart = _stack([_form(e, gram, known) for e in state.basis])
     g = g.widen(2.0 * apart.error + arithmetic.gamma(8) * apart.reach)
     if config.levels == "exact":
-        least = np.column_stack([_floor(e, gram) for e in state.basis])
+        least = np.column_stack([_floor(e, gram) for e in state.basis])  # (n, p)
         found = solve_normal_bound(G, g, least=least)
         added = arithmetic.gamma(2) * first[:, None] * np.eye(len(least[0]))[0]
         return RoundedLevels.at(state.basis, found.widen(added))

@@ -227,8 +227,8 @@ def _spread(values: Rounded, shape: tuple[int, ...]) -> Rounded:
 
 def _sum_of(terms: Sequence[Rounded]) -> Rounded:
     stacked = Rounded(
-        np.stack([term.value for term in terms]),
-        np.stack([term.error for term in terms]),
+        np.stack([term.value for term in terms]),  # (o, n, k)
+        np.stack([term.error for term in terms]),  # (o, n, k)
         terms[0].arithmetic,
     )
     # Eq. (B10), subbit:  |q̂ − q| ≤ e_μ + Σ e_α + γ_o (|μ| + Σ α)

@@ -69,7 +69,7 @@ def solve_levels_bound(
     Z = (weights - old[:, None]).keep(state.mask)
     # Eq. (B45), subbit:  |ĝ_p − g_p| ≤ Σ e_z + γ_p Σ|z|,  z = w − μ,  then x as by (B44)
     sums = [Z.flip(e).sum("row", e != 0.0) for e in state.basis]
-    G = np.einsum("pij,qij->ipq", state.basis, state.basis)
+    G = np.einsum("pij,qij->ipq", state.basis, state.basis)  # (n, p, p)
     found = solve_normal_bound(arithmetic.exactly(G), _columns(sums), _known_rank(G))
     parts = [old + found[:, 0], *(found[:, p] for p in range(1, found.shape[1]))]
     return RoundedLevels.at(state.basis, _columns(parts))
@@ -116,7 +116,7 @@ def two_means_bound(
     # Eq. (B46), subbit:  μ = m₋ + α or (m₋ + m₊) / 2,  α = (m₊ − m₋) / 2
     mean = _where(one, low, (low + half).or_else((low + high).flip(0.5)))
     scale = _where(one, arithmetic.exactly(np.zeros(len(one))), half)
-    basis = np.stack([entries.astype(np.float64), B.astype(np.float64)])
+    basis = np.stack([entries.astype(np.float64), B.astype(np.float64)])  # (2, n, k)
     return RoundedLevels.at(basis, _columns([mean, scale]))
 
 
@@ -162,6 +162,7 @@ def two_means_margin(
     d = (weights - mean[:, None]).keep(M)
     order = np.argsort(np.where(M, d.value, np.inf), axis=1, kind="stable")
     sizes, places = np.count_nonzero(M, axis=1), np.arange(1, M.shape[1] + 1)
+    # rows sorted, (n, k)
     value, error, reach = (np.take_along_axis(x, order, 1) for x in (d.value, d.error, d.reach))
     lost = arithmetic.gamma(np.maximum(sizes - 1, 0))[:, None]
     C = Rounded(np.cumsum(value, 1), np.cumsum(error, 1) + lost * np.cumsum(reach, 1), arithmetic)
@@ -178,6 +179,7 @@ def two_means_margin(
         ratio = np.where(excess > 0.0, excess / allowed, 0.0)
     worst = np.argmax(ratio, axis=1)[:, None]
     # Eq. (B47), subbit:  gain_j − gain_own ≤ e_j + e_own for every cut j
+    # (n, k) -> (n,)
     margin, slack = (np.take_along_axis(x, worst, 1)[:, 0] for x in (excess, allowed))
     return Rounded(np.maximum(margin, 0.0), slack, arithmetic)
 

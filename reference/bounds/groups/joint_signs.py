@@ -59,6 +59,7 @@ def joint_signs_margin(
         ratio = np.where(excess > 0.0, excess / allowed, 0.0)
     worst = np.argmax(ratio, axis=0)[None]
     # Eq. (B43), subbit:  level c chosen  ⇒  d_c − d_l ≤ e_c + e_l for every l
+    # (4, n, k) -> (n, k)
     value, error = (np.take_along_axis(x, worst, axis=0)[0] for x in (excess, allowed))
     return Rounded(np.maximum(value, 0.0), error, Z.arithmetic)
 
@@ -102,7 +103,9 @@ def _level_distances(
     levels = [u.flip(a) + v.flip(b) for a, b in flips]
     once = Z.arithmetic.gamma(1)
     distances = [(Z - level.widen(once * level.reach)).absolute() for level in levels]
+    # (4, n, k)
     value, error = (np.stack([getattr(d, name) for d in distances]) for name in ("value", "error"))
     chosen = _chosen(first, second)[None]
+    # (4, n, k) -> (1, n, k)
     own, own_error = (np.take_along_axis(x, chosen, axis=0) for x in (value, error))
     return own - value, own_error + error

@@ -59,9 +59,9 @@ class RoundedLevels:
         if not isinstance(group, BinaryGroup):
             return group
         mean = np.zeros(len(group.mask)) if group.mean is None else group.mean
-        levels = np.column_stack([mean, *(plane.row_scale for plane in group.planes)])
+        levels = np.column_stack([mean, *(plane.row_scale for plane in group.planes)])  # (n, p)
         signs = [np.asarray(plane.sign, dtype=np.float64) for plane in group.planes]
-        basis = np.stack([group.mask.astype(np.float64), *signs])
+        basis = np.stack([group.mask.astype(np.float64), *signs])  # (p, n, k)
         return cls.at(basis, arithmetic.read(levels))
 
     @classmethod
@@ -119,6 +119,7 @@ class RoundedLevels:
         spread = np.concatenate([self.spread, np.zeros((*self.spread.shape[:2], 1))], axis=2)
         with np.errstate(invalid="ignore", over="ignore"):
             # Eq. (B38), subbit:  E_p ← Σ_q (∂x_p / ∂x_q) E_q, and a column for the step's own
+            # (n, p), (n, p, s) -> (n, s)
             spread[:, place] = np.einsum("iq,iqs->is", slopes, spread)
             spread[:, place, -1] = to.error
             error = np.sum(np.abs(spread), axis=2)
@@ -142,8 +143,9 @@ class RoundedLevels:
         """
         places = [p for p in range(len(self.basis)) if p != without]
         parts = self.basis[places]
+        # (n, p), (p, n, k) -> (n, k)
         value = W.value - np.einsum("ip,pij->ij", self.levels.value[:, places], parts)
-        sizes = np.einsum("ip,pij->ij", self.levels.reach[:, places], np.abs(parts))
+        sizes = np.einsum("ip,pij->ij", self.levels.reach[:, places], np.abs(parts))  # (n, k)
         arithmetic, count = W.arithmetic, len(places)
         with np.errstate(invalid="ignore", over="ignore"):
             reach = W.reach + sizes

@@ -177,7 +177,7 @@ def _choice_losses(weights: Rounded, G: Rounded, choices: Mask) -> tuple[Array, 
     )
     gone = np.tile(~choices, (rows, 1))  # (n C, M)
     loss = (repeated * _solved(G, gone, repeated)).sum("row", gone).flip(0.5)
-    return loss.value.reshape(rows, count), loss.error.reshape(rows, count)
+    return loss.value.reshape(rows, count), loss.error.reshape(rows, count)  # (n C,) -> (n, C)
 
 
 def removal_mask_margin(
@@ -223,7 +223,7 @@ def removal_mask_margin(
     weights, hessian, kept = _read(W, H, mask, arithmetic)
     G = inverse_bound(hessian, arithmetic=arithmetic)
     count = comb(group, keep)
-    choices = unrank_patterns(np.arange(count)[None], keep, group).reshape(count, group)
+    choices = unrank_patterns(np.arange(count)[None], keep, group).reshape(count, group)  # (C, M)
     places = [slice(first, first + group) for first in range(0, kept.shape[1], group)]
     losses = [_choice_losses(weights[:, c], G[c, c], choices) for c in places]
     value, error = (np.stack(part, axis=1) for part in zip(*losses, strict=True))  # (n, m/M, C)
@@ -231,7 +231,7 @@ def removal_mask_margin(
     taken = rank_patterns(kept, keep, group)[:, :, None]
 
     def at(numbers: Array, index: AnyArray) -> Array:
-        return np.take_along_axis(numbers, index, axis=2)[:, :, 0]
+        return np.take_along_axis(numbers, index, axis=2)[:, :, 0]  # (n, m/M, C) -> (n, m/M)
 
     # Eq. (B64), subbit:  L_c − L_b ≤ e_c + e_b
     return Rounded(

@@ -51,7 +51,7 @@ def power_bound(base: Rounded, exponent: float) -> Rounded:
     value, high = base.value**exponent, base.reach**exponent
     low = np.maximum(base.value - base.error, 0.0) ** exponent
     distance = float(arithmetic.read(exponent).error)
-    ends = np.stack([base.value, base.reach])
+    ends = np.stack([base.value, base.reach])  # (2, n, m)
     logarithm = np.abs(np.log(np.where(ends > 0.0, ends, 1.0))).max(axis=0)
     # Eq. (B70), subbit:  |x̂^â − x^a| ≤ max|(x ± e)^a − x^a| + (|ln x| |â − a| + γ_8) (x + e)^a
     carried = np.maximum(high - value, value - low) + distance * logarithm * high
@@ -280,9 +280,11 @@ def nm_mask_margin(scores: Input, keep: int, group: int, *, arithmetic: Arithmet
     whole = kept.shape[1] // group * group
     # Shape (n, m // M, M): one group along the last axis.
     shape = (len(kept), -1, group)
+    # (n, m) -> (n, m/M, M)
     s, e = (x[:, :whole].reshape(shape) for x in (given.value, given.error))
-    distance, allowed = _nearest(s, e, kept[:, :whole].reshape(shape))
+    distance, allowed = _nearest(s, e, kept[:, :whole].reshape(shape))  # (n, m/M, M)
     value, error = np.full(kept.shape, np.inf), np.zeros(kept.shape)
+    # (n, m/M, M) -> (n, m)
     value[:, :whole], error[:, :whole] = (x.reshape(len(kept), -1) for x in (distance, allowed))
     return Rounded(value, error, arithmetic)
 
@@ -296,9 +298,9 @@ def _nearest(s: Array, e: Array, kept: Mask) -> tuple[Array, Array]:
     np.divide(distance, allowed, out=ratio, where=possible)
     # Eq. (B75), subbit:  i pruned, j kept in its place  ⇒  s_i − s_j ≤ e_i + e_j
     other = np.argmin(ratio, axis=-1)[..., None]
-    chosen = np.take_along_axis(possible, other, axis=-1)
-    value = np.where(chosen, np.take_along_axis(distance, other, axis=-1), np.inf)
-    error = np.where(chosen, np.take_along_axis(allowed, other, axis=-1), 0.0)
+    chosen = np.take_along_axis(possible, other, axis=-1)  # (…, M, M) -> (…, M, 1)
+    value = np.where(chosen, np.take_along_axis(distance, other, axis=-1), np.inf)  # (…, M, 1)
+    error = np.where(chosen, np.take_along_axis(allowed, other, axis=-1), 0.0)  # (…, M, 1)
     return value[..., 0], error[..., 0]
 
 

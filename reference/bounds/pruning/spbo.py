@@ -202,6 +202,7 @@ def schedule_certain(scores: Rounded, group: int, *, whole: bool = False) -> Mas
     array([ True, False])
     """
     if whole:
+        # (n, k) -> (1, n k)
         flat = Rounded(scores.value.reshape(1, -1), scores.error.reshape(1, -1), scores.arithmetic)
         return np.repeat(_apart(flat), len(scores.value))
     parts = range(0, scores.shape[1], group)
@@ -211,6 +212,7 @@ def schedule_certain(scores: Rounded, group: int, *, whole: bool = False) -> Mas
 def _apart(scores: Rounded) -> Mask:
     # Upper ends must grow with lower ones: only then are neighbors apart from all others.
     order = np.argsort(scores.value, axis=1, kind="stable")
+    # rows sorted, (n, k)
     value, error = (np.take_along_axis(x, order, axis=1) for x in (scores.value, scores.error))
     highest = np.maximum.accumulate(value + error, axis=1)[:, :-1]
     lowest = np.minimum.accumulate((value - error)[:, ::-1], axis=1)[:, ::-1][:, 1:]

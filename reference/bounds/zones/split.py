@@ -208,5 +208,6 @@ def _worst(excess: Array, allowed: Array, arithmetic: Arithmetic) -> Rounded:
     sound = (excess > 0.0) & (excess < np.inf) & (allowed > 0.0)
     np.divide(excess, allowed, out=ratio, where=sound)
     worst = np.argmax(ratio, axis=-1)[..., None]
+    # (…, c) -> (…)
     value, error = (np.take_along_axis(x, worst, axis=-1)[..., 0] for x in (excess, allowed))
     return Rounded(value, error, arithmetic)
