@@ -1,8 +1,8 @@
 """A simulated device whose arrays are not those of the host.
 
-On the simulated device both are NumPy's, so a host array where the GPU needs its own would pass.
-Here, as in CuPy, the two do not mix: only `asarray` and `array` bring one there, and only `get`
-brings one back.
+On the simulated device both are NumPy arrays, so a host array would pass where a GPU needs its own.
+Here, as in CuPy, the two do not mix: only `asarray` and `array` move an array to the device, and
+only `get` moves it back.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ _HERE = np.ndarray
 
 
 class MixedError(TypeError):
-    """An array of the host among those of the device, or the other way around."""
+    """A host array was used where a device array is needed, or the reverse."""
 
 
 def _each(values):
@@ -81,7 +81,7 @@ def _wrapped(function, name):
 
 
 class Namespace:
-    """NumPy's functions, for arrays of the device alone."""
+    """NumPy's functions, restricted to device arrays."""
 
     ndarray = There
 
@@ -102,7 +102,7 @@ class Linear:
 
 
 class Apart:
-    """A simulated device with a memory of its own."""
+    """A simulated device with its own memory."""
 
     def __init__(self, device):
         self._device = device

@@ -1,4 +1,4 @@
-"""Docstrings of public names, held to the checks that pyproject.toml chooses.
+"""Docstrings of public names, tested against the checks that pyproject.toml chooses.
 
 numpydoc's own command reads files without importing them, and so knows neither the parameters of
 dataclasses nor properties; its validator, which imports, does.
@@ -54,7 +54,7 @@ def public_names(*rooms: str) -> list[str]:
 
 
 def loaded(name: str) -> object:
-    """What a full name stands for."""
+    """The object that a full name refers to."""
     owner, _, inner = name.rpartition(".")
     return sys.modules[name] if name in sys.modules else getattr(loaded(owner), inner)
 
@@ -96,7 +96,7 @@ def is_without_own_init(name: str) -> bool:
 
 
 def faults(name: str) -> list[str]:
-    """What is wrong with one name's docstring."""
+    """Faults of one name's docstring."""
     if any(re.search(pattern, name) for pattern in SETTINGS["exclude"]):
         return []
     ignored = set(SETTINGS["checks"])

@@ -24,7 +24,7 @@ TAG = re.compile(
 
 @dataclass(frozen=True, order=True)
 class Key:
-    """What a tag and a row of the table have in common."""
+    """The fields that a tag and a row of the table share."""
 
     paper: str
     label: str
@@ -73,7 +73,7 @@ ARRAY_METHODS = {"absolute", "copy", "flip", "sum", "total", "widen"}
 
 
 def _parts(node: ast.AST) -> Iterator[ast.AST]:
-    """What a statement evaluates, apart from positions, conditions and the statements in it."""
+    """The expressions of a statement, without positions, conditions and inner statements."""
     yield node
     for name, value in ast.iter_fields(node):
         if (isinstance(node, ast.Subscript) and name == "slice") or (

@@ -1,4 +1,4 @@
-"""Small inputs, smooth and nasty, for the tests of the fast path."""
+"""Small inputs, smooth and difficult, for the tests of the fast path."""
 
 import numpy as np
 
@@ -70,7 +70,7 @@ def last(steps):
 
 
 def assert_same_bits(ours, theirs):
-    """Every bit of two groups."""
+    """Compare two groups bit by bit."""
     assert (ours.name, len(ours.planes)) == (theirs.name, len(theirs.planes))
     assert np.array_equal(ours.mask, theirs.mask)
     assert np.array_equal(ours.mean, theirs.mean)
@@ -81,7 +81,7 @@ def assert_same_bits(ours, theirs):
 
 
 def bytes_of(device, entry):
-    """Bytes that a kernel loads and stores, by whole sectors, and whether none is wasted."""
+    """Bytes that a kernel loads and stores in whole sectors, and whether none are wasted."""
     total = {"load": 0, "store": 0}
     for site, traffic in device.counters[entry].lines.items():
         if site.space == "global":

@@ -1,8 +1,8 @@
-"""How many small changes of the reference does the suite notice?
+"""How many small changes to the reference does the suite notice?
 
 A mutant is the reference with one operator, constant, branch or order of arguments changed
-in one function. The function's code is swapped while the port is asked, so the judge keeps
-the unchanged one. Each mutant meets the cases of the operations that run its function, until
+in one function. The function's code is swapped while the port runs, so the judge keeps the
+unchanged one. Each mutant is tested on the cases of the operations that run its function, until
 one fails. Run with ``python tests/mutation.py``; results are kept line by line in the file
 that ``--out`` names, and the same command continues from there.
 """
@@ -71,7 +71,7 @@ class Mutation:
 
 
 def changes(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
-    """Other nodes for a node, each with what it does."""
+    """Replacements for a node, each with a description."""
     yield from _other_operators(node)
     yield from _other_values(node)
 
@@ -136,7 +136,7 @@ def functions(module: str) -> Iterator[tuple[str, ast.FunctionDef]]:
 
 
 def places(function: ast.FunctionDef) -> Iterator[tuple[ast.AST, str, int | None, ast.AST]]:
-    """Parents, fields and positions of all nodes of a body, docstring left out."""
+    """Parents, fields and positions of all nodes of a body without its docstring."""
     body = function.body[1:] if ast.get_docstring(function) else function.body
     for statement in body:
         yield function, "body", function.body.index(statement), statement
@@ -206,7 +206,7 @@ def target_of(mutation: Mutation) -> FunctionType:
 
 
 class Mutant:
-    """The reference, with other code in one function while it is asked."""
+    """The reference, with one function changed while it runs."""
 
     def __init__(self, mutation: Mutation, asked: object = reference) -> None:
         self._target, self._code, self._asked = target_of(mutation), code_of(mutation), asked
@@ -233,7 +233,7 @@ class Mutant:
 
 
 class Watched:
-    """The reference, and the names of the functions that run while it is asked."""
+    """The reference, recording the names of the functions that run."""
 
     def __init__(self, seen: set[str]) -> None:
         self._seen = seen
@@ -258,7 +258,7 @@ class Watched:
 
 
 def run_by(item: Operation) -> set[str]:
-    """The functions that an operation's first cases run."""
+    """The functions that run in an operation's first cases."""
     seen: set[str] = set()
     for kind in CLASSES & set(item.needs):
         own = getattr(reference, kind)
@@ -280,7 +280,7 @@ def runs() -> dict[str, tuple[str, ...]]:
 
 
 def killer(mutation: Mutation, depth: str = "ci") -> str:
-    """The case that tells a mutant from the reference; empty if none does."""
+    """The case that distinguishes a mutant from the reference; empty if there is none."""
 
     def late(*_):
         raise TimeoutError

@@ -1,4 +1,4 @@
-"""Where things stand in this repository."""
+"""Where things are in this repository."""
 
 import ast
 import sys

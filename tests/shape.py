@@ -69,7 +69,7 @@ def beginning(method: str) -> int:
 
 
 def arrows(house: str) -> dict[tuple[str, str], int]:
-    """How many imports lead from one room of a house into another."""
+    """How many imports lead from one room of a package into another."""
     known = {import_name(path): path for path in sources(house)}
     rooms = {name: ".".join(name.split(".")[2:3]) for name in known}
     found: Counter[tuple[str, str]] = Counter()
@@ -94,7 +94,7 @@ def floors(arrows_: dict[tuple[str, str], int]) -> list[list[str]]:
 
 
 def visits(method: str) -> int:
-    """How often the checks see a layer's weights, or what became of them."""
+    """How often the checks see a layer's weights, or arrays computed from them."""
     rng = np.random.default_rng(0)
     W, X = rng.normal(size=(8, 64)), rng.normal(size=(2, 100, 64))
     H = reference.accumulate_hessian(X)

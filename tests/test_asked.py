@@ -1,4 +1,4 @@
-"""What must not matter about a call is varied, and a port that minds is told so by name."""
+"""Details of a call that must not matter are varied; a port that depends on one is told which."""
 
 from types import SimpleNamespace
 

@@ -270,7 +270,7 @@ def damp(port, case):
 
 
 def factors(H):
-    """Three ways to the inverse factor: as the reference, released, and by a full inverse."""
+    """Three ways to the inverse factor: the reference's, the released one, a full inverse."""
     V = np.linalg.cholesky(H[::-1, ::-1].astype(F))[::-1, ::-1]
     eye = np.eye(len(H), dtype=F)
     yield np.triu(scipy.linalg.solve_triangular(V, eye))
@@ -486,7 +486,7 @@ def test_bound_is_not_vacuous(name):
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_an_error_of_a_few_bounds_is_caught(name, family):
-    """Three bounds away from the reference; the port's own error may take one back."""
+    """Three bounds away from the reference; the port's own error may undo one of them."""
     for actual, bound in OPERATIONS[name](PORTS["lanes"], Case(family, 5)):
         pushed = np.asarray(actual, float) + 3.0 * bound.error
         judged = np.isfinite(bound.error) & (bound.error > 0)
@@ -501,7 +501,7 @@ LOSSY = sorted(set(OPERATIONS) - {"inverse_factor", "inverse_residual", "feedbac
 
 @pytest.mark.parametrize("name", LOSSY)
 def test_a_port_of_lower_precision_is_caught(name):
-    """Inputs cut to the precision of float16 before an otherwise honest computation."""
+    """Inputs rounded to float16 before an otherwise honest computation."""
 
     def shortened(x):
         return np.asarray(x).astype(np.float16).astype(float)
@@ -607,7 +607,7 @@ REFERENCE = {
 )
 @settings(max_examples=10, deadline=None)
 def test_values_are_the_references(name, family, seed):
-    """The float64 port is the reference itself: inside, and no further than its type."""
+    """The float64 port is the reference itself: inside, and as close as its type allows."""
     case = Case(family, seed)
     if not case.W.any():
         return
@@ -732,7 +732,7 @@ def test_codes_of_an_honest_port_stay_inside(bits, family, seed):
 )
 @settings(max_examples=25, deadline=None)
 def test_a_choice_stays_inside(family, seed, center, sign_zero):
-    """The searches of the reference on inputs that were cut to float32 on the way."""
+    """The searches of the reference on inputs rounded to float32."""
     case, arithmetic = Case(family, seed), Arithmetic("float32")
     switches = {"center": center, "sign_zero": sign_zero}
     ranking = np.arange(case.k)
@@ -758,7 +758,7 @@ def test_a_choice_stays_inside(family, seed, center, sign_zero):
 @pytest.mark.parametrize("center", [False, True])
 @pytest.mark.parametrize("sign_zero", [0, 1])
 def test_signs_that_rounding_decides(center, sign_zero):
-    """Near a tie with the mean: whichever sign it gets, the objective stays inside."""
+    """Near a tie with the mean: the objective stays inside with either sign."""
     W = np.array([[2.0, -1.0, 1e-9, 3.0, -4.0]])
     switches = {"orders": (2, 1), "center": center, "sign_zero": sign_zero}
     # Where the mean is computed or the value converted, 1e-9 may be a little less, or 0.
@@ -791,7 +791,7 @@ def test_an_entry_that_conversion_carries_over_the_threshold(by_key):
 @given(family=st.sampled_from([*FAMILIES, "tied"]), seed=st.integers(0, 2**20))
 @settings(max_examples=10, deadline=None)
 def test_states_of_an_honest_layer_stay_inside(mode, family, seed):
-    """The port's own states, in float32, whatever it made of ties."""
+    """The port's own states, in float32, however it resolves ties."""
     case, port = Case(family, seed), PORTS["straight"]
     U = np.triu(next(factors(case.H)))
     current, blocks, states = case.W.astype(F), [], []
@@ -820,7 +820,7 @@ def test_states_of_an_honest_layer_stay_inside(mode, family, seed):
 
 
 def test_running_sums_lose_more_and_are_allowed_it():
-    """Differences of running sums in float32 behind a column that dwarfs the others."""
+    """Differences of running sums in float32 after a column that dwarfs the others."""
     rng = np.random.default_rng(0)
     W = np.hstack([100 * rng.standard_normal((4, 3)), rng.choice([-0.7, 0.7], (4, 30))])
     x, ranking, counts = W.astype(F), np.arange(33), np.array([3, 10])
@@ -840,7 +840,7 @@ def test_running_sums_lose_more_and_are_allowed_it():
 
 
 def test_errors_that_an_input_has_already_are_allowed():
-    """A factor and a Hessian that are off by far more than rounding."""
+    """A factor and a Hessian with errors far larger than rounding."""
     case, arithmetic = Case("gauss", 4), Arithmetic("float32")
     D, U, H = case.W - case.Q, case.U, case.H
     given = Rounded(U, 1e-2 * np.abs(U), arithmetic)
@@ -951,7 +951,7 @@ def test_bounds_know_their_arguments():
 
 
 def test_rounded_arrays_compose():
-    """A loss of what was decoded is wider than the loss of the values as given."""
+    """The bound of a decoded layer's loss is wider than that of the given values."""
     case, arithmetic = Case("gauss", 2), Arithmetic("float32")
     Q = Rounded(case.Q, np.full(case.Q.shape, 1e-3), arithmetic)
     wide = objective_bounds.proxy_loss_bound(case.W, Q, case.H, arithmetic=arithmetic)

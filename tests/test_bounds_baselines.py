@@ -1,4 +1,4 @@
-"""What float32 makes of PB-LLM's levels and of pruning scores lies within its bound."""
+"""PB-LLM's levels and pruning scores, computed in float32, lie within their bounds."""
 
 import numpy as np
 import pytest

@@ -298,7 +298,7 @@ def row_and_column_scales(port, case):
 
 @operation
 def arb(port, case):
-    """Rows in which a float32 loop takes the decisions of the reference, as it must."""
+    """Rows in which a float32 loop must make the same decisions as the reference."""
     config = Refinement(iterations=3)
     for order in (1, 2):
         end, decided = arb_runs.arb_bound(
@@ -392,7 +392,7 @@ def test_bound_is_not_vacuous(name):
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("name", sorted(OPERATIONS))
 def test_an_error_of_a_few_bounds_is_caught(name, family):
-    """Three bounds away from the reference; the port's own error may take one back."""
+    """Three bounds away from the reference; the port's own error may undo one of them."""
     for actual, bound in OPERATIONS[name](PORTS["lanes"], Case(family, 5)):
         judged = np.isfinite(bound.error) & (bound.error > 0)
         pushed = np.asarray(actual, float)[judged] + 3.0 * bound.error[judged]
@@ -459,7 +459,7 @@ def product_of(run):
 @settings(max_examples=8, deadline=None)
 @given(family=st.sampled_from(FAMILIES), seed=st.integers(0, 2**20))
 def test_values_are_the_references(name, order, family, seed):
-    """The reference is inside what float64 explains, and far outside for a step less."""
+    """The reference stays within float64's rounding, and is far outside with one step fewer."""
     case = Case(family, seed)
     actual, bound = LOOPS[name](case, order, Arithmetic())
     judged = np.isfinite(bound.error)
@@ -519,7 +519,7 @@ def test_errors_along_the_gauge_do_not_reach_products():
 @given(family=st.sampled_from(FAMILIES), seed=st.integers(0, 2**20))
 @settings(max_examples=20, deadline=None)
 def test_joint_signs_of_honest_ports_stay_inside(wide, family, seed):
-    """Decided by distances, and by midpoints between the sorted levels."""
+    """Chosen by distances, and by midpoints between the sorted levels."""
     rng, Z = np.random.default_rng(seed), Case(family, seed).W
     shape = Z.shape if wide else (len(Z), 1)
     u, v = (rng.uniform(0.1, 2.0, shape) for _ in "uv")

@@ -16,7 +16,7 @@ SINGLE = Arithmetic("float32")
 
 @st.composite
 def problems(draw):
-    """Weights, a damped Hessian of correlated inputs of unlike sizes, and removed weights."""
+    """Weights, a damped Hessian of correlated inputs of different sizes, and removed weights."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     n, m = draw(st.integers(1, 5)), 4 * draw(st.integers(1, 4))
     X = rng.standard_normal((3 * m, m)) + draw(st.sampled_from([0.0, 3.0])) * rng.standard_normal(
@@ -66,7 +66,7 @@ def test_honest_ports_stay_inside(port, problem):
 
 @given(problem=problems())
 def test_the_bounds_are_no_wider_than_conditioning_asks_for(problem):
-    """Below the size of what they bound, times a condition number without scale."""
+    """Smaller than the bounded values times a scale-free condition number."""
     W, H, removed = problem
     move = removal_bounds.removal_move_bound(W, H, removed, arithmetic=SINGLE)
     d = np.sqrt(np.diag(H))
@@ -101,7 +101,7 @@ def test_a_choice_in_float32_is_within_its_margin(problem):
 
 
 def test_the_inverse_of_an_ill_conditioned_hessian_has_no_bound():
-    """Where rounding can make it singular, nothing is promised."""
+    """If rounding can make it singular, there is no bound."""
     H = np.ones((3, 3)) + 1e-9 * np.eye(3)
     assert not np.isfinite(inverse_bound(H, arithmetic=SINGLE).error).any()
     W, removed = np.ones((1, 3)), np.array([[True, False, False]])
@@ -111,7 +111,7 @@ def test_the_inverse_of_an_ill_conditioned_hessian_has_no_bound():
 
 @pytest.mark.parametrize("function", ["removal_move", "removal_mask"])
 def test_rows_are_taken_in_parts_without_a_difference(function, monkeypatch):
-    """What fits at once is no part of the answer."""
+    """The result does not depend on how many rows fit at once."""
     rng = np.random.default_rng(5)
     X, W = rng.standard_normal((40, 8)), rng.standard_normal((9, 8))
     last = (rng.random((9, 8)) < 0.5,) if function == "removal_move" else (4, 8)

@@ -67,7 +67,7 @@ def test_an_honest_port_stays_inside(name, orders, center, family, seed, k):
 @every_orders
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_error_of_a_few_bounds_is_caught(orders, family):
-    """On continuous weights a bound is far below the objective, and three of it are seen."""
+    """On continuous weights, a bound is far below the objective, and three bounds are noticed."""
     case = Case(family, 5)
     W, cuts, S = held(case.W), held(cuts_of(case.W) * (1 + 2.0**-10)), case.H
     switches = {"orders": orders, "center": True, "arithmetic": SINGLE}
@@ -88,7 +88,7 @@ def test_an_error_of_a_few_bounds_is_caught(orders, family):
 @settings(max_examples=12, deadline=None)
 @given(family=moderate, seed=st.integers(0, 2**20))
 def test_what_conversion_decides_stays_inside(orders, center, sign_zero, family, seed):
-    """The reference's searches on weights, keys and matrices that were cut to float32."""
+    """The reference's searches on weights, keys and matrices rounded to float32."""
     case = Case(family, seed)
     switches = {"orders": orders, "center": center, "sign_zero": sign_zero}
     cuts, key = reference.quantile_grid(case.W**2, 9), case.W**2
@@ -117,7 +117,7 @@ def test_what_conversion_decides_stays_inside(orders, center, sign_zero, family,
 @settings(max_examples=12, deadline=None)
 @given(family=moderate, seed=st.integers(0, 2**20), k=st.integers(1, 40))
 def test_running_sums_stay_inside(orders, center, sign_zero, family, seed, k):
-    """The reference's own running form, which counts ties of its levels otherwise."""
+    """The reference's own running form, which counts ties of its levels differently."""
     W = Case(family, seed, 3, k).W
     columns, cuts = np.ones(k, bool), reference.breakpoint_grid(np.abs(W))
     switches = {"orders": orders, "center": center, "sign_zero": sign_zero}
@@ -156,7 +156,7 @@ def test_entries_take_part_one_by_one():
 
 
 def test_thresholds_that_are_known_to_rounding_only():
-    """An entry between what a threshold may be lies on either side."""
+    """An entry within the uncertainty of a threshold may lie on either side."""
     W, columns = np.array([[1.0, -1.0, 2.0, 5.0]]), np.ones(4, bool)
     cut = Rounded(np.array([2.1]), np.array([0.2]), SINGLE)
     bound = bell_split_search_bound(W, columns, cut, arithmetic=SINGLE)
@@ -171,7 +171,7 @@ def test_thresholds_that_are_known_to_rounding_only():
 
 
 def test_outputs_see_a_sign_that_rounding_decides():
-    """The weight error does not notice; a calibrated one does, and is allowed to."""
+    """The weight error does not change; the calibrated error does, and the bound allows it."""
     W = np.array([[2.0, -1.0, 1e-9, 3.0]])
     given_ = Rounded(W, np.where(W == 1e-9, 2e-9, 0.0), SINGLE)
     S = np.full((4, 4), 0.5) + np.eye(4)

@@ -37,7 +37,7 @@ def share(x, total):
 
 
 def standardized(port, x, axis, *, moved):
-    """In float32, measured from the first of all or not."""
+    """In float32, with or without subtracting the first value."""
     flat = x if axis == "row" else x.reshape(1, -1)
     flat = flat - flat[:, :1] if moved else flat
     centered = flat - (port.add(flat, 1) / F(flat.shape[1]))[:, None]
@@ -88,7 +88,7 @@ def test_honest_products_and_roots_stay_inside(family, seed, k):
 
 @every_switch
 def test_an_error_of_a_few_bounds_is_caught(switches):
-    """On smooth weights bounds are far below the scores, and three of them are seen."""
+    """On smooth weights, bounds are far below the scores, and three bounds are noticed."""
     W, norms = drawn("gauss", 3, 40)
     norms = np.maximum(norms, 0.1)
     exact = reference.standardized_importance(W, norms, **switches)
@@ -111,7 +111,7 @@ def test_powers_of_uncertain_numbers_stay_inside(exponent, seed):
 
 
 def moved_masks(seed, decide):
-    """Masks of scores, nearly tied, and of the same moved by as much as their bounds allow."""
+    """Masks of nearly tied scores, and of the same scores moved by up to their bounds."""
     rng = np.random.default_rng(seed)
     s = rng.integers(0, 4, (3, 16)) + 1e-3 * rng.integers(0, 4, (3, 16))
     e = 1e-3 * rng.choice([0.0, 0.5, 1.5, 3.0], s.shape)
@@ -180,7 +180,7 @@ def test_ties_of_uncertain_scores_may_go_either_way():
 
 
 def test_what_rounding_decides_has_no_bound():
-    """Equal shares that are not known exactly: a deviation of nothing, or of rounding."""
+    """Equal shares that are not known exactly: their deviation is zero, or only rounding."""
     W = np.full((2, 3), 0.1)
     bound = sparsity_bounds.standardized_importance_bound(W, np.ones(3), arithmetic=SINGLE)
     assert np.isinf(bound.error).all()

@@ -38,7 +38,7 @@ def pruned(state, keep, *, shared):
 
 
 def fitted(state, target, H):
-    """Rounds of scalars, as a kernel would do them."""
+    """Rounds over scalars, as a kernel would compute them."""
     S = H.astype(F)
     G = [[state.form(e, S, f) for f in state.basis] for e in state.basis]
     g = [state.form(e, S, target) for e in state.basis]
@@ -66,7 +66,7 @@ def spbo_step(port, case):
 
 @operation
 def spbo(port, case):
-    """Rows in which a float32 loop takes the decisions of the reference, as it must."""
+    """Rows in which a float32 loop must make the same decisions as the reference."""
     for signs in ("frozen", "resigned"):
         config = SPBO(calibrated_iterations=ROUNDS, signs=signs)
         masks = nested(case)
@@ -184,7 +184,7 @@ def test_bound_is_not_vacuous(name):
 
 @pytest.mark.parametrize("name", sorted(OPERATIONS))
 def test_an_error_of_a_few_bounds_is_caught(name):
-    """Three bounds away from the reference; the port's own error may take one back."""
+    """Three bounds away from the reference; the port's own error may undo one of them."""
     for actual, bound in OPERATIONS[name](PORTS["lanes"], Case(FAMILIES[0], 5)):
         judged = np.isfinite(bound.error) & (bound.error > 0)
         pushed = np.asarray(actual, float)[judged] + 3.0 * bound.error[judged]
@@ -216,7 +216,7 @@ def test_most_rows_are_decided():
     schedule=st.sampled_from(["element", "parts"]),
 )
 def test_certain_rows_have_the_masks_of_the_reference(seed, noise, schedule):
-    """Whatever an error within the bound does to the scores."""
+    """For any error of the scores within the bound."""
     rng = np.random.default_rng(seed)
     value = np.round(rng.uniform(0, 4, (3, 11)), 1)
     error = np.full(value.shape, noise) * (rng.random(value.shape) < 0.7)

@@ -64,7 +64,7 @@ def test_an_error_of_a_few_bounds_is_caught(orders, family):
 @settings(max_examples=12, deadline=None)
 @given(family=moderate, seed=st.integers(0, 2**20), factor=st.sampled_from([2.0, 1.5, 1.0]))
 def test_what_conversion_decides_stays_inside(orders, center, sign_zero, family, seed, factor):
-    """The reference's search on weights, keys and thresholds that were cut to float32."""
+    """The reference's search on weights, keys and thresholds rounded to float32."""
     case = Case(family, seed)
     switches = {"orders": orders, "center": center, "sign_zero": sign_zero, "factor": factor}
     cuts, key = reference.quantile_grid(case.W**2, 9), case.W**2
@@ -82,7 +82,7 @@ def test_what_conversion_decides_stays_inside(orders, center, sign_zero, family,
 @settings(max_examples=12, deadline=None)
 @given(family=moderate, seed=st.integers(0, 2**20), k=st.integers(1, 40))
 def test_running_sums_stay_inside(orders, center, sign_zero, family, seed, k):
-    """The reference's own running form, on entries that take part one by one."""
+    """The reference's own running form, on a mask of single entries."""
     case = Case(family, seed, 3, k)
     cuts = reference.breakpoint_grid(np.abs(case.W))
     switches = {"orders": orders, "center": center, "sign_zero": sign_zero}
@@ -94,7 +94,7 @@ def test_running_sums_stay_inside(orders, center, sign_zero, family, seed, k):
 
 
 def test_thresholds_that_are_known_to_rounding_only():
-    """An entry between what the upper magnitude may be lies in either group."""
+    """An entry within the uncertainty of the upper magnitude may lie in either group."""
     W, columns = np.array([[1.0, -1.0, 4.1, 5.0]]), np.ones(4, bool)
     cut = Rounded(np.array([2.0]), np.array([0.1]), SINGLE)
     bound = trisection_bounds.trisection_search_bound(W, columns, cut, arithmetic=SINGLE)
@@ -107,7 +107,7 @@ def test_thresholds_that_are_known_to_rounding_only():
 
 @pytest.mark.parametrize(("factor", "exact"), [(1.0, True), (2.0, True), (4.0, True), (1.1, False)])
 def test_a_power_of_two_rounds_nothing(factor, exact):
-    """So that an entry at twice the threshold is at it for every port."""
+    """So an entry at twice the threshold lies on it for every port."""
     t = held([0.3, 0.7])
     bound = trisection_bounds.upper_magnitude_bound(t, factor, arithmetic=SINGLE)
     assert (bound.error == 0.0).all() == exact

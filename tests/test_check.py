@@ -42,7 +42,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def make_port(monkeypatch):
-    """A port that is the reference but for some functions, under an importable name."""
+    """The reference with some functions replaced, as a port under an importable name."""
 
     def make(*, drop=(), **functions):
         module = types.ModuleType("subbit_port_under_test")
@@ -267,7 +267,7 @@ def test_a_target_that_breaks_on_import_is_named(monkeypatch, tmp_path):
 
 
 def _few(monkeypatch, *names):
-    """Let the command look at a few operations; it is under test, not they."""
+    """Restrict the command to a few operations; the command is tested, not they."""
     chosen = [OPERATIONS[name] for name in names]
     monkeypatch.setattr(
         report, "of_level", lambda level: (item for item in chosen if item.level <= level)

@@ -1,4 +1,4 @@
-"""The comparison rules: what they accept, and above all what they refuse."""
+"""The comparison rules: what they accept and, above all, what they reject."""
 
 import math
 

@@ -82,7 +82,7 @@ def _doubled(W, mask=ALL):
 
 @contract(2, W=WEIGHTS)
 def _whole(W):
-    """The sum of all, by an inner call that leaves the mask out."""
+    """The sum of all weights, by an inner call without a mask."""
     return _total(W)
 
 
@@ -312,7 +312,7 @@ def _refusal(name, call):
 
 @pytest.mark.parametrize("name", CALLS)
 def test_whatever_comes_is_taken_or_refused_by_name(name):
-    """An argument of a foreign kind is refused, or it is one; nothing else happens."""
+    """An argument of another kind is refused by name or accepted; nothing else happens."""
     for argument in CALLS[name]:
         for value in ODD:
             if argument == "quantize_block" and callable(value):
@@ -354,7 +354,7 @@ def test_a_contract_about_other_parameters_is_an_error():
 
 @pytest.mark.parametrize("kind", CONFIGURATIONS, ids=lambda kind: kind.__name__)
 def test_every_field_of_a_configuration_has_a_domain(kind):
-    """A value from outside of each is refused, by the field's name."""
+    """A value outside each domain is refused by the field's name."""
     defaults = kind()
     for name, domain in domains(kind).items():
         assert domain.describe()
@@ -377,7 +377,7 @@ def test_every_field_is_documented_where_it_is(kind):
 
 @pytest.mark.parametrize("kind", CONFIGURATIONS, ids=lambda kind: kind.__name__)
 def test_a_setting_has_one_home(kind):
-    """But for the sign of zero, which searches and refinements share and which has to agree."""
+    """Except for the sign of zero, which searches and refinements share and must agree on."""
     homes = Counter(name for part in parts_of(kind()) for name in own_names(part))
     assert {name for name, count in homes.items() if count > 1} <= {"sign_zero"}
     assert set(homes) == set(kind().switches()) == set(domains(kind))
@@ -430,7 +430,7 @@ def test_settings_that_do_not_belong_are_refused(make, message):
 
 
 def test_settings_are_not_mixed_up():
-    """To Python, True is 1 and 1.0 is; as a setting each is a mistake."""
+    """In Python, True and 1.0 equal 1; as a setting, each is a mistake."""
     sign_zero, order = Choice((1, 0)), Whole(1, 2)
     for kind in (sign_zero, order):
         for value in (True, 1.0, "1", None):

@@ -10,7 +10,7 @@ from subbit.reference.errors import ArgumentError, HessianError
 
 
 def _of_any_width(config):
-    """A configuration that keeps last columns which make no group of M."""
+    """A configuration that keeps last columns that do not fill a group of M."""
     return config.changed(tail="dense") if "tail" in config.switches() else config
 
 
@@ -60,7 +60,7 @@ def _hessian(m, seed=1, dead=()):
     "width", [1, 2, 3, 5, 29, 30, 31, 49, 50, 51, 127, 128, 129, 150, 177, 178]
 )
 def test_any_width(name, width):
-    """Blocks narrower than 128, than 50, than the salient search's range, one column wide."""
+    """Blocks narrower than 128, than 50 and than the salient search's range, and one column."""
     _quantize(name, _weights(3, width), _hessian(width))
 
 
@@ -91,7 +91,7 @@ def test_all_zero(name, n, m):
 @every_layer
 @pytest.mark.parametrize("value", [0.37, -2.0])
 def test_all_equal(name, value):
-    """A constant layer: one-bit methods are exact up to rounding, at the first block at least."""
+    """A constant layer: one-bit methods are exact up to rounding, at least in the first block."""
     entry, config = LAYERS[name]
     Q = _quantize(name, np.full((4, 130), value), _hessian(130))
     if entry == "billm_layer" or getattr(config, "kind", "") == "sign":
@@ -125,7 +125,7 @@ def test_dead_inputs(name, dead):
 
 @every_layer_by_blocks
 def test_dead_inputs_in_narrow_blocks(name):
-    """Blocks that are wholly dead in front of blocks that are not."""
+    """Completely dead blocks before blocks that are not dead."""
     W, H = _weights(3, 24), _hessian(24, dead=range(8))
     entry, config = BY_BLOCKS[name]
     layer = getattr(reference, entry)(W, H, config.changed(block_size=8))
@@ -140,7 +140,7 @@ def test_dead_inputs_in_narrow_blocks(name):
 @every_layer
 @pytest.mark.parametrize("scale", [1e-30, 1e30])
 def test_tiny_and_huge_weights(name, scale):
-    """No absolute epsilon decides anything: Q scales with W. ARB-RC's released one does."""
+    """No absolute epsilon has an effect: Q scales with W. ARB-RC's released epsilon has one."""
     W, H = _weights(3, 40), _hessian(40)
     expected = _quantize(name, W, H)
     actual = _quantize(name, scale * W, H)
@@ -279,7 +279,7 @@ def test_a_configuration_of_another_method(name):
     ],
 )
 def test_settings_that_do_not_exist(method, switch, value):
-    """A configuration, or at the latest the layer routine, refuses them by name."""
+    """The configuration, or else the layer routine, refuses them by name."""
     entry = f"{'arb_llm' if method == 'ARBLLM' else method.lower()}_layer"
     with pytest.raises(ArgumentError, match=rf"^{switch}: ") as caught:
         getattr(reference, entry)(

@@ -121,7 +121,7 @@ def test_magnitudes_of_rank_one_are_exact_with_row_and_column_scales(matrix, ord
 @pytest.mark.parametrize("S", [np.zeros((4, 4)), np.ones((4, 4)), np.diag([1.0, 0.0, 0.0, 0.0])])
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_inputs_that_see_little(order, S, setting):
-    """No inputs at all, one input, or all inputs alike: levels that have no say stay."""
+    """No inputs, one input, or equal inputs: levels that do not affect the error stay."""
     W = np.array([[3.0, 1.0, -1.0, -2.0], [1.0, 1.0, 1.0, 1.0]])
     with np.errstate(divide="raise", invalid="raise", over="raise"):
         group = reference.arb_x(W, None, S, order=order, config=SETTINGS[setting])

@@ -1,4 +1,4 @@
-"""The same cases everywhere: whatever else is imported, and in whatever order and number."""
+"""The same cases everywhere, regardless of imports, order and number of tests."""
 
 import json
 import os
@@ -58,7 +58,7 @@ OTHERS = "UNUSUAL = [271828182, 314159265, 0.577215664, 1.618033989]\n" * 5
 
 
 def draws(folder, *words, others=False, load="load_profile('ci')", hashes="0"):
-    """What a property test draws, and how its run ended."""
+    """The draws of a property test, and how its run ended."""
     folder.mkdir()
     (folder / "conftest.py").write_text(CONFTEST.format(load=load), encoding="utf-8")
     (folder / "others.py").write_text(OTHERS, encoding="utf-8")
@@ -115,7 +115,7 @@ def checked(folder, **environment):
 
 
 def test_a_check_says_the_same_in_every_process(tmp_path):
-    """Not even error ÷ bound depends on hash seeds or on the number of threads asked for."""
+    """Not even error ÷ bound depends on hash seeds or the number of threads."""
     one = checked(tmp_path, PYTHONHASHSEED="1", OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
     assert one == checked(
         tmp_path, PYTHONHASHSEED="2", OMP_NUM_THREADS="2", OPENBLAS_NUM_THREADS="2"
@@ -123,7 +123,7 @@ def test_a_check_says_the_same_in_every_process(tmp_path):
 
 
 def test_the_suite_gives_its_tests_their_seeds(tmp_path):
-    """The conftest of the suite, not one of this test's own; from whichever folder."""
+    """Through the suite's conftest, not one of this test, and from any folder."""
     plugin = (
         "def pytest_runtest_call(item):\n"
         "    test = item.obj\n"
@@ -191,7 +191,7 @@ print(digest.hexdigest())
 
 
 def test_other_processors_draw_the_same_numbers():
-    """With the matrix products of an old processor, and without wide vectors."""
+    """With matrix products as on an old processor, and without wide vectors."""
     wide = " ".join(name for name in ("X86_V3", "X86_V4", "AVX2", "AVX512F", "AVX512_SKX"))
     old = {"OPENBLAS_CORETYPE": "Nehalem", "NPY_DISABLE_CPU_FEATURES": wide}
     found = {
@@ -233,7 +233,7 @@ time.time_ns = lambda: ticks() + int(later * 1e9)
 
 
 def collected(folder, *files):
-    """Names of the tests in some files, as another process finds them on another day."""
+    """Names of the tests in some files, as a process finds them on another day."""
     (folder / "later.py").write_text(LATER, encoding="utf-8")
     words = ["--collect-only", "-q", "-p", "later", "-p", "no:cacheprovider"]
     done = subprocess.run(
@@ -249,7 +249,7 @@ def collected(folder, *files):
 
 
 def test_tests_have_the_same_names_on_another_day(tmp_path, request):
-    """Otherwise two processes that share the tests now and then do not agree on them."""
+    """Otherwise processes that share the tests would sometimes disagree on them."""
     names = {item.nodeid for item in request.session.items}
     files = {name.partition("::")[0] for name in names}
     found = collected(tmp_path, *(str(ROOT / file) for file in sorted(files)))
@@ -278,7 +278,7 @@ def test_a_name_made_from_the_clock_differs(tmp_path):
 
 
 def test_nothing_draws_without_a_seed():
-    """Neither the suite nor the tests ask the system for random numbers, but for exploration."""
+    """Except for exploration, neither the suite nor the tests use random numbers of the system."""
     asked = []
     for room in ("reference", "fast", "conformance", "tests"):
         for path in sorted((ROOT / room).rglob("*.py")):

@@ -1,4 +1,4 @@
-"""The documentation builds without a warning, and what it tells the reader to type works."""
+"""The documentation builds without a warning, and its commands work."""
 
 import doctest
 import re
@@ -193,7 +193,7 @@ def made_small(words):
     ],
 )
 def test_each_subbit_command_runs_in_small(page, tmp_path):
-    """In the order of the page, since a later command may read what an earlier one wrote."""
+    """In the order of the page, because a later command may read files of an earlier one."""
     (tmp_path / "conformance").symlink_to(ROOT / "conformance")
     lines = [words for block, words in ALL_COMMANDS if block.page == page and words[0] == "subbit"]
     assert lines
@@ -229,7 +229,7 @@ def test_python_blocks_run(page):
 
 
 def test_each_block_has_a_language():
-    """So that no command escapes the tests above."""
+    """Otherwise a command could escape the tests above."""
     for path in pages():
         for match in FENCE.finditer(path.read_text(encoding="utf-8")):
             assert match["language"] in {"sh", "console", "python", "text", "toml", "json", None}

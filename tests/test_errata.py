@@ -81,7 +81,7 @@ def _entries():
 
 
 def _switches(text):
-    """Fields that an entry's paragraph on its switches names, with their configuration."""
+    """Fields named in an entry's paragraph on switches, with their configuration."""
     paragraph = re.search(r"^Switch\n: (.*?)\n\n", text, re.MULTILINE | re.DOTALL)
     return re.findall(r"`([A-Z]\w+)\.(\w+)`", paragraph[1]) if paragraph else []
 

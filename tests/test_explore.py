@@ -116,7 +116,7 @@ def test_a_later_call_goes_on_with_other_cases(folder):
 
 
 def started(folder, *words):
-    """An exploration that has judged some cases, in a process group of its own."""
+    """An exploration that has judged some cases, in its own process group."""
     process = subprocess.Popen(
         [*INTERRUPTIBLE_PYTHON, *command(*words)[1:]],
         cwd=folder,
@@ -144,7 +144,7 @@ def alive(group):
 
 
 def gone(group):
-    """Whether all processes of a group end within a while."""
+    """Whether all processes of a group end soon."""
     deadline = time.monotonic() + 20
     while alive(group) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -152,7 +152,7 @@ def gone(group):
 
 
 def test_ctrl_c_keeps_what_was_found(folder):
-    """As a terminal sends it: to the whole group, and again to somebody who does not wait."""
+    """As a terminal sends it: to the whole group, and twice if the user is impatient."""
     process = started(folder, "wrong_port", "--random", "--jobs", 2, "--level", 2)
     time.sleep(2)
     os.killpg(process.pid, signal.SIGINT)
@@ -215,7 +215,7 @@ def test_a_port_that_ends_its_process_fails_there_and_the_rest_goes_on(folder, e
 
 
 def test_an_operation_that_only_raises_is_not_left_out(folder):
-    """Only what has ended a process is; whoever raises may be right elsewhere."""
+    """Only one that has ended a process is; one that raises may be correct on other cases."""
     run(folder, "exiting_port", "--random", "--cases", 600, "--jobs", 1, "--level", 2)
     operations = state_of(folder, "exiting_port")["operations"]
     assert sum(row["cases"] for row in operations.values()) == 600

@@ -83,7 +83,7 @@ def floor_of(name):
 
 
 def modules_of(house):
-    """Modules of a house by name, but for the page that opens it."""
+    """Modules of a package by name, except its own `__init__`."""
     return {import_name(p): p for p in sources(house) if import_name(p) != f"subbit.{house}"}
 
 
@@ -159,7 +159,7 @@ def test_test_modules_import_absolutely(path):
 
 
 def declared():
-    """What an installation has; what only `dev` brings is not there for users."""
+    """The packages of an installation; users do not have those of `dev`."""
     project = PYPROJECT["project"]
     extras = project["optional-dependencies"]
     groups = [

@@ -1,4 +1,4 @@
-"""What a stranger installs: the wheel in an empty environment, and the editable form."""
+"""What a new user installs: the wheel in an empty environment, and the editable form."""
 
 import json
 import os
@@ -82,7 +82,7 @@ def test_data_packages_are_the_same_everywhere():
 
 
 def test_here_it_is_installed_editable():
-    """A change of a file is a change of what these tests import."""
+    """A change to a file changes what these tests import."""
     import subbit.conformance
     import subbit.fast
     import subbit.reference
@@ -94,7 +94,7 @@ def test_here_it_is_installed_editable():
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """A copy of the sources, so that building leaves nothing behind."""
+    """A copy of the sources, so building leaves no files behind."""
     folder = tmp_path_factory.mktemp("source")
     for room in ROOMS:
         shutil.copytree(ROOT / room, folder / room, ignore=LEFT_OUT)
@@ -113,7 +113,7 @@ def wheel(source, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory):
-    """An environment with nothing but NumPy and scipy."""
+    """An environment with only NumPy and scipy."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, with_pip=True)
     program = folder / ("Scripts" if os.name == "nt" else "bin") / "python"

@@ -1,4 +1,4 @@
-"""Pinned cases: each draws what it says, is judged rightly, and where it can be, exactly."""
+"""Pinned cases: each draws what it says and is judged correctly, exactly where possible."""
 
 from types import SimpleNamespace
 
@@ -24,7 +24,7 @@ def named(operation):
 
 
 def asked(pin):
-    """The arguments that a case hands to the function of its name, and the answer."""
+    """The arguments that a case passes to the function of its name, and the result."""
     calls = []
 
     def record(*arguments, **switches):
@@ -69,7 +69,7 @@ def exact_error(T, masks, orders, mode):
 
 
 def rounding_of(T, mask):
-    """What running sums may lose of a group's error: roundings of the group's own numbers."""
+    """Rounding of a group's error from running sums: that of the group's own numbers."""
     own = np.where(mask, np.abs(T), 0.0)
     return 2.0**-53 * 4096 * float(np.sum(own.max(axis=1) * own.sum(axis=1)))
 
@@ -99,7 +99,7 @@ def test_objectives_of_a_salient_search_are_right(pin):
 
 @pytest.mark.parametrize("pin", named("arb_rc"), ids=lambda pin: pin.replay)
 def test_an_eps_takes_a_tiny_weight_to_zero(pin):
-    """The scale is ``num / (den + ε)``, and ``ε`` is all that the divisor is."""
+    """The scale is ``num / (den + ε)``, and the divisor is ``ε`` alone."""
     (W, mask), switches, group = asked(pin)
     config = switches["config"]
     start = reference.rc_start(W, mask, order=switches["order"], config=config)
@@ -112,7 +112,7 @@ def test_an_eps_takes_a_tiny_weight_to_zero(pin):
 
 @pytest.mark.parametrize("pin", named("pbs2p_block"), ids=lambda pin: pin.replay)
 def test_signs_taken_after_a_fit_do_not_show_in_the_record(pin):
-    """The levels before the sweeps belong to other signs than those recorded."""
+    """The levels before the sweeps belong to signs other than the recorded ones."""
     (W, S, masks, alive, config), switches, block = asked(pin)
     without = reference.pbs2p_block(W, S, masks, alive, config.changed(sweeps=0), **switches)
     merged = [group for group in without.groups if group.planes]

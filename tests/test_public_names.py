@@ -155,5 +155,5 @@ def test_exports_are_there_and_sorted():
 
 
 def test_the_checks_are_chosen_with_reasons():
-    """Every check that numpydoc has is asked, save those left out by name."""
+    """All of numpydoc's checks are used, except those excluded by name."""
     assert PYPROJECT["tool"]["numpydoc_validation"]["checks"][0] == "all"

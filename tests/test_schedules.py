@@ -1,4 +1,4 @@
-"""The levels hold with race checks on, and in random orders of warps and blocks."""
+"""The levels pass with race checks on, and with random orders of warps and blocks."""
 
 import pytest
 

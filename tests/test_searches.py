@@ -1,4 +1,4 @@
-"""The fast searches keep their digits where the subtraction of sums would drown them."""
+"""The fast searches stay accurate where subtracting sums would lose all digits."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ FAR = pytest.mark.parametrize("mean", [0.0, 1e2, -1e4, 1e6])
 
 
 def _problem(mean):
-    """Rows whose mean lies far from zero in units of their spread, and how fine an error is."""
+    """Rows whose mean is many deviations from zero, and the resolution of an error."""
     T = mean + np.random.default_rng(0).standard_normal((6, 40))
     spread = np.sum((T - T.mean(axis=1, keepdims=True)) ** 2)
     # Rounding an entry costs u|x|, and enters the squared error times its remainder.

@@ -28,7 +28,7 @@ def test_docstrings_and_code_are_told_apart(tmp_path):
 
 @pytest.mark.parametrize("method", ["billm", "arb_llm", "stbllm", "pbs2p"])
 def test_a_layers_weights_are_checked_once(method):
-    """Twice at most: the function that the caller passes in counts as outside again."""
+    """At most twice: a function passed in by the caller counts as outside again."""
     assert 1 <= shape.visits(method) <= 2
 
 

@@ -42,8 +42,8 @@ def _two_valued(width):
 def test_A1_the_error_rises_where_zero_has_no_sign(order, steps, W):
     """False with sign(0) = 0: "no half step raises the error".
 
-    An entry without a sign stands on a third level, the mean; the next signs take that
-    level away, from this entry or by giving it to another.
+    An entry without a sign lies on a third level, the mean; the next signs take that level
+    away from it, or give it to another entry.
     """
     rises = {}
     for zero in (1, 0):
@@ -58,7 +58,7 @@ def test_A2_theorem_1_is_no_equation_for_the_result():
     """False: "L1 = L1⁰ - m (α² - α⁰² - (μ - μ⁰)²)" for what a round returns.
 
     The right side is the error with the new levels and the old signs. The new signs lower
-    it further, here by more than a seventh, so as a bound it stands.
+    it further, here by more than a seventh, so it holds as a bound.
     """
     (_, start), _, (_, levels), (_, result) = reference.arb_steps(SKEWED, config=ONE_ROUND)
     growth = levels.planes[0].row_scale ** 2 - start.planes[0].row_scale ** 2
@@ -93,7 +93,7 @@ def test_A4_fifteen_rounds_are_not_the_optimum():
 def test_A4_more_rounds_do_not_reach_the_optimum(levels):
     """False: "alternation ends at the best two levels", however many rounds it takes.
 
-    The mean of this row cuts it below the 4, and there it stays: the midpoint of 0 and
+    The mean of this row cuts it below the 4 and stays there: the midpoint of 0 and
     22/3 is below the 4 as well. A cut above the 4 is better.
     """
     W = np.array([[0.0, 0.0, 0.0, 4.0, 9.0, 9.0]])
@@ -136,7 +136,7 @@ def test_A6_rows_with_ties_do_not_flip():
 
 
 def test_A8_two_levels_are_not_recovered_in_fifteen_rounds():
-    """False: "W = aB + μ comes back", where signs are unbalanced: B̄⁴ a round is slow.
+    """False: "W = aB + μ comes back". With unbalanced signs, B̄⁴ per round is slow.
 
     Solving for both levels at once takes one round.
     """
@@ -170,8 +170,8 @@ def _two_groups(W, S, *, calibrated):
 def test_X5_groups_that_all_improve_can_make_their_row_worse():
     """False: "ARB-X lowers the output error of the block", D-18.
 
-    Each group's own error falls; the products between groups, which none looks at, rise
-    by more.
+    Each group's own error falls, but the products between groups, which no group considers,
+    rise by more.
     """
     W = np.array([[0.0, 1.0, 4.0, -2.0, 0.0, 4.0]])
     X = np.array(
@@ -196,7 +196,7 @@ def test_X5_groups_that_all_improve_can_make_their_row_worse():
 
 
 def test_X5_new_signs_can_raise_the_calibrated_error():
-    """False: "taking B = sign(W - μ) anew lowers L2", even with the best levels for them.
+    """False: "recomputing B = sign(W - μ) lowers L2", even with the best levels for them.
 
     The nearest level is nearest in the weights; inputs that move together ask for others.
     """
@@ -214,7 +214,7 @@ def test_X5_new_signs_can_raise_the_calibrated_error():
 def test_X5_calibration_can_raise_the_error_of_other_data():
     """False: "calibrated levels are better for the model's inputs".
 
-    They are for the inputs that they saw: one token, here. The weight error rises as well.
+    They are better only for the inputs they saw, here one token. The weight error rises too.
     """
     W = np.array([[4.0, 1.0, 0.0, -1.0]])
     seen = np.array([[2.0, 1.0, 1.0, 0.0]])
@@ -232,7 +232,7 @@ def test_X5_calibration_can_raise_the_error_of_other_data():
 def test_X1_fifteen_rounds_can_stay_far_from_the_joint_levels():
     """False: "15 rounds on the calibrated error converge".
 
-    Where mask and signs nearly agree, their rate G₀₁² / (G₀₀ G₁₁) is nearly one.
+    If mask and signs nearly agree, the rate G₀₁² / (G₀₀ G₁₁) is close to one.
     """
     W, S = _two_valued(64), np.eye(64) + 0.5
     group = reference.arb_x(W, None, S)
@@ -266,7 +266,7 @@ def test_R4_row_and_column_scales_follow_neither_scaling_nor_shift(change, back)
 def test_R4_an_absolute_eps_breaks_the_scaling():
     """False for the released eps: "Q(tW) = t Q(W)".
 
-    1e-8 is much, next to squared scales of weights around 1e-5. A share of the mean
+    1e-8 is large compared to squared scales of weights around 1e-5. A share of the mean
     denominator of all rows does not break it.
     """
     W = np.random.default_rng(0).standard_normal((8, 16))
@@ -314,8 +314,8 @@ def test_R5_holes_delay_the_recovery():
 def test_G3_no_candidate_threshold_can_leave_a_group_whole():
     """False: "the search finds a split that is at least as good as none".
 
-    Quantiles from 0.1 to 0.9 always cut. This row is balanced, and of its two parts, cut
-    anywhere, one is not.
+    Quantiles from 0.1 to 0.9 always cut. This row is balanced, but wherever it is cut, one of
+    the two parts is not.
     """
     W = np.array([[1.02, 1.05, 1.0, 0.92, 1.04, -0.95, -0.9, -0.94, -0.98, -0.91]])
     magnitudes = np.abs(W)
@@ -328,7 +328,7 @@ def test_G3_no_candidate_threshold_can_leave_a_group_whole():
 
 
 def test_D1_the_printed_mean_correction_diverges():
-    """Algorithm 1 prints ``μ ← μ + Σ R``, without the division that Eq. (3) has.
+    """Algorithm 1 prints ``μ ← μ + Σ R``, without the division in Eq. (3).
 
     Then the mean overshoots by the number of entries, and the error grows without end.
     """
@@ -348,7 +348,7 @@ def test_D1_the_printed_mean_correction_diverges():
 
 
 def test_D1_dividing_by_the_width_starts_wrong():
-    """False: "m is m": with half of a row masked the printed start halves mean and scale."""
+    """False: "m is m". With half of a row masked, the printed start halves mean and scale."""
     W = np.array([[4.0, 2.0, 9.0, 9.0]])
     mask = np.array([[True, True, False, False]])
     entries, width = (
@@ -361,7 +361,7 @@ def test_D1_dividing_by_the_width_starts_wrong():
 
 
 def test_D4_the_printed_numerator_of_the_scale_has_the_wrong_length():
-    """Eq. (4) prints ``diag(Bᵀ(W - μ))``, one number for every column; rows are meant."""
+    """Eq. (4) prints ``diag(Bᵀ(W - μ))``, one number per column; it should be one per row."""
     W = np.random.default_rng(0).standard_normal((3, 5))
     group = reference.refine_mean(W, reference.arb_start(W))
     B, centered = group.planes[0].sign, W - group.mean[:, None]

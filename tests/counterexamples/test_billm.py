@@ -130,8 +130,8 @@ def test_B4b_splitting_can_raise_the_error_with_a_mean():
 def test_C4_compensation_can_raise_the_loss(mode):
     """False: "error compensation lowers the layer's loss".
 
-    It is optimal at once, but the next block is quantized from moved weights: 2, 2 was
-    exact, and after its first entry moved, the heavy fourth input pays for half of it.
+    It is optimal for the moment, but the next block is quantized from moved weights: 2, 2 was
+    exact, and once its first entry has moved, the heavy fourth input bears half of the move.
     """
     W = np.array([[1.0, 3.0, 2.0, 2.0]])
     H = np.array([[1, 0, 0.5, 0], [0, 1, -0.5, 0], [0.5, -0.5, 1, 0], [0, 0, 0, 10.0]])
@@ -184,8 +184,8 @@ def test_S5_rows_are_not_independent(config):
 def test_S6_columns_do_not_permute_inside_a_block(config):
     """False: "permuting columns inside a block permutes Q".
 
-    The scores divide by U_jj, the Schur complement of what stands right of column j, which
-    another order changes.
+    The scores divide by U_jj, the Schur complement of the columns to the right of j, which
+    changes with the order.
     """
     W, H = _layer(1, 8, 32)
     order = np.arange(31, -1, -1)

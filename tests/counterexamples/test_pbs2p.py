@@ -64,8 +64,8 @@ def test_B6_the_error_is_no_monotone_function_of_what_is_pruned(family):
 def test_B4_pruning_is_better_than_none_for_bells_only():
     """False in general: "the error after SPBO is below that of no pruning at all".
 
-    It holds where a third level helps, as for Gaussian weights. Weights of two levels need
-    none.
+    It holds where a third level helps, as for Gaussian weights. Weights on two levels do not
+    need one.
     """
     rng = np.random.default_rng(1)
     S, signs = np.eye(128), rng.choice([-1.0, 1.0], (32, 128))
@@ -91,8 +91,8 @@ def test_B4_shifted_rows_may_lose():
 
 
 def test_B5_the_exact_condition():
-    """False: "keeping the larger entries is better". It takes a mean magnitude that is larger
-    by the root of the share: 2 and 1 are not far enough apart, 3 and 1 are.
+    """False: "keeping the larger entries is better". Their mean magnitude must be larger by the
+    root of the share: 2 and 1 are not far enough apart, 3 and 1 are.
     """
     for large, better in ((2.0, False), (3.0, True)):
         W = np.array([[large, -large, 1.0, -1.0]])
@@ -109,8 +109,8 @@ def test_B5_the_exact_condition():
 def test_B7_more_steps_are_neither_better_nor_worse():
     """False: "steps give less error than one shot".
 
-    With signs that stay and exact levels there is no difference at all; with new signs
-    after each fit it has either sign.
+    With frozen signs and exact levels there is no difference; with new signs after each fit,
+    the difference can have either sign.
     """
     differences = []
     for seed in range(8):
@@ -133,8 +133,8 @@ def test_B7_more_steps_are_neither_better_nor_worse():
 def test_B9_magnitude_can_beat_every_score_with_a_Hessian():
     """False: "a score with the Hessian gives less error than magnitude".
 
-    What is kept shares one scale, so a small weight that is kept in an active column costs
-    more than the formula of removal knows.
+    Kept weights share one scale, so keeping a small weight in an active column costs more
+    than the removal formula accounts for.
     """
     rng, H = np.random.default_rng(3), 2.0 * _correlated(3)
     W, S, errors = rng.standard_normal((64, 128)), H / 2, {}
@@ -180,7 +180,7 @@ def test_new_signs_may_raise_the_error():
 
 
 def test_the_masked_residual_fits_something_else():
-    """False: "pruned entries only add a constant". Through S they pull at those that are kept."""
+    """False: "pruned entries only add a constant". Through S they affect the kept ones."""
     W, S = np.array([[4.0, -2.0, 1.5, 1.0]]), np.full((4, 4), 0.5) + 0.5 * np.eye(4)
     keep, start = np.array([[True, True, False, False]]), reference.arb_start(W)
     errors = {}

@@ -21,8 +21,8 @@ def _kept(scores, keep=2, group=4):
 def test_E4_ria_sees_the_scale_of_a_row():
     """False for RIA: "scaling a row by a positive factor leaves its mask alone".
 
-    The row's own shares stay, but its shares of the columns grow towards one, and with
-    them what separates the columns shrinks. Wanda's scores of a row have a common factor.
+    The shares of the row stay, but its shares of the columns approach one, so the columns
+    differ less and less. Wanda's scores of a row have a common factor.
     """
     small, norms = np.array([[1.0, 3.0], [5.0, 2.0]]), np.array([1.0, 3.0])
     scaled = small * np.array([[1.0], [4.0]])
@@ -49,9 +49,9 @@ def test_E4_ria_sees_the_gauge():
 def test_D4_standardizing_before_the_norms_changes_the_mask():
     """False for the paper's Eq. (2): "standardizing is an increasing map, so no mask changes".
 
-    It is one of the shares, not of the scores. Its zero is the mean share: below it, a long
-    input lowers a score. The last weight of the second row goes, although no score that is
-    not standardized is as large.
+    It is a map of the shares, not of the scores. Its zero is the mean share: below it, a long
+    input lowers a score. The last weight of the second row is pruned, although its score is
+    the largest before standardizing.
     """
     norms = np.array([1.0, 1.0, 1.0, 4.0])
     scores = {
@@ -86,7 +86,7 @@ def test_half_of_the_standardized_scores_are_negative():
 def test_threshold_masks_prune_at_sparsity_zero():
     """False for SparseGPT's and PB-LLM's codes: "a sparsity of 0 prunes nothing".
 
-    The threshold is one of the scores, and what equals it goes: one weight, or all of them.
+    The threshold is one of the scores, and scores equal to it are pruned: one weight, or all.
     """
     assert not reference.threshold_mask(np.ones((2, 2)), 0.0).any()
     assert np.count_nonzero(~reference.threshold_mask(W[:1], 0.0)) == 3
@@ -94,10 +94,10 @@ def test_threshold_masks_prune_at_sparsity_zero():
 
 
 def test_D3_budgets_do_not_keep_what_was_asked_for():
-    """False: "the mean of the layers' N is the N that was asked for".
+    """False: "the mean of the layers' N is the requested N".
 
-    The released rule is centered before it rounds, and then makes 2 of every 1. The paper's
-    is never below, and above as soon as a layer is rounded up.
+    The released rule is centered before it rounds, and then turns every 1 into 2. The paper's
+    mean is never below N, and above it as soon as a layer is rounded up.
     """
     outliers = [8.0, 8.0, 0.0, 0.0, 0.0]
     counts = reference.outlier_budget(outliers, 4, 8)
@@ -110,8 +110,8 @@ def test_D3_budgets_do_not_keep_what_was_asked_for():
 def test_rounding_down_does_not_leave_something_to_give_away():
     """False: "round down, then give what is left to the largest remainders".
 
-    Once wishes are held to their range there may be too much already; to take it back costs
-    least where a wish is closest to the number below.
+    Once wishes are clipped to their range, the sum may already be too large; taking some back
+    costs least where a wish is closest to the number below.
     """
     wishes = np.array([9.9, 4.6, 1.0])
     assert reference.repair_budget(wishes, 4, 1, 8).tolist() == [8, 3, 1]
@@ -121,8 +121,8 @@ def test_rounding_down_does_not_leave_something_to_give_away():
 def test_M1_best_choices_of_groups_are_not_the_best_choice_of_a_row():
     """False: "the best choice of every group, taken alone, is the best for both together".
 
-    Each group removes the first of two weights of one size; but the two that are removed are
-    nearly one input, and nothing is left to take their place.
+    Each group removes the first of two weights of equal size; but the inputs of the two removed
+    weights are nearly the same, and no weight is left to make up for them.
     """
     W, H = np.ones((1, 4)), np.eye(4)
     H[0, 2] = H[2, 0] = 0.5
@@ -137,8 +137,9 @@ def test_M1_best_choices_of_groups_are_not_the_best_choice_of_a_row():
 def test_E3_compensation_can_lose_against_zeroing():
     """False: "SparseGPT's loss is at most that of zeroing the same weights".
 
-    Each pruned weight moves all weights right of it as if they were to stay. Here the last
-    one is moved away from zero for the first, and then has to return to it: 5.5 for 1.5.
+    Each pruned weight moves all weights to its right as if they would be kept. Here the last
+    one is moved away from zero to make up for the first, and then pruned: a loss of 5.5
+    instead of 1.5.
     """
     w = np.array([[-1.0, -1.0, 1.0, 0.0]])
     H = np.array([[3.0, 0, 0, -2], [0, 4, 2, 0], [0, 2, 3, -3], [-2, 0, -3, 6]])
@@ -155,7 +156,7 @@ def test_E3_compensation_can_lose_against_zeroing():
 def test_G3_a_shared_threshold_depends_on_the_blocks():
     """False with a share: "SparseGPT's blocks are an access pattern only".
 
-    True with N:M sparsity. A share is taken of each block, so blocks decide where zeros go.
+    True with N:M sparsity. A share is pruned in each block, so blocks decide where zeros are.
     """
     w = np.array([[1.0, 2.0, 3.0, 4.0]])
     kept = [
@@ -171,7 +172,7 @@ def test_P1_released_levels_are_not_means_of_the_low_weights():
     """False as released: "PB-LLM's levels are mean and mean distance of the low weights".
 
     The zeros of the high part enter both means: 4/3 and 8/9 for the low weights 2 and 2,
-    which one level would represent.
+    although one level would represent them.
     """
     w = np.array([[2.0, 9.0, 2.0]])
     shares = {"low_share": 0.5, "score": "magnitude", "percdamp": 0.0}
@@ -195,8 +196,8 @@ def _layer(seed, correlation, rows=8, width=64):
 def test_D2_the_released_pattern_does_not_survive():
     """False as released: "a layer pruned to 4:8 is 4:8 when it is quantized".
 
-    It is binarized as if it were dense: pruned weights get the level of a group, which is
-    zero only where all of it was, and what is stored is a dense layer.
+    It is binarized as if it were dense: pruned weights get the level of their group, which is
+    zero only if the whole group was, and the stored layer is dense.
     """
     W, H = _layer(1, 0.5)
     _, kept = reference.choose_kept(W, H, RELEASED)
@@ -209,7 +210,7 @@ def test_D2_the_released_pattern_does_not_survive():
 
 
 def test_C7_released_feedback_is_not_the_loss():
-    """False as released: "½ Σ E² is the layer's loss" (and what is pruned is not in it)."""
+    """False as released: "½ Σ E² is the layer's loss" (and the pruning error is not in it)."""
     W, H = _layer(1, 0.9)
     damped = reference.damp(H, 0.01)
     U = reference.inverse_factor(damped)
@@ -230,8 +231,8 @@ def test_C7_released_feedback_is_not_the_loss():
 def test_the_better_start_depends_on_the_inputs():
     """False: "feeding forward what pruning loses lowers the loss of a layer".
 
-    It is the best move of the other weights for the moment; later blocks are quantized
-    from where it has put them, and with strongly correlated inputs that costs more.
+    It is the best move of the other weights for the moment; but later blocks are quantized
+    from the moved weights, and with strongly correlated inputs that costs more.
     """
     losses = []
     for correlation in (0.9, 0.0):

@@ -2,7 +2,7 @@
 
 ptxas folds constant expressions, so the machine code of an instruction with constant
 operands holds its result: NVIDIA's own arithmetic, without a GPU. The table in
-opcode_table.json is what the simulated device is held to where there is no ptxas.
+opcode_table.json is what the simulated device is tested against where there is no ptxas.
 
     python tests/device/make_opcode_table.py [--check]
 """
@@ -269,7 +269,7 @@ def make() -> dict[str, list[list[int]]]:
 
 
 def dumps(table: dict[str, list[list[int]]]) -> str:
-    """Return the table as text, one opcode a line, numbers in base 16."""
+    """Return the table as text, one opcode per line, numbers in base 16."""
     lines = [
         f'"{name}": "' + " ".join(",".join(f"{v:x}" for v in row) for row in rows) + '"'
         for name, rows in table.items()

@@ -1,4 +1,4 @@
-"""What of the CUDA device can be tested without a GPU."""
+"""The parts of the CUDA device that can be tested without a GPU."""
 
 import contextlib
 import types
@@ -45,7 +45,7 @@ def test_our_options_are_cupys(monkeypatch):
         pass
 
     class Compiler:
-        """Stands for NVRTC and keeps the options."""
+        """A stand-in for NVRTC that records the options."""
 
         @staticmethod
         def createProgram(*_):
@@ -93,7 +93,7 @@ class FakeFunction:
 
 @pytest.fixture
 def device(monkeypatch):
-    """Return a device whose CuPy only keeps what it is told."""
+    """Return a device whose CuPy only records its calls."""
     function, modules = FakeFunction(), []
 
     def module(**kwargs):

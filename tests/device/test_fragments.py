@@ -1,4 +1,4 @@
-"""Fragment maps of mma and ldmatrix, written down here once more, against dense products."""
+"""Fragment maps of mma and ldmatrix, written a second time here, against dense products."""
 
 from pathlib import Path
 

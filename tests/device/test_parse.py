@@ -1,4 +1,4 @@
-"""PTX text to instructions, and what is refused by name."""
+"""PTX text to instructions, and text that is refused by name."""
 
 from pathlib import Path
 

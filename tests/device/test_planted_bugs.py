@@ -1,4 +1,4 @@
-"""The simulated device must reject every faulty kernel for its own reason, and no good one."""
+"""The simulated device must reject every faulty kernel for the correct reason, and no good one."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -77,7 +77,7 @@ def test_fma_is_rounded_once(ftz):
 
 
 def test_fma_near_a_tie():
-    """The float64 sum is halfway between two float32; what it lost decides."""
+    """The float64 sum is halfway between two float32; the part it lost decides."""
     a = np.float32([1 + 2.0**-12] * 4 + [-(1 + 2.0**-12)])
     c = np.float32([2.0**-80, -(2.0**-80), 0, 2.0**-140, -(2.0**-100)])
     got = run("fma.rn.f32", "b32", ("b32",) * 3, [v.view(np.uint32) for v in (a, np.abs(a), c)])

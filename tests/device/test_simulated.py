@@ -1,4 +1,4 @@
-"""Whole kernels: right answers, the same on every architecture and in every order."""
+"""Whole kernels: correct results, the same on every architecture and in every order."""
 
 from pathlib import Path
 

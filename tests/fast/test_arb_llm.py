@@ -53,7 +53,7 @@ VARIANTS = {
 
 
 def assert_reaches(ours, theirs, W, H):
-    """The same groups to the last name, and the same values."""
+    """The same groups with the same names, and the same values."""
     reached = reference.relative_error(W, ours.decode(), H)
     assert reached == pytest.approx(reference.relative_error(W, theirs.decode(), H), rel=1e-5)
     assert np.allclose(ours.decode(), theirs.decode(), rtol=1e-4, atol=1e-5)
@@ -72,7 +72,7 @@ def layers(port, config, W, H):
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_presets_reach_the_reference(port, preset):
-    """Blocks narrower than the largest count, and the last one shorter still."""
+    """Blocks narrower than the largest count, the last one narrower still."""
     W, H = smooth((8, 70), 3), hessian(70, 4, dead=(3, 50))
     ours, theirs = layers(port, PRESETS[preset].changed(block_size=40), W, H)
     assert_reaches(ours, theirs, W, H)
@@ -132,7 +132,7 @@ def given_block():
 
 @pytest.mark.parametrize("preset", ["arb paper", "arb-x released", "arb-rc released-nocgb"])
 def test_a_block_with_given_salient_columns(port, preset):
-    """A dead column may be called salient, and is in no group."""
+    """A dead column may be declared salient; it is in no group."""
     W, S, alive, salient = given_block()
     config, gram = PRESETS[preset].changed(**SHORT), hessian(40) / 2
     for chosen in (salient, None, np.zeros(40, dtype=bool)):
@@ -178,7 +178,7 @@ def test_sweeps_lower_the_error_of_the_block(port):
 
 @pytest.mark.parametrize("preset", ["arb-x released", "arb-rc released"])
 def test_the_record_is_the_image_on_the_device(port, preset):
-    """What feedback uses is what decodes, to the last roundings of float32."""
+    """Feedback uses the decoded values, up to the last roundings of float32."""
     config, device = PRESETS[preset].changed(**SHORT), port.device
     W, S, alive, _ = given_block()
     W, S = W.astype(np.float32), S.astype(np.float32)

@@ -135,7 +135,7 @@ def test_columns_are_pruned_in_whole_sectors():
 
 @pytest.mark.parametrize("share", [2.0**-12, 2.0**-16])
 def test_dead_inputs_have_their_place_in_an_order_by_activations(port, share):
-    """They count as 1, which is more than the other inputs have here."""
+    """They count as 1, which is more than any other input has here."""
     W, H = smooth((3, 40)), share * hessian(40, 3, dead=(7, 21))
     config = GPTQ(bits=3, activation_order=True)
     ours, theirs = (p.gptq_layer(W, H, config) for p in (port, reference))

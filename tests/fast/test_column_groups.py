@@ -1,4 +1,4 @@
-"""The column-group bitmap on a device: the reference's groups, however they are chosen."""
+"""The column-group bitmap on a device: the reference's groups under every switch."""
 
 from dataclasses import replace
 
@@ -80,7 +80,7 @@ def test_wide_blocks(port, variant):
 
 
 def test_the_variants_choose_different_groups():
-    """Or a switch without effect would not be seen."""
+    """Otherwise a switch without effect would go unnoticed."""
     W, S, alive, salient = block((4, 40), 1)
     switches = gram_and_image(W, alive, salient)
     texts = {}

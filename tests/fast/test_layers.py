@@ -25,7 +25,7 @@ VARIANTS = {
 
 
 def same_signs(plane, exact):
-    """Signs of rows whose remainder is more than the rounding of the orders before."""
+    """Signs of rows whose remainder exceeds the rounding of earlier orders."""
     real = exact.row_scale > 1e-5
     return np.array_equal(plane.sign[real], exact.sign[real])
 
@@ -68,7 +68,7 @@ def test_every_switch_reaches_the_reference(port, variant):
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_exact_where_nothing_rounds(port, preset):
-    """Columns of magnitude 8 among others of magnitude 1, inputs that don't touch each other."""
+    """Columns of magnitude 8 among others of magnitude 1, and uncorrelated inputs."""
     W = np.where(smooth((8, 40)) < 0, -1.0, 1.0) * np.where(np.arange(40) % 7 == 2, 8.0, 1.0)
     W *= 2.0 ** np.arange(-4, 4)[:, None]
     config = PRESETS[preset].changed(block_size=16, counts=(0, 9), center=False, percdamp=0.0)
@@ -157,7 +157,7 @@ def test_the_last_breakpoint_of_the_columns_that_take_part_is_tried(port):
 
 
 def test_the_record_is_the_image_on_the_device(port):
-    """What feedback uses is what decodes, to the last rounding of float32."""
+    """Feedback uses the decoded values, up to the last rounding of float32."""
     W, alive = smooth((4, 40)), np.ones(40, dtype=bool)
     made = billm._block(  # noqa: SLF001
         port.device,

@@ -55,7 +55,7 @@ def test_a_port_exports_everything(port):
 
 
 def test_a_function_that_is_missing_is_not_the_references(port, monkeypatch):
-    """Else a port would be held to its own specification and pass."""
+    """Otherwise the reference would be compared with itself and pass."""
     without = {k: v for k, v in ports.functions().items() if k != "masked_mean"}
     monkeypatch.setattr(ports, "functions", lambda: without)
     partial = ports.Port(port.device, "simulated")

@@ -1,4 +1,4 @@
-"""PBS2P's layers: the groups of the reference, its values, and one way there and back."""
+"""PBS2P's layers: the reference's groups and values, with one transfer each way."""
 
 import sys
 
@@ -80,7 +80,7 @@ def test_the_same_weights_are_pruned(port, score, scores):
 @pytest.mark.parametrize("chosen", [None, "some", "none"])
 @pytest.mark.parametrize("mean", ["masked", "shared"])
 def test_a_block_with_given_salient_columns(port, mean, chosen):
-    """A dead column may be called salient, and is in no group."""
+    """A dead column may be declared salient; it is in no group."""
     W, S, gram = smooth((3, 24), 7), smooth((3, 24), 8) ** 2, hessian(24)
     alive, config = np.arange(24) % 9 != 4, ONCE.changed(mean=mean)
     salient = {None: None, "some": np.arange(24) % 4 == 0, "none": np.zeros(24, dtype=bool)}[chosen]
@@ -96,7 +96,7 @@ def test_a_block_with_given_salient_columns(port, mean, chosen):
 
 
 def test_columns_that_are_pruned_stay_salient(port):
-    """One row: a salient column whose only entry is pruned is in the record nevertheless."""
+    """One row: a salient column is in the record even if its only entry is pruned."""
     W = np.array([[9.0, 1.0, -8.0, 1.0, 7.0, -1.0, 1.0, 1.0]])
     masks = np.array([[[False, True, True, True, False, True, True, True]]])
     config = ONCE.changed(counts=(3, 3))
@@ -122,7 +122,7 @@ def test_a_layer_comes_back_in_one_transfer(port, monkeypatch, mean, fine_hessia
 
 @pytest.mark.parametrize("mean", ["masked", "shared"])
 def test_the_record_is_the_image_on_the_device(port, mean):
-    """What feedback uses is what decodes, to the last roundings of float32."""
+    """Feedback uses the decoded values, up to the last roundings of float32."""
     W, alive = smooth((4, 32)).astype(np.float32), np.arange(32) % 7 != 2
     config = ONCE.changed(mean=mean, sweeps=1)
     masks = reference.spbo_schedule(np.abs(W), 4, 8)

@@ -37,7 +37,7 @@ def error(W, group):
 
 
 def slack(W, group, roundings):
-    """Roundings of a row, each at most one of its largest number."""
+    """Roundings of a row, each at most that of its largest number."""
     scales = np.abs([plane.row_scale for plane in group.planes]).sum(axis=0)
     largest = np.abs(np.where(group.mask, W, 0)).max(axis=1) + np.abs(group.mean) + scales
     return (depths.row(W.shape[1]) + roundings) * U * largest

@@ -23,7 +23,7 @@ def block():
 
 
 def decoded(block, call):
-    """The sum of groups that were made one by one, by the function `call`."""
+    """The sum of groups that the function `call` made one by one."""
     W, group, _ = block
     return sum(call(W, group == g + 1, order=order).decode() for g, order in enumerate(ORDERS))
 
@@ -82,7 +82,7 @@ def test_a_group_may_be_made_again(port, block):
 @pytest.mark.parametrize("order", [1, 2])
 @pytest.mark.parametrize("rounds", [1, 5])
 def test_arb_reads_and_writes_each_weight_once(order, rounds):
-    """Each row also stores its mean and scales, a sector each."""
+    """Each row also stores its mean and scales, one sector each."""
     n, k = 32, 128
     port = fast.on("simulated", counters=True)
     port.arb(smooth((n, k)), order=order, config=Refinement(iterations=rounds))

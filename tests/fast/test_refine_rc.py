@@ -109,7 +109,7 @@ def test_registers_and_memory_give_the_same_bits(port, monkeypatch, order, width
 @every_order
 @pytest.mark.parametrize("power", [-100, 100])
 def test_powers_of_two_scale_the_answer(port, order, power):
-    """Beyond the range that squares of the weights could have."""
+    """Far enough that squares of the weights would leave the range."""
     W, M = smooth((7, 50)), mask((7, 50))
     plain = port.arb_rc(W, M, order=order, config=Refinement(iterations=3))
     moved = port.arb_rc(np.ldexp(W, power), M, order=order, config=Refinement(iterations=3))

@@ -59,7 +59,7 @@ def test_arb_x_reaches_the_error_of_the_reference(port, family, order, switch):
 @every_order
 @pytest.mark.parametrize("switch", SWITCHES)
 def test_every_gram_matrix(port, kind, order, switch):
-    """What float32 can't resolve moves levels, but hardly the error."""
+    """Differences below float32's resolution move levels, but hardly the error."""
     W, M, S = single(smooth((5, 45))), mask((5, 45)), single(GRAMS[kind](45))
     ours = port.arb_x(W, M, S, order=order, config=SWITCHES[switch])
     theirs = reference.arb_x(W, M, S, order=order, config=SWITCHES[switch])

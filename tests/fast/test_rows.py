@@ -15,7 +15,7 @@ every_mode = pytest.mark.parametrize("center", [False, True])
 
 
 def row_tolerance(W, orders=1):
-    """A few roundings for each of a row's additions, each at most the row's largest magnitude."""
+    """A few roundings per addition in a row, each at most that of the row's largest magnitude."""
     largest = np.max(np.abs(W), axis=1, keepdims=True)
     return 8 * orders * (depths.row(W.shape[1]) + 4) * U * largest
 

@@ -72,7 +72,7 @@ def test_bell_split_search_of_entries(port, family, center, orders):
 
 
 def calibrated_slack(W, S, orders):
-    """What the remainder and two products may lose, relative to magnitudes that add up."""
+    """Rounding of the remainder and two products, relative to the sum of magnitudes."""
     n, k = W.shape
     reach = np.abs(W) + np.abs(W).max(axis=1, keepdims=True)
     depth = 8 * orders * (depths.row(k) + k + depths.objective(n))
@@ -139,7 +139,7 @@ def two_zones():
 
 @pytest.mark.parametrize("part_size", [9, 18, 36, 1 << 24])
 def test_two_zones_in_one_launch(port, monkeypatch, part_size):
-    """Each zone has its own candidates and orders, however many candidates a launch has."""
+    """Each zone has its own candidates and orders, for any number of candidates per launch."""
     W = smooth((9, 45)).astype(np.float32)
     group, cuts = two_zones()
     entries = launched.Entries(W, np.abs(W), group)
@@ -173,7 +173,7 @@ def test_zones_are_cut_in_one_launch(port):
 
 
 def test_traffic_is_what_the_heads_of_the_kernels_say():
-    """Sectors of 32 bytes for a row and a candidate; one for its threshold, one for its error."""
+    """Sectors of 32 bytes per row and candidate; one for its threshold, one for its error."""
     n, k, cuts = 16, 128, [0.5, 1.0, 1.5]
     port, W, entries = fast.on("simulated", counters=True), smooth((n, k)), np.ones((n, k), bool)
     port.bell_split_search_direct(W, entries, cuts)
@@ -251,7 +251,7 @@ def test_first_minimum_is_the_first(port, count):
 
 
 def test_exact_where_nothing_rounds(port):
-    """One magnitude a row: every candidate costs nothing, and the first is taken."""
+    """One magnitude per row: every candidate has error zero, so the first is chosen."""
     W = np.where(smooth((12, 40)) < 0, -1.0, 1.0) * 2.0 ** np.arange(-6, 6)[:, None]
     salient = port.salient_search(W, np.arange(40), np.arange(2, 30), orders=(2, 1))
     assert not salient.objectives.any()

@@ -31,7 +31,7 @@ def test_masks_are_the_references(port, group, rest, family):
 
 @every_sorted
 def test_sorting_networks_sort_every_order(port, group):
-    """Each of the zeros and ones of a group of 4 and 8, and as many of 16, with every N."""
+    """All inputs of zeros and ones for groups of 4 and 8, as many for 16, with every N."""
     count = 2 ** min(group, 8)
     numbers = np.random.default_rng(group).permutation(2**group)[:count]
     S = (numbers[:, None] >> np.arange(group) & 1).astype(np.float64)
@@ -41,7 +41,7 @@ def test_sorting_networks_sort_every_order(port, group):
 
 @every_sorted
 def test_groups_of_several_blocks_and_a_tail(port, group):
-    """A block has 256 groups; rows begin within a warp's 32."""
+    """A block has 256 groups; rows begin in the middle of a warp."""
     S = tied((67, 5 * group + 3))
     wanted = reference.nm_mask(S, 3, group, tail="dense")
     assert np.array_equal(port.nm_mask(S, 3, group, tail="dense"), wanted)
@@ -76,7 +76,7 @@ def test_a_score_is_read_once_and_its_flag_written_once(group):
 
 
 def test_a_held_weight_is_read_once_and_scored_once():
-    """Beside the weights a row reads column sums and norms."""
+    """Besides the weights, a row reads column sums and norms."""
     n, m = 16, 128
     W, norms = smooth((n, m)), np.ones(m)
     for standardize in ("before", "after", "none"):

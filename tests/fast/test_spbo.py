@@ -1,4 +1,4 @@
-"""Stepwise pruning on a device: schedules, one launch for all steps, and what it costs."""
+"""Stepwise pruning on a device: schedules, one launch for all steps, and its memory traffic."""
 
 import numpy as np
 import pytest
@@ -53,7 +53,7 @@ def both(port, shape, switch, order, family="smooth"):
 @pytest.mark.parametrize("rest", [0, 1])
 @pytest.mark.parametrize("schedule", ["element", "parts", "one"])
 def test_schedules_are_the_references(port, group, rest, schedule):
-    """Ties among them; rows of one word and of several, the last of them not full."""
+    """With ties; rows of one word and of several, the last one not full."""
     for width in (3 * group - rest, 32 + group - 32 % group):
         S = np.round(2 * smooth((9, width)))
         for keep in {(group + 1) // 2, group - rest or 1}:
@@ -97,7 +97,7 @@ def test_every_switch_reaches_the_error_of_the_reference(port, family, switch, o
 @every_order
 @pytest.mark.parametrize("shape", [(9, 20), (2, 35)], ids=str)
 def test_steps_of_the_host_end_in_the_same_bits(port, shape, switch, order):
-    """One launch for all, or one for each fit and each set of signs."""
+    """One launch for all steps, or one for each fit and each set of signs."""
     args = (smooth(shape), mask(shape), masks_of(shape, (6, 8)), hessian(shape[1]))
     how = {"order": order, "config": SWITCHES[switch], "name": "rest"}
     assert_same_bits(port.spbo(*args, **how), last(port.spbo_steps(*args, **how)))
@@ -153,7 +153,7 @@ def test_a_score_is_read_once_and_a_step_writes_a_bit(group):
 @every_order
 @pytest.mark.parametrize("mean", ["masked", "shared"])
 def test_what_is_pruned_costs_nothing(order, mean):
-    """One entry less in the last step is one row of S less, and a state is written once."""
+    """One entry fewer in the last step reads one row of S less; a state is written once."""
     n, m, config = 8, 128, SPBO(mean=mean, levels="exact", calibrated_iterations=1)
     W, S, masks = smooth((n, m)), hessian(m), masks_of((n, m), (6, 8))
     fewer = masks.copy()
@@ -236,7 +236,7 @@ def test_arguments_are_held_to_the_rules(port):
 @pytest.mark.parametrize("shape", [(1, 1), (9, 33), (300, 5), (2, 130)], ids=str)
 @pytest.mark.parametrize("power", [0, 100, -100])
 def test_cosines_of_any_length(port, shape, power):
-    """Squares of these numbers are beyond float32; tokens of zeros have the cosine 0."""
+    """Squares of these numbers exceed float32; tokens of zeros have a cosine of 0."""
     x, y = single(smooth(shape)), single(smooth(shape, 1))
     x[::4] = 0.0
     found = port.block_cosine(np.ldexp(x, power), np.ldexp(y, -power))

@@ -81,7 +81,7 @@ def test_the_same_weights_are_kept(port, importance, start):
 @pytest.mark.parametrize("chosen", [None, "some", "none"])
 @pytest.mark.parametrize("config", [RELEASED, CORRECTED], ids=["released", "corrected"])
 def test_a_block_with_given_salient_columns(port, config, chosen):
-    """A dead column may be called salient, and is in no group; one without kept entries too."""
+    """A dead column, or one without kept entries, may be declared salient; it is in no group."""
     W, S = smooth((3, 40), 7), smooth((3, 40), 8) ** 2
     alive, kept = np.arange(40) % 9 != 4, smooth((3, 40), 9) > 0
     kept[:, 8] = False
@@ -97,7 +97,7 @@ def test_a_block_with_given_salient_columns(port, config, chosen):
 
 
 def test_columns_without_kept_entries_stay_salient(port):
-    """One row: a salient column whose only entry is pruned is in the record nevertheless."""
+    """One row: a salient column is in the record even if its only entry is pruned."""
     W = np.array([[9.0, 1.0, -8.0, 1.0, 7.0, -1.0, 1.0, 1.0]])
     kept = np.array([[False, True, True, True, False, True, True, True]])
     config = CORRECTED.changed(counts=(3, 3), levels=5)
@@ -132,7 +132,7 @@ def test_a_fallback_brings_the_better_layer(port, seed):
 
 
 def test_the_record_is_the_image_on_the_device(port):
-    """What feedback uses is what decodes, to the last roundings of float32."""
+    """Feedback uses the decoded values, up to the last roundings of float32."""
     W, kept = smooth((4, 40)).astype(np.float32), smooth((4, 40), 9) > 0
     switches = {"kept": kept, "zone": None, "start": 0}
     everything = np.ones(40, dtype=bool)

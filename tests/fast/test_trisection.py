@@ -76,7 +76,7 @@ def test_without_a_third_group_the_bits_are_those_of_the_bell_split(port):
 
 
 def test_traffic_is_what_the_head_of_the_kernel_says():
-    """Sectors of 32 bytes for a row and a candidate; one for its threshold, one for its error."""
+    """Sectors of 32 bytes per row and candidate; one for its threshold, one for its error."""
     n, k, cuts = 16, 128, [0.5, 1.0, 1.5]
     port = fast.on("simulated", counters=True)
     port.trisection_search(smooth((n, k)), np.ones((n, k), bool), cuts)
@@ -85,7 +85,7 @@ def test_traffic_is_what_the_head_of_the_kernel_says():
 
 
 def zones(port, key):
-    """Numbers of entries: 4 for a salient column, 2 for what is cut, 0 for what is not there."""
+    """Zone numbers: 4 for a salient column, 2 for entries to cut, 0 for all others."""
     group = np.where(mask(key.shape), 2, 0).astype(np.uint8)
     group[:, 3] = 4
     return port.device.xp.asarray(group)
@@ -93,7 +93,7 @@ def zones(port, key):
 
 @pytest.mark.parametrize("bounded", [False, True])
 def test_a_layer_cuts_without_waiting(port, bounded):
-    """Search, bound and masks of a zone, in numbers that the caller says."""
+    """Search, bound and masks of a zone, with group numbers chosen by the caller."""
     W = smooth((9, 45)).astype(np.float32)
     key, group = np.abs(W), zones(port, W)
     cut = replace(REGIONS, number=2, large=3, largest=1)
@@ -120,7 +120,7 @@ def test_a_layer_without_a_candidate_tries_all(port):
 
 
 def test_two_zones_with_their_own_second_magnitudes(port):
-    """One launch may cut one zone in three and another in two."""
+    """One launch can cut one zone in three and another in two."""
     key, group = np.abs(smooth((9, 45))).astype(np.float32), zones(port, smooth((9, 45)))
     cuts, best = np.array([[0.5], [0.7]], dtype=np.float32), np.zeros(2, dtype=np.int32)
     both = (replace(REGIONS, number=2, large=5, largest=6, factor=3.0), launched.Zone(4, 7))

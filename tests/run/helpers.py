@@ -1,4 +1,4 @@
-"""What the tests of runs share."""
+"""Helpers that the tests of runs share."""
 
 import dataclasses
 from pathlib import Path
@@ -23,7 +23,7 @@ def all_weights(model):
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
-    """Every file of a folder but the manifest, which holds seconds."""
+    """All files of a folder except the manifest, which contains run times."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))

@@ -1,4 +1,4 @@
-"""Budgets: planned on the dense model, over all of its decoder blocks, and kept to."""
+"""Budgets: planned on the dense model over all of its decoder blocks, and followed."""
 
 from types import MappingProxyType
 
@@ -32,7 +32,7 @@ PATTERN = (4, 8)
 
 @pytest.fixture
 def uneven():
-    """A tiny model whose decoder blocks differ in the size and the tails of their weights."""
+    """A tiny model whose decoder blocks differ in the size and tails of their weights."""
     model = tiny_model(blocks=4)
     rng = np.random.default_rng(7)
     for index in range(model.n_blocks):
@@ -51,7 +51,7 @@ def captured(model, index, hidden):
 
 
 def shares(model, sequences):
-    """What OWL calls the layerwise outlier distribution, from whole arrays."""
+    """OWL's layerwise outlier distribution, from whole arrays."""
     hidden, found = embed(model, sequences), []
     for index in range(model.n_blocks):
         X = captured(model, index, hidden)
@@ -151,7 +151,7 @@ def test_activations_that_are_not_finite_are_refused(tiny, sequences, monkeypatc
 
 
 class Port:
-    """The reference, noting the configurations that come."""
+    """The reference, recording the configurations it receives."""
 
     def __init__(self):
         self.configs = []

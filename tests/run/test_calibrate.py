@@ -1,4 +1,4 @@
-"""Calibration: the right Hessians, once each, from few sequences at a time."""
+"""Calibration: the correct Hessians, once each, from a few sequences at a time."""
 
 import numpy as np
 import pytest

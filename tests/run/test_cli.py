@@ -1,4 +1,4 @@
-"""The commands: what they print and write, and one sentence for all that they refuse."""
+"""The commands: their output and files, and one sentence for everything they refuse."""
 
 import dataclasses
 import errno

@@ -1,4 +1,4 @@
-"""Comparisons: each point is that of a run of its own, and what is measured stays measured."""
+"""Comparisons: each point equals that of a separate run, and finished points are kept."""
 
 import dataclasses
 import json
@@ -108,7 +108,7 @@ def test_runs_of_one_budget_are_planned_once(laboratory, monkeypatch):
 
 
 def test_a_prefix_of_a_budget_is_that_of_a_longer_run(laboratory, study, tmp_path):
-    """Both ends of the curve are from one plan, which does not depend on where a run stops."""
+    """Both ends of the curve come from one plan, which does not depend on where a run stops."""
     label = str(parse_label("wanda@4:8/outlier"))
     longer = laboratory.measure([Job(label, "all", 0, (1, 3))])
     notebook = Notebook(tmp_path / "other", open_results(tmp_path / "other", study))

@@ -18,7 +18,7 @@ from subbit.reference.errors import ArgumentError
 
 
 def log_probabilities(model, windows):
-    """(N, L-1, V) in float64: what predicts positions 1 to L-1."""
+    """Predictions of positions 1 to L-1, shape (N, L-1, V), in float64."""
     hidden = model.embed(windows)
     for index in range(model.n_blocks):
         hidden = model.run_block(index, hidden)
@@ -89,7 +89,7 @@ def test_models_of_different_vocabularies_are_not_compared(tiny, windows):
 
 
 def test_a_point_of_the_prefix_curve_is_the_whole_model_evaluated(tiny, windows):
-    """Blocks change one by one under the evaluator; each score is that of the model then."""
+    """Blocks change one by one; each score is that of the model at that moment."""
     full = load_model("tiny")
     hidden = last_hidden(full, windows)
     evaluator = PrefixEvaluator(tiny, windows, hidden)

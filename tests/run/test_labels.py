@@ -1,4 +1,4 @@
-"""Labels: what is left out is filled in, and equal choices print alike."""
+"""Labels: omitted parts are filled in, and equal choices print the same."""
 
 import pytest
 

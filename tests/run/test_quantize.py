@@ -1,4 +1,4 @@
-"""Quantization of a model: what each layer is made from, what is kept, what is left alone."""
+"""Quantization of a model: the inputs of each layer, what is kept, and what is left alone."""
 
 import errno
 
@@ -144,7 +144,7 @@ def test_steps_are_counted_beforehand(tiny, sequences):
 
 
 def test_a_full_disk_costs_one_block(tiny, sequences, settings, tmp_path, monkeypatch):
-    """Synced are manifest, record 0, manifest, and record 1, for which there is no room."""
+    """The synced files are manifest, record 0, manifest, and record 1, which does not fit."""
     out, synced = tmp_path / "out", []
     sync = records.os.fsync
 

@@ -1,4 +1,4 @@
-"""Layer records: what is loaded is what was saved, and the files are as tight as counted."""
+"""Layer records: they load as they were saved, and files have exactly the counted size."""
 
 import dataclasses
 from pathlib import Path
@@ -56,7 +56,7 @@ def _group(rng, name, mask):
 
 
 def _pattern(rng, owner):
-    """Prune a block to N:M, in the last columns of less than M not at all."""
+    """Prune a block to N:M, except for last columns that do not fill a group."""
     rows, width = owner.shape
     group = int(rng.integers(1, 9))
     keep = int(rng.integers(1, group + 1))
@@ -74,7 +74,7 @@ def _block(rng, rows, start, stop):
     salient = None
     if rng.random() < 0.6:
         salient = rng.random(width) < 0.3
-        owner[owner == count - 1] = count - 2  # -1, nobody, where there is one group
+        owner[owner == count - 1] = count - 2  # -1, no group, if there is only one
         owner[:, salient] = count - 1
     pattern = _pattern(rng, owner) if rng.random() < 0.5 else None
     groups = tuple(_group(rng, f"group {g}", owner == g) for g in range(count))
@@ -125,7 +125,7 @@ def _canonical_group(group):
 
 
 def canonical(layer):
-    """The layer without what no decoder can see."""
+    """The layer without details that no decoder can see."""
     blocks = tuple(
         dataclasses.replace(block, groups=tuple(map(_canonical_group, block.groups)))
         for block in layer.blocks

@@ -48,7 +48,7 @@ OPTIONS = ["--samples=3", "--length=40", "--target=stopping"]
 
 @pytest.fixture
 def command(tmp_path):
-    """Run ``subbit quantize tiny`` in a process of its own, to be stopped at a call."""
+    """Run ``subbit quantize tiny`` in a separate process that is stopped at a given call."""
     (tmp_path / "stopping.py").write_text(PORT, encoding="utf-8")
     text = tmp_path / "text.txt"
     text.write_text("to be or not to be, that is the question " * 20, encoding="utf-8")
@@ -245,7 +245,7 @@ def test_a_manifest_from_before_budgets_still_counts(sequences, settings, tmp_pa
 
 
 def test_a_run_of_the_first_version_goes_on(sequences, tmp_path):
-    """Its manifest has settings in another order, and one that the method never used."""
+    """Its manifest has the settings in another order, and one that the method never used."""
     settings = make_settings(load_model("tiny"), sequences, "pbs2p:exact@4:8")
     out = tmp_path / "out"
     stopped_run(out, settings, sequences)

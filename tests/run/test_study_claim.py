@@ -1,4 +1,4 @@
-"""The study of PBS2P's claim: its numbers, where they come from, and its command."""
+"""The study of PBS2P's claim: its numbers, their sources, and its command."""
 
 import json
 
@@ -64,7 +64,7 @@ def test_the_published_table_is_that_of_long_rows():
 
 
 def test_the_condition_is_exact():
-    """B5, against errors that are measured."""
+    """B5, against measured errors."""
     rng = np.random.default_rng(3)
     # Magnitudes between two levels and a bell, so that both answers occur.
     W = np.sign(rng.standard_normal((200, 16))) * (1.0 + rng.uniform(0, 2, (200, 1))) ** (
