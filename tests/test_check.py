@@ -295,7 +295,8 @@ def test_levels_of_the_reference(run, monkeypatch, tmp_path):
     for row in content["operations"]:
         assert row["passed"] == row["cases"] == CASES["quick"]
         assert row["worst"] <= 1
-        assert row["compared"] > 0
+        assert row["counts"]["bounded"] > 0
+        assert row["counts"]["largest"] <= row["worst"]
 
 
 def test_a_wrong_function_diverges_and_can_be_replayed(run, monkeypatch, make_port, tmp_path):

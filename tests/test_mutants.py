@@ -47,7 +47,8 @@ def test_every_function_that_an_operation_needs_is_wrong_in_a_mutant(name):
 @pytest.mark.parametrize("name", COMPUTED)
 def test_the_honest_port_is_accepted(name):
     first = [found for found, _ in zip(outcomes(reference, name), range(8), strict=False)]
-    assert {found.status for found in first} == {"passed"}
+    assert {found.status for found in first} <= {"passed", "empty"}
+    assert any(found.status == "passed" for found in first)
 
 
 @pytest.mark.parametrize("name", COMPUTED)

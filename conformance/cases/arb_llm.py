@@ -79,7 +79,7 @@ def _refine_zones(port: Port, judge: Judge, draw: Draw) -> None:
 
 def _judge_block(judge: Judge, state: GroupsState, config: ARBLLM, block: QuantizedBlock) -> None:
     wanted = forms(state.config)
-    judge.exact("groups", [group.name for group in block.groups], [name for name, _ in wanted])
+    judge.form("groups", [group.name for group in block.groups], [name for name, _ in wanted])
     judge.true("salient columns are recorded", block.salient is not None)
     if judge.ratio == np.inf or block.salient is None:
         return
@@ -136,7 +136,7 @@ def _arb_llm_block(port: Port, judge: Judge, draw: Draw) -> None:
     W, S = state.weights.value, state.scores.value
     start = draw.number("start", 0, 500)
     block = port.arb_llm_block(W, S, state.alive, config, gram=state.gram.value, start=start)
-    judge.exact("columns", (block.start, block.stop), (start, start + W.shape[1]))
+    judge.form("columns", (block.start, block.stop), (start, start + W.shape[1]))
     _judge_block(judge, state, config, block)
 
 
@@ -147,10 +147,10 @@ def _layer(preset: ARBLLM) -> Callable[[Port, Judge, Draw], None]:
         H = draw.hessian(W.shape[1], INPUTS)
         config = preset.changed(block_size=size, counts=COUNTS)
         layer = port.arb_llm_layer(W, H, config)
-        judge.exact("shape", layer.shape, W.shape)
+        judge.form("shape", layer.shape, W.shape)
         found = [(b.start, b.stop) for b in layer.blocks]
         slices = reference.block_slices(W.shape[1], config.loop.block_size)
-        judge.exact("blocks", found, [(s.start, s.stop) for s in slices])
+        judge.form("blocks", found, [(s.start, s.stop) for s in slices])
         if judge.ratio < np.inf:
             _judge_layer(judge, W, H, config, layer)
 

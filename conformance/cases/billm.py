@@ -61,7 +61,7 @@ def _billm_block(port: Port, judge: Judge, draw: Draw) -> None:
     state, config, W, S = _block_state(draw, judge)
     start = draw.number("start", 0, 500)
     block = port.billm_block(W, S, state.alive, config, start=start)
-    judge.exact("columns", (block.start, block.stop), (start, start + W.shape[1]))
+    judge.form("columns", (block.start, block.stop), (start, start + W.shape[1]))
     judge_block(judge, state, block)
 
 
@@ -73,10 +73,10 @@ def _billm(preset: str) -> Callable[[Port, Judge, Draw], None]:
         H = draw.hessian(W.shape[1], INPUTS)
         own = config.changed(block_size=draw.pick("block size", (12, 16, 128)))
         layer = port.billm_layer(W, H, own)
-        judge.exact("shape", layer.shape, W.shape)
+        judge.form("shape", layer.shape, W.shape)
         found = [(b.start, b.stop) for b in layer.blocks]
         slices = reference.block_slices(W.shape[1], own.loop.block_size)
-        judge.exact("blocks", found, [(s.start, s.stop) for s in slices])
+        judge.form("blocks", found, [(s.start, s.stop) for s in slices])
         if found == [(s.start, s.stop) for s in slices]:
             _judge_billm(judge, W, H, own, layer)
 

@@ -97,7 +97,7 @@ def judge_salient(
         The entries whose errors count; all by default.
     """
     alive, config = state.alive, state.partition
-    judge.exact("shape of the salient columns", salient.shape, alive.shape)
+    judge.form("shape of the salient columns", salient.shape, alive.shape)
     if salient.shape != alive.shape:
         return
     judge.true("salient columns are alive", not np.any(salient & ~alive))
@@ -108,18 +108,18 @@ def judge_salient(
         return
     score = column_saliency_bound(state.scores, arithmetic=judge.arithmetic)
     if not finite(score):
-        judge.unbounded += salient.size
+        judge.skip(salient.size, "salient columns of scores without a bound")
         return
     columns = np.flatnonzero(alive)
     # The port's salient columns first, in the reference's order among themselves.
     by_score = columns[np.argsort(-score.value[columns], kind="stable")]
     own = np.concatenate([by_score[salient[by_score]], by_score[~salient[by_score]]])
-    judge.within(
+    judge.choice(
         "ranking of columns",
         rank_columns_margin(score, own, arithmetic=judge.arithmetic),
     )
     if not _certain(score, by_score):
-        judge.unbounded += 1
+        judge.skip(1, "a number of salient columns whose ranking rounding decides")
         return
     counts = np.arange(low, high + 1)
     switches: dict[str, Any] = {"orders": config.search_orders, **config.binarizer}
@@ -134,7 +134,7 @@ def judge_salient(
         **switches,
         arithmetic=judge.arithmetic,
     )
-    judge.within("number of salient columns", choice_margin(bound, len(bound.value) - 1))
+    judge.choice("number of salient columns", choice_margin(bound, len(bound.value) - 1))
 
 
 def _certain(score: Rounded, ranking: AnyArray) -> bool:
@@ -165,7 +165,7 @@ def judge_split(
     if not columns.any() or concentrated.shape != key.shape or np.any(concentrated & ~used):
         return
     if not (finite(state.searched) and finite(key)):
-        judge.unbounded += key.value.size
+        judge.skip(key.value.size, "cuts of a state without a bound")
         return
 
     errors = errors_of_weights(state.searched, used, 1, config)
@@ -186,7 +186,7 @@ def judge_block(judge: Judge, state: BlockState, block: QuantizedBlock) -> None:
         The port's record.
     """
     groups: dict[str, Any] = {group.name: group for group in block.groups}
-    judge.exact("groups", sorted(groups), sorted(ORDERS))
+    judge.form("groups", sorted(groups), sorted(ORDERS))
     if set(groups) != set(ORDERS) or block.salient is None:
         judge.fail("salient columns are not recorded")
         return

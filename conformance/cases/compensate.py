@@ -56,7 +56,7 @@ def _feedback(port: Port, judge: Judge, draw: Draw) -> None:
     D, mode = draw.weights(FAMILIES, columns=(1, 32)), draw.pick("feedback", MODES)
     U = _factor(draw, D.shape[1])
     E = host(port.feedback(D, U, mode))
-    judge.exact("shape of E", E.shape, D.shape)
+    judge.form("shape of E", E.shape, D.shape)
     _judge_feedback(judge, judge.arithmetic.read(D), U, E.astype(np.float64), mode)
 
 
@@ -72,7 +72,7 @@ def _compensate_step(port: Port, judge: Judge, draw: Draw) -> None:
     moved, E, arithmetic = host(moved), host(E).astype(np.float64), judge.arithmetic
     given, left, right = arithmetic.read(W), slice(0, start), slice(columns.stop, None)
     image = decode_bound(block, arithmetic=arithmetic)
-    judge.exact("columns of the record", (block.start, block.stop), (start, columns.stop))
+    judge.form("columns of the record", (block.start, block.stop), (start, columns.stop))
     judge.bound("columns left of the block", moved[:, left], given[:, left])
     judge.bound("the block's image", moved[:, columns], image)
     _judge_feedback(judge, given[:, columns] - image, U[columns, columns], E, mode)
@@ -94,8 +94,8 @@ def _compensate(port: Port, judge: Judge, draw: Draw) -> None:
     made = port.compensate(W, U, _quantize, block_size=size, mode=mode, free=free)
     layer, E = made.layer, host(made.errors).astype(np.float64)
     wanted = [(s.start, s.stop) for s in reference.block_slices(W.shape[1], size)]
-    judge.exact("blocks", [(b.start, b.stop) for b in layer.blocks], wanted)
-    judge.exact("shape of the errors", E.shape, W.shape)
+    judge.form("blocks", [(b.start, b.stop) for b in layer.blocks], wanted)
+    judge.form("shape of the errors", E.shape, W.shape)
     states = compensate_bounds.layer_states_bound(
         W, U, layer, mode=mode, free=free, arithmetic=judge.arithmetic
     )

@@ -6,13 +6,14 @@ A judge collects the comparisons of one case by the rules of
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from subbit.conformance import compare
+from subbit.conformance.cases.counts import Counts
 from subbit.reference.bounds.rounding import Arithmetic, Rounded
 from subbit.reference.notation import AnyArray
 
@@ -48,14 +49,15 @@ class Outcome:
         The operation.
     seed : int
         The case; operation and seed together replay it.
-    status : {"passed", "failed", "missing"}
-        "missing" means that the port does not implement the operation.
+    status : {"passed", "failed", "empty", "missing"}
+        "missing" means that the port does not implement the operation, and "empty" that nothing
+        was wrong, but no number was compared either.
     ratio : float
-        Largest error ÷ bound.
+        Largest error ÷ bound, also of decisions and objectives.
     message : str
         Drawn values and, unless the case passed, the expected and found ones.
-    compared, unbounded : int
-        Numbers compared, and numbers without a bound.
+    counts : Counts
+        What was compared.
     """
 
     operation: str
@@ -63,8 +65,17 @@ class Outcome:
     status: str
     ratio: float = 0.0
     message: str = ""
-    compared: int = 0
-    unbounded: int = 0
+    counts: Counts = field(default_factory=Counts)
+
+    @property
+    def compared(self) -> int:
+        """Numbers and decisions that were compared."""
+        return self.counts.compared
+
+    @property
+    def unbounded(self) -> int:
+        """Numbers and decisions without a bound."""
+        return self.counts.lost
 
     @property
     def replay(self) -> str:
@@ -92,11 +103,10 @@ class Judge:
         self.arithmetic = arithmetic
         self.ratio = 0.0
         self.sentence = ""
-        self.compared = 0
-        self.unbounded = 0
+        self.counts = Counts()
 
-    def _note(self, ratio: float, sentence: str, count: int = 1) -> None:
-        self.compared += count
+    def _note(self, ratio: float, sentence: str, counts: Counts) -> None:
+        self.counts += counts
         if ratio > self.ratio or math.isnan(ratio):
             self.ratio = math.inf if math.isnan(ratio) else ratio
             self.sentence = sentence
@@ -109,8 +119,7 @@ class Judge:
         other : Judge
             The other judge.
         """
-        self._note(other.ratio, other.sentence, other.compared)
-        self.unbounded += other.unbounded
+        self._note(other.ratio, other.sentence, other.counts)
 
     def fail(self, sentence: str) -> None:
         """Note something that cannot be correct.
@@ -120,7 +129,19 @@ class Judge:
         sentence : str
             What is wrong.
         """
-        self._note(math.inf, sentence)
+        self._note(math.inf, sentence, Counts(facts=1))
+
+    def skip(self, count: int, reason: str) -> None:
+        """Note entries or decisions that nothing can be said about.
+
+        Parameters
+        ----------
+        count : int
+            How many.
+        reason : str
+            What they are, and why.
+        """
+        self.counts += Counts(skipped={reason: int(count)} if count else {})
 
     def true(self, what: str, fact: object) -> None:
         """Note whether a required condition holds.
@@ -132,10 +153,22 @@ class Judge:
         fact : object
             Whether it holds.
         """
-        self._note(0.0 if fact else math.inf, f"expected: {what}")
+        self._note(0.0 if fact else math.inf, f"expected: {what}", Counts(facts=1))
+
+    def form(self, what: str, actual: Any, expected: npt.ArrayLike) -> None:  # noqa: ANN401
+        """Compare the form of an answer: names, shapes, lengths, what the call passed itself.
+
+        Parameters
+        ----------
+        what : str
+            Name of the comparison.
+        actual, expected : array_like
+            The form of the port's answer and the correct one.
+        """
+        self._equal(what, actual, expected, Counts(facts=1))
 
     def exact(self, what: str, actual: Any, expected: npt.ArrayLike) -> None:  # noqa: ANN401
-        """Compare bit for bit.
+        """Compare numbers bit for bit.
 
         Parameters
         ----------
@@ -144,13 +177,19 @@ class Judge:
         actual, expected : array_like
             The port's answer and the correct one.
         """
+        self._equal(what, actual, expected, Counts(equal=np.size(expected)))
+
+    def _equal(self, what: str, actual: Any, expected: npt.ArrayLike, counts: Counts) -> None:  # noqa: ANN401
         found, wanted = host(actual), np.asarray(expected)
         ratio = compare.exact(found, wanted)
         differs = found != wanted if found.shape == wanted.shape else None
-        self._note(ratio, _sentence(what, found, wanted, differs), wanted.size)
+        self._note(ratio, _sentence(what, found, wanted, differs), counts)
 
     def bound(self, what: str, actual: Any, expected: Rounded) -> None:  # noqa: ANN401
         """Compare continuous values with their bound.
+
+        A number whose only allowance is its conversion to the port's type was copied, and has
+        to be the given number or the converted one.
 
         Parameters
         ----------
@@ -163,36 +202,67 @@ class Judge:
         """
         found = host(actual)
         if found.shape != expected.shape:
-            self._note(math.inf, _sentence(what, found, expected.value, None))
+            self._note(math.inf, _sentence(what, found, expected.value, None), Counts(facts=1))
             return
-        judged = self._judged(expected)
+        judged, copied = self._judged(what, expected), expected.copied
         with np.errstate(invalid="ignore", over="ignore"):
             error = np.abs(found.astype(np.float64) - expected.value)
-        ratio = compare.bound(found[judged], expected.value[judged], expected.error[judged])
-        relative = _ratios(error, expected.error, judged)
-        worst = relative == relative.max(initial=0.0)
-        self._note(ratio, _sentence(what, found, expected.value, worst), int(judged.sum()))
+        ratios = _ratios(error, expected.error, judged)
+        same = self.arithmetic.copies(expected.value, found)
+        ratios[copied] = np.where(same, 0.0, np.inf)[copied]
+        bounded = judged & (expected.error > 0.0) & ~copied
+        counts = Counts(
+            equal=int(np.count_nonzero(judged & (expected.error == 0.0))),
+            copied=int(np.count_nonzero(copied)),
+            bounded=int(np.count_nonzero(bounded)),
+            largest=float(ratios[bounded].max(initial=0.0)),
+        )
+        ratio = ratios.max(initial=0.0)
+        self._note(float(ratio), _sentence(what, found, expected.value, ratios == ratio), counts)
 
-    def _judged(self, expected: Rounded) -> npt.NDArray[np.bool_]:
+    def _judged(self, what: str, expected: Rounded) -> npt.NDArray[np.bool_]:
         judged = np.asarray(np.isfinite(expected.error) & np.isfinite(expected.value))
-        self.unbounded += int(judged.size - np.count_nonzero(judged))
+        self._lose(what, judged)
         return judged
 
-    def within(self, what: str, margin: Rounded) -> None:
-        """Compare a residual, or the margin of a decision, with its bound.
+    def _lose(self, what: str, judged: npt.NDArray[np.bool_]) -> None:
+        lost = int(judged.size - np.count_nonzero(judged))
+        self.counts += Counts(unbounded={what: lost} if lost else {})
+
+    def within(self, what: str, residual: Rounded) -> None:
+        """Compare a residual with its bound.
+
+        Parameters
+        ----------
+        what : str
+            Name of the comparison.
+        residual : Rounded
+            The value found, and the largest allowed.
+        """
+        finite, ratio = _worst_of(residual)
+        self._lose(what, finite)
+        zero = finite & (residual.error == 0.0)
+        bounded = int(np.count_nonzero(finite & ~zero))
+        counts = Counts(equal=int(np.count_nonzero(zero)), bounded=bounded, largest=ratio)
+        self._note(ratio, f"{what}: {ratio:.3g} times what rounding explains", counts)
+
+    def choice(self, what: str, margin: Rounded) -> None:
+        """Compare choices of the port by how much better another one would have been.
 
         Parameters
         ----------
         what : str
             Name of the comparison.
         margin : Rounded
-            The value found, and the largest allowed.
+            How far another choice is better, and how much of it rounding explains; a choice
+            that is not the best, but within rounding, is open.
         """
-        finite = np.isfinite(margin.error)
-        self.unbounded += int(finite.size - np.count_nonzero(finite))
-        ratios = _ratios(np.abs(margin.value), margin.error, finite)
-        ratio = float(ratios.max(initial=0.0))
-        self._note(ratio, f"{what}: {ratio:.3g} times what rounding explains", int(finite.sum()))
+        finite, ratio = _worst_of(margin)
+        self.skip(int(finite.size - np.count_nonzero(finite)), f"{what} without a margin")
+        ratio = ratio if ratio > 1.0 else 0.0
+        worse = np.count_nonzero(finite & (margin.value > 0.0))
+        counts = Counts(decided=int(np.count_nonzero(finite) - worse), open=int(worse))
+        self._note(ratio, f"{what}: {ratio:.3g} times what rounding explains", counts)
 
     def decision(
         self,
@@ -215,18 +285,19 @@ class Judge:
         """
         found, wanted = host(actual), np.asarray(expected)
         if found.shape != wanted.shape:
-            self._note(math.inf, _sentence(what, found, wanted, None))
+            self._note(math.inf, _sentence(what, found, wanted, None), Counts(facts=1))
             return
-        differs = found != wanted
-        finite = np.isfinite(margin.error)
-        self.unbounded += int(finite.size - np.count_nonzero(finite))
-        ratios = _ratios(np.abs(margin.value), margin.error, finite)
-        ratios = np.where((margin.error == 0.0) & finite, np.inf, ratios)
-        ratios = np.where(differs, np.broadcast_to(ratios, differs.shape), 0.0)
-        worst = ratios == ratios.max(initial=0.0)
-        self._note(
-            float(ratios.max(initial=0.0)), _sentence(what, found, wanted, worst), int(finite.sum())
-        )
+        value, error = (np.broadcast_to(x, found.shape) for x in (margin.value, margin.error))
+        finite = np.isfinite(error)
+        self.skip(int(finite.size - np.count_nonzero(finite)), f"{what} without a margin")
+        ratios = _ratios(np.abs(value), error, finite)
+        ratios = np.where((error == 0.0) & finite, np.inf, ratios)
+        # Within its margin a decision is left to rounding, and no measure of errors.
+        ratios = np.where((found != wanted) & (ratios > 1.0), ratios, 0.0)
+        ratio = float(ratios.max(initial=0.0))
+        undecided = np.count_nonzero(finite & (error > 0.0) & (np.abs(value) <= error))
+        counts = Counts(decided=int(np.count_nonzero(finite) - undecided), open=int(undecided))
+        self._note(ratio, _sentence(what, found, wanted, ratios == ratio), counts)
 
     def objective(self, what: str, reached: float, best: float, allowed: float) -> None:
         """Compare the objective of a choice with the best, within a slack.
@@ -241,9 +312,13 @@ class Judge:
             The slack.
         """
         ratio = compare.objective(reached, best, allowed)
-        self._note(
-            ratio, f"{what}: expected at most {best:.9g} + {allowed:.3g}, found {reached:.9g}"
-        )
+        said = f"{what}: expected at most {best:.9g} + {allowed:.3g}, found {reached:.9g}"
+        self._note(ratio, said, Counts(objectives=1))
+
+
+def _worst_of(margin: Rounded) -> tuple[npt.NDArray[np.bool_], float]:
+    finite = np.asarray(np.isfinite(margin.error))
+    return finite, float(_ratios(np.abs(margin.value), margin.error, finite).max(initial=0.0))
 
 
 def _ratios(

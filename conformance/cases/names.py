@@ -301,20 +301,6 @@ _WRONG: Mapping[type[Kind], Callable[[Any], Wrong]] = {
 """Values that a function has to refuse, by kind of argument; for other kinds, a string."""
 
 
-def _bad(name: str) -> list[tuple[str, str, Any]]:
-    kinds, call = protocol.PROTOCOL[name].contract.kinds, CALLS[name]
-    return [
-        (argument, *case)
-        for argument, value in call.items()
-        if value is not None
-        for case in _WRONG.get(type(kinds[argument]), _wrong_thing)(value)
-    ]
-
-
-BAD = {name: _bad(name) for name in CALLS}
-"""Invalid arguments of each function, with what is wrong about them."""
-
-
 def _answer(function: Callable[..., Any], call: Mapping[str, Any]) -> Any:  # noqa: ANN401
     """Return a function's answer; of a generator, all items."""
     found = function(**call)
@@ -348,6 +334,22 @@ def _demanded(name: str, call: Mapping[str, Any], argument: str) -> bool:
     return False
 
 
+def _bad(name: str) -> list[tuple[str, str, Any]]:
+    kinds, call = protocol.PROTOCOL[name].contract.kinds, CALLS[name]
+    # What the reference takes, or refuses for another argument, is not wrong about this one.
+    return [
+        (argument, what, wrong)
+        for argument, value in call.items()
+        if value is not None
+        for what, wrong in _WRONG.get(type(kinds[argument]), _wrong_thing)(value)
+        if _demanded(name, {**call, argument: wrong}, argument)
+    ]
+
+
+BAD = {name: _bad(name) for name in CALLS}
+"""Invalid arguments of each function, with what is wrong about them."""
+
+
 def _kind(value: Any) -> str:  # noqa: ANN401
     kind = host(value).dtype.kind
     return {"u": "whole", "i": "whole", "f": "floating", "b": "boolean"}.get(kind, kind)
@@ -367,11 +369,11 @@ def _parts(value: Any) -> dict[str, Any]:  # noqa: ANN401
 
 def _types(judge: Judge, found: Any, wanted: Any) -> None:  # noqa: ANN401
     own, right = _parts(found), _parts(wanted)
-    judge.exact("parts of the answer", sorted(own), sorted(right))
+    judge.form("parts of the answer", sorted(own), sorted(right))
     for place in own.keys() & right.keys():
         at = place.strip(".") or "answer"
-        judge.exact(f"kind of {at}", _kind(own[place]), _kind(right[place]))
-        judge.exact(f"shape of {at}", host(own[place]).shape, host(right[place]).shape)
+        judge.form(f"kind of {at}", _kind(own[place]), _kind(right[place]))
+        judge.form(f"shape of {at}", host(own[place]).shape, host(right[place]).shape)
 
 
 def _examine(name: str) -> Callable[[Port, Judge, Draw], None]:
@@ -379,20 +381,15 @@ def _examine(name: str) -> Callable[[Port, Judge, Draw], None]:
         function, call = getattr(port, name), CALLS[name]
         if draw.seed == 0:
             draw.said["checking"] = "signature and types"
-            judge.exact("signature", "; ".join(protocol.differences(port, name)), "")
+            judge.form("signature", "; ".join(protocol.differences(port, name)), "")
             found, wanted = _answer(function, call), _answer(getattr(reference, name), call)
             if name not in protocol.CLASSES:
                 _types(judge, found, wanted)
             return
-        # The first case checks that the valid call is accepted.
-        if not BAD[name]:
-            return
         argument, what, value = BAD[name][(draw.seed - 1) % len(BAD[name])]
         draw.said |= {"argument": argument, "given": what}
-        wrong = {**call, argument: value}
-        if _demanded(name, wrong, argument):
-            said = _refuses(function, wrong, argument)
-            judge.true(f"an error that names `{argument}`; {said}", said is None)
+        said = _refuses(function, {**call, argument: value}, argument)
+        judge.true(f"an error that names `{argument}`; {said}", said is None)
 
     return examine
 

@@ -169,11 +169,11 @@ def _pruning_masks(port: Port, judge: Judge, draw: Draw) -> None:
         unit = read(given["unit"])
     masks = host(port.pruning_masks(W, H, alive, config, **given))
     wanted, certain = masks_bound(read(W), matrix, alive, config, unit)
-    judge.exact("shape of the masks", masks.shape, wanted.shape)
+    judge.form("shape of the masks", masks.shape, wanted.shape)
     if judge.ratio < np.inf:
         _judge_pattern(judge, masks, config)
         judge.exact("masks", masks[:, certain], wanted[:, certain])
-        judge.unbounded += int(wanted[:, ~certain].size)
+        judge.skip(wanted[:, ~certain].size, "masks of rows whose order of scores rounding decides")
 
 
 def _judge_pattern(judge: Judge, masks: Mask, config: PBS2P) -> None:
@@ -274,7 +274,7 @@ def judge_block(judge: Judge, state: Pruned, block: QuantizedBlock) -> None:
     judge.true(
         "the pattern is recorded", block.pattern == (None if shared else config.pruning.keep)
     )
-    judge.exact("salient columns are recorded", block.salient is not None, config.partitioned)
+    judge.form("salient columns are recorded", block.salient is not None, config.partitioned)
     groups = _merged(judge, block, [name for name, _ in wanted], config)
     if groups is None:
         return
@@ -284,12 +284,14 @@ def judge_block(judge: Judge, state: Pruned, block: QuantizedBlock) -> None:
         judge_salient(judge, state, salient)
         cells = certain_cells(state, salient) if judge.ratio < np.inf else None
     if cells is None:
-        judge.unbounded += int(np.prod(shape))
+        judge.skip(int(np.prod(shape)), "groups of a block whose cut rounding decides")
         return
     rows = decided_together(
         state.certain, config.pruning.refinement, config.pruning.refinement.calibrated_eps
     )
-    judge.unbounded += int(np.count_nonzero(~rows)) * shape[1]
+    judge.skip(
+        int(np.count_nonzero(~rows)) * shape[1], "groups of rows whose masks rounding decides"
+    )
     if not rows.any():
         return
     weights, masks = state.weights[rows], state.masks[:, rows]
@@ -327,7 +329,8 @@ def _judge_swept(
     # moving weights and inputs by rounding changes nothing.
     judge_last_fit(judge, target, gram, config, groups)
     known = decided | _settled(target, runs, config)
-    judge.unbounded += int(np.count_nonzero(~known)) * target.shape[1] * (len(groups) - 1)
+    unknown = int(np.count_nonzero(~known)) * target.shape[1] * (len(groups) - 1)
+    judge.skip(unknown, "swept rows whose signs rounding decides")
     if known.any():
         first = [run.rows(known).group() for run in runs]
         own = [_part(group, known) for group in groups]
@@ -358,7 +361,7 @@ def _merged(
     """Return a port's groups, each merged with the weights that decode to its mean."""
     shared = config.pruning.mean == "shared"
     all_names = [n for name in names for n in (name, f"{name}-pruned")[: 1 + shared]]
-    judge.exact("groups", [group.name for group in block.groups], all_names)
+    judge.form("groups", [group.name for group in block.groups], all_names)
     groups = [on_host(g) for g in block.groups if isinstance(g, BinaryGroup)]
     if judge.ratio == np.inf or len(groups) != len(all_names):
         judge.fail("groups are not binary or not the expected ones")
@@ -366,7 +369,7 @@ def _merged(
     if not shared:
         return groups
     for kept, pruned in zip(groups[::2], groups[1::2], strict=True):
-        judge.exact("planes of pruned weights", len(pruned.planes), 0)
+        judge.form("planes of pruned weights", len(pruned.planes), 0)
         judge.true("pruned weights have the mean", np.array_equal(pruned.mean, kept.mean))  # type: ignore[arg-type]
         judge.true("masks are apart", not np.any(kept.mask & pruned.mask))
     return [
@@ -412,7 +415,7 @@ def _pbs2p_block(port: Port, judge: Judge, draw: Draw) -> None:
     )
     start = draw.number("start", 0, 500)
     block = port.pbs2p_block(W, S, masks, alive, config, gram=gram, start=start)
-    judge.exact("columns", (block.start, block.stop), (start, start + W.shape[1]))
+    judge.form("columns", (block.start, block.stop), (start, start + W.shape[1]))
     rows = np.ones(len(W), dtype=np.bool_)
     judge_block(judge, Pruned(read(W), read(S), alive, config, read(gram), masks, rows), block)
 
@@ -429,10 +432,10 @@ def _layer(preset: PBS2P) -> Callable[[Port, Judge, Draw], None]:
             calibrated_iterations=draw.pick("rounds", (2, 2, 15)),
         )
         layer = port.pbs2p_layer(W, H, config)
-        judge.exact("shape", layer.shape, W.shape)
+        judge.form("shape", layer.shape, W.shape)
         found = [(b.start, b.stop) for b in layer.blocks]
         slices = reference.block_slices(W.shape[1], config.loop.block_size)
-        judge.exact("blocks", found, [(s.start, s.stop) for s in slices])
+        judge.form("blocks", found, [(s.start, s.stop) for s in slices])
         if judge.ratio < np.inf:
             _judge_layer(judge, W, H, config, layer)
 

@@ -88,22 +88,16 @@ class Operation:
         # Whatever a foreign function raises is its answer to valid input, even an exit.
         except (Exception, SystemExit) as error:  # noqa: BLE001
             judge.fail(f"raised {type(error).__name__}: {error}")
-        passed = judge.ratio <= 1.0
+        passed, counts = judge.ratio <= 1.0, judge.counts
+        looked_at = counts.compared if self.level else counts.facts
         said = f"{self.name} ({draw.label})" + ("" if passed else f": {judge.sentence}")
         layout = layout_of(seed)
         if not passed and self.level and layout != "plain":
             said += f" (arrays: {layout})"
         if not passed and math.isfinite(judge.ratio):
             said += f", {judge.ratio:.3g} times its bound"
-        return Outcome(
-            self.name,
-            seed,
-            "passed" if passed else "failed",
-            judge.ratio,
-            said,
-            judge.compared,
-            judge.unbounded,
-        )
+        status = "failed" if not passed else "passed" if looked_at else "empty"
+        return Outcome(self.name, seed, status, judge.ratio, said, counts)
 
 
 OPERATIONS: dict[str, Operation] = {}

@@ -237,7 +237,7 @@ def judge_decoded(
     """
     expected = reading(W, H)
     found, wanted = np.asarray(layer.decode()), expected.decode()
-    judge.exact("shape", found.shape, wanted.shape)
+    judge.form("shape", found.shape, wanted.shape)
     largest, unit = np.abs(W).max(), judge.arithmetic.unit_roundoff
     condition = live_condition(H) if coupled else 1.0
     allowed = np.full(wanted.shape, condition * ROUNDINGS * unit * largest)
@@ -248,7 +248,7 @@ def judge_decoded(
     allowed = np.where(allowed > SPREAD * JUMP * largest, np.inf, allowed)
     judge.bound("decoded weights", found, Rounded(wanted, allowed, judge.arithmetic))
     if np.isfinite(allowed).all():
-        judge.exact("blocks", _form(layer), _form(expected))
+        judge.form("blocks", _form(layer), _form(expected))
 
 
 def _form(layer: QuantizedLayer) -> list[str]:

@@ -96,12 +96,12 @@ def judge_regions(judge: Judge, state: KeptState, part: Mask, masks: Sequence[Ma
         The port's regions, the smallest entries first.
     """
     config, key = state.config, state.key
-    judge.exact("number of regions", len(masks), config.zones.regions)
+    judge.form("number of regions", len(masks), config.zones.regions)
     judge.exact("regions of each entry", np.sum(masks, axis=0), part.astype(np.int64))
     if not part.any() or judge.ratio == np.inf:
         return
     if not (finite(state.searched) and finite(key)):
-        judge.unbounded += key.value.size
+        judge.skip(key.value.size, "cuts of a state without a bound")
         return
     thresholds = grid_bound(key, part, config.zones.partition.grid, config.zones.levels)
     if config.zones.regions == 2:
@@ -155,7 +155,7 @@ def judge_block(judge: Judge, state: KeptState, block: QuantizedBlock) -> None:
     """
     config = state.config
     names = (*NAMES[config.zones.regions], "salient")
-    judge.exact("groups", [group.name for group in block.groups], names)
+    judge.form("groups", [group.name for group in block.groups], names)
     judge.true(
         "the pattern is recorded",
         block.pattern == (config.pruning.keep if config.pruning.strict else None),
@@ -253,8 +253,8 @@ def _sparsegpt(config: STBLLM) -> SparseGPT:
 
 def _judge_mask(judge: Judge, W: Array, config: STBLLM, weights: Array, kept: Mask) -> None:
     n, m = W.shape
-    judge.exact("shape of the weights", weights.shape, W.shape)
-    judge.exact("shape of the mask", kept.shape, W.shape)
+    judge.form("shape of the weights", weights.shape, W.shape)
+    judge.form("shape of the mask", kept.shape, W.shape)
     if judge.ratio == np.inf:
         return
     N, M = config.pruning.keep
@@ -331,7 +331,7 @@ def _stbllm_block(port: Port, judge: Judge, draw: Draw) -> None:
     state = _block_state(draw, judge)
     W, S, start = state.weights.value, state.scores.value, draw.number("start", 0, 500)
     block = port.stbllm_block(W, S, state.alive, state.kept, state.config, start=start)
-    judge.exact("columns", (block.start, block.stop), (start, start + W.shape[1]))
+    judge.form("columns", (block.start, block.stop), (start, start + W.shape[1]))
     judge_block(judge, state, block)
 
 
@@ -341,10 +341,10 @@ def _layer_of(preset: STBLLM) -> Callable[[Port, Judge, Draw], None]:
         W, H = _layer(draw, config, (36, 44))
         begun = _judge_kept(port, judge, W, H, config)
         layer = port.stbllm_layer(W, H, config)
-        judge.exact("shape", layer.shape, W.shape)
+        judge.form("shape", layer.shape, W.shape)
         found = [(b.start, b.stop) for b in layer.blocks]
         slices = reference.block_slices(W.shape[1], config.loop.block_size)
-        judge.exact("blocks", found, [(s.start, s.stop) for s in slices])
+        judge.form("blocks", found, [(s.start, s.stop) for s in slices])
         if judge.ratio < np.inf:
             _judge_forms(judge, begun, H, config, layer)
             judge_objective(judge, W, H, layer, partial(reference.stbllm_layer, config=config))

@@ -117,9 +117,10 @@ def _check_options(kinds: Mapping[str, object], options: Mapping[str, object]) -
 
 def _counted(found: dict[str, Any]) -> str:
     statuses = [row["status"] for row in found["operations"]]
-    partial = statuses.count("partial")
+    empty, partial = (statuses.count(status) for status in ("empty", "partial"))
     return (
         f"{statuses.count('passed')} operations passed, {statuses.count('failed')} failed, "
+        + (f"{empty} compared nothing, " if empty else "")
         + (f"{partial} implemented in part, " if partial else "")
         + f"{statuses.count('missing')} not implemented"
     )

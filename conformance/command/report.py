@@ -15,6 +15,7 @@ from rich.table import Table
 
 from subbit import reference
 from subbit.conformance.cases import Outcome
+from subbit.conformance.cases.counts import Counts
 from subbit.conformance.cases.registry import Operation, of_level
 from subbit.conformance.cases.seeds import seeds_of
 from subbit.conformance.protocol import missing
@@ -34,15 +35,16 @@ class Row:
         Its name.
     level : int
         0 to 3.
-    status : {"passed", "failed", "partial", "missing"}
-        Failed if one case did; partial if the port does not implement some of the cases, and
-        missing if it implements none.
+    status : {"passed", "failed", "empty", "partial", "missing"}
+        Failed if one case did; empty if none compared a number; partial if the port does not
+        implement some of the cases, and missing if it implements none.
     cases, passed, missing : int
-        Numbers of cases that were compared, passed, and are not implemented.
+        Numbers of cases that were run, passed, and are not implemented; a case in which no number
+        was compared has not passed.
     worst, median : float or None
         Error ÷ bound of the cases; None is infinity.
-    compared, unbounded : int
-        How many numbers were compared, and how many have no bound.
+    counts : Counts
+        What all cases compared.
     replay : str
         The worst case, for ``--replay``.
     message : str
@@ -57,8 +59,7 @@ class Row:
     missing: int
     worst: float | None
     median: float | None
-    compared: int
-    unbounded: int
+    counts: Counts
     replay: str
     message: str
 
@@ -85,7 +86,8 @@ def row_of(item: Operation, outcomes: Iterable[Outcome]) -> Row:
     found = list(outcomes)
     lacking = [outcome for outcome in found if outcome.status == "missing"]
     compared = [outcome for outcome in found if outcome.status != "missing"]
-    worst = max(compared or found, key=lambda outcome: outcome.ratio)
+    # Of cases that are equally far from their bounds, one that compared something.
+    worst = max(compared or found, key=lambda x: (x.ratio, x.status != "empty"))
     shown = lacking[0] if lacking and worst.status != "failed" else worst
     status, message = worst.status, "" if worst.status == "passed" else worst.message
     if lacking and not item.level and status == "passed":
@@ -103,8 +105,7 @@ def row_of(item: Operation, outcomes: Iterable[Outcome]) -> Row:
         len(lacking),
         _number(worst.ratio),
         _number(statistics.median(outcome.ratio for outcome in compared or found)),
-        sum(outcome.compared for outcome in found),
-        sum(outcome.unbounded for outcome in found),
+        sum((outcome.counts for outcome in found), Counts()),
         shown.replay,
         message,
     )
@@ -153,7 +154,7 @@ def run(
         "level": level,
         "depth": depth,
         "result": _WORDS[code],
-        "operations": [asdict(row) for row in rows],
+        "operations": [asdict(row) | {"counts": row.counts.to_json()} for row in rows],
     }
 
 
@@ -168,7 +169,7 @@ def code_of(rows: Iterable[Row]) -> int:
     Returns
     -------
     int
-        1 if one failed, else 2 if one is missing, in whole or in part, else 0.
+        1 if one failed, else 2 if one is missing, in whole or in part, or compared nothing, else 0.
     """
     statuses = {row.status for row in rows}
     if "failed" in statuses:
@@ -192,7 +193,17 @@ def exit_code(report: Mapping[str, Any]) -> int:
     return {word: code for code, word in _WORDS.items()}[report["result"]]
 
 
-HEADINGS = ("operation", "level", "cases", "passed", "worst", "median", "no bound", "replay")
+HEADINGS = (
+    "operation",
+    "level",
+    "cases",
+    "passed",
+    "compares",
+    "worst",
+    "median",
+    "no bound",
+    "replay",
+)
 
 
 def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -209,8 +220,9 @@ def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         The cells.
     """
     if row["status"] == "missing":
-        return row["operation"], str(row["level"]), "-", "not implemented", "", "", "", ""
-    ratios = ("∞" if row[key] is None else f"{row[key]:.2g}" for key in ("worst", "median"))
+        return row["operation"], str(row["level"]), "-", "not implemented", *[""] * 5
+    counts = Counts.of_json(row["counts"])
+    ratios = [_ratio(row[key], counts) for key in ("worst", "median")]
     return (
         row["operation"],
         str(row["level"]),
@@ -218,10 +230,18 @@ def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         if row["missing"]
         else str(row["cases"]),
         str(row["passed"]),
+        counts.words,
         *ratios,
-        str(row["unbounded"] or ""),
+        f"{counts.share:.2%}" if counts.lost else "",
         row["replay"],
     )
+
+
+def _ratio(ratio: float | None, counts: Counts) -> str:
+    if ratio is None:
+        return "∞"
+    # Equality has no ratio.
+    return f"{ratio:.2g}" if ratio or counts.bounded or counts.objectives else "–"
 
 
 def table(report: Mapping[str, Any]) -> Table:
@@ -240,9 +260,10 @@ def table(report: Mapping[str, Any]) -> Table:
     title = f"{report['target']} ({report['dtype']}): error ÷ bound, at most 1"
     result = Table(title=title, title_justify="left")
     for heading in HEADINGS:
-        number = heading not in ("operation", "replay")
+        number = heading not in ("operation", "compares", "replay")
         result.add_column(heading, justify="right" if number else "left", overflow="fold")
     styles = {"failed": "bold red", "partial": "yellow", "missing": "dim", "passed": None}
+    styles["empty"] = "yellow"
     for row in report["operations"]:
         result.add_row(*cells(row), style=styles[row["status"]])
     return result
@@ -255,12 +276,13 @@ table {{ border-collapse: collapse; width: 100% }}
 td, th {{ padding: .2rem .6rem; text-align: right; border-bottom: 1px solid #ddd }}
 td:first-child, th:first-child, td:last-child, th:last-child {{ text-align: left }}
 .failed {{ color: #b00020; font-weight: 600 }} .missing {{ color: #777 }}
-.partial {{ color: #8a6d00 }}
+.partial, .empty {{ color: #8a6d00 }}
 code {{ overflow-wrap: anywhere }}
 </style></head><body>
 <h1>{title}</h1>
 <p>Levels 0 to {level}, depth {depth}, specification {specification}, {dtype}.
-Worst and median are error ÷ bound; 1 is the limit.</p>
+Worst and median are error ÷ bound; 1 is the limit. No bound is the share of the numbers, or
+of the decisions, that nothing was said about.</p>
 <table><thead><tr>{head}</tr></thead><tbody>
 {body}
 </tbody></table>

@@ -253,11 +253,58 @@ class Arithmetic:
         if isinstance(values, Rounded):
             return values
         given = np.asarray(values, dtype=np.float64)
-        with np.errstate(over="ignore", under="ignore"):
-            converted = given.astype(self.dtype).astype(np.float64)
-        converted = np.where(np.abs(converted) < self.tiny, 0.0, converted)
         # Eq. (B1), subbit:  e = |fl(x) − x|, 0 where the port's type holds x
-        return Rounded(given, np.abs(given - converted), self)
+        return Rounded(given, np.abs(given - self.held(given)), self)
+
+    def held(self, values: npt.ArrayLike) -> Array:
+        """Convert numbers to the port's type.
+
+        Parameters
+        ----------
+        values : array_like of float64, any shape
+            The numbers.
+
+        Returns
+        -------
+        ndarray of float64, shape of `values`
+            The nearest numbers that the type holds, without subnormal ones.
+
+        Examples
+        --------
+        >>> Arithmetic("float32").held([0.5, 1e-45]).tolist()
+        [0.5, 0.0]
+        """
+        converted = self._converted(values)
+        return np.where(np.abs(converted) < self.tiny, 0.0, converted)
+
+    def _converted(self, values: npt.ArrayLike) -> Array:
+        with np.errstate(over="ignore", under="ignore"):
+            return np.asarray(values, np.float64).astype(self.dtype).astype(np.float64)
+
+    def copies(self, values: npt.ArrayLike, found: npt.ArrayLike) -> Mask:
+        """Say where numbers are copies of others.
+
+        Parameters
+        ----------
+        values : array_like of float64, any shape
+            The numbers.
+        found : array_like of float, shape of `values`
+            What a port made of them.
+
+        Returns
+        -------
+        ndarray of bool, shape of `values`
+            True for the number itself, the one that the port's type holds, and a zero where that
+            is subnormal.
+
+        Examples
+        --------
+        >>> Arithmetic("float32").copies([0.1, 0.1], [np.float32(0.1), 0.1000001]).tolist()
+        [True, False]
+        """
+        own = np.asarray(found, dtype=np.float64)
+        same = (own == np.asarray(values)) | (own == self._converted(values))
+        return np.asarray(same | (own == self.held(values)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -297,6 +344,12 @@ class Rounded:
     def shape(self) -> tuple[int, ...]:
         """Shape of the values."""
         return self.value.shape
+
+    @property
+    def copied(self) -> Mask:
+        """Numbers whose only error is their conversion to the port's type."""
+        converted = np.abs(self.value - self.arithmetic.held(self.value))
+        return np.asarray((self.error > 0.0) & (self.error == converted))
 
     @property
     def T(self) -> "Rounded":

@@ -61,11 +61,11 @@ def _sparsity(draw: Draw) -> dict[str, Any]:
 
 def _layer_of(judge: Judge, layer: QuantizedLayer, shape: tuple[int, ...], size: int) -> bool:
     """Judge shape and blocks of a record, and say whether they are correct."""
-    judge.exact("shape", layer.shape, shape)
+    judge.form("shape", layer.shape, shape)
     wanted = [(s.start, s.stop) for s in reference.block_slices(shape[1], size)]
     found = [(b.start, b.stop) for b in layer.blocks]
-    judge.exact("blocks", found, wanted)
-    judge.exact("no column order", layer.order is None, expected=True)
+    judge.form("blocks", found, wanted)
+    judge.form("no column order", layer.order is None, expected=True)
     return found == wanted and layer.shape == shape
 
 
@@ -81,7 +81,7 @@ def _column_states(judge: Judge, W: Array, U: Rounded, layer: QuantizedLayer) ->
 
 
 def _kept_of(judge: Judge, block: QuantizedBlock) -> ValueGroup | None:
-    judge.exact("names of the groups", [group.name for group in block.groups], ["kept"])
+    judge.form("names of the groups", [group.name for group in block.groups], ["kept"])
     group = block.groups[0] if block.groups else None
     if isinstance(group, ValueGroup):
         return group
@@ -105,7 +105,7 @@ def _sparsegpt_block(
     judge: Judge, U: Rounded, states: States, block: QuantizedBlock, config: SparseGPT
 ) -> None:
     group = _kept_of(judge, block)
-    judge.exact("pattern is recorded", block.pattern or (), config.keep or ())
+    judge.form("pattern is recorded", block.pattern or (), config.keep or ())
     if group is None or group.mask.shape[1] != block.stop - block.start:
         return
     step = block.stop - block.start if config.keep is None else config.keep[1]
@@ -153,7 +153,7 @@ def _sparsegpt_prune(port: Port, judge: Judge, draw: Draw) -> None:
     W, H = _drawn(draw)
     config = SparseGPT(**_sparsity(draw))
     values, mask = (host(x) for x in port.sparsegpt_prune(W, H, config))
-    judge.exact("shapes", [values.shape, mask.shape], [W.shape, W.shape])
+    judge.form("shapes", [values.shape, mask.shape], [W.shape, W.shape])
     judge.exact("pruned weights", np.asarray(values)[~np.asarray(mask, np.bool_)], 0.0 * W[~mask])
     blocks = tuple(
         QuantizedBlock(
@@ -187,7 +187,7 @@ def _wanda_layer(port: Port, judge: Judge, draw: Draw) -> None:
         return
     groups = [_kept_of(judge, block) for block in layer.blocks]
     for block in layer.blocks:
-        judge.exact("pattern is recorded", block.pattern or (), config.keep or ())
+        judge.form("pattern is recorded", block.pattern or (), config.keep or ())
     kept = np.hstack([group.mask for group in groups if group is not None])
     values = np.hstack([group.values for group in groups if group is not None])
     scores = pruning_scores_bound(W, H, config, arithmetic=judge.arithmetic)
@@ -247,7 +247,7 @@ def _pb_llm_layer(port: Port, judge: Judge, draw: Draw) -> None:
     fitted = judge.arithmetic.read(W if config.dead_grid == "given" else given)
     columns = _column_states(judge, given, U, layer)(W.shape[1])
     for block in layer.blocks:
-        judge.exact("names of the groups", [g.name for g in block.groups], ["low", "high"])
+        judge.form("names of the groups", [g.name for g in block.groups], ["low", "high"])
         low, high = block.groups
         if isinstance(low, BinaryGroup) and isinstance(high, UniformGroup):
             part = block.columns

@@ -40,8 +40,8 @@ def _rtn_layer(port: Port, judge: Judge, draw: Draw) -> None:
     W = draw.weights((*FAMILIES, "integer", "huge_range"), columns=(1, 40))
     layer, state = port.rtn_layer(W, None, config), judge.arithmetic.read(W)
     slices = reference.block_slices(W.shape[1], config.group_size or W.shape[1])
-    judge.exact("shape", layer.shape, W.shape)
-    judge.exact(
+    judge.form("shape", layer.shape, W.shape)
+    judge.form(
         "blocks", [(b.start, b.stop) for b in layer.blocks], [(s.start, s.stop) for s in slices]
     )
     mode = {"center": config.center, "sign_zero": 1}
@@ -58,13 +58,13 @@ def _rtn_layer(port: Port, judge: Judge, draw: Draw) -> None:
 
 def _order(judge: Judge, H: Array, layer: QuantizedLayer, *, ordered: bool) -> AnyArray:
     everything = np.arange(len(H))
-    judge.exact("a column order is recorded", layer.order is not None, ordered)
+    judge.form("a column order is recorded", layer.order is not None, ordered)
     if layer.order is None:
         return everything
     order = host(layer.order)
     judge.exact("column order, sorted", np.sort(order), everything)
     diagonal = np.where(np.diag(H) == 0, 1.0, np.diag(H))
-    judge.within(
+    judge.choice(
         "column order",
         rank_columns_margin(diagonal, order, arithmetic=judge.arithmetic),
     )
@@ -83,10 +83,10 @@ def _gptq_layer(port: Port, judge: Judge, draw: Draw) -> None:
         block_size=draw.pick("block size", (8, 128)),
     )
     layer = port.gptq_layer(W, H, config)
-    judge.exact("shape", layer.shape, W.shape)
+    judge.form("shape", layer.shape, W.shape)
     groups = reference.block_slices(W.shape[1], config.group_size or W.shape[1])
     found = [(b.start, b.stop) for b in layer.blocks]
-    judge.exact("blocks", found, [(s.start, s.stop) for s in groups])
+    judge.form("blocks", found, [(s.start, s.stop) for s in groups])
     order = _order(judge, H, layer, ordered=config.activation_order)
     if found != [(s.start, s.stop) for s in groups] or len(np.unique(order)) != len(H):
         return

@@ -133,12 +133,12 @@ def same_form(judge: Judge, group: BinaryGroup, state: BinaryGroup) -> bool:
     bool
         Whether the shapes agree.
     """
-    judge.exact("name", group.name, state.name)
-    judge.exact("mask", group.mask, state.mask)
-    judge.exact("number of planes", len(group.planes), len(state.planes))
-    judge.exact("mean is there", group.mean is not None, state.mean is not None)
+    judge.form("name", group.name, state.name)
+    judge.form("mask", group.mask, state.mask)
+    judge.form("number of planes", len(group.planes), len(state.planes))
+    judge.form("mean is there", group.mean is not None, state.mean is not None)
     kept = [plane.column_scale is not None for plane in state.planes]
-    judge.exact("column scales", [p.column_scale is not None for p in group.planes], kept)
+    judge.form("column scales", [p.column_scale is not None for p in group.planes], kept)
     return judge.ratio < np.inf
 
 
@@ -199,8 +199,8 @@ def judge_start(
         Number of sign planes, and the switches.
     """
     order, config = form
-    judge.exact("mask", group.mask, mask)
-    judge.exact("shapes of signs", [s.shape for s in signs_in(group)], [mask.shape] * order)
+    judge.form("mask", group.mask, mask)
+    judge.form("shapes of signs", [s.shape for s in signs_in(group)], [mask.shape] * order)
     judge.true("there is a mean", group.mean is not None)
     if judge.ratio == np.inf:
         return
@@ -263,7 +263,7 @@ def _arb_start(port: Port, judge: Judge, draw: Draw) -> None:
     W, mask, order = drawn_weights(draw)
     config = drawn_config(draw, iterations=3)
     group = port.arb_start(W, mask, order=order, config=config, name="salient")
-    judge.exact("name", group.name, "salient")
+    judge.form("name", group.name, "salient")
     judge_start(judge, W, mask, group, (order, config))
 
 
@@ -302,8 +302,8 @@ def _two_means(port: Port, judge: Judge, draw: Draw) -> None:
     """The best two clusters of each row, judged by their error."""
     W, mask, _ = drawn_weights(draw)
     group, arithmetic = port.two_means(W, mask, name="rest"), judge.arithmetic
-    judge.exact("name", group.name, "rest")
-    judge.exact("shapes of signs", [s.shape for s in signs_in(group)], [W.shape])
+    judge.form("name", group.name, "rest")
+    judge.form("shapes of signs", [s.shape for s in signs_in(group)], [W.shape])
     if judge.ratio == np.inf:
         return
     (signs,) = signs_in(group)
@@ -311,5 +311,5 @@ def _two_means(port: Port, judge: Judge, draw: Draw) -> None:
     bound = two_means_bound(W, mask, signs, arithmetic=arithmetic)
     judge.bound("levels", levels_of(group), bound.levels)
     margin = two_means_margin(W, mask, signs, arithmetic=arithmetic)
-    judge.within("the error of the clusters", margin)
+    judge.choice("the error of the clusters", margin)
     judge.true("the upper cluster has the sign +1", np.all(levels_of(group)[:, 1] >= 0.0))

@@ -100,8 +100,8 @@ def judge_rc_start(
         Number of sign planes, and the sign of zero.
     """
     order, zero = form
-    judge.exact("mask", group.mask, mask)
-    judge.exact("shapes of signs", [s.shape for s in signs_in(group)], [mask.shape] * order)
+    judge.form("mask", group.mask, mask)
+    judge.form("shapes of signs", [s.shape for s in signs_in(group)], [mask.shape] * order)
     judge.true("there is no mean", group.mean is None)
     if judge.ratio == np.inf:
         return
@@ -155,7 +155,7 @@ def _rc_start(port: Port, judge: Judge, draw: Draw) -> None:
     W, mask, order = drawn_weights(draw)
     config = drawn_config(draw)
     group = port.rc_start(W, mask, order=order, config=config, name="rest")
-    judge.exact("name", group.name, "rest")
+    judge.form("name", group.name, "rest")
     judge_rc_start(judge, W, mask, group, (order, config.sign_zero))
 
 

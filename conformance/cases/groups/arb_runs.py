@@ -105,7 +105,7 @@ def states_of(
         The states.
     """
     found = [(name, on_host(group)) for name, group in steps]
-    judge.exact("names of the steps", [name for name, _ in found], names)
+    judge.form("names of the steps", [name for name, _ in found], names)
     return [group for _, group in found] if judge.ratio < np.inf else []
 
 
@@ -120,7 +120,7 @@ def _arb_steps(port: Port, judge: Judge, draw: Draw) -> None:
     states = states_of(judge, steps, ["start", *(once * config.iterations)])
     if not states:
         return
-    judge.exact("name", states[0].name, "rest")
+    judge.form("name", states[0].name, "rest")
     judge_start(judge, W, mask, states[0], (order, config))
     arithmetic = judge.arithmetic
     for at, (state, group) in enumerate(pairwise(states)):
@@ -158,7 +158,7 @@ def _arb_x_steps(port: Port, judge: Judge, draw: Draw) -> None:
     states = states_of(judge, steps, ["start", *rounds])
     if not states:
         return
-    judge.exact("name", states[0].name, "rest")
+    judge.form("name", states[0].name, "rest")
     if config.calibrated_start == "refined":
         judge_end(judge, W, mask, states[0], (order, config))
     else:
@@ -200,7 +200,7 @@ def _arb_rc_steps(port: Port, judge: Judge, draw: Draw) -> None:
     states = states_of(judge, steps, ["start", *(once * config.iterations)])
     if not states:
         return
-    judge.exact("name", states[0].name, "rest")
+    judge.form("name", states[0].name, "rest")
     judge_rc_start(judge, W, mask, states[0], (order, config.sign_zero))
     for at, (state, group) in enumerate(pairwise(states)):
         name, plane = once[at % len(once)], at % len(once) // 2
@@ -283,7 +283,7 @@ def _arb(port: Port, judge: Judge, draw: Draw) -> None:
     W, mask, order = drawn_weights(draw)
     config = drawn_config(draw, levels=draw.pick("levels", ("alternate", "alternate", "exact")))
     group = on_host(port.arb(W, mask, order=order, config=config, name="rest"))
-    judge.exact("name", group.name, "rest")
+    judge.form("name", group.name, "rest")
     judge_end(judge, W, mask, group, (order, config))
 
 
@@ -293,7 +293,7 @@ def _arb_x(port: Port, judge: Judge, draw: Draw) -> None:
     W, mask, order = drawn_weights(draw)
     S, config = drawn_gram(draw, W.shape[1]), drawn_calibration(draw)
     group = on_host(port.arb_x(W, mask, S, order=order, config=config, name="rest"))
-    judge.exact("name", group.name, "rest")
+    judge.form("name", group.name, "rest")
     arithmetic = judge.arithmetic
     start = reference.arb_start(W, mask, order=order, config=config, name=group.name)
     if not same_form(judge, group, start):
@@ -325,7 +325,7 @@ def _arb_rc(port: Port, judge: Judge, draw: Draw) -> None:
     group = on_host(
         port.arb_rc(W, mask, order=order, config=config, column_signs=column_signs, name="rest")
     )
-    judge.exact("name", group.name, "rest")
+    judge.form("name", group.name, "rest")
     start = reference.rc_start(W, mask, order=order, config=config, name=group.name)
     if not same_form(judge, group, start):
         return
@@ -352,7 +352,7 @@ def _arb_rc(port: Port, judge: Judge, draw: Draw) -> None:
                 what = f"products of order {number + 1}"
                 judge.bound(what, product, _read_again(state.product(number)))
         return
-    judge.unbounded += scales_of(group).size
+    judge.skip(scales_of(group).size, "products of scales whose signs rounding decides")
     if config.sign_zero == 1:
         together = np.sum(_rows_of(W, group)), np.sum(_rows_of(W, start))
         energy = np.sum(np.where(mask, W, 0.0) ** 2)
@@ -415,9 +415,9 @@ def _trace_objective(port: Port, judge: Judge, draw: Draw) -> None:
     entries = draw.rng.random(W.shape) < 0.7
     given = {"entries": entries} if draw.pick("entries", ("own", "own", "given")) == "given" else {}
     trace = port.trace_objective(W, iter(steps), S, **given)
-    judge.exact("names", trace.names, [name for name, _ in steps])
+    judge.form("names", trace.names, [name for name, _ in steps])
     found = host(trace.objectives)
-    judge.exact("number of objectives", found.shape, (len(steps),))
+    judge.form("number of objectives", found.shape, (len(steps),))
     if judge.ratio < np.inf:
         for value, (name, group) in zip(found, steps, strict=True):
             own = judge.arithmetic.read(W).keep(entries if given else group.mask)

@@ -56,5 +56,5 @@ def _residual_binarize(port: Port, judge: Judge, draw: Draw) -> None:
     W, mode, order = draw.weights(), draw.mode(), draw.pick("order", (1, 2, 3))
     mask = draw.mask((W.shape[0], W.shape[1]))
     group = port.residual_binarize(W, mask, order=order, name="salient", **mode)
-    judge.exact("name", group.name, "salient")
+    judge.form("name", group.name, "salient")
     binary_group(judge, judge.arithmetic.read(W), mask, group, order=order, mode=mode)

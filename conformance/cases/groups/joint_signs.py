@@ -77,7 +77,7 @@ def judge_joint(
         judge.exact(f"entries with a sign of order {number + 1}", np.abs(found), mask)
     if judge.ratio < np.inf:
         margin = joint_signs_bounds.joint_signs_margin(Z, *scales, *signs)
-        judge.within("the nearest level", margin.keep(mask))
+        judge.choice("the nearest level", margin.keep(mask))
 
 
 @operation(2)
@@ -96,7 +96,7 @@ def _joint_signs(port: Port, judge: Judge, draw: Draw) -> None:
     scales = [draw.rng.uniform(-0.5, 2.0, (len(Z), width)) for _ in "uv"]
     signs = tuple(host(s) for s in port.joint_signs(Z, *scales))
     values, u, v = (judge.arithmetic.read(x) for x in (Z, *scales))
-    judge.exact("shapes", [s.shape for s in signs], [Z.shape] * 2)
+    judge.form("shapes", [s.shape for s in signs], [Z.shape] * 2)
     if judge.ratio < np.inf:
         judge_joint(judge, values, (u, v), signs, np.ones(Z.shape, dtype=np.bool_))
 

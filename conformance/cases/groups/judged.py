@@ -117,9 +117,9 @@ def binary_group(
     mode : mapping
         The switches `center` and `sign_zero`.
     """
-    judge.exact("mask", group.mask, mask)
-    judge.exact("number of planes", len(group.planes), order)
-    judge.exact("mean is there", group.mean is not None, mode["center"])
+    judge.form("mask", group.mask, mask)
+    judge.form("number of planes", len(group.planes), order)
+    judge.form("mean is there", group.mean is not None, mode["center"])
     signs = [host(plane.sign) for plane in group.planes]
     if len(signs) != order or any(s.shape != mask.shape for s in signs):
         judge.fail(f"signs of shape {[s.shape for s in signs]} for {order} orders of {mask.shape}")
@@ -155,7 +155,7 @@ def uniform_group(
     bits : int
         Bits of a code.
     """
-    judge.exact("bits", group.bits, bits)
+    judge.form("bits", group.bits, bits)
     if grid_of is not None:
         bound, margin = minmax_grid_bound(grid_of, bits, arithmetic=judge.arithmetic)
         judge.bound("scales", group.scale, bound)

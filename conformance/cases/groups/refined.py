@@ -50,12 +50,12 @@ def _formed(judge: Judge, group: object, zone: Zone, config: ARBLLM) -> BinaryGr
         judge.fail(f"group {zone.name} is not binary")
         return None
     by_columns, shape = config.algorithm == "arb_rc", zone.mask.shape
-    judge.exact("name", group.name, zone.name)
-    judge.exact(f"mask of {zone.name}", group.mask, zone.mask)
-    judge.exact("shapes of signs", [s.shape for s in signs_in(group)], [shape] * zone.order)
-    judge.exact("mean is there", group.mean is not None, not by_columns)
+    judge.form("name", group.name, zone.name)
+    judge.form(f"mask of {zone.name}", group.mask, zone.mask)
+    judge.form("shapes of signs", [s.shape for s in signs_in(group)], [shape] * zone.order)
+    judge.form("mean is there", group.mean is not None, not by_columns)
     kept = [plane.column_scale is not None for plane in group.planes]
-    judge.exact("column scales are there", kept, [by_columns] * zone.order)
+    judge.form("column scales are there", kept, [by_columns] * zone.order)
     if judge.ratio == np.inf:
         return None
     for found in signs_in(group):
@@ -135,7 +135,7 @@ def judge_refined(
         The port's records.
     """
     weights = state.weights
-    judge.exact("number of groups", len(groups), len(zones))
+    judge.form("number of groups", len(groups), len(zones))
     if len(groups) != len(zones):
         return
     formed = [_formed(judge, *pair, config) for pair in zip(groups, zones, strict=True)]
@@ -143,7 +143,7 @@ def judge_refined(
     if len(known) < len(zones):
         return
     if not finite(weights):
-        judge.unbounded += weights.value.size
+        judge.skip(weights.value.size, "groups of a state without a bound")
         return
     parts = [
         _Part.of(weights, zone, group, config) for zone, group in zip(zones, known, strict=True)
@@ -218,7 +218,7 @@ def _judge_products(judge: Judge, part: _Part) -> None:
         arithmetic=arithmetic,
     )
     if not decided:
-        judge.unbounded += scales_of(part.group).size
+        judge.skip(scales_of(part.group).size, "products of scales whose signs rounding decides")
         return
     _signs_where(judge, part.signs, state.signs, np.ones(len(mask), dtype=np.bool_))
     for number in range(part.order):

@@ -273,7 +273,7 @@ def _spbo_steps(port: Port, judge: Judge, draw: Draw) -> None:
     states = states_of(judge, steps, names)
     if not states:
         return
-    judge.exact("name", states[0].name, "rest")
+    judge.form("name", states[0].name, "rest")
     begin = judge_end if config.refinement.calibrated_start == "refined" else judge_start
     begin(judge, W, cell, states[0], (run.order, config.refinement))
     run = replace(run, weights=np.where(cell, W, 0.0))
@@ -302,7 +302,7 @@ def _spbo(port: Port, judge: Judge, draw: Draw) -> None:
     run = _drawn_run(draw)
     given, switches = (run.weights, run.cell, run.masks, run.gram), {"order": run.order}
     group = on_host(port.spbo(*given, **switches, config=run.config, name="rest"))
-    judge.exact("name", group.name, "rest")
+    judge.form("name", group.name, "rest")
     judge_run(judge, run, group)
 
 
@@ -328,7 +328,7 @@ def judge_run(judge: Judge, run: Run, group: BinaryGroup, *, swept: bool = False
     signs, config = signs_in(group), run.config
     mask = run.cell if config.mean == "shared" else run.kept
     judge.exact("mask", group.mask, mask)
-    judge.exact("shapes of signs", [s.shape for s in signs], [mask.shape] * run.order)
+    judge.form("shapes of signs", [s.shape for s in signs], [mask.shape] * run.order)
     judge.true("there is a mean", group.mean is not None)
     if judge.ratio == np.inf:
         return np.zeros(len(mask), dtype=np.bool_)

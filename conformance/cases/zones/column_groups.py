@@ -102,14 +102,14 @@ def judge_groups(judge: Judge, state: GroupsState, salient: Mask, masks: Sequenc
         The port's groups, in the order of :func:`forms`.
     """
     config, shape = state.config, state.weights.shape
-    judge.exact("shapes of the masks", [mask.shape for mask in masks], [shape] * len(masks))
+    judge.form("shapes of the masks", [mask.shape for mask in masks], [shape] * len(masks))
     if any(mask.shape != shape for mask in masks):
         return
     cover = np.sum(np.asarray(masks, dtype=np.intp), axis=0)
     judge.exact("groups at each entry", cover, np.broadcast_to(state.alive, shape).astype(np.intp))
     chosen, rest = (np.broadcast_to(x & state.alive, shape) for x in (salient, ~salient))
     if not (finite(state.searched) and finite(state.key)):
-        judge.unbounded += state.key.value.size
+        judge.skip(state.key.value.size, "cuts of a state without a bound")
         return
     count = len(masks) - config.splits - 1
     above, below = list(masks[:count]), list(masks[count:])
@@ -160,7 +160,7 @@ def _cut(judge: Judge, state: GroupsState, parts: Sequence[Part], entries: Mask)
     if grid == "quantiles_with_zeros" and len(parts) == 1 and parts[0][1] == 2:
         # The released grid of the salient zone: its nonzero entries.
         if np.any(part & (np.abs(key.value) <= key.error) & (key.error > 0.0)):
-            judge.unbounded += 1
+            judge.skip(1, "a cut whose candidates rounding decides")
             return None
         nonzero = part & (key.value > 0.0)
         grid, part = "quantiles", nonzero if nonzero.any() else part
@@ -252,7 +252,7 @@ class _Spent:
             # Nothing beats the previous cuts: the first candidate is taken.
             judge_sides(self._judge, replace(cut, thresholds=cut.thresholds[:1]), concentrated)
         else:
-            self._judge.unbounded += 1
+            self._judge.skip(1, "a cut that rounding lets beat the previous ones")
             judge_sides(self._judge, cut, concentrated)
         self._least = min(self._least[0], low), min(self._least[1], high)
 
@@ -346,7 +346,7 @@ def _choose_column_groups(port: Port, judge: Judge, draw: Draw) -> None:
         image = draw.rng.standard_normal(W.shape) * np.abs(state.searched.value).max()
         state = replace(state, image=judge.arithmetic.read(image))
     zones = port.choose_column_groups(W, S, state.alive, salient, config, gram=gram, image=image)
-    judge.exact("names and orders", [(z.name, z.order) for z in zones], forms(config))
+    judge.form("names and orders", [(z.name, z.order) for z in zones], forms(config))
     if judge.ratio < np.inf:
         judge_groups(judge, state, salient, [np.asarray(host(zone.mask)) for zone in zones])
 
@@ -368,7 +368,7 @@ def _further_cuts(port: Port, judge: Judge, draw: Draw) -> None:
     everything = np.ones(W.shape[1], dtype=np.bool_)
     salient = np.asarray(draw.rng.random(W.shape[1]) < 0.4)
     zones = port.choose_column_groups(W, S, everything, salient, config)
-    judge.exact("names and orders", [(z.name, z.order) for z in zones], forms(config))
+    judge.form("names and orders", [(z.name, z.order) for z in zones], forms(config))
     if judge.ratio < np.inf:
         read = judge.arithmetic.read
         gram = read(np.eye(W.shape[1]))

@@ -350,7 +350,7 @@ def judge_cut(judge: Judge, cut: Cut, *below: Mask) -> None:
     # The port's own masks, as a split by a key that only tells them apart.
     tried = cut.distinct()
     if not len(tried.value):
-        judge.unbounded += 1
+        judge.skip(1, "a cut whose candidates rounding decides")
         return
     own = cut.errors.bound([1.0], cut.apart(*below), closed=True)
     objectives = cut.errors.plain(tried.value, cut.key.value, closed=cut.closed)
@@ -360,7 +360,7 @@ def judge_cut(judge: Judge, cut: Cut, *below: Mask) -> None:
         others = cut.errors.bound(rivals, cut.key, closed=cut.closed)
         value, error = np.append(value, others.value), np.append(error, others.error)
     both = Rounded(value, error, judge.arithmetic)
-    judge.within("threshold", choice_margin(both, 0))
+    judge.choice("threshold", choice_margin(both, 0))
 
 
 def judge_sides(judge: Judge, cut: Cut, *below: Mask) -> None:
@@ -384,7 +384,7 @@ def judge_sides(judge: Judge, cut: Cut, *below: Mask) -> None:
         if best is None or _ratio(worst) < _ratio(best):
             best = worst
     if best is not None:
-        judge.within("sides of the threshold", best)
+        judge.choice("sides of the threshold", best)
 
 
 def _side(cut: Cut, threshold: Rounded, mask: Mask) -> Rounded:

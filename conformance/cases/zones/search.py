@@ -47,7 +47,7 @@ def judge_search(judge: Judge, found: Any, candidates: AnyArray, bound: Rounded)
     judge.exact("the first least objective", int(found.best), least)
     judge.bound("choice", found.choice, judge.arithmetic.read(candidates[least]))
     if least < len(candidates):
-        judge.within("the chosen objective", choice_margin(bound, least))
+        judge.choice("the chosen objective", choice_margin(bound, least))
 
 
 def _salient(port: Port, judge: Judge, draw: Draw, name: str) -> None:
@@ -192,7 +192,7 @@ def _prefix_errors(port: Port, judge: Judge, draw: Draw) -> None:
     order, mode = draw.pick("order", (1, 2)), draw.mode()
     part = draw.mask(T.shape) if draw.pick("part", ("all", "some")) == "some" else None
     found = host(port.prefix_errors(T, counts, order=order, part=part, **mode))
-    judge.exact("number of errors", found.shape, counts.shape)
+    judge.form("number of errors", found.shape, counts.shape)
     for place, count in enumerate(counts):
         # Only the first columns: both groups of a search, the second of them empty.
         bound = salient_search_bound(

@@ -1,0 +1,128 @@
+"""What a case compared is counted by kind, and what it did not, by name."""
+
+import numpy as np
+import pytest
+
+from subbit import reference
+from subbit.conformance.cases import OPERATIONS, Outcome
+from subbit.conformance.cases.counts import Counts
+from subbit.conformance.cases.judge import Judge
+from subbit.conformance.cases.registry import Operation
+from subbit.conformance.command import report
+from subbit.reference.bounds.rounding import Arithmetic, Rounded
+
+SINGLE = Arithmetic("float32")
+THIRD = 1.0 / 3.0
+HELD = float(np.float32(THIRD))
+
+
+@pytest.fixture
+def judge():
+    return Judge(SINGLE)
+
+
+@pytest.mark.parametrize("found", [THIRD, HELD, np.float32(THIRD)])
+def test_a_copy_is_the_number_or_the_one_that_the_type_holds(judge, found):
+    judge.bound("kept", [found], SINGLE.read([THIRD]))
+    assert judge.ratio == 0.0
+    assert judge.counts == Counts(copied=1)
+
+
+def test_what_lies_between_the_two_is_no_copy(judge):
+    between = (THIRD + HELD) / 2.0
+    expected = SINGLE.read([THIRD])
+    assert abs(between - THIRD) < expected.error[0]
+    judge.bound("kept", [between], expected)
+    assert judge.ratio == np.inf
+
+
+def test_a_zero_stands_for_what_the_type_flushes_or_holds_as_subnormal(judge):
+    small = 1e-40
+    for found in (small, np.float32(small), 0.0):
+        judge.bound("kept", [found], SINGLE.read([small]))
+    assert judge.ratio == 0.0
+    judge.bound("kept", [2 * small], SINGLE.read([small]))
+    assert judge.ratio == np.inf
+
+
+def test_numbers_are_counted_by_their_bounds(judge):
+    value = np.array([1.0, 2.0, THIRD, 4.0, 5.0])
+    error = np.array([0.0, 0.5, abs(THIRD - HELD), np.inf, 1.0])
+    judge.bound("levels", [1.0, 2.25, HELD, 9.0, 5.0], Rounded(value, error, SINGLE))
+    wanted = Counts(equal=1, copied=1, bounded=2, largest=0.5, unbounded={"levels": 1})
+    assert judge.counts == wanted
+    assert judge.ratio == 0.5
+    assert judge.counts.share == 1 / 4
+
+
+def test_decisions_within_their_margin_are_open_and_have_no_ratio(judge):
+    margin = Rounded(np.array([1.0, 1e-9, 0.0, 1.0]), np.array([0.5, 1.0, 0.0, np.inf]), SINGLE)
+    judge.decision("signs", [1, -1, 1, 1], [1, 1, 1, -1], margin)
+    wanted = Counts(decided=2, open=1, skipped={"signs without a margin": 1})
+    assert (judge.counts, judge.ratio) == (wanted, 0.0)
+    judge.decision("signs", [-1], [1], margin[:1])
+    assert judge.ratio == 2.0
+
+
+def test_choices_that_are_not_the_best_are_open(judge):
+    judge.choice("threshold", Rounded(np.array([0.0, 0.5]), np.array([1.0, 1.0]), SINGLE))
+    assert (judge.counts, judge.ratio) == (Counts(decided=1, open=1), 0.0)
+    judge.choice("threshold", Rounded(np.array(3.0), np.array(1.0), SINGLE))
+    assert judge.ratio == 3.0
+
+
+def test_forms_are_facts_not_numbers(judge):
+    judge.form("shape", (2, 3), (2, 3))
+    judge.true("it holds", fact=True)
+    assert judge.counts == Counts(facts=2)
+    assert judge.counts.compared == 0
+    judge.form("shape", (2, 3), (3, 2))
+    assert judge.ratio == np.inf
+
+
+def test_sums_keep_the_largest_ratio_and_all_reasons():
+    one = Counts(bounded=2, largest=0.5, unbounded={"levels": 3}, skipped={"ties": 1})
+    both = one + Counts(bounded=1, largest=0.25, unbounded={"levels": 1, "means": 2})
+    assert both.largest == 0.5
+    assert both.unbounded == {"levels": 4, "means": 2}
+    assert both.lost == 7
+    assert both.share == max(6 / 9, 1 / 1)
+    assert Counts.of_json(both.to_json()) == both
+    assert Counts(largest=np.inf).to_json()["largest"] is None
+    assert Counts().words == "nothing"
+    assert Counts(facts=3).words == "3 facts"
+
+
+def test_a_case_that_compares_nothing_has_not_passed():
+    def examine(_port, judge, _draw):
+        judge.form("shape", (1,), (1,))
+        judge.skip(4, "ties")
+
+    item = Operation("masked_mean", 2, ("masked_mean",), examine)
+    outcome = item.check(reference, SINGLE, 0)
+    assert outcome.status == "empty"
+    row = report.row_of(item, [outcome])
+    assert (row.status, row.cases, row.passed) == ("empty", 1, 0)
+    assert report.code_of([row]) == report.INCOMPLETE
+    passed = Outcome("masked_mean", 1, "passed", 0.0, "", Counts(bounded=1))
+    row = report.row_of(item, [outcome, passed])
+    assert (row.status, row.cases, row.passed) == ("passed", 2, 1)
+    assert row.counts == Counts(facts=1, bounded=1, skipped={"ties": 4})
+
+
+def test_equality_has_no_ratio_in_a_table():
+    item = OPERATIONS["masked_mean"]
+    passed = Outcome("masked_mean", 1, "passed", 0.0, "", Counts(equal=7, decided=12))
+    row = report.row_of(item, [passed])
+    shown = dict(
+        zip(
+            report.HEADINGS,
+            report.cells(row.__dict__ | {"counts": row.counts.to_json()}),
+            strict=True,
+        )
+    )
+    assert (shown["compares"], shown["worst"], shown["no bound"]) == (
+        "12 decisions, 7 equal",
+        "–",
+        "",
+    )
