@@ -26,7 +26,8 @@ from project import ROOT, import_name, sources
 from subbit import reference
 from subbit.conformance.cases import OPERATIONS
 from subbit.conformance.cases.registry import Operation
-from subbit.conformance.cases.seeds import seed_of, seeds_of
+from subbit.conformance.cases.seeds import seeds_of
+from subbit.conformance.inputs.seeds import seed_of
 from subbit.conformance.protocol import CLASSES
 from subbit.reference.bounds.rounding import Arithmetic
 

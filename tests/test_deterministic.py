@@ -14,9 +14,10 @@ from typer.testing import CliRunner
 from project import ROOT
 from subbit.conformance.cases import OPERATIONS
 from subbit.conformance.cases.draw import TALL, WIDE
-from subbit.conformance.cases.seeds import CASES, SMALL, seed_of, seeds_of
+from subbit.conformance.cases.seeds import CASES, SMALL, seeds_of
 from subbit.conformance.command import report
 from subbit.conformance.command.check import check_command
+from subbit.conformance.inputs.seeds import seed_of
 from subbit.reference.errors import ArgumentError
 
 PROPERTY = """

@@ -47,6 +47,13 @@ def test_a_shape_is_noted_at_the_end_or_above():
     assert shape.without_shapes("# Two rows.\nx = np.stack([y, y])  # twice\n") == [2]
 
 
+@pytest.mark.parametrize("house", ["reference", "fast", "conformance"])
+def test_rooms_form_no_circle(house):
+    arrows = shape.arrows(house)
+    last = shape.floors(arrows)[-1]
+    assert not [pair for pair in arrows if set(pair) <= set(last)]
+
+
 def test_floors_are_told_from_circles():
     assert shape.floors({("b", "a"): 1, ("c", "b"): 1}) == [["a"], ["b"], ["c"]]
     assert shape.floors({("b", "a"): 1, ("c", "b"): 1, ("b", "c"): 1}) == [["a"], ["b", "c"]]

@@ -7,11 +7,11 @@ are pinned in ``vectors/pinned.json`` and checked from then on, at every depth.
 """
 
 from collections.abc import Mapping
-from hashlib import blake2b
 
 from subbit.conformance.cases.names import cases_of
 from subbit.conformance.cases.pinned import pinned_cases
 from subbit.conformance.cases.registry import Operation
+from subbit.conformance.inputs.seeds import seed_of
 from subbit.reference.errors import ArgumentError
 
 CASES: Mapping[str, int] = {"quick": 6, "ci": 24, "long": 300}
@@ -21,28 +21,6 @@ FEWEST = 3
 """Cases of an operation, however small its share."""
 SMALL = 5
 """Cases that every operation starts with; their seeds draw small shapes."""
-
-
-def seed_of(*words: object) -> int:
-    """Return the seed for some words, the same one everywhere.
-
-    Parameters
-    ----------
-    *words : object
-        Names and numbers.
-
-    Returns
-    -------
-    int
-        From 0 to 2³² - 1.
-
-    Examples
-    --------
-    >>> seed_of("masked_mean", 5), seed_of("masked_mean", 6)
-    (2623704365, 1710588856)
-    """
-    text = "/".join(map(str, words)).encode()
-    return int.from_bytes(blake2b(text, digest_size=4).digest(), "big")
 
 
 def seeds_of(item: Operation, depth: str) -> list[int]:

@@ -13,10 +13,10 @@ from rich.console import Console
 from subbit.conformance.command.cli_tables import bits_table, score_table, summary_table
 from subbit.conformance.command.console import Bar, make_console
 from subbit.conformance.models.base import DecoderModel, Tokens
-from subbit.conformance.models.inventory import take_inventory
 from subbit.conformance.models.load import load_model
 from subbit.conformance.runs.calibrate import batches
 from subbit.conformance.runs.evaluate import evaluate, evaluation_windows
+from subbit.conformance.runs.inventory import take_inventory
 from subbit.conformance.runs.labels import parse_label
 from subbit.conformance.runs.manifest import (
     MANIFEST,

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import fields
 
 from subbit.conformance.command.console import Table, format_number
-from subbit.conformance.models.inventory import Inventory, total
 from subbit.conformance.runs.evaluate import Score, mean_error
+from subbit.conformance.runs.inventory import Inventory, total
 from subbit.conformance.runs.jobs import Comparison
 from subbit.conformance.runs.manifest import Calibration, Manifest
 from subbit.conformance.runs.study import ALL_PARTS, Point, Results, Windows

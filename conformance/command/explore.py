@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from subbit.conformance.cases import OPERATIONS, of_level
-from subbit.conformance.cases.seeds import seed_of
+from subbit.conformance.inputs.seeds import seed_of
 from subbit.conformance.target import Port, arithmetic_of
 
 from .explored import LEAST, Explored, Failure, Tally, claimed, load_state, save_state

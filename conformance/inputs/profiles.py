@@ -17,7 +17,7 @@ import hypothesis
 import pytest
 from threadpoolctl import threadpool_limits
 
-from subbit.conformance.cases.seeds import seed_of
+from subbit.conformance.inputs.seeds import seed_of
 
 EXAMPLES: Mapping[str, int] = {"quick": 16, "ci": 40, "long": 400}
 """Examples per property, by depth."""

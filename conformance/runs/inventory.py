@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from subbit.conformance.runs.manifest import Manifest, record_path
-from subbit.conformance.runs.records import load_records
 from subbit.reference import PayloadBits, nominal_bits, payload_bits
 from subbit.reference.layer import BinaryGroup, QuantizedLayer
+
+from .manifest import Manifest, record_path
+from .records import load_records
 
 
 @dataclass(frozen=True)
