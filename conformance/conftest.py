@@ -3,7 +3,8 @@
 import functools
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,11 @@ import subbit.reference
 from subbit.conformance import compare
 from subbit.conformance.cases.judge import host
 from subbit.conformance.cases.seeds import CASES, DEFAULT_DEPTH
+from subbit.conformance.command.told import Told
+from subbit.conformance.command.worker import Allowance
+from subbit.conformance.command.workers import Workers
+from subbit.conformance.declared import within
+from subbit.conformance.exceptions import OPTION, Exceptions, read_exceptions
 from subbit.conformance.inputs.families import Array
 from subbit.conformance.inputs.profiles import (
     EXAMPLES,
@@ -20,13 +26,15 @@ from subbit.conformance.inputs.profiles import (
     load_profile,
     one_thread,
 )
-from subbit.conformance.target import Port, arithmetic_of, resolve
+from subbit.conformance.target import Port, arithmetic_of, capabilities_of, resolve
 from subbit.reference.errors import ArgumentError
 
 DEFAULT_TARGET = "fast:simulated"
 # A simulated device executes every instruction in Python.
 SIMULATED_SHARE = 8
 DEPTHS = tuple(CASES)
+KNOWN = pytest.StashKey[Exceptions]()
+ALLOWANCE = pytest.StashKey[Allowance]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -43,6 +51,35 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=os.environ.get("SUBBIT_DEPTH", DEFAULT_DEPTH),
         help="examples per property: " + ", ".join(f"{k} {v}" for k, v in EXAMPLES.items()),
     )
+    for name, default, text in (
+        (OPTION, None, "TOML file of cases to skip, and of expected failures"),
+        ("--time-limit", Allowance.seconds, "seconds that one case of a level may take"),
+        ("--memory-limit", Allowance.memory, "GiB that one case of a level may take"),
+    ):
+        group.addoption(name, default=os.environ.get(_variable(name), default), help=text)
+
+
+def _variable(option: str) -> str:
+    return "SUBBIT_" + option.strip("-").replace("-", "_").upper()
+
+
+def _option(config: pytest.Config, name: str, default: object) -> object:
+    """Return an option; where this is no initial conftest, pytest knows only the variable."""
+    return config.getoption(name, os.environ.get(_variable(name), default))
+
+
+def _allowance(config: pytest.Config) -> Allowance:
+    limits = []
+    for name, default in (
+        ("--time-limit", Allowance.seconds),
+        ("--memory-limit", Allowance.memory),
+    ):
+        given = str(_option(config, name, default))
+        try:
+            limits.append(float(given))
+        except ValueError as error:
+            raise ArgumentError(name, "a number above 0", given) from error
+    return Allowance(*limits)
 
 
 def _target(config: pytest.Config) -> str:
@@ -51,15 +88,23 @@ def _target(config: pytest.Config) -> str:
 
 def _is_simulated(target: str) -> bool:
     try:
-        capabilities = getattr(resolve(target), "CAPABILITIES", {})
+        return capabilities_of(resolve(target)).device == "simulated"
     except ArgumentError:
         # The fixture reports it.
         return False
-    return bool(capabilities.get("device") == "simulated")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     one_thread(config)
+    try:
+        file = _option(config, OPTION, None)
+        known = read_exceptions(None if file is None else Path(str(file)))
+        config.stash[KNOWN] = known
+        config.stash[ALLOWANCE] = _allowance(config)
+    except (ArgumentError, OSError) as error:
+        raise pytest.UsageError(str(error)) from error
+    if known.file and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Told(known))
 
 
 def pytest_collectstart(collector: pytest.Collector) -> None:
@@ -94,7 +139,7 @@ class _Tested:
     """
 
     def __init__(self, name: str, port: Port, depth: str) -> None:
-        self._name = name
+        self.name = name
         self.tested = port
         self.depth = depth
         self.arithmetic = arithmetic_of(port)
@@ -106,7 +151,7 @@ class _Tested:
     def compares_ends(self, instead: str) -> None:
         """Skip comparisons of two whole layers, which diverge at one tie in lower precision."""
         if self.arithmetic.dtype != "float64":
-            declared = f"{self._name} declares {self.arithmetic.dtype}"
+            declared = f"{self.name} declares {self.arithmetic.dtype}"
             pytest.skip(f"whole layers are compared in float64 only and {declared}: {instead}")
 
     def holds(self, bits: int) -> bool:
@@ -118,11 +163,11 @@ class _Tested:
         return values.astype(self.arithmetic.dtype).astype(np.float64)
 
     def __repr__(self) -> str:
-        return f"<port {self._name}>"
+        return f"<port {self.name}>"
 
     def __getattr__(self, function: str) -> object:
         if not hasattr(self.tested, function) and hasattr(subbit.reference, function):
-            pytest.skip(f"not implemented by {self._name}: {function}")
+            pytest.skip(f"not implemented by {self.name}: {function}")
         value = getattr(self.tested, function)
         return value if inspect.isclass(value) or not callable(value) else _widening(value)
 
@@ -156,6 +201,18 @@ def port(request: pytest.FixtureRequest) -> Port:
     if _is_simulated(name):
         depth = DEPTHS[max(DEPTHS.index(depth) - 1, 0)]
     try:
-        return _Tested(name, resolve(name), depth)
+        return _Tested(name, within(resolve(name)), depth)
     except ArgumentError as error:
         pytest.exit(str(error), returncode=2)
+
+
+@pytest.fixture(scope="session")
+def workers(request: pytest.FixtureRequest, port: Port) -> Iterator[Workers]:
+    """A process that judges the cases of the levels, so that a crash is a failure of one test."""
+    with Workers(port.name, 1, request.config.stash[ALLOWANCE]) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def exceptions(request: pytest.FixtureRequest) -> Exceptions:
+    return request.config.stash[KNOWN]

@@ -15,15 +15,15 @@ an entry point's name       of the group ``subbit.ports``, in any package
 ``some.module:name``        an object in such a module
 =========================== =================================================
 
-A port describes itself in its attribute ``CAPABILITIES``, a mapping: ``"dtype"``,
-``"lanes"`` and ``"depth"`` describe its arithmetic, see
-:class:`~subbit.reference.bounds.rounding.Arithmetic`. A port without it computes in float64.
+A port describes itself in its attribute ``CAPABILITIES``, see
+:mod:`subbit.conformance.capabilities`. A port without it computes in float64.
 """
 
 import importlib
 from importlib.metadata import entry_points
 from typing import Any, TypeAlias
 
+from subbit.conformance.capabilities import Capabilities, read_capabilities
 from subbit.reference.bounds.rounding import Arithmetic
 from subbit.reference.errors import ArgumentError, SubbitError
 
@@ -106,6 +106,32 @@ def resolve(target: str) -> Port:
         raise ArgumentError("target", _EXPECTED, reason) from error
 
 
+def capabilities_of(port: Port) -> Capabilities:
+    """Return what a port declares.
+
+    Parameters
+    ----------
+    port : object
+        The port.
+
+    Returns
+    -------
+    Capabilities
+        Its declaration; float64 without restrictions where it declares nothing.
+
+    Raises
+    ------
+    ArgumentError
+        If a key is not known, or a declared value is not allowed.
+
+    Examples
+    --------
+    >>> capabilities_of(resolve("reference")).restricted
+    False
+    """
+    return read_capabilities(getattr(port, "CAPABILITIES", None))
+
+
 def arithmetic_of(port: Port) -> Arithmetic:
     """Return how a port computes, as it declares.
 
@@ -122,11 +148,11 @@ def arithmetic_of(port: Port) -> Arithmetic:
     Raises
     ------
     ArgumentError
-        If a declared value is none that exists.
+        If a key is not known, or a declared value is not allowed.
 
     Examples
     --------
     >>> arithmetic_of(resolve("reference")).dtype
     'float64'
     """
-    return Arithmetic.of(getattr(port, "CAPABILITIES", None))
+    return capabilities_of(port).arithmetic

@@ -1,35 +1,18 @@
 """The check command: exit codes, tables, JSON, and one sentence for everything unusable."""
 
-import dataclasses
 import io
 import json
 import shutil
-import sys
-import types
 from pathlib import Path
 
-import jsonschema
 import numpy as np
 import pytest
-import typer
-from typer.testing import CliRunner
 
 from subbit import reference
 from subbit.conformance import released, target
-from subbit.conformance.cases import OPERATIONS
-from subbit.conformance.cases.seeds import CASES
-from subbit.conformance.command import check, report
 from subbit.reference.errors import ArgumentError
 
 VECTORS = Path(released.__file__).parent / "vectors" / "released"
-
-
-@pytest.fixture
-def run():
-    app = typer.Typer()
-    app.command("check")(check.check_command)
-    app.command("other")(lambda: None)
-    return lambda *arguments: CliRunner().invoke(app, ["check", *map(str, arguments)])
 
 
 @pytest.fixture
@@ -38,23 +21,6 @@ def folder(tmp_path):
     for name in ("quantizer_00_gauss.npz", "layer_03_shift_dead.npz"):
         shutil.copy(VECTORS / name, tmp_path / name)
     return tmp_path
-
-
-@pytest.fixture
-def make_port(monkeypatch):
-    """The reference with some functions replaced, as a port under an importable name."""
-
-    def make(*, drop=(), **functions):
-        module = types.ModuleType("subbit_port_under_test")
-        for name in reference.__all__:
-            if name not in drop:
-                setattr(module, name, getattr(reference, name))
-        for name, function in functions.items():
-            setattr(module, name, function)
-        monkeypatch.setitem(sys.modules, module.__name__, module)
-        return module.__name__
-
-    return make
 
 
 def _rewrite(path, **changes):
@@ -167,10 +133,7 @@ def test_an_output_of_another_shape_is_a_divergence(run, folder):
 
 
 def test_a_port_that_fails_diverges_and_the_rest_is_compared(run, folder, make_port, tmp_path):
-    def broken(*_arguments, **_switches):
-        raise KeyError("W")
-
-    name = make_port(billm_layer=broken)
+    name = make_port("def billm_layer(*_, **__): raise KeyError('W')")
     result = run(name, "--released", folder, "--json", tmp_path / "out.json")
     assert result.exit_code == 1
     arrays = {a["array"]: a for a in json.loads((tmp_path / "out.json").read_text())["arrays"]}
@@ -266,122 +229,38 @@ def test_a_target_that_breaks_on_import_is_named(monkeypatch, tmp_path):
         target.resolve("breaks_on_import")
 
 
-def _few(monkeypatch, *names):
-    """Restrict the command to a few operations; the command is tested, not they."""
-    chosen = [OPERATIONS[name] for name in names]
-    monkeypatch.setattr(
-        report, "of_level", lambda level: (item for item in chosen if item.level <= level)
-    )
-
-
-def _report(path):
-    content = json.loads(path.read_text(), parse_constant=pytest.fail)
-    schema = json.loads((VECTORS.parents[1] / "schemas" / "check.json").read_text())
-    jsonschema.validate(content, schema)
-    return content
-
-
-def _broken(W, Q, H):
-    return 2 * reference.proxy_loss(W, Q, H)
-
-
-def test_levels_of_the_reference(run, monkeypatch, tmp_path):
-    _few(monkeypatch, "proxy_loss", "rtn_layer")
-    result = run("reference", "--depth", "quick", "--json", tmp_path / "out.json")
-    assert result.exit_code == 0, result.output
-    content = _report(tmp_path / "out.json")
-    assert content["result"] == "conforms"
-    assert [row["operation"] for row in content["operations"]] == ["proxy_loss", "rtn_layer"]
-    for row in content["operations"]:
-        assert row["passed"] == row["cases"] == CASES["quick"]
-        assert row["worst"] <= 1
-        assert row["counts"]["bounded"] > 0
-        assert row["counts"]["largest"] <= row["worst"]
-
-
-def test_a_wrong_function_diverges_and_can_be_replayed(run, monkeypatch, make_port, tmp_path):
-    _few(monkeypatch, "proxy_loss", "rtn_layer")
-    name = make_port(proxy_loss=_broken)
-    result = run(name, "--depth", "quick", "--json", tmp_path / "out.json")
-    assert result.exit_code == 1
-    failed, passed = _report(tmp_path / "out.json")["operations"]
-    assert (failed["status"], passed["status"]) == ("failed", "passed")
-    assert failed["worst"] > 1
-    assert "rows" in failed["message"]
-    assert "expected" in failed["message"]
-    again = run(name, "--replay", failed["replay"])
-    assert again.exit_code == 1
-    assert "expected" in again.output
-    assert run("reference", "--replay", failed["replay"]).exit_code == 0
-
-
-def test_cases_that_are_not_implemented_are_counted_and_the_others_compared(
-    run, monkeypatch, make_port, tmp_path
-):
-    _few(monkeypatch, "residual_binarize")
-
-    def first_order(*arguments, **switches):
-        if switches.get("order", 1) > 1:
-            raise NotImplementedError("second order")
-        return reference.residual_binarize(*arguments, **switches)
-
-    def wrong(*arguments, **switches):
-        made = first_order(*arguments, **switches)
-        return dataclasses.replace(made, name="another")
-
-    result = run(make_port(residual_binarize=first_order), "--json", tmp_path / "out.json")
-    assert result.exit_code == 2
-    (row,) = _report(tmp_path / "out.json")["operations"]
-    assert row["status"] == "partial"
-    assert 0 < row["missing"] < row["cases"] + row["missing"]
-    assert row["passed"] == row["cases"]
-    total = row["cases"] + row["missing"]
-    said = f"{row['cases']} of {total} cases compared, not implemented: second order"
-    assert row["message"] == said
-    assert "1 implemented in part" in result.output
-    assert run(make_port(residual_binarize=wrong)).exit_code == 1
-
-
-def test_what_is_not_implemented_is_never_conformity(run, monkeypatch, make_port, tmp_path):
-    _few(monkeypatch, "proxy_loss", "rtn_layer")
-
-    def later(*_arguments, **_switches):
-        raise NotImplementedError("rtn_layer")
-
-    for name in (make_port(drop=["rtn_layer"]), make_port(rtn_layer=later)):
-        result = run(name, "--depth", "quick", "--json", tmp_path / "out.json")
-        assert result.exit_code == 2
-        content = _report(tmp_path / "out.json")
-        assert content["result"] == "incomplete"
-        assert [row["status"] for row in content["operations"]] == ["passed", "missing"]
-        assert run(name, "--replay", "rtn_layer:1").exit_code == 2
-    wrong = make_port(proxy_loss=_broken, drop=["rtn_layer"])
-    assert run(wrong, "--depth", "quick").exit_code == 1
-    assert run(make_port(drop=["rtn_layer"]), "--depth", "quick", "--level", 2).exit_code == 0
-
-
-def test_the_page_needs_no_other_file(run, monkeypatch, make_port, tmp_path):
-    _few(monkeypatch, "proxy_loss", "sign")
-    name = make_port(proxy_loss=_broken, drop=["sign"])
-    run(name, "--depth", "quick", "--html", tmp_path / "out.html", "--json", tmp_path / "out.json")
-    page = (tmp_path / "out.html").read_text()
-    assert page == report.page(_report(tmp_path / "out.json"))
-    assert "not implemented" in page
-    assert 'class="failed"' in page
-    assert "src=" not in page
-    assert "href=" not in page
-    assert "<script" not in page
-
-
 def test_levels_of_nothing(run, make_port):
     result = run(make_port(drop=reference.__all__), "--depth", "quick", "--level", 1)
     assert result.exit_code == 2
-    assert "0 operations passed, 0 failed" in result.output
+    assert "0 checks passed, 0 failed" in result.output
 
 
 @pytest.mark.parametrize("case", ["sign", "sign:x", "nothing:3", ":", "sign:-1"])
 def test_replays_that_do_not_exist_are_one_sentence(run, case):
     assert "--replay" in _one_sentence(run("reference", "--replay", case))
+
+
+@pytest.mark.parametrize("option", ["--json", "--html", "--junit", "--badge"])
+def test_files_that_cannot_be_written_are_refused_before_the_run(run, tmp_path, option, make_port):
+    """The port would leave a trace if it were asked."""
+    trace = tmp_path / "asked"
+    port = make_port(f"open({str(trace)!r}, 'w').close()")
+    for place in (tmp_path / "no" / "folder" / "x", tmp_path, tmp_path / "file" / "x"):
+        (tmp_path / "file").touch()
+        said = _one_sentence(run(port, "--depth", "quick", option, place))
+        assert f"{option}: expected a file" in said
+        assert str(place) in said
+    assert not trace.exists()
+
+
+def test_a_folder_without_the_right_to_write_is_refused(run, tmp_path, monkeypatch):
+    def refuse(**_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("subbit.conformance.command.files.tempfile.TemporaryFile", refuse)
+    said = _one_sentence(run("reference", "--depth", "quick", "--json", tmp_path / "x.json"))
+    assert "--json: expected a file in a folder that can be written" in said
+    assert "Permission denied" in said
 
 
 def test_unknown_depth_is_one_sentence(run):

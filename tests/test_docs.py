@@ -164,6 +164,7 @@ SMALL = {
     "study": "--quick --rows 4 --model tiny --samples 2 --length 64",
     "check reference": "",
     "check fast:simulated": "",
+    "doctor": "",
     "init-port": "",
     "kernels": "--help",  # a minute; what it does has its own tests
     "--help": "",

@@ -10,10 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from project import INTERRUPTIBLE_PYTHON
-from subbit import reference
+from project import INTERRUPTIBLE_PYTHON, with_path
 from subbit.conformance.cases import OPERATIONS
-from subbit.conformance.command import workers
 from subbit.conformance.command.explore import Listener, explore
 from subbit.conformance.command.explored import (
     Explored,
@@ -22,6 +20,7 @@ from subbit.conformance.command.explored import (
     save_state,
     state_file,
 )
+from subbit.conformance.command.worker import Allowance
 from subbit.reference.errors import ArgumentError
 
 PORT = '''
@@ -68,7 +67,7 @@ def run(folder, *words):
     return subprocess.run(
         command(*words),
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(folder)},
+        env=with_path(folder),
         capture_output=True,
         text=True,
         check=False,
@@ -120,7 +119,7 @@ def started(folder, *words):
     process = subprocess.Popen(
         [*INTERRUPTIBLE_PYTHON, *command(*words)[1:]],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(folder)},
+        env=with_path(folder),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -185,7 +184,7 @@ def test_one_exploration_at_a_time(folder):
 
 
 def test_a_failure_that_is_mended_is_not_told_again(folder):
-    port, path = reference, folder / "state.json"
+    path = folder / "state.json"
     state = Explored("reference", "float64", 1)
     stale = [{"operation": "masked_mean", "seed": 3, "message": "was wrong"}]
     content = state.to_json() | {"failures": stale}
@@ -193,7 +192,6 @@ def test_a_failure_that_is_mended_is_not_told_again(folder):
     told = []
     found = explore(
         "reference",
-        port,
         path,
         cases=1,
         jobs=1,
@@ -222,36 +220,34 @@ def test_an_operation_that_only_raises_is_not_left_out(folder):
     assert operations["proxy_loss"]["cases"] > 1
 
 
-def test_a_case_that_never_ends_is_a_failure(folder, monkeypatch):
-    monkeypatch.setattr(workers, "LIMIT", 2.0)
+def test_a_case_that_never_ends_is_a_failure(folder):
     text = f"{RIGHT}\ndef proxy_loss(W, Q, H):\n    while True:\n        pass\n"
-    (folder / "endless_port.py").write_text(
-        f"import subbit.conformance.command.workers as w\nw.LIMIT = 2.0\n{text}", encoding="utf-8"
-    )
+    (folder / "endless_port.py").write_text(text, encoding="utf-8")
     told = []
     save_state(folder / "state.json", Explored("endless_port", "float64", 1))
     found = explore(
         "endless_port",
-        reference,
         folder / "state.json",
         cases=250,
         jobs=1,
         level=2,
+        allowance=Allowance(seconds=2.0),
         listener=Listener(told.append, lambda _: None),
     )
     assert {failure.operation for failure in told} == {"proxy_loss"}
-    assert "did not answer in 2 s; other cases of the operation are left out" in told[0].message
+    said = told[0].message
+    assert "did not answer in 2 s, in proxy_loss (endless_port.py, line 5); other cases" in said
     assert found.total.cases == 250
 
 
 def test_a_port_that_only_the_first_process_can_import(folder):
-    """Processes look a port up by its name."""
-    text = "import multiprocessing\nif multiprocessing.parent_process():\n    raise OSError('no')\n"
+    """Each process looks the port up."""
+    text = "import pathlib\npathlib.Path('there').touch(exist_ok=False)\n"
     (folder / "single_port.py").write_text(text + RIGHT, encoding="utf-8")
-    done = run(folder, "single_port", "--random", "--cases", 5)
+    done = run(folder, "single_port", "--random", "--cases", 500, "--jobs", 2)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
-    assert "OSError: no" in done.stderr
+    assert "FileExistsError" in done.stderr
 
 
 def test_exits_of_a_port_are_no_verdict(folder):
@@ -287,7 +283,9 @@ def test_limits_that_are_none_are_one_sentence(folder, words, expected):
     [
         (["--minutes", "1"], "--minutes: expected --random alongside it"),
         (["--cases", "1"], "--cases: expected --random alongside it"),
-        (["--jobs", "1"], "--jobs: expected --random alongside it"),
+        (["--replay", "a:1", "--jobs", "1"], "--jobs: expected --random or no kind of check"),
+        (["--arrays", "x"], "--arrays: expected --replay alongside it"),
+        (["--random", "--exceptions", "x"], "--exceptions: expected no kind of check alongside it"),
         (["--out", "x"], "--out: expected --random alongside it"),
         (
             ["--random", "--json", "x"],

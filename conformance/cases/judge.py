@@ -49,9 +49,10 @@ class Outcome:
         The operation.
     seed : int
         The case; operation and seed together replay it.
-    status : {"passed", "failed", "empty", "missing"}
-        "missing" means that the port does not implement the operation, and "empty" that nothing
-        was wrong, but no number was compared either.
+    status : {"passed", "failed", "empty", "missing", "declared"}
+        "missing" means that the port does not implement the operation, "declared" that the case
+        is outside of what it declares, and "empty" that nothing was wrong, but no number was
+        compared either.
     ratio : float
         Largest error ÷ bound, also of decisions and objectives.
     message : str

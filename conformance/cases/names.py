@@ -355,20 +355,36 @@ def _kind(value: Any) -> str:  # noqa: ANN401
     return {"u": "whole", "i": "whole", "f": "floating", "b": "boolean"}.get(kind, kind)
 
 
-def _parts(value: Any) -> dict[str, Any]:  # noqa: ANN401
-    """Return the numbers in an answer by their path."""
+def parts_of(value: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Return the numbers in an answer by their path.
+
+    Parameters
+    ----------
+    value : object
+        Arrays, records, numbers, and sequences of them.
+
+    Returns
+    -------
+    dict of str to array or number
+        Each with a dot before every step of its path.
+
+    Examples
+    --------
+    >>> parts_of((1, [2]))
+    {'.0': 1, '.1.0': 2}
+    """
     if is_dataclass(value) and not isinstance(value, type):
         named = {f.name: getattr(value, f.name) for f in fields(value)}
     elif isinstance(value, tuple | list):
         named = {str(i): item for i, item in enumerate(value)}
     else:
         return {} if value is None or isinstance(value, str | slice) else {"": value}
-    inner = {name: _parts(item) for name, item in named.items()}
+    inner = {name: parts_of(item) for name, item in named.items()}
     return {f"{name}.{k}": v for name, parts in inner.items() for k, v in parts.items()}
 
 
 def _types(judge: Judge, found: Any, wanted: Any) -> None:  # noqa: ANN401
-    own, right = _parts(found), _parts(wanted)
+    own, right = parts_of(found), parts_of(wanted)
     judge.form("parts of the answer", sorted(own), sorted(right))
     for place in own.keys() & right.keys():
         at = place.strip(".") or "answer"

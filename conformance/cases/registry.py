@@ -15,6 +15,7 @@ from subbit.conformance import protocol
 from subbit.conformance.cases.asked import Asked, layout_of
 from subbit.conformance.cases.draw import TALL, WIDE, Draw
 from subbit.conformance.cases.judge import Judge, Outcome
+from subbit.conformance.declared import UndeclaredError
 from subbit.conformance.target import Port
 from subbit.reference.bounds.rounding import Arithmetic
 
@@ -58,7 +59,9 @@ class Operation:
         others = (item for item in OPERATIONS.values() if item.level and function in item.needs)
         return OPERATIONS.get(function, next(others)) is self
 
-    def check(self, port: Port, arithmetic: Arithmetic, seed: int) -> Outcome:
+    def check(
+        self, port: Port, arithmetic: Arithmetic, seed: int, judge: Judge | None = None
+    ) -> Outcome:
         """Run one case.
 
         Parameters
@@ -69,6 +72,8 @@ class Operation:
             How it computes.
         seed : int
             The case.
+        judge : Judge, optional
+            A judge of its own kind, which keeps what it compares.
 
         Returns
         -------
@@ -78,11 +83,13 @@ class Operation:
         lacking = protocol.missing(port, self.needs)
         if lacking:
             return Outcome(self.name, seed, "missing", message="not implemented: " + lacking[0])
-        judge, draw = Judge(arithmetic), Draw(seed)
+        judge, draw = judge or Judge(arithmetic), Draw(seed)
         try:
             with np.errstate(all="ignore"):
                 asked = Asked(port, judge, seed, again=self.first) if self.level else port
                 self.examine(asked, judge, draw)
+        except UndeclaredError as error:
+            return Outcome(self.name, seed, "declared", message=f"not compared (declared): {error}")
         except NotImplementedError as error:
             return Outcome(self.name, seed, "missing", message=f"not implemented: {error}")
         # Whatever a foreign function raises is its answer to valid input, even an exit.

@@ -359,7 +359,7 @@ def _judge_forms(
     forms = [config]
     if config.fallback:
         forms.append(config.changed(compensation="none"))
-    trials = [Judge(judge.arithmetic) for _ in forms]
+    trials = [type(judge)(judge.arithmetic) for _ in forms]
     for trial, form in zip(trials, forms, strict=True):
         _judge_blocks(trial, begun, H, form, layer)
     judge.take(min(trials, key=lambda trial: trial.ratio))

@@ -2,8 +2,8 @@
 =================
 
 ``subbit check TARGET`` runs the cases of all levels against a port; with ``--released DIR``
-it compares the port with results of the authors' code. Exit codes: 0 the port conforms,
-1 it diverges somewhere, 2 something is not implemented or could not be compared.
+it compares the port with results of the authors' code. The port runs in processes of its own.
+For exit codes see :mod:`subbit.conformance.command.verdicts`.
 """
 
 import json
@@ -13,28 +13,29 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
-from threadpoolctl import threadpool_limits
 
-from subbit.conformance.cases import OPERATIONS
+from subbit.conformance.cases import Outcome
 from subbit.conformance.cases.seeds import CASES, DEFAULT_DEPTH
-from subbit.conformance.command import report
-from subbit.conformance.command.console import make_console, refusals
+from subbit.conformance.command import files, replay, report, tables
+from subbit.conformance.command.console import INTERRUPTED, Bar, make_console, refusals
 from subbit.conformance.command.explore_console import EXPLORED, Limits, run_exploration
+from subbit.conformance.command.verdicts import CONFORMS, DIVERGES, INCOMPLETE
+from subbit.conformance.command.worker import Allowance, EndedError, Send, Worker
+from subbit.conformance.exceptions import read_exceptions
 from subbit.conformance.protocol import LEVELS
 from subbit.conformance.released import Comparison, compare_folder
-from subbit.conformance.target import Port, arithmetic_of, resolve
-from subbit.reference.errors import ArgumentError
+from subbit.conformance.target import Port
+from subbit.reference.errors import ArgumentError, SubbitError
 
 RELEASED, REPLAY, RANDOM, LEVELED = "--released", "--replay", "--random", "no kind of check"
 TAKES: Mapping[str, set[str]] = {
     RELEASED: {"--json"},
-    REPLAY: set(),
+    REPLAY: {"--arrays"},
     RANDOM: {"--level", "--minutes", "--cases", "--jobs", "--out"},
-    LEVELED: {"--json", "--html", "--level", "--depth"},
+    LEVELED: {*files.WRITERS, "--level", "--depth", "--jobs", "--exceptions"},
 }
-"""Options that each kind of check uses."""
+"""Options that each kind of check uses, beside the limits of a case."""
 _RESULT = {True: "[green]conforms[/]", False: "[bold red]diverges[/]", None: "[dim]-[/]"}
 
 
@@ -52,56 +53,89 @@ def _released_table(target: str, folder: Path, comparisons: Iterable[Comparison]
     return table
 
 
-def _write_json(path: Path | None, content: dict[str, Any]) -> None:
-    if path is not None:
-        path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+def compare_released(port: Port, send: Send, folder: Path) -> None:
+    """Compare a port with outputs of the authors' code, in the process that has the port.
+
+    Parameters
+    ----------
+    port : object
+        The port.
+    send : callable
+        Sends each comparison, or an error that ends them.
+    folder : Path
+        Folder of the outputs.
+    """
+    try:
+        for comparison in compare_folder(port, folder):
+            send(comparison)
+    except (SubbitError, OSError) as error:
+        # As an error that can be sent to another process.
+        send(error if isinstance(error, OSError) else SubbitError(str(error)))
+
+
+def _compared(target: str, folder: Path, allowance: Allowance) -> list[Comparison]:
+    found, worker = [], Worker(target, allowance)
+    try:
+        worker.describe()
+        for item in worker.items(compare_released, folder):
+            if isinstance(item, Exception):
+                raise item
+            found.append(item)
+    except EndedError as error:
+        after = f"{found[-1].file}, {found[-1].array}" if found else "the start"
+        raise SubbitError(f"{target}, after {after}: {error}") from error
+    finally:
+        worker.close()
+    return found
 
 
 def _check_released(
-    console: Console, target: str, port: Port, folder: Path, json_file: Path | None
+    console: Console, target: str, folder: Path, allowance: Allowance, json_file: Path | None
 ) -> int:
-    comparisons = list(compare_folder(port, folder))
+    comparisons = _compared(target, folder, allowance)
     if not comparisons:
         raise ArgumentError("released", "a folder of .npz files with outputs", folder)
     console.print(_released_table(target, folder, comparisons))
-    _write_json(json_file, {"target": target, "arrays": [c.to_json() for c in comparisons]})
+    if json_file is not None:
+        content = {"target": target, "arrays": [c.to_json() for c in comparisons]}
+        json_file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     conforming = sum(item.passed is True for item in comparisons)
     diverging = sum(item.passed is False for item in comparisons)
     if conforming + diverging == 0:
         raise ArgumentError("released", "an array that the port can compute", folder)
     missing = len(comparisons) - conforming - diverging
     console.print(f"{conforming} conform, {diverging} diverge, {missing} not implemented")
-    return report.DIVERGES if diverging else report.CONFORMS
+    return DIVERGES if diverging else CONFORMS
+
+
+class _Progress(report.Listener):
+    """A bar that counts cases."""
+
+    def __init__(self, target: str) -> None:
+        self.bar = Bar(target, 0, make_console(stderr=True))
+        self.bar.line(f"{target}: starting")
+
+    def planned(self, operations: int, cases: int, jobs: int) -> None:
+        self.bar.expect(cases)
+        processes = f"{jobs} process{'es' * (jobs != 1)}"
+        self.bar.line(f"{self.bar.title}: {cases:,} cases of {operations} operations, {processes}")
+
+    def heard(self, outcome: Outcome) -> None:
+        self.bar.step(outcome.operation)
 
 
 def _check_levels(
-    console: Console,
-    target: str,
-    port: Port,
-    *,
-    level: int,
-    depth: str,
-    files: tuple[Path | None, Path | None],
+    console: Console, request: report.Request, written: Mapping[str, Path | None]
 ) -> int:
-    if depth not in CASES:
-        raise ArgumentError("--depth", "one of " + ", ".join(CASES), depth)
-    if level not in LEVELS:
-        raise ArgumentError("--level", "a level from 0 to 3", level)
-    with console.status("") as status:
-        found = report.run(target, port, level=level, depth=depth, progress=status.update)
-    console.print(report.table(found))
-    for row in found["operations"]:
-        if row["status"] == "failed":
-            console.print(f"\n[bold red]{row['replay']}[/]")
-            console.print(row["message"], markup=False)
-        if row["status"] == "partial":
-            console.print(f"\n[yellow]{row['operation']}[/]: {escape(row['message'])}")
-    console.print(f"{target} {found['result']}: {_counted(found)}")
-    json_file, html_file = files
-    _write_json(json_file, found)
-    if html_file is not None:
-        html_file.write_text(report.page(found), encoding="utf-8")
-    return report.exit_code(found)
+    progress = _Progress(request.target)
+    with progress.bar:
+        found = report.run(request, progress)
+    files.write_files(found, written)
+    tables.show(found, console)
+    if found["exit_code"] == INTERRUPTED:
+        raise KeyboardInterrupt
+    code: int = found["exit_code"]
+    return code
 
 
 def _check_options(kinds: Mapping[str, object], options: Mapping[str, object]) -> None:
@@ -115,27 +149,31 @@ def _check_options(kinds: Mapping[str, object], options: Mapping[str, object]) -
             raise ArgumentError(name, f"{takers} alongside it", asked[0])
 
 
-def _counted(found: dict[str, Any]) -> str:
-    statuses = [row["status"] for row in found["operations"]]
-    empty, partial = (statuses.count(status) for status in ("empty", "partial"))
-    return (
-        f"{statuses.count('passed')} operations passed, {statuses.count('failed')} failed, "
-        + (f"{empty} compared nothing, " if empty else "")
-        + (f"{partial} implemented in part, " if partial else "")
-        + f"{statuses.count('missing')} not implemented"
-    )
+def _request(target: str, options: Mapping[str, Any], allowance: Allowance) -> report.Request:
+    depth, jobs = options["--depth"] or DEFAULT_DEPTH, options["--jobs"] or 1
+    level = LEVELS[-1] if options["--level"] is None else options["--level"]
+    if depth not in CASES:
+        raise ArgumentError("--depth", "one of " + ", ".join(CASES), depth)
+    if level not in LEVELS:
+        raise ArgumentError("--level", "a level from 0 to 3", level)
+    known = read_exceptions(options["--exceptions"])
+    return report.Request(target, level, depth, jobs, allowance, known)
 
 
-def _replay(console: Console, port: Port, case: str) -> int:
-    name, _, seed = case.partition(":")
-    if name not in OPERATIONS or not seed.isdigit():
-        raise ArgumentError("--replay", "OPERATION:SEED as the table shows it", case)
-    outcome = OPERATIONS[name].check(port, arithmetic_of(port), int(seed))
-    console.print(f"{outcome.status}, error ÷ bound {outcome.ratio:.3g}")
-    console.print(outcome.message, markup=False, soft_wrap=True)
-    return {"passed": report.CONFORMS, "failed": report.DIVERGES}.get(
-        outcome.status, report.INCOMPLETE
-    )
+def _replay(
+    console: Console, target: str, case: str, allowance: Allowance, folder: Path | None
+) -> int:
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        files.check_writable({"--arrays": folder / "arrays.npz"})
+    found = replay.replay(target, case, allowance)
+    if folder is None:
+        replay.show(found, console)
+    else:
+        file = replay.write_arrays(found, folder)
+        replay.show(replay.Replayed(case, [], found.outcome), console)
+        console.print(f"arrays: {file}", markup=False, soft_wrap=True)
+    return {"passed": CONFORMS, "failed": DIVERGES}.get(found.outcome.status, INCOMPLETE)
 
 
 def check_command(
@@ -156,14 +194,27 @@ def check_command(
     html_file: Annotated[
         Path | None, typer.Option("--html", help="write the outcome as one page to this file")
     ] = None,
+    junit_file: Annotated[
+        Path | None, typer.Option("--junit", help="write the outcome in JUnit's XML to this file")
+    ] = None,
+    badge_file: Annotated[
+        Path | None, typer.Option("--badge", help="write the result as a picture, SVG")
+    ] = None,
     level: Annotated[
         int | None, typer.Option("--level", help="highest level, 0 to 3; 3 by default")
     ] = None,
     depth: Annotated[
         str | None, typer.Option("--depth", help="cases per operation: quick, ci or long")
     ] = None,
-    replay: Annotated[
+    exceptions: Annotated[
+        Path | None, typer.Option(help="TOML file of cases to skip, and of expected failures")
+    ] = None,
+    replay_case: Annotated[
         str | None, typer.Option("--replay", help="run one case again, OPERATION:SEED")
+    ] = None,
+    arrays: Annotated[
+        Path | None,
+        typer.Option(help="with --replay: write the arrays to this folder, do not print them"),
     ] = None,
     random: Annotated[
         bool, typer.Option("--random", help="draw new cases until time is up, or Ctrl-C")
@@ -175,69 +226,51 @@ def check_command(
         int | None, typer.Option(help="with --random: number of cases, including earlier ones")
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option(help="with --random: processes; one per processor by default")
+        int | None, typer.Option(help="processes; 1 by default, with --random one per processor")
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help=f"with --random: folder of the state to continue, {EXPLORED} by default"),
     ] = None,
+    time_limit: Annotated[
+        float, typer.Option(help="seconds after which a case counts as one that never ends")
+    ] = Allowance.seconds,
+    memory_limit: Annotated[
+        float, typer.Option(help="GiB that a case may take")
+    ] = Allowance.memory,
 ) -> None:
     """Report where a port agrees with the specification, or with the authors' code.
 
-    Parameters
-    ----------
-    target : str
-        Name of the port.
-    released : Path, optional
-        Compare with the outputs in this folder instead of running the levels.
-    json_file : Path, optional
-        File for the outcome as JSON.
-    html_file : Path, optional
-        File for the outcome as a page.
-    level : int, optional
-        The highest level; 3 by default.
-    depth : str, optional
-        Number of cases per operation; ``"ci"`` by default.
-    replay : str, optional
-        One case to run instead.
-    random : bool, default False
-        Draw new cases instead of those that every machine runs.
-    minutes : float, optional
-        Time limit for drawing new cases.
-    cases : int, optional
-        Number of cases to reach.
-    jobs : int, optional
-        Number of processes.
-    out : Path, optional
-        Folder of the exploration's state.
-
-    Raises
-    ------
-    Exit
-        With code 0, 1 or 2.
+    Exit codes: 0 conforms, 1 diverges, 2 incomplete or refused, 3 refusals missing, 4 conforms
+    with exceptions, 5 exceptions outdated, 130 interrupted.
     """
-    console = make_console()
-    folder, top = out or EXPLORED, LEVELS[-1] if level is None else level
-    after = f"; progress is kept in {folder}, the same command continues" if random else ""
-    options: dict[str, object] = {
+    folder = out or EXPLORED
+    kept = "; the report is about what was finished"
+    after = f"; progress is kept in {folder}, the same command continues" if random else kept
+    written = {
         "--json": json_file,
         "--html": html_file,
-        "--level": level,
-        "--depth": depth,
+        "--junit": junit_file,
+        "--badge": badge_file,
     }
-    options |= {"--minutes": minutes, "--cases": cases, "--jobs": jobs, "--out": out}
-    with refusals(after), threadpool_limits(1):
-        _check_options({RELEASED: released, REPLAY: replay, RANDOM: random or None}, options)
-        port = resolve(target)
+    options: dict[str, Any] = written | {"--level": level, "--depth": depth, "--jobs": jobs}
+    options |= {"--minutes": minutes, "--cases": cases, "--out": out}
+    options |= {"--exceptions": exceptions, "--arrays": arrays}
+    console = make_console()
+    with refusals(after):
+        _check_options({RELEASED: released, REPLAY: replay_case, RANDOM: random or None}, options)
+        files.check_writable(written)
+        if jobs is not None and jobs < 1:
+            raise ArgumentError("--jobs", "a number above 0", jobs)
+        allowance = Allowance(time_limit, memory_limit)
         if released is not None:
-            code = _check_released(console, target, port, released, json_file)
-        elif replay is not None:
-            code = _replay(console, port, replay)
+            code = _check_released(console, target, released, allowance, json_file)
+        elif replay_case is not None:
+            code = _replay(console, target, replay_case, allowance, arrays)
         elif random:
-            limits = Limits(top, minutes, cases, jobs)
-            code = run_exploration(console, target, port, folder, limits)
+            top = LEVELS[-1] if level is None else level
+            limits = Limits(top, minutes, cases, jobs, allowance)
+            code = run_exploration(console, target, folder, limits)
         else:
-            files = (json_file, html_file)
-            deep = DEFAULT_DEPTH if depth is None else depth
-            code = _check_levels(console, target, port, level=top, depth=deep, files=files)
+            code = _check_levels(console, _request(target, options, allowance), written)
     raise typer.Exit(code)

@@ -5,7 +5,7 @@ Options only; the work is in ``cli_run`` and ``cli_curve``, which are imported w
 command runs, so ``subbit --help`` is instant.
 
 Exit codes: 0 done, 1 a port diverges (``check``), 2 refused with one sentence,
-130 interrupted with Ctrl-C.
+130 interrupted with Ctrl-C; ``check`` has more, see ``verdicts``.
 """
 
 import importlib
@@ -24,6 +24,7 @@ LABEL_HELP = "METHOD:PRESET@N:M/BUDGET, all but METHOD optional; may be repeated
 INIT_PORT_HELP = "Write a port that has every function of the protocol and implements none."
 CHECK_HELP = "Report where a port agrees with the specification, or with the authors' code."
 BENCH_HELP = "Measure speed and memory."
+DOCTOR_HELP = "Tell what can run here, what is missing, and what installs it."
 STUDY_HELP = "Measure the claims of a paper."
 GO_ON = "; finished decoder blocks are kept, --resume continues the run"
 
@@ -212,9 +213,28 @@ _HERE: Mapping[str, Callable[..., None]] = {
 _ELSEWHERE: Mapping[str, tuple[str, str, str]] = {
     "init-port": ("skeleton", "init_port_command", INIT_PORT_HELP),
     "check": ("check", "check_command", CHECK_HELP),
+    "doctor": ("doctor", "doctor_command", DOCTOR_HELP),
     "bench": ("bench", "bench_app", BENCH_HELP),
     "study": ("cli_study", "study_app", STUDY_HELP),
 }
+
+
+def _print_version(asked: bool) -> None:  # noqa: FBT001  (typer hands it over)
+    if asked:
+        from subbit.reference import SPEC_VERSION, __version__
+
+        typer.echo(f"subbit {__version__}, specification {SPEC_VERSION}")
+        raise typer.Exit
+
+
+def _top_command(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="print the version"),
+    ] = False,
+) -> None:
+    """Executable specification of binary post-training quantization."""
 
 
 def _placeholder() -> None:
@@ -236,7 +256,7 @@ def make_app(command: str | None = None) -> typer.Typer:
     """
     app = typer.Typer(
         name="subbit",
-        help="Executable specification of binary post-training quantization.",
+        callback=_top_command,
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,

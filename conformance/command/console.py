@@ -190,6 +190,18 @@ class Bar:
             left = (now - self.started) / self.done * max(self.total - self.done, 0)
             self.line(f"{self.title}: {note}, {self.done}/{self.total}, about {left:.0f} s left")
 
+    def expect(self, total: int) -> None:
+        """Set the number of steps, if it is known only later.
+
+        Parameters
+        ----------
+        total : int
+            The number.
+        """
+        self.total = total
+        if self.progress is not None:
+            self.progress.update(self.task, total=total)
+
     def line(self, text: str) -> None:
         """Print a line above the bar.
 

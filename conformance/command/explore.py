@@ -18,12 +18,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from subbit.conformance.cases import OPERATIONS, of_level
+from subbit.conformance.cases import of_level
 from subbit.conformance.inputs.seeds import seed_of
-from subbit.conformance.target import Port, arithmetic_of
 
 from .explored import LEAST, Explored, Failure, Tally, claimed, load_state, save_state
-from .workers import Batch, Workers
+from .worker import Allowance
+from .workers import Batch, Judged, Workers, said_of
 
 BATCH_SECONDS = 2.0
 LARGEST_BATCH = 256
@@ -59,16 +59,16 @@ class _Plan:
         stream = (self.state.stream, self.state.round, name)
         return name, [seed_of(*stream, first + n) for n in range(number)]
 
-    def enter(self, name: str, tally: Tally, failed: list[Failure]) -> None:
-        """Add the results of some cases."""
-        self.pending[name] = max(self.pending[name] - tally.cases, 0)
-        self.state.operations[name] += tally
+    def enter(self, judged: Judged) -> list[Failure]:
+        """Add the results of some cases, and return the failures."""
+        name, failed = judged.operation, failures_of(judged)
+        self.pending[name] -= len(judged.seeds)
+        self.state.operations[name] += Tally.of(judged.outcomes, judged.seconds)
         self.state.failures += failed
-
-    def leave_out(self, ended: set[str]) -> None:
-        """Hand out no more cases of operations that have ended a process."""
-        self.names = [name for name in self.names if name not in ended]
-        self.pending |= dict.fromkeys(ended & set(self.pending), 0)
+        if judged.ended:
+            # Whatever ends a process takes long, and may do so again.
+            self.names = [other for other in self.names if other != name]
+        return failed
 
     def _each(self, name: str) -> float:
         tally = self.state.operations[name]
@@ -105,13 +105,13 @@ SILENT = Listener(_ignore, _ignore)
 
 def explore(
     target: str,
-    port: Port,
     path: Path,
     *,
     level: int = 3,
     jobs: int | None = None,
     cases: int | None = None,
     seconds: float = math.inf,
+    allowance: Allowance | None = None,
     listener: Listener = SILENT,
 ) -> Explored:
     """Judge new cases until there are enough, or time is up.
@@ -120,8 +120,6 @@ def explore(
     ----------
     target : str
         The port's name.
-    port : object
-        The port.
     path : Path
         The file of the state; it is read, and updated during the exploration.
     level : int, default 3
@@ -132,6 +130,8 @@ def explore(
         Number of cases to reach, including those of earlier rounds.
     seconds : float, optional
         Time limit.
+    allowance : Allowance, optional
+        What each case may take.
     listener : Listener, optional
         Callbacks for the progress.
 
@@ -147,30 +147,40 @@ def explore(
         If a file there is not the state of this target, another exploration is using it, or
         a process cannot import the port.
     """
-    with claimed(path):
-        state = load_state(path, target, arithmetic_of(port).dtype)
+    with claimed(path), Workers(target, jobs or os.cpu_count() or 1, allowance) as workers:
+        state = load_state(path, target, workers.about.dtype)
         names = [item.name for item in of_level(level) if item.level > 0]
         state.operations = dict.fromkeys(names, Tally()) | state.operations
-        _judge_again(state, port, listener)
+        _judge_again(state, workers, listener)
         save_state(path, state)
-        workers = Workers(target, jobs or os.cpu_count() or 1)
         plan = _Plan(state, names, cases, time.monotonic() + seconds)
         try:
             _run(workers, plan, path, listener)
         finally:
             save_state(path, state)
-            workers.close()
     return state
 
 
-def _judge_again(state: Explored, port: Port, listener: Listener) -> None:
-    arithmetic = arithmetic_of(port)
-    again = [OPERATIONS[f.operation].check(port, arithmetic, f.seed) for f in state.failures]
-    state.failures = [
-        Failure(outcome.operation, outcome.seed, outcome.message)
-        for outcome in again
-        if outcome.status == "failed"
-    ]
+def failures_of(judged: Judged) -> list[Failure]:
+    """Return the cases that failed.
+
+    Parameters
+    ----------
+    judged : Judged
+        Outcomes of cases.
+
+    Returns
+    -------
+    list of Failure
+        Those that failed; one that ended its process says that others are left out.
+    """
+    failed = [one for one in judged.outcomes if one.status == "failed"]
+    return [Failure(judged.operation, one.seed, said_of(judged, one)) for one in failed]
+
+
+def _judge_again(state: Explored, workers: Workers, listener: Listener) -> None:
+    again = [workers.judge(failure.operation, [failure.seed]) for failure in state.failures]
+    state.failures = [failure for judged in again for failure in failures_of(judged)]
     for failure in state.failures:
         listener.found(failure)
 
@@ -178,15 +188,13 @@ def _judge_again(state: Explored, port: Port, listener: Listener) -> None:
 def _run(workers: Workers, plan: _Plan, path: Path, listener: Listener) -> None:
     saved = time.monotonic()
     while True:
-        while len(workers.running) < 2 * workers.jobs and (batch := plan.next_batch()):
+        while workers.pending < 2 * workers.jobs and (batch := plan.next_batch()):
             workers.submit(batch)
-        if not workers.running:
+        if not workers.pending:
             return
-        for name, tally, failed in workers.results():
-            plan.enter(name, tally, failed)
-            for failure in failed:
+        for judged in workers.results():
+            for failure in plan.enter(judged):
                 listener.found(failure)
-        plan.leave_out(workers.ended)
         listener.progress(plan.state)
         if time.monotonic() - saved > SAVED_EVERY:
             save_state(path, plan.state)

@@ -7,18 +7,18 @@ repeats it, the number of cases from time to time, and a summary at the end.
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
-from subbit.conformance.command import report
 from subbit.conformance.command.console import SECONDS_BETWEEN_LINES, make_console
 from subbit.conformance.command.explore import Listener, explore
 from subbit.conformance.command.explored import Explored, Failure, state_file
+from subbit.conformance.command.verdicts import CONFORMS, DIVERGES, INCOMPLETE
+from subbit.conformance.command.worker import Allowance
 from subbit.conformance.protocol import LEVELS
-from subbit.conformance.target import Port
 from subbit.reference.errors import ArgumentError
 
 EXPLORED = Path("explored")
@@ -39,12 +39,15 @@ class Limits:
         Number of cases to reach.
     jobs : int or None
         Number of processes.
+    allowance : Allowance
+        Limits of each case.
     """
 
     level: int
     minutes: float | None
     cases: int | None
     jobs: int | None
+    allowance: Allowance = field(default_factory=Allowance)
 
     def __post_init__(self) -> None:
         for name in ("minutes", "cases", "jobs"):
@@ -87,7 +90,7 @@ def _summary(state: Explored) -> str:
     )
 
 
-def run_exploration(console: Console, target: str, port: Port, folder: Path, limits: Limits) -> int:
+def run_exploration(console: Console, target: str, folder: Path, limits: Limits) -> int:
     """Explore a target, and report the results.
 
     Parameters
@@ -96,8 +99,6 @@ def run_exploration(console: Console, target: str, port: Port, folder: Path, lim
         Console to print to.
     target : str
         The port's name.
-    port : object
-        The port.
     folder : Path
         Folder of the state.
     limits : Limits
@@ -113,18 +114,18 @@ def run_exploration(console: Console, target: str, port: Port, folder: Path, lim
     with teller.status:
         state = explore(
             target,
-            port,
             path,
             level=limits.level,
             jobs=limits.jobs,
             cases=limits.cases,
             seconds=math.inf if limits.minutes is None else 60.0 * limits.minutes,
+            allowance=limits.allowance,
             listener=Listener(teller.found, teller.progress),
         )
     _tell_end(console, state, path)
     if state.failures:
-        return report.DIVERGES
-    return report.INCOMPLETE if state.total.missing else report.CONFORMS
+        return DIVERGES
+    return INCOMPLETE if state.total.missing else CONFORMS
 
 
 def _tell_end(console: Console, state: Explored, path: Path) -> None:
@@ -138,7 +139,7 @@ def _tell_end(console: Console, state: Explored, path: Path) -> None:
     )
     console.print(
         f"{total.compared:,} numbers compared, {total.unbounded:,} without a bound, "
-        f"{total.missing:,} cases not implemented; largest error ÷ bound "
+        f"{total.missing:,} cases not implemented or declared; largest error ÷ bound "
         f"{state.operations[worst].worst:.3g}, in {worst}",
         markup=False,
         soft_wrap=True,

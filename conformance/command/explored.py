@@ -10,14 +10,14 @@ import fcntl
 import json
 import math
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self
 
 from subbit import reference
-from subbit.conformance.cases import OPERATIONS
+from subbit.conformance.cases import OPERATIONS, Outcome
 from subbit.conformance.runs.records import write_atomically
 from subbit.reference.errors import ArgumentError
 
@@ -33,7 +33,7 @@ class Tally:
     Parameters
     ----------
     cases, missing : int
-        Number of cases, and how many of them the port does not implement.
+        Number of cases, and how many of them the port does not implement or declare.
     compared, unbounded : int
         How many numbers were compared, and how many have no bound.
     worst : float
@@ -57,6 +57,31 @@ class Tally:
             self.unbounded + other.unbounded,
             max(self.worst, other.worst),
             self.seconds + other.seconds,
+        )
+
+    @classmethod
+    def of(cls, outcomes: Sequence[Outcome], seconds: float) -> Self:
+        """Count outcomes.
+
+        Parameters
+        ----------
+        outcomes : sequence of Outcome
+            Outcomes of cases.
+        seconds : float
+            Processor time that they took.
+
+        Returns
+        -------
+        Tally
+            Their numbers.
+        """
+        return cls(
+            cases=len(outcomes),
+            missing=sum(outcome.status in {"missing", "declared"} for outcome in outcomes),
+            compared=sum(outcome.compared for outcome in outcomes),
+            unbounded=sum(outcome.unbounded for outcome in outcomes),
+            worst=max((outcome.ratio for outcome in outcomes), default=0.0),
+            seconds=seconds,
         )
 
     @property

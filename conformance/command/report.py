@@ -1,320 +1,275 @@
 """Reports of a check
 ==================
 
-The results of all cases of a port, by operation; JSON first, then a table and a page from it.
+The cases of all operations, judged, and the report that is made of them. JSON comes first, as
+``schemas/check.json`` describes it; tables, pages and badges are made from that.
 """
 
-import html
-import math
-import statistics
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
-
-from rich.table import Table
 
 from subbit import reference
 from subbit.conformance.cases import Outcome
-from subbit.conformance.cases.counts import Counts
 from subbit.conformance.cases.registry import Operation, of_level
 from subbit.conformance.cases.seeds import seeds_of
-from subbit.conformance.protocol import missing
-from subbit.conformance.target import Port, arithmetic_of
+from subbit.conformance.exceptions import STALE, Exceptions
 
-CONFORMS, DIVERGES, INCOMPLETE = 0, 1, 2
-_WORDS = {CONFORMS: "conforms", DIVERGES: "diverges", INCOMPLETE: "incomplete"}
+from . import about
+from .console import INTERRUPTED
+from .rows import FAILED, PASSED, STATUSES, Row, rows_of
+from .verdicts import WORDS, code_of, verdicts_of
+from .worker import About, Allowance
+from .workers import Judged, Workers
+
+_KINDS = ("missing", "declared", "skipped", "expected", "left_out")
 
 
 @dataclass(frozen=True)
-class Row:
-    """One operation of a report.
-
-    Parameters
-    ----------
-    operation : str
-        Its name.
-    level : int
-        0 to 3.
-    status : {"passed", "failed", "empty", "partial", "missing"}
-        Failed if one case did; empty if none compared a number; partial if the port does not
-        implement some of the cases, and missing if it implements none.
-    cases, passed, missing : int
-        Numbers of cases that were run, passed, and are not implemented; a case in which no number
-        was compared has not passed.
-    worst, median : float or None
-        Error ÷ bound of the cases; None is infinity.
-    counts : Counts
-        What all cases compared.
-    replay : str
-        The worst case, for ``--replay``.
-    message : str
-        Findings of that case; empty unless it failed.
-    """
-
-    operation: str
-    level: int
-    status: str
-    cases: int
-    passed: int
-    missing: int
-    worst: float | None
-    median: float | None
-    counts: Counts
-    replay: str
-    message: str
-
-
-def _number(ratio: float) -> float | None:
-    return ratio if math.isfinite(ratio) else None
-
-
-def row_of(item: Operation, outcomes: Iterable[Outcome]) -> Row:
-    """Summarize the cases of an operation.
-
-    Parameters
-    ----------
-    item : Operation
-        The operation.
-    outcomes : iterable of Outcome
-        Its cases, at least one.
-
-    Returns
-    -------
-    Row
-        The summary.
-    """
-    found = list(outcomes)
-    lacking = [outcome for outcome in found if outcome.status == "missing"]
-    compared = [outcome for outcome in found if outcome.status != "missing"]
-    # Of cases that are equally far from their bounds, one that compared something.
-    worst = max(compared or found, key=lambda x: (x.ratio, x.status != "empty"))
-    shown = lacking[0] if lacking and worst.status != "failed" else worst
-    status, message = worst.status, "" if worst.status == "passed" else worst.message
-    if lacking and not item.level and status == "passed":
-        # A signature alone implements nothing.
-        status, message = "missing", lacking[0].message
-    elif lacking and status == "passed":
-        status = "partial"
-        message = f"{len(compared)} of {len(found)} cases compared, {lacking[0].message}"
-    return Row(
-        item.name,
-        item.level,
-        status,
-        len(compared),
-        sum(outcome.status == "passed" for outcome in found),
-        len(lacking),
-        _number(worst.ratio),
-        _number(statistics.median(outcome.ratio for outcome in compared or found)),
-        sum((outcome.counts for outcome in found), Counts()),
-        shown.replay,
-        message,
-    )
-
-
-def run(
-    target: str,
-    port: Port,
-    *,
-    level: int,
-    depth: str,
-    progress: Callable[[str], None] = lambda _: None,
-) -> dict[str, Any]:
-    """Check all operations up to a level.
+class Request:
+    """What to check.
 
     Parameters
     ----------
     target : str
         The port's name.
-    port : object
-        The port.
     level : int
         The highest level.
     depth : {"quick", "ci", "long"}
         Number of cases per operation.
-    progress : callable, optional
-        Called with the name of each operation before it is checked.
+    jobs : int, default 1
+        Number of processes. Each imports the port, and compiles what the port compiles.
+    allowance : Allowance
+        What each case may take.
+    exceptions : Exceptions
+        Known exceptions.
+    """
+
+    target: str
+    level: int
+    depth: str
+    jobs: int = 1
+    allowance: Allowance = field(default_factory=Allowance)
+    exceptions: Exceptions = field(default_factory=Exceptions)
+
+
+class Listener:
+    """Hears of the progress of a check; this one ignores it."""
+
+    def planned(self, operations: int, cases: int, jobs: int) -> None:
+        """Hear of the plan, once.
+
+        Parameters
+        ----------
+        operations, cases, jobs : int
+            Numbers of operations, of cases and of processes.
+        """
+
+    def heard(self, outcome: Outcome) -> None:
+        """Hear of a case.
+
+        Parameters
+        ----------
+        outcome : Outcome
+            Its outcome.
+        """
+
+
+def _cases(item: Operation, depth: str, lacking: frozenset[str]) -> list[int]:
+    seeds = seeds_of(item, depth)
+    if lacking.isdisjoint(item.needs):
+        return seeds
+    # It is said once that a function is missing, for each part.
+    return seeds[:1] if item.level else seeds[:2]
+
+
+def run(request: Request, listener: Listener | None = None) -> dict[str, Any]:
+    """Check all operations up to a level.
+
+    Parameters
+    ----------
+    request : Request
+        What to check.
+    listener : Listener, optional
+        Callbacks for the progress.
 
     Returns
     -------
     dict
-        The report, as ``schemas/check.json`` describes it.
+        The report, as ``schemas/check.json`` describes it. Ctrl-C ends a check at once; the
+        report is then about the operations that are finished.
+
+    Raises
+    ------
+    SubbitError
+        If the port cannot be imported.
     """
-    arithmetic, rows = arithmetic_of(port), []
-    for item in of_level(level):
-        progress(item.name)
-        seeds = seeds_of(item, depth)
-        if missing(port, item.needs):
-            seeds = seeds[:1]
-        rows.append(row_of(item, [item.check(port, arithmetic, seed) for seed in seeds]))
-    code = code_of(rows)
+    listener, began, date = listener or Listener(), time.monotonic(), datetime.now(UTC)
+    with Workers(request.target, request.jobs, request.allowance, listener.heard) as workers:
+        port = workers.about
+        items = list(of_level(request.level))
+        planned = {item.name: _cases(item, request.depth, port.lacking) for item in items}
+        kept = {name: request.exceptions.kept(name, seeds) for name, seeds in planned.items()}
+        listener.planned(len(items), sum(map(len, kept.values())), request.jobs)
+        judged: dict[str, Judged] = {}
+        interrupted = False
+        try:
+            # The slow ones first, so that all processes end at about the same time.
+            for item in reversed(items):
+                workers.submit((item.name, kept[item.name]))
+            while workers.pending:
+                judged |= {one.operation: one for one in workers.results()}
+        except KeyboardInterrupt:
+            interrupted = True
+    finished = [item for item in items if item.name in judged]
+    rows = [
+        row
+        for item in finished
+        for row in rows_of(item, planned[item.name], judged[item.name], request.exceptions)
+    ]
+    entries = _entries(request.exceptions, planned, judged.values())
+    known = {"file": request.exceptions.file, "entries": entries}
+    outdated = any(entry["state"] in STALE for entry in entries)
+    code = INTERRUPTED if interrupted else code_of(rows, outdated=outdated)
     return {
-        "target": target,
-        "dtype": arithmetic.dtype,
-        "specification": reference.SPEC_VERSION,
-        "level": level,
-        "depth": depth,
-        "result": _WORDS[code],
+        **_head(request, port, date),
+        "seconds": round(time.monotonic() - began, 3),
+        "jobs": request.jobs,
+        "result": WORDS[code],
+        "exit_code": code,
+        "verdicts": verdicts_of(rows),
+        "planned": len(items),
+        "finished": len(finished),
+        "counts": counts_of(rows),
+        "exceptions": known if request.exceptions.file else None,
+        "summary": summary_of(rows),
         "operations": [asdict(row) | {"counts": row.counts.to_json()} for row in rows],
     }
 
 
-def code_of(rows: Iterable[Row]) -> int:
-    """Return the exit code.
+def _head(request: Request, port: About, date: datetime) -> dict[str, Any]:
+    return {
+        "target": request.target,
+        "dtype": port.dtype,
+        "stored": dict(port.stored),
+        "device": port.device,
+        "specification": reference.SPEC_VERSION,
+        "level": request.level,
+        "depth": request.depth,
+        "limits": {"seconds": request.allowance.seconds, "memory_gib": request.allowance.memory},
+        "date": date.isoformat(timespec="seconds"),
+        "versions": about.versions(port.versions),
+        "machine": about.machine(),
+        "commits": {
+            "subbit": about.commit(str(Path(reference.__file__).resolve())),
+            "port": about.commit(port.file),
+        },
+    }
+
+
+def _entries(
+    exceptions: Exceptions, planned: Mapping[str, list[int]], judged: Iterable[Judged]
+) -> list[dict[str, Any]]:
+    outcomes = {one.operation: one.outcomes for one in judged}
+    return [
+        {"kind": e.kind, "cases": e.cases, "reason": e.reason, "state": state, "number": number}
+        for e, state, number in exceptions.states(planned, outcomes)
+    ]
+
+
+def counts_of(rows: Iterable[Row]) -> dict[str, int]:
+    """Count rows by status, and cases by what became of them.
 
     Parameters
     ----------
     rows : iterable of Row
-        All operations.
+        All rows.
 
     Returns
     -------
-    int
-        1 if one failed, else 2 if one is missing, in whole or in part, or compared nothing, else 0.
+    dict of str to int
+        Numbers of rows by status, and with ``cases_`` in front numbers of cases.
     """
-    statuses = {row.status for row in rows}
-    if "failed" in statuses:
-        return DIVERGES
-    return CONFORMS if statuses == {"passed"} else INCOMPLETE
+    found = list(rows)
+    by_status = {status: sum(row.status == status for row in found) for status in STATUSES}
+    cases = {
+        f"cases_{kind}": sum(getattr(row, kind) for row in found)
+        for kind in ("passed", "failed", *_KINDS)
+    }
+    return by_status | cases
 
 
-def exit_code(report: Mapping[str, Any]) -> int:
-    """Return the exit code of a report.
+def summary_of(rows: Iterable[Row]) -> list[dict[str, Any]]:
+    """Summarize rows by family and level.
 
     Parameters
     ----------
-    report : mapping
-        The result of :func:`run`.
+    rows : iterable of Row
+        All rows.
 
     Returns
     -------
-    int
-        0, 1 or 2.
+    list of dict
+        Family, level, part, the worst status, numbers of operations and of those that passed,
+        and the largest error ÷ bound; the worst first.
     """
-    return {word: code for code, word in _WORDS.items()}[report["result"]]
+    by: dict[tuple[str, int, str], list[Row]] = {}
+    for row in rows:
+        by.setdefault((row.family.partition(".")[0], row.level, row.part), []).append(row)
+    lines = [
+        {
+            "family": family,
+            "level": level,
+            "part": part,
+            "status": min((row.status for row in own), key=STATUSES.index),
+            "operations": len(own),
+            "passed": sum(row.status == PASSED for row in own),
+            "failed": sum(row.status == FAILED for row in own),
+            "worst": _largest(row.worst for row in own),
+        }
+        for (family, level, part), own in by.items()
+    ]
+    return sorted(lines, key=badness)
 
 
-HEADINGS = (
-    "operation",
-    "level",
-    "cases",
-    "passed",
-    "compares",
-    "worst",
-    "median",
-    "no bound",
-    "replay",
-)
+def _largest(ratios: Iterable[float | None]) -> float | None:
+    found = list(ratios)
+    return None if None in found else max((r for r in found if r is not None), default=0.0)
 
 
-def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the cells of an operation, in the order of the headings.
+def badness(row: Mapping[str, Any]) -> tuple[int, float]:
+    """Return a key that sorts rows, the worst first.
 
     Parameters
     ----------
     row : mapping
-        One of the report's operations.
+        A row, or a line of the summary.
 
     Returns
     -------
-    tuple of str
-        The cells.
+    tuple
+        Place of the status, and the largest error ÷ bound, negative.
     """
-    if row["status"] == "missing":
-        return row["operation"], str(row["level"]), "-", "not implemented", *[""] * 5
-    counts = Counts.of_json(row["counts"])
-    ratios = [_ratio(row[key], counts) for key in ("worst", "median")]
-    return (
-        row["operation"],
-        str(row["level"]),
-        f"{row['cases']} of {row['cases'] + row['missing']}"
-        if row["missing"]
-        else str(row["cases"]),
-        str(row["passed"]),
-        counts.words,
-        *ratios,
-        f"{counts.share:.2%}" if counts.lost else "",
-        row["replay"],
-    )
+    worst = float("inf") if row["worst"] is None else row["worst"]
+    return STATUSES.index(row["status"]), -worst
 
 
-def _ratio(ratio: float | None, counts: Counts) -> str:
-    if ratio is None:
-        return "∞"
-    # Equality has no ratio.
-    return f"{ratio:.2g}" if ratio or counts.bounded or counts.objectives else "–"
-
-
-def table(report: Mapping[str, Any]) -> Table:
-    """Return the report as a table for a terminal.
+def replay_of(report: Mapping[str, Any], case: str) -> str:
+    """Return the command that repeats a case.
 
     Parameters
     ----------
     report : mapping
-        The result of :func:`run`.
-
-    Returns
-    -------
-    Table
-        One line per operation.
-    """
-    title = f"{report['target']} ({report['dtype']}): error ÷ bound, at most 1"
-    result = Table(title=title, title_justify="left")
-    for heading in HEADINGS:
-        number = heading not in ("operation", "compares", "replay")
-        result.add_column(heading, justify="right" if number else "left", overflow="fold")
-    styles = {"failed": "bold red", "partial": "yellow", "missing": "dim", "passed": None}
-    styles["empty"] = "yellow"
-    for row in report["operations"]:
-        result.add_row(*cells(row), style=styles[row["status"]])
-    return result
-
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
-body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem }}
-table {{ border-collapse: collapse; width: 100% }}
-td, th {{ padding: .2rem .6rem; text-align: right; border-bottom: 1px solid #ddd }}
-td:first-child, th:first-child, td:last-child, th:last-child {{ text-align: left }}
-.failed {{ color: #b00020; font-weight: 600 }} .missing {{ color: #777 }}
-.partial, .empty {{ color: #8a6d00 }}
-code {{ overflow-wrap: anywhere }}
-</style></head><body>
-<h1>{title}</h1>
-<p>Levels 0 to {level}, depth {depth}, specification {specification}, {dtype}.
-Worst and median are error ÷ bound; 1 is the limit. No bound is the share of the numbers, or
-of the decisions, that nothing was said about.</p>
-<table><thead><tr>{head}</tr></thead><tbody>
-{body}
-</tbody></table>
-{failures}
-</body></html>
-"""
-
-
-def page(report: Mapping[str, Any]) -> str:
-    """Return the report as one HTML page that needs no other file.
-
-    Parameters
-    ----------
-    report : mapping
-        The result of :func:`run`, or JSON built from it.
+        The report.
+    case : str
+        OPERATION:SEED.
 
     Returns
     -------
     str
-        The page.
+        The command.
     """
-    lines = []
-    for row in report["operations"]:
-        inner = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells(row))
-        lines.append(f'<tr class="{row["status"]}">{inner}</tr>')
-    failed = [row for row in report["operations"] if row["status"] == "failed"]
-    said = "".join(f"<li><code>{html.escape(row['message'])}</code></li>" for row in failed)
-    plain = {k: html.escape(str(v)) for k, v in report.items() if k != "operations"}
-    return _PAGE.format(
-        title=html.escape(f"{report['target']} {report['result']}"),
-        head="".join(f"<th>{heading}</th>" for heading in HEADINGS),
-        body="\n".join(lines),
-        failures=f"<h2>Failures</h2><ul>{said}</ul>" if said else "",
-        **{key: plain[key] for key in ("level", "depth", "specification", "dtype")},
-    )
+    return f"subbit check {report['target']} --replay {case}"

@@ -39,6 +39,11 @@ CAPABILITIES = {{
     "dtype": "float64",
     # Partial sums that a row is split into before they are added; 1 is a straight sum.
     "lanes": 1,
+    # Types that records are stored in, if not the one that is computed in.
+    # "stored": {{"scales": "float16", "means": "float16"}},
+    # What the port does not take, it need not take: cases outside are not compared.
+    # "sizes": {{"columns": 4096}},
+    # "settings": {{"*": {{"sign_zero": [1]}}, "billm_layer": {{"block_size": {{"most": 128}}}}}},
 }}
 '''
 

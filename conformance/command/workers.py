@@ -1,92 +1,146 @@
 """Processes that judge cases
 ==========================
 
-A port is foreign code: it may exit, crash, or never return. So cases are judged in separate
-processes. A process that dies, or is ended because a case takes longer than :data:`LIMIT`,
-is replaced, and the cases that may have killed it are judged again, one at a time, until one
-does so again: that case has failed.
+Cases of an operation are judged one after another in one process; several operations at a
+time, in as many processes as there are jobs. If a case ends its process, or takes too long or
+too much memory, it has failed, and the operation's other cases are left out; the rest goes on
+in a new process. So the findings are the same for any number of processes.
 """
 
-import contextlib
-import ctypes
-import faulthandler
-import os
-import signal
-import time
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
-from typing import Any
+import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import wait
+from typing import Self, TypeAlias
 
 from subbit.conformance.cases import OPERATIONS, Outcome
-from subbit.conformance.target import Port, arithmetic_of, resolve
-from subbit.reference.errors import ArgumentError, SubbitError
+from subbit.conformance.cases.judge import Judge
+from subbit.conformance.target import Port, arithmetic_of
+from subbit.reference.bounds.rounding import Arithmetic
 
-from .explored import Failure, Tally
+from .worker import About, Allowance, Done, EndedError, Send, Worker
 
-LIMIT = 300.0
-"""Seconds after which a case counts as one that never ends."""
-Batch = tuple[str, list[int]]
-Judged = tuple[str, Tally, list[Failure]]
-_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
-
-# The port of this process, looked up once, when the process starts.
-_PORT: list[Port | SubbitError] = []
+Batch: TypeAlias = tuple[str, list[int]]
 
 
-def _start(target: str, parent: int) -> None:
-    from threadpoolctl import threadpool_limits
+@dataclass
+class Judged:
+    """Outcomes of some cases of an operation.
 
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
-    threadpool_limits(1)
+    Parameters
+    ----------
+    operation : str
+        The operation.
+    seeds : list of int
+        The cases.
+    outcomes : list of Outcome
+        What became of them, in their order.
+    seconds : float
+        Processor time.
+    ended : bool
+        Whether the last outcome is that of a case which ended its process.
+    """
+
+    operation: str
+    seeds: list[int]
+    outcomes: list[Outcome] = field(default_factory=list)
+    seconds: float = 0.0
+    ended: bool = False
+
+    @property
+    def left_out(self) -> list[int]:
+        """Cases that were not run, since an earlier one ended the process."""
+        return self.seeds[len(self.outcomes) :] if self.ended else []
+
+
+def judge_case(
+    port: Port, arithmetic: Arithmetic, name: str, seed: int, judge: Judge | None = None
+) -> Outcome:
+    """Judge one case, whatever the port raises.
+
+    Parameters
+    ----------
+    port : object
+        The port.
+    arithmetic : Arithmetic
+        How it computes.
+    name : str
+        The operation.
+    seed : int
+        The case.
+    judge : Judge, optional
+        A judge that keeps what it compares.
+
+    Returns
+    -------
+    Outcome
+        Its outcome.
+    """
     try:
-        _PORT.append(resolve(target))
-    except ArgumentError as error:
-        # As an error that can be sent to another process.
-        _PORT.append(SubbitError(str(error)))
+        return OPERATIONS[name].check(port, arithmetic, seed, judge)
+    # This process is never interrupted: whatever comes here, the port raised it.
+    except BaseException as error:  # noqa: BLE001
+        return failed(name, seed, f"raised {type(error).__name__}: {error}")
 
 
-def _case(name: str, seed: int, port: Port) -> Outcome:
-    with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123  (no path)
-        faulthandler.dump_traceback_later(LIMIT, exit=True, file=nowhere)
-        try:
-            return OPERATIONS[name].check(port, arithmetic_of(port), seed)
-        except KeyboardInterrupt:
-            # This process is never interrupted: the port raised it.
-            return Outcome(name, seed, "failed", float("inf"), f"{name}: raised KeyboardInterrupt")
-        finally:
-            faulthandler.cancel_dump_traceback_later()
+def failed(name: str, seed: int, said: str) -> Outcome:
+    """Return the outcome of a case that gave no answer.
+
+    Parameters
+    ----------
+    name : str
+        The operation.
+    seed : int
+        The case.
+    said : str
+        What happened.
+
+    Returns
+    -------
+    Outcome
+        A failure.
+    """
+    return Outcome(name, seed, "failed", math.inf, f"{name}:{seed}: {said}")
 
 
-def _judge(name: str, seeds: list[int]) -> Judged:
-    port, began = _PORT[0], time.process_time()
-    if isinstance(port, SubbitError):
-        raise port
-    outcomes = [_case(name, seed, port) for seed in seeds]
-    tally = Tally(
-        cases=len(outcomes),
-        missing=sum(outcome.status == "missing" for outcome in outcomes),
-        compared=sum(outcome.compared for outcome in outcomes),
-        unbounded=sum(outcome.unbounded for outcome in outcomes),
-        worst=max((outcome.ratio for outcome in outcomes), default=0.0),
-        seconds=time.process_time() - began,
-    )
-    failed = (outcome for outcome in outcomes if outcome.status == "failed")
-    return name, tally, [Failure(name, outcome.seed, outcome.message) for outcome in failed]
+def said_of(judged: Judged, outcome: Outcome) -> str:
+    """Return what an outcome says, and whether other cases are left out for it.
+
+    Parameters
+    ----------
+    judged : Judged
+        Outcomes of cases.
+    outcome : Outcome
+        One of them.
+
+    Returns
+    -------
+    str
+        The message.
+    """
+    if judged.ended and outcome is judged.outcomes[-1]:
+        return f"{outcome.message}; other cases of the operation are left out"
+    return outcome.message
 
 
-@contextlib.contextmanager
-def _interrupts_held() -> Iterator[None]:
-    # Processes that start here never receive Ctrl-C; this one does afterwards.
-    old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, old)
+def judge_cases(port: Port, send: Send, name: str, seeds: list[int]) -> None:
+    """Judge cases of an operation, in the process that has the port.
+
+    Parameters
+    ----------
+    port : object
+        The port.
+    send : callable
+        Sends each outcome.
+    name : str
+        The operation.
+    seeds : list of int
+        The cases.
+    """
+    arithmetic = arithmetic_of(port)
+    for seed in seeds:
+        send(judge_case(port, arithmetic, name, seed))
 
 
 class Workers:
@@ -98,18 +152,39 @@ class Workers:
         The port's name; every process looks it up.
     jobs : int
         Number of processes.
+    allowance : Allowance, optional
+        What each case may take.
+    heard : callable, optional
+        Called with each outcome as it comes, in any order.
+
+    Raises
+    ------
+    SubbitError
+        If there is no such port, or its process ends while importing it.
     """
 
-    def __init__(self, target: str, jobs: int) -> None:
-        self.target, self.jobs = target, jobs
-        self.running: dict[Future[Judged], Batch] = {}
-        self.ended: set[str] = set()
-        self.pool = self._pool(jobs)
+    def __init__(
+        self,
+        target: str,
+        jobs: int,
+        allowance: Allowance | None = None,
+        heard: Callable[[Outcome], None] = lambda _: None,
+    ) -> None:
+        self.target, self.jobs, self.heard = target, jobs, heard
+        self.allowance = allowance or Allowance()
+        self.waiting: deque[Batch] = deque()
+        self.busy: dict[Worker, Judged] = {}
+        self.free: list[Worker] = [Worker(target, self.allowance)]
+        try:
+            self.about: About = self.free[0].describe()
+        except BaseException:
+            self.close()
+            raise
 
-    def _pool(self, jobs: int) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(
-            jobs, get_context("spawn"), initializer=_start, initargs=(self.target, os.getpid())
-        )
+    @property
+    def pending(self) -> int:
+        """Number of batches that are not finished."""
+        return len(self.waiting) + len(self.busy)
 
     def submit(self, batch: Batch) -> None:
         """Submit a batch to be judged.
@@ -119,58 +194,100 @@ class Workers:
         batch : tuple
             An operation, and seeds.
         """
-        with _interrupts_held():
-            self.running[self.pool.submit(_judge, *batch)] = batch
+        self.waiting.append(batch)
+        self._hand_out()
+
+    def _hand_out(self) -> None:
+        while self.waiting and (self.free or len(self.busy) < self.jobs):
+            worker = self.free.pop() if self.free else Worker(self.target, self.allowance)
+            name, seeds = self.waiting.popleft()
+            self.busy[worker] = Judged(name, seeds)
+            worker.ask(judge_cases, name, seeds)
 
     def results(self) -> list[Judged]:
         """Wait for some batches.
 
         Returns
         -------
-        list of tuple
-            An operation, the tally of its cases, and those that failed; if a case ended its
-            process, its batch up to that case.
+        list of Judged
+            Batches that are finished, at least one.
         """
-        done, _ = wait(self.running, return_when=FIRST_COMPLETED)
-        try:
-            found = [future.result() for future in done]
-        except BrokenProcessPool:
-            found = [future.result() for future in done if future.exception() is None]
-            lost = [batch for future, batch in self.running.items() if future.exception(LIMIT)]
-            self.running.clear()
-            self.close()
-            self.pool = self._pool(self.jobs)
-            return found + [part for batch in lost for part in self._alone(*batch)]
-        for future in done:
-            del self.running[future]
+        found: list[Judged] = []
+        while self.busy and not found:
+            lines = {worker.line: worker for worker in self.busy}
+            patience = min(1.0, *(worker.left for worker in self.busy))
+            wait(list(lines), timeout=max(patience, 0.0))
+            found = [judged for worker in lines.values() if (judged := self._listen(worker))]
+        self._hand_out()
         return found
 
-    def _alone(self, name: str, seeds: list[int]) -> Iterator[Judged]:
-        pool = self._pool(1)
+    def _listen(self, worker: Worker) -> Judged | None:
+        """Take what a process has sent; return its batch if it is finished."""
+        judged = self.busy[worker]
         try:
-            for seed in seeds:
-                with _interrupts_held():
-                    future = pool.submit(_judge, name, [seed])
-                try:
-                    yield future.result()
-                except BrokenProcessPool:
-                    self.ended.add(name)
-                    message = (
-                        f"{name}: the process ended, or did not answer in {LIMIT:g} s; "
-                        "other cases of the operation are left out"
-                    )
-                    yield name, Tally(cases=1, worst=float("inf")), [Failure(name, seed, message)]
-                    return
-        finally:
-            _end(pool)
+            while (come := worker.answer()) is not None:
+                if isinstance(come, Done):
+                    judged.seconds = come.seconds
+                    self._release(worker, spent=come.spent)
+                    return judged
+                self._hear(judged, come)
+        except EndedError as error:
+            if worker.about is None:
+                raise
+            judged.ended = True
+            # After the last answer it is the last case that did it.
+            del judged.outcomes[len(judged.seeds) - 1 :]
+            seed = judged.seeds[len(judged.outcomes)]
+            self._hear(judged, (failed(judged.operation, seed, str(error)),))
+            self._release(worker, spent=True)
+            return judged
+        return None
+
+    def _hear(self, judged: Judged, come: object) -> None:
+        if isinstance(come, tuple):
+            outcome: Outcome = come[0]
+            if outcome.status == "failed" and "raised MemoryError" in outcome.message:
+                said = f"{outcome.message} (--memory-limit {self.allowance.memory:g} GiB)"
+                outcome = replace(outcome, message=said)
+            judged.outcomes.append(outcome)
+            self.heard(outcome)
+
+    def _release(self, worker: Worker, *, spent: bool) -> None:
+        del self.busy[worker]
+        if spent:
+            worker.close()
+        else:
+            self.free.append(worker)
+
+    def judge(self, name: str, seeds: list[int]) -> Judged:
+        """Judge cases of an operation and wait for them.
+
+        Parameters
+        ----------
+        name : str
+            The operation.
+        seeds : list of int
+            The cases.
+
+        Returns
+        -------
+        Judged
+            Their outcomes.
+        """
+        self.submit((name, seeds))
+        (judged,) = self.results()
+        return judged
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """End all processes immediately."""
-        _end(self.pool)
-
-
-def _end(pool: ProcessPoolExecutor) -> None:
-    processes: Any = pool._processes or {}  # noqa: SLF001  (public from 3.14 on)
-    for process in list(processes.values()):
-        process.kill()
-    pool.shutdown(wait=True, cancel_futures=True)
+        for worker in (*self.busy, *self.free):
+            worker.close()
+        self.busy.clear()
+        self.free.clear()
+        self.waiting.clear()
