@@ -8,7 +8,11 @@ from subbit.conformance.cases import OPERATIONS, Outcome
 from subbit.conformance.cases.counts import Counts
 from subbit.conformance.cases.judge import Judge
 from subbit.conformance.cases.registry import Operation
-from subbit.conformance.command import report
+from subbit.conformance.command import tables
+from subbit.conformance.command.rows import rows_of
+from subbit.conformance.command.verdicts import INCOMPLETE, code_of
+from subbit.conformance.command.workers import Judged
+from subbit.conformance.exceptions import Exceptions
 from subbit.reference.bounds.rounding import Arithmetic, Rounded
 
 SINGLE = Arithmetic("float32")
@@ -93,6 +97,12 @@ def test_sums_keep_the_largest_ratio_and_all_reasons():
     assert Counts(facts=3).words == "3 facts"
 
 
+def row_of(item, *outcomes):
+    seeds = [outcome.seed for outcome in outcomes]
+    (row,) = rows_of(item, seeds, Judged(item.name, seeds, list(outcomes)), Exceptions())
+    return row
+
+
 def test_a_case_that_compares_nothing_has_not_passed():
     def examine(_port, judge, _draw):
         judge.form("shape", (1,), (1,))
@@ -101,11 +111,11 @@ def test_a_case_that_compares_nothing_has_not_passed():
     item = Operation("masked_mean", 2, ("masked_mean",), examine)
     outcome = item.check(reference, SINGLE, 0)
     assert outcome.status == "empty"
-    row = report.row_of(item, [outcome])
+    row = row_of(item, outcome)
     assert (row.status, row.cases, row.passed) == ("empty", 1, 0)
-    assert report.code_of([row]) == report.INCOMPLETE
+    assert code_of([row]) == INCOMPLETE
     passed = Outcome("masked_mean", 1, "passed", 0.0, "", Counts(bounded=1))
-    row = report.row_of(item, [outcome, passed])
+    row = row_of(item, outcome, passed)
     assert (row.status, row.cases, row.passed) == ("passed", 2, 1)
     assert row.counts == Counts(facts=1, bounded=1, skipped={"ties": 4})
 
@@ -113,14 +123,9 @@ def test_a_case_that_compares_nothing_has_not_passed():
 def test_equality_has_no_ratio_in_a_table():
     item = OPERATIONS["masked_mean"]
     passed = Outcome("masked_mean", 1, "passed", 0.0, "", Counts(equal=7, decided=12))
-    row = report.row_of(item, [passed])
-    shown = dict(
-        zip(
-            report.HEADINGS,
-            report.cells(row.__dict__ | {"counts": row.counts.to_json()}),
-            strict=True,
-        )
-    )
+    row = row_of(item, passed)
+    cells = tables.cells(row.__dict__ | {"counts": row.counts.to_json()})
+    shown = dict(zip(tables.HEADINGS, cells, strict=True))
     assert (shown["compares"], shown["worst"], shown["no bound"]) == (
         "12 decisions, 7 equal",
         "–",
