@@ -20,6 +20,7 @@ A port describes itself in its attribute ``CAPABILITIES``, see
 """
 
 import importlib
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import Any, TypeAlias
 
@@ -104,6 +105,37 @@ def resolve(target: str) -> Port:
     except (Exception, SystemExit) as error:
         reason = f"{target!r} ({type(error).__name__}: {error})"
         raise ArgumentError("target", _EXPECTED, reason) from error
+
+
+def built_with(target: str, port: Port) -> Mapping[str, str]:
+    """Return the versions of what a port is built with.
+
+    Parameters
+    ----------
+    target : str
+        The port's name.
+    port : object
+        The port.
+
+    Returns
+    -------
+    mapping of str to str
+        What it declares; of this project's own kernels, those of their compiler.
+
+    Examples
+    --------
+    >>> built_with("reference", resolve("reference"))
+    {}
+    """
+    declared = capabilities_of(port).versions
+    if not target.startswith(_FAST):
+        return declared
+    if capabilities_of(port).device == "simulated":
+        version = importlib.import_module("subbit.fast.device.nvrtc").version()
+        return {"NVRTC": ".".join(map(str, version)), **declared}
+    cupy = port.device.xp
+    compiler = ".".join(map(str, cupy.cuda.nvrtc.getVersion()))
+    return {"NVRTC": compiler, "CuPy": cupy.__version__, **declared}
 
 
 def capabilities_of(port: Port) -> Capabilities:

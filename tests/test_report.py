@@ -86,6 +86,13 @@ def test_a_port_says_what_it_is_built_with(reported, few, make_port):
     assert (content["device"], content["dtype"]) == ("cuda", "float32")
 
 
+def test_our_kernels_say_their_compiler(reported, few):
+    few("sign")
+    _, content, _ = reported("fast:simulated", "--depth", "quick")
+    assert re.fullmatch(r"\d+\.\d+", content["versions"]["NVRTC"])
+    assert content["device"] == "simulated"
+
+
 def test_a_wrong_function_diverges_and_can_be_replayed(run, reported, few, make_port):
     few("proxy_loss", "rtn_layer")
     name = make_port(BROKEN)

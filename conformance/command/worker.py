@@ -27,7 +27,7 @@ from typing import Any, TypeAlias
 
 from subbit.conformance.declared import within
 from subbit.conformance.protocol import PROTOCOL, missing
-from subbit.conformance.target import Port, capabilities_of, resolve
+from subbit.conformance.target import Port, built_with, capabilities_of, resolve
 from subbit.reference.errors import ArgumentError, SubbitError
 
 GIB = 2**30
@@ -119,11 +119,13 @@ class Done:
     spent: bool
 
 
-def about_port(port: Port) -> About:
+def about_port(target: str, port: Port) -> About:
     """Describe a port.
 
     Parameters
     ----------
+    target : str
+        The port's name.
     port : object
         The port.
 
@@ -134,7 +136,7 @@ def about_port(port: Port) -> About:
 
     Examples
     --------
-    >>> about_port(resolve("reference")).dtype
+    >>> about_port("reference", resolve("reference")).dtype
     'float64'
     """
     declared = capabilities_of(port)
@@ -143,7 +145,7 @@ def about_port(port: Port) -> About:
         declared.arithmetic.dtype,
         dict(getattr(declared.arithmetic, "stored", {})),
         declared.device,
-        dict(declared.versions),
+        dict(built_with(target, port)),
         file if isinstance(file, str) else "",
         frozenset(missing(port, tuple(PROTOCOL))),
     )
@@ -195,7 +197,7 @@ def serve(target: str, descriptor: int, parent: int, memory: int, trace: str) ->
     said = _prepare(parent, trace)
     try:
         port = within(resolve(target))
-        about = about_port(port)
+        about = about_port(target, port)
     except ArgumentError as error:
         # As an error that can be sent to another process.
         line.send(SubbitError(str(error)))
