@@ -124,7 +124,7 @@ def _salient_image(
     return Rounded(value, np.where(np.isfinite(error), error, np.inf), judge.arithmetic)
 
 
-@operation(3, share=0.5, large=(WIDE,))
+@operation(3, share=0.5, large=(WIDE,), decides=True)
 def _arb_llm_block(port: Port, judge: Judge, draw: Draw) -> None:
     """Quantize one block from an exactly known state."""
     state, preset = drawn_block(draw, judge)

@@ -5,7 +5,8 @@ A case is a seed: its generator draws family, shapes and switches, and reports w
 Small seeds draw small shapes, so searching for a smaller seed finds a smaller case.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,6 +20,7 @@ from subbit.conformance.inputs.families import (
     MODES,
     WEIGHTS,
     Array,
+    Generator,
     Mask,
     Masks,
     gram,
@@ -32,8 +34,11 @@ NARROW = 4
 """The one with a smaller type: numbers of its cases are drawn so that float32 holds them."""
 Span = tuple[int, int]
 
-WIDE, TALL = 2**32, 2**33
-"""Cases that are larger than the others in one direction; seeds from each on are such cases."""
+WIDE, TALL, NEAR = 2**32, 2**33, 3 * 2**32
+"""Cases that are larger than the others in one direction, and those that lie beside a decision;
+seeds from each on are such cases."""
+LONGEST = 6
+"""How much longer than the least an axis is in a case beside a decision."""
 SIZES: Mapping[int, Mapping[str, int]] = {
     WIDE >> 32: {"columns": 131, "width": 131, "tokens": 67, "tried": 259, "thresholds": 259},
     TALL >> 32: {"rows": 259, "columns": 5, "width": 5, "tokens": 67},
@@ -46,6 +51,46 @@ MODERATE = tuple(name for name in ALL if name != "huge_range")
 MASKS = ("full", "half", "few", "one", "gaps", "columns")
 
 
+def is_near(seed: int) -> bool:
+    """Tell whether a case lies beside a decision.
+
+    Parameters
+    ----------
+    seed : int
+        The case.
+
+    Returns
+    -------
+    bool
+        True from :data:`NEAR` on.
+
+    Examples
+    --------
+    >>> is_near(5), is_near(NEAR + 5)
+    (False, True)
+    """
+    return seed >> 32 == NEAR >> 32
+
+
+@dataclass(frozen=True)
+class Blend:
+    """A place on the way from one input to another.
+
+    Parameters
+    ----------
+    share : float
+        Share of the second input, from 0 to 1.
+    attempt : int
+        Seed of the second input, beside the case's own.
+    dtype : str
+        The type that holds the numbers.
+    """
+
+    share: float
+    attempt: int
+    dtype: str
+
+
 class Draw:
     """Labeled draws of one case.
 
@@ -53,6 +98,8 @@ class Draw:
     ----------
     seed : int
         The case.
+    blend : Blend, optional
+        Place between its input and another one.
 
     Examples
     --------
@@ -61,11 +108,17 @@ class Draw:
     (True, True)
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, blend: Blend | None = None) -> None:
         self.seed = seed
         self.rng = np.random.default_rng(seed)
         self.said: dict[str, object] = {}
         self.least = SIZES.get(seed >> 32, {})
+        self.beside, self._blend = is_near(seed), blend
+        if blend is not None:
+            self.rng, self._second = (
+                np.random.default_rng((seed, blend.attempt, n)) for n in (0, 1)
+            )
+            self.said["share"] = blend.share
 
     @property
     def label(self) -> str:
@@ -112,13 +165,15 @@ class Draw:
         elif self.least:
             # Whatever else is counted stays small.
             number = 1
+        elif self.beside:
+            number = LONGEST
         value = int(self.rng.integers(low, min(high, low + 1 + number) + 1))
         self.said[name] = value
         return value
 
     def _held(self, x: Array) -> Array:
         """Round to float32 in the case that hands over arrays of that type."""
-        if self.seed % LAYOUTS != NARROW or self.seed in pinned_seeds():
+        if self.seed % LAYOUTS != NARROW or self.beside or self.seed in pinned_seeds():
             return x
         # A power of two brings the largest number to about 1, whatever the family's range.
         _, power = np.frexp(np.abs(x).max(initial=0.0))
@@ -166,9 +221,32 @@ class Draw:
         ndarray of float64
             The values.
         """
-        # Large cases are there for their sizes.
-        plain = tuple(f for f in families if f in CONTINUOUS) if self.least else ()
-        return self._held(WEIGHTS[self.pick(name, plain or tuple(families))](self.rng, shape))
+        # Large cases are there for their sizes, and few numbers lie between those of few bits.
+        special = self.least or self.beside
+        plain = tuple(f for f in families if f in CONTINUOUS) if special else ()
+        build = WEIGHTS[self.pick(name, plain or tuple(families))]
+        return self._held(self.between(lambda rng: build(rng, shape), blends=bool(plain)))
+
+    def between(self, build: Callable[[Generator], Array], *, blends: bool = True) -> Array:
+        """Draw numbers; beside a decision, between two inputs and as the port's type holds them.
+
+        Parameters
+        ----------
+        build : callable
+            ``build(rng)`` draws them.
+        blends : bool, default True
+            Whether numbers between two inputs are inputs too.
+
+        Returns
+        -------
+        ndarray of float64
+            The numbers.
+        """
+        drawn, blend = build(self.rng), self._blend
+        if blend is None or not blends:
+            return drawn
+        between = (1.0 - blend.share) * drawn + blend.share * build(self._second)
+        return between.astype(blend.dtype).astype(np.float64)
 
     def weights(
         self,
@@ -227,7 +305,8 @@ class Draw:
             The inputs.
         """
         shape = (self.number("sequences", 1, 4), self.number("tokens", 2, longest), width)
-        return self._held(ACTIVATIONS[self.pick("X", tuple(families))](self.rng, shape))
+        build = ACTIVATIONS[self.pick("X", tuple(families))]
+        return self._held(self.between(lambda rng: build(rng, shape)))
 
     def hessian(self, width: int, families: Sequence[str] = LIVE) -> Array:
         """Draw a proxy Hessian from enough tokens to be well conditioned.
@@ -245,8 +324,11 @@ class Draw:
             ``2/N Σ XᵀX``.
         """
         shape = (self.number("sequences", 1, 3), 3 * width + 4, width)
-        X = ACTIVATIONS[self.pick("X", tuple(families))](self.rng, shape)
-        return self._held(gram(X.reshape(-1, width), 2 / len(X)))
+        build = ACTIVATIONS[self.pick("X", tuple(families))]
+        factor = 2 / shape[0]
+        return self._held(
+            self.between(lambda rng: gram(build(rng, shape).reshape(-1, width), factor))
+        )
 
     def columns(self, width: int) -> Mask:
         """Draw columns that take part.

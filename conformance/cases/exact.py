@@ -70,9 +70,11 @@ def _rank_columns(port: Port, judge: Judge, draw: Draw) -> None:
 
 @operation(1)
 def _rank_in_rows(port: Port, judge: Judge, draw: Draw) -> None:
-    """Ranks in sorted rows, on numbers of few bits."""
-    rows = np.sort(draw.weights(TIED), axis=1)
+    """Ranks in sorted rows, on numbers that every type holds."""
+    rows = np.sort(draw.weights(CONTINUOUS if draw.beside else TIED), axis=1)
     values = np.concatenate([rows[:, ::2], rows[:, ::3] + 0.25], axis=1)
+    if draw.beside:
+        values = draw.values("values", rows.shape, CONTINUOUS)
     right = draw.pick("right", (True, False))
     found = port.rank_in_rows(rows, values, right=right)
     judge.exact("ranks", found, reference.rank_in_rows(rows, values, right=right))
@@ -184,7 +186,7 @@ def _nominal_bits(port: Port, judge: Judge, draw: Draw) -> None:
     )
 
 
-@operation(1)
+@operation(1, decides=False)
 def _payload_bits(port: Port, judge: Judge, draw: Draw) -> None:
     """Bits of everything that a decoder needs, by part."""
     layer, size = _layer(draw), draw.pick("float bits", (16, 32))

@@ -5,9 +5,14 @@ A factor is judged by its residual, which needs no condition number; scores by t
 of ``bounds.zones.saliency``.
 """
 
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
 import numpy as np
 
 from subbit import reference
+from subbit.conformance.cases.asked import LAYOUTS, layout_of
 from subbit.conformance.cases.draw import Draw
 from subbit.conformance.cases.judge import Judge, host
 from subbit.conformance.cases.registry import operation
@@ -32,21 +37,60 @@ def _accumulate_hessian(port: Port, judge: Judge, draw: Draw) -> None:
     judge.bound("H", port.accumulate_hessian(X), bound)
 
 
-@operation(2, "HessianAccumulator", name="hessian_in_batches")
+@operation(2, "HessianAccumulator", name="hessian_in_batches", decides=False)
 def _hessian_in_batches(port: Port, judge: Judge, draw: Draw) -> None:
-    """The proxy Hessian, sequence by sequence and batch by batch."""
+    """The proxy Hessian of sequences of unequal lengths, read out on the way.
+
+    Whatever happens to an array after it was handed over, or to an answer, must not matter;
+    nor must another accumulator, or a batch that was refused.
+    """
     X = draw.inputs(draw.number("width", 1, 40), tuple(ACTIVATIONS))
-    accumulator, start = port.HessianAccumulator(X.shape[-1]), 0
+    accumulator, other = (port.HessianAccumulator(X.shape[-1]) for _ in range(2))
+    _judge_refused(judge, "no sequence", accumulator.hessian)
+    start, answers = 0, []
     while start < len(X):
-        size = int(draw.rng.integers(1, len(X) - start + 1))
-        single = size == 1 and draw.rng.random() < 0.5
-        accumulator.add(X[start] if single else X[start : start + size])
-        start += size
-    judge.exact("count", accumulator.count, len(X))
+        stop = start + int(draw.rng.integers(1, len(X) - start + 1))
+        length = int(draw.rng.integers(1, X.shape[1] + 1))
+        # Tokens of zeros add nothing, so that shorter sequences have a bound too.
+        X[start:stop, length:] = 0.0
+        single = stop == start + 1 and draw.rng.random() < 0.5
+        batch = X[start, :length] if single else X[start:stop, :length]
+        given = LAYOUTS[layout_of(draw.seed)](batch)
+        accumulator.add(given)
+        other.add(2.0 * batch + 1.0)
+        _judge_refused(judge, "NaN", lambda: accumulator.add(np.full_like(X[0], np.nan)))
+        judge.exact("the batch as it was given", given, batch)
+        _spoil(given)
+        start = stop
+        if start == len(X) or draw.rng.random() < 0.5:
+            judge.exact("count", accumulator.count, start)
+            found = accumulator.hessian()
+            _judge_sum(judge, X[:start], found)
+            _spoil(found)
+            answers.append((found, host(found).copy()))
+    _judge_sum(judge, X, accumulator.hessian())
+    for found, left in answers:
+        judge.exact("an earlier answer, overwritten by its owner", found, left)
+
+
+def _judge_sum(judge: Judge, X: Array, found: Any) -> None:  # noqa: ANN401  (a port's array)
     bound = accumulate_hessian_bound(X, arithmetic=judge.arithmetic)
     # Batches are added, so each entry may be rounded once more per addition.
-    more = judge.arithmetic.gamma(len(X)) * bound.reach
-    judge.bound("H", accumulator.hessian(), bound.widen(more))
+    judge.bound("H", found, bound.widen(judge.arithmetic.gamma(len(X)) * bound.reach))
+
+
+def _judge_refused(judge: Judge, what: str, call: Callable[[], object]) -> None:
+    try:
+        call()
+    except ValueError:
+        return
+    judge.fail(f"expected a ValueError for {what}")
+
+
+def _spoil(x: Any) -> None:  # noqa: ANN401  (a port's array)
+    """Overwrite an array, if that is possible."""
+    with suppress(TypeError, ValueError):
+        x[...] = 0
 
 
 @operation(2)

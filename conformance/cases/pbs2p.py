@@ -147,7 +147,7 @@ def _scored(weights: Rounded, alive: Mask, config: PBS2P, unit: Rounded) -> Roun
     return Rounded(value, error, arithmetic)
 
 
-@operation(3)
+@operation(3, decides=True)
 def _pruning_masks(port: Port, judge: Judge, draw: Draw) -> None:
     """Entries pruned in each step, from exactly known weights."""
     W = draw.weights(CONTINUOUS, rows=(1, 4), columns=(2, 24))
@@ -387,7 +387,7 @@ def _part(group: BinaryGroup, rows: Mask) -> BinaryGroup:
     return replace(group, mask=group.mask[rows], planes=planes, mean=mean)
 
 
-@operation(3, share=0.5)
+@operation(3, share=0.5, decides=True)
 def _pbs2p_block(port: Port, judge: Judge, draw: Draw) -> None:
     """One block from an exactly known state and masks."""
     W = draw.weights(CONTINUOUS, rows=(2, 4), columns=(6, 24))

@@ -8,6 +8,7 @@ takes from the port, and a check that draws a case from a seed and judges it.
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -15,10 +16,13 @@ from subbit.conformance import protocol
 from subbit.conformance.cases.asked import Asked, layout_of
 from subbit.conformance.cases.draw import TALL, WIDE, Draw
 from subbit.conformance.cases.judge import Judge, Outcome
+from subbit.conformance.cases.near import draws_beside
 from subbit.conformance.declared import UndeclaredError
 from subbit.conformance.target import Port
 from subbit.reference.bounds.rounding import Arithmetic
 
+LAYERS = 3
+"""The level of whole layers."""
 Check = Callable[[Port, Judge, Draw], None]
 
 
@@ -42,6 +46,8 @@ class Operation:
         Large cases to run beside them.
     numbered : bool
         Whether cases are rows of a design, so that their seeds are 0, 1, 2 and so on.
+    decides : bool
+        Whether there are cases beside its decisions.
     """
 
     name: str
@@ -51,8 +57,9 @@ class Operation:
     share: float = 1.0
     large: tuple[int, ...] = (WIDE, TALL)
     numbered: bool = False
+    decides: bool = True
 
-    @property
+    @cached_property
     def first(self) -> bool:
         """Whether it is the one about its function, or the first that needs it."""
         function = self.needs[0]
@@ -87,7 +94,12 @@ class Operation:
         try:
             with np.errstate(all="ignore"):
                 asked = Asked(port, judge, seed, again=self.first) if self.level else port
-                self.examine(asked, judge, draw)
+                places = draws_beside(self.examine, arithmetic, seed) if draw.beside else [draw]
+                for place in places:
+                    draw = place
+                    self.examine(asked, judge, draw)
+                    if judge.ratio > 1.0:
+                        break
         except UndeclaredError as error:
             return Outcome(self.name, seed, "declared", message=f"not compared (declared): {error}")
         except NotImplementedError as error:
@@ -118,6 +130,7 @@ def operation(
     share: float = 1.0,
     large: tuple[int, ...] = (WIDE, TALL),
     numbered: bool = False,
+    decides: bool | None = None,
 ) -> Callable[[Check], Check]:
     """Register a check as an operation.
 
@@ -135,6 +148,8 @@ def operation(
         Large cases to run beside them.
     numbered : bool, default False
         Whether seeds are 0, 1, 2 and so on.
+    decides : bool, optional
+        Whether there are cases beside its decisions; by default, except for whole layers.
 
     Returns
     -------
@@ -145,7 +160,14 @@ def operation(
     def enter(check: Check) -> Check:
         title = name or check.__name__.lstrip("_")
         OPERATIONS[title] = Operation(
-            title, level, needs or (title,), check, share, large, numbered
+            title,
+            level,
+            needs or (title,),
+            check,
+            share,
+            large,
+            numbered,
+            level < LAYERS if decides is None else decides,
         )
         return check
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from subbit.conformance.cases import of_level
+from subbit.conformance.cases.draw import NEAR
 from subbit.conformance.inputs.seeds import seed_of
 
 from .explored import LEAST, Explored, Failure, Tally, claimed, load_state, save_state
@@ -27,6 +28,8 @@ from .workers import Batch, Judged, Workers, said_of
 
 BATCH_SECONDS = 2.0
 LARGEST_BATCH = 256
+BESIDE = 8
+"""One case in so many lies beside a decision."""
 SAVED_EVERY = 10.0
 """Seconds between two writes of the state."""
 
@@ -57,7 +60,11 @@ class _Plan:
         self.handed[name] = first + number
         self.pending[name] = self.pending.get(name, 0) + number
         stream = (self.state.stream, self.state.round, name)
-        return name, [seed_of(*stream, first + n) for n in range(number)]
+        beside = OPERATIONS[name].decides
+        places = range(first, first + number)
+        return name, [
+            seed_of(*stream, n) + NEAR * (beside and n % BESIDE == BESIDE - 1) for n in places
+        ]
 
     def enter(self, judged: Judged) -> list[Failure]:
         """Add the results of some cases, and return the failures."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from subbit.conformance.mutants import (
+    accumulator,
     baselines,
     budgets,
     calls,
@@ -34,6 +35,7 @@ from subbit.conformance.mutants.changes import Mutant
 def _by_operation() -> dict[str, tuple[Mutant, ...]]:
     found: dict[str, tuple[Mutant, ...]] = {}
     for mutant in (
+        *accumulator.mutants(),
         *single.mutants(),
         *refine.mutants(),
         *refine_loops.mutants(),

@@ -9,7 +9,7 @@ import functools
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from types import SimpleNamespace
 from typing import Any, TypeAlias
 
@@ -222,6 +222,33 @@ def epsilon(x: Any) -> Any:  # noqa: ANN401
         The numbers plus 1e-6.
     """
     return np.asarray(x) + 1e-6
+
+
+def everywhere(change: Change) -> Change:
+    """Change all arrays of an answer, also in records.
+
+    Parameters
+    ----------
+    change : callable
+        Change of an array.
+
+    Returns
+    -------
+    callable
+        The change of an answer.
+    """
+
+    def changed(made: Any) -> Any:  # noqa: ANN401
+        if isinstance(made, np.ndarray):
+            return change(made)
+        if isinstance(made, tuple | list):
+            return type(made)(changed(part) for part in made)
+        if is_dataclass(made) and not isinstance(made, type):
+            parts = {f.name: changed(getattr(made, f.name)) for f in fields(made) if f.init}
+            return replace(made, **parts)
+        return made
+
+    return changed
 
 
 def each(change: Change, *places: int) -> Change:

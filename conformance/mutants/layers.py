@@ -18,27 +18,6 @@ from subbit.conformance.mutants.changes import (
 )
 
 
-def _accumulator(**methods: Any) -> Function:  # noqa: ANN401
-    return type("HessianAccumulator", (reference.HessianAccumulator,), methods)
-
-
-def _halved(self: Any) -> Any:  # noqa: ANN401
-    return reference.HessianAccumulator.hessian(self) / 2
-
-
-def _single(self: Any) -> Any:  # noqa: ANN401
-    return single(reference.HessianAccumulator.hessian(self))
-
-
-def _first_only(self: Any, X: Any) -> None:  # noqa: ANN401
-    reference.HessianAccumulator.add(self, X[:1] if np.ndim(X) == 3 else X)
-
-
-def _per_token(self: Any, X: Any) -> None:  # noqa: ANN401
-    flat = np.reshape(X, (-1, 1, np.shape(X)[-1]))
-    reference.HessianAccumulator.add(self, flat)
-
-
 def _other_mode(mode: str) -> str:
     return {"exact": "released", "released": "exact", "none": "exact"}[mode]
 
@@ -140,12 +119,6 @@ def block_change(change: Any) -> Any:  # noqa: ANN401
 
 
 LAYERS: dict[str, dict[str, dict[str, Function]]] = {
-    "hessian_in_batches": {
-        "half": {"HessianAccumulator": _accumulator(hessian=_halved)},
-        "float32": {"HessianAccumulator": _accumulator(hessian=_single)},
-        "first sequence of a batch": {"HessianAccumulator": _accumulator(add=_first_only)},
-        "counts tokens": {"HessianAccumulator": _accumulator(add=_per_token)},
-    },
     "compensate_step": {
         "other form": {"compensate_step": given("compensate_step", "mode", _other_mode)},
         "all weights free": {"compensate_step": given("compensate_step", "free", _nothing)},

@@ -6,12 +6,12 @@ threads, a slab or a loop over candidates.
 """
 
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from subbit.conformance.mutants.changes import Change, Function, Mutant, answers, given
+from subbit.conformance.mutants.changes import Change, Function, Mutant, answers, everywhere, given
 from subbit.reference.notation import AnyArray
 
 ROW, BLOCK, TOKENS = 128, 256, 64
@@ -32,28 +32,12 @@ def _cut(limit: int, axis: int) -> Change:
     return changed
 
 
-def _everywhere(change: Change) -> Change:
-    """Change all arrays of an answer, also in records."""
-
-    def changed(made: Any) -> Any:  # noqa: ANN401
-        if isinstance(made, np.ndarray):
-            return change(made)
-        if isinstance(made, tuple):
-            return tuple(changed(part) for part in made)
-        if is_dataclass(made) and not isinstance(made, type):
-            parts = {f.name: changed(getattr(made, f.name)) for f in fields(made)}
-            return replace(made, **parts)
-        return made
-
-    return changed
-
-
 def _signs_cut(limit: int, axis: int) -> Change:
     def change(x: AnyArray) -> AnyArray:
         cut: AnyArray = _cut(limit, axis)(x) if x.dtype == np.int8 else x
         return cut
 
-    return _everywhere(change)
+    return everywhere(change)
 
 
 COLUMNS, ROWS = -1, -2
@@ -97,7 +81,7 @@ def mutants() -> Iterator[Mutant]:
             wide: answers("accumulate_hessian", _cut(ROW, COLUMNS)),
         },
         "bell_split_search": {
-            f"candidates past {BLOCK}": answers("bell_split_search", _everywhere(_cut(BLOCK, -1)))
+            f"candidates past {BLOCK}": answers("bell_split_search", everywhere(_cut(BLOCK, -1)))
         },
         "billm_block": {
             wide: answers("billm_block", _signs_cut(ROW, COLUMNS)),

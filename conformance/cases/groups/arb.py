@@ -267,7 +267,7 @@ def _arb_start(port: Port, judge: Judge, draw: Draw) -> None:
     judge_start(judge, W, mask, group, (order, config))
 
 
-@operation(2)
+@operation(2, decides=False)
 def _refine_mean(port: Port, judge: Judge, draw: Draw) -> None:
     """The mean for given scales and signs."""
     W, state = arb_state(draw)
@@ -275,7 +275,7 @@ def _refine_mean(port: Port, judge: Judge, draw: Draw) -> None:
     judge_levels(judge, port.refine_mean(W, state), bound.levels, 0, state)
 
 
-@operation(2)
+@operation(2, decides=False)
 def _refine_scale(port: Port, judge: Judge, draw: Draw) -> None:
     """A scale for a given mean, signs and other scale."""
     W, state = arb_state(draw)
@@ -286,7 +286,7 @@ def _refine_scale(port: Port, judge: Judge, draw: Draw) -> None:
     judge_levels(judge, port.refine_scale(W, state, plane, **eps), bound.levels, plane + 1, state)
 
 
-@operation(2)
+@operation(2, decides=False)
 def _solve_levels(port: Port, judge: Judge, draw: Draw) -> None:
     """Mean and scales at once."""
     W, state = arb_state(draw)

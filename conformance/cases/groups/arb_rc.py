@@ -172,13 +172,13 @@ def _fit(port: Port, judge: Judge, draw: Draw, side: str) -> None:
     judge_scales(judge, getattr(port, name)(W, state, plane, **switches), bound, place, state)
 
 
-@operation(2)
+@operation(2, decides=False)
 def _refine_row_scale(port: Port, judge: Judge, draw: Draw) -> None:
     """Row scales for given column scales and signs."""
     _fit(port, judge, draw, "row")
 
 
-@operation(2)
+@operation(2, decides=False)
 def _refine_column_scale(port: Port, judge: Judge, draw: Draw) -> None:
     """Column scales for given row scales and signs."""
     _fit(port, judge, draw, "column")

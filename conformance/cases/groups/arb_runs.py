@@ -408,7 +408,7 @@ def _objective_bound(own: Rounded, group: BinaryGroup, S: Array | None) -> Round
     return objective_bounds.calibrated_error_trace_bound(own, image, S, arithmetic=arithmetic)
 
 
-@operation(2)
+@operation(2, decides=False)
 def _trace_objective(port: Port, judge: Judge, draw: Draw) -> None:
     """The objective after every half step, on weights and on outputs."""
     W, steps, S = _loop(draw)

@@ -100,7 +100,7 @@ def _calibrated_sums(port: Port, judge: Judge, draw: Draw) -> None:
         judge.bound(name, own, bound)
 
 
-@operation(2)
+@operation(2, decides=False)
 def _calibrated_mean(port: Port, judge: Judge, draw: Draw) -> None:
     """The mean for given scales and signs."""
     W, state, S = _state(draw)
@@ -109,7 +109,7 @@ def _calibrated_mean(port: Port, judge: Judge, draw: Draw) -> None:
     judge_levels(judge, port.calibrated_mean(W, state, S, **switches), bound.levels, 0, state)
 
 
-@operation(2)
+@operation(2, decides=False)
 def _calibrated_scale(port: Port, judge: Judge, draw: Draw) -> None:
     """A scale for a given mean, signs and other scale."""
     W, state, S = _state(draw)

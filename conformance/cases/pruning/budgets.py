@@ -26,11 +26,10 @@ def _sizes(draw: Draw) -> tuple[int, int]:
 def _shares(draw: Draw) -> Array:
     """Draw norms or outlier shares: continuous, tied, or nothing at all."""
     count = draw.number("layers", 1, 40)
-    kind = draw.pick(
-        "kind", ("continuous", "continuous", "continuous", "tied", "equal", "zeros", "one")
-    )
+    few = () if draw.beside else ("tied", "equal", "zeros", "one")
+    kind = draw.pick("kind", ("continuous", "continuous", "continuous", *few))
     if kind == "continuous":
-        return np.asarray(draw.rng.gamma(1.0, size=count))
+        return draw.between(lambda rng: rng.gamma(1.0, size=count))
     if kind == "tied":
         return draw.rng.integers(0, 4, size=count) / 2.0
     values = np.full(count, 0.0 if kind == "zeros" else 0.5)
@@ -49,17 +48,22 @@ def _judge_rounded(
     )
 
 
-def _judge_repaired(judge: Judge, found: object, wishes: Array, keep: int, high: int) -> None:
+def _judge_repaired(
+    judge: Judge, found: object, wishes: Array, keep: int, ends: tuple[int, int]
+) -> None:
     """Compare by sum, range and loss."""
+    low, high = ends
     own = host(found).astype(np.int64)
-    best = reference.repair_budget(wishes, keep, 1, high)
+    best = reference.repair_budget(wishes, keep, low, high)
     judge.form("number of layers", own.shape, best.shape)
     if own.shape != best.shape:
         return
     judge.exact("sum", own.sum(), len(own) * keep)
-    judge.true("all are in their range", own.min() >= 1 and own.max() <= high)
+    judge.true("all are in their range", own.min() >= low and own.max() <= high)
     reached, least = (float(np.sum((n - wishes) ** 2)) for n in (own, best))
-    allowed = 64 * len(own) ** 2 * judge.arithmetic.unit_roundoff * high * high
+    # A wish is off by the rounding of its mean; so then is the loss of each step from the best.
+    wrong = 16 * len(own) * judge.arithmetic.unit_roundoff * max(high, float(np.ptp(wishes)))
+    allowed = 2 * wrong * float(np.abs(own - best).sum()) + 1e-12 * least
     judge.objective("loss of rounding", reached, least, allowed)
 
 
@@ -72,7 +76,7 @@ def _norm_budget(port: Port, judge: Judge, draw: Draw) -> None:
     repair = draw.pick("repair", (False, True))
     found = port.norm_budget(norms, keep, group, repair=repair)
     if repair:
-        _judge_repaired(judge, found, wishes - wishes.mean() + keep, keep, group)
+        _judge_repaired(judge, found, wishes - wishes.mean() + keep, keep, (1, group))
         return
     wanted = reference.norm_budget(norms, keep, group)
     _judge_rounded(judge, found, wanted, wishes, float(group))
@@ -90,11 +94,8 @@ def _outlier_share(port: Port, judge: Judge, draw: Draw) -> None:
     close = np.count_nonzero(np.abs(flat - threshold * flat.mean()) <= allowed)
     wanted = reference.outlier_share(scores, threshold)
     error = 100.0 * close / flat.size + 8 * judge.arithmetic.unit_roundoff * wanted
-    judge.bound(
-        "percent",
-        port.outlier_share(scores, threshold),
-        Rounded(np.array(wanted), np.array(error), judge.arithmetic),
-    )
+    found = host(port.outlier_share(scores, threshold))
+    judge.choice("percent", Rounded(np.abs(found - wanted), np.array(error), judge.arithmetic))
 
 
 @operation(1)
@@ -111,7 +112,7 @@ def _outlier_budget(port: Port, judge: Judge, draw: Draw) -> None:
     z = spread * ((outliers - outliers.min()) / span) if span else np.zeros(len(outliers))
     z = z - z.mean()
     if repair:
-        _judge_repaired(judge, found, keep + z, keep, group)
+        _judge_repaired(judge, found, keep + z, keep, (1, group))
         return
     wanted = reference.outlier_budget(outliers, keep, group, spread=spread, promote=promote)
     _judge_rounded(judge, found, wanted, z, max(spread, 1.0))
@@ -124,6 +125,11 @@ def _repair_budget(port: Port, judge: Judge, draw: Draw) -> None:
     high = low + draw.number("range", 0, 8)
     keep = int(draw.rng.integers(low, high + 1))
     count = draw.number("layers", 1, 40)
+    if draw.beside:
+        wishes = draw.between(lambda rng: rng.uniform(low - 2, high + 2, count))
+        found = port.repair_budget(wishes, keep, low, high)
+        _judge_repaired(judge, found, wishes, keep, (low, high))
+        return
     wishes = draw.rng.integers(8 * low - 16, 8 * high + 17, size=count) / 8.0
     wanted = reference.repair_budget(wishes, keep, low, high)
     judge.exact("N", port.repair_budget(wishes, keep, low, high), wanted)

@@ -47,7 +47,7 @@ def _layer_importance(port: Port, judge: Judge, draw: Draw) -> None:
     """Importance of mean 1, by each formula."""
     kind, count = draw.pick("kind", KINDS), draw.number("layers", 1, 40)
     low = 0.05 if kind in {"reciprocal", "redundancy"} else draw.pick("least", (0.9, 0.0, -1.0))
-    cosines = draw.rng.uniform(low, 1.0, count)
+    cosines = draw.between(lambda rng: rng.uniform(low, 1.0, count))
     cosines[: draw.pick("ones", (0, 0, 1, count))] = 1.0
     expected = cfs_bounds.layer_importance_bound(cosines, kind=kind, arithmetic=judge.arithmetic)
     judge.bound("importance", port.layer_importance(cosines, kind=kind), expected)
@@ -90,11 +90,12 @@ def _coarse_budget(port: Port, judge: Judge, draw: Draw) -> None:
 
 def _drawn_importance(draw: Draw) -> Array:
     count = draw.number("layers", 1, 40)
-    if draw.pick("importance", ("drawn", "drawn", "halves", "equal")) == "equal":
+    few = () if draw.beside else ("halves", "equal")
+    if draw.pick("importance", ("drawn", "drawn", *few)) == "equal":
         return np.ones(count)
     if draw.said["importance"] == "halves":
         return np.asarray(draw.rng.integers(0, 8, count) / 4.0)
-    return draw.rng.gamma(2.0, size=count)
+    return draw.between(lambda rng: rng.gamma(2.0, size=count))
 
 
 @operation(2)

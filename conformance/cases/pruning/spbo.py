@@ -227,7 +227,7 @@ def _drawn_run(draw: Draw) -> Run:
     return Run(W, cell, masks_of(draw.rng.random(W.shape), config), S, order, config)
 
 
-@operation(2, share=0.5)
+@operation(2, share=0.5, decides=False)
 def _spbo_step(port: Port, judge: Judge, draw: Draw) -> None:
     """One step from an exactly known state."""
     run = _drawn_run(draw)

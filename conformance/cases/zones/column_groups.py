@@ -351,7 +351,7 @@ def _choose_column_groups(port: Port, judge: Judge, draw: Draw) -> None:
         judge_groups(judge, state, salient, [np.asarray(host(zone.mask)) for zone in zones])
 
 
-@operation(2, "choose_column_groups", share=0.5)
+@operation(2, "choose_column_groups", share=0.5, decides=False)
 def _further_cuts(port: Port, judge: Judge, draw: Draw) -> None:
     """Many cuts of each zone, where the running minimum decides, as errors of scores soon rise."""
     W = draw.weights(CONTINUOUS, rows=(3, 4), columns=(20, 28))
