@@ -116,7 +116,8 @@ def judge_salient(
     own = np.concatenate([by_score[salient[by_score]], by_score[~salient[by_score]]])
     judge.choice(
         "ranking of columns",
-        rank_columns_margin(score, own, arithmetic=judge.arithmetic),
+        # Which of two equal columns is salient, the paper does not say.
+        rank_columns_margin(score, own, ordered=False, arithmetic=judge.arithmetic),
     )
     if not _certain(score, by_score):
         judge.skip(1, "a number of salient columns whose ranking rounding decides")
@@ -139,8 +140,7 @@ def judge_salient(
 
 def _certain(score: Rounded, ranking: AnyArray) -> bool:
     s, e = score.value[ranking], score.error[ranking]
-    gap, reach = s[:-1] - s[1:], e[:-1] + e[1:]
-    return bool(np.all((gap > reach) | ((gap == 0.0) & (reach == 0.0))))
+    return bool(np.all(s[:-1] - s[1:] > e[:-1] + e[1:]))
 
 
 def judge_split(

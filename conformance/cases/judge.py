@@ -271,6 +271,8 @@ class Judge:
         actual: Any,  # noqa: ANN401
         expected: npt.ArrayLike,
         margin: Rounded,
+        *,
+        ordered: bool = True,
     ) -> None:
         """Compare signs, masks or codes, which may differ only within their margin.
 
@@ -283,6 +285,8 @@ class Judge:
         margin : Rounded
             How far each lies from its tie, and how far rounding can carry it. Where rounding
             cannot carry it at all, the tie rule holds.
+        ordered : bool, default True
+            Whether there is a tie rule; otherwise an exact tie may go either way.
         """
         found, wanted = host(actual), np.asarray(expected)
         if found.shape != wanted.shape:
@@ -292,11 +296,12 @@ class Judge:
         finite = np.isfinite(error)
         self.skip(int(finite.size - np.count_nonzero(finite)), f"{what} without a margin")
         ratios = _ratios(np.abs(value), error, finite)
-        ratios = np.where((error == 0.0) & finite, np.inf, ratios)
+        free = (value == 0.0) & ~np.asarray(ordered)
+        ratios = np.where((error == 0.0) & finite & ~free, np.inf, ratios)
         # Within its margin a decision is left to rounding, and no measure of errors.
         ratios = np.where((found != wanted) & (ratios > 1.0), ratios, 0.0)
         ratio = float(ratios.max(initial=0.0))
-        undecided = np.count_nonzero(finite & (error > 0.0) & (np.abs(value) <= error))
+        undecided = np.count_nonzero(finite & ((error > 0.0) | free) & (np.abs(value) <= error))
         counts = Counts(decided=int(np.count_nonzero(finite) - undecided), open=int(undecided))
         self._note(ratio, _sentence(what, found, wanted, ratios == ratio), counts)
 

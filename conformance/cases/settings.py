@@ -21,7 +21,7 @@ from subbit.conformance.cases.draw import Draw
 from subbit.conformance.cases.judge import Judge
 from subbit.conformance.cases.registry import operation
 from subbit.conformance.inputs.families import CONTINUOUS, Array
-from subbit.conformance.inputs.moved import TRIES, live_condition, moved
+from subbit.conformance.inputs.moved import TRIES, live_condition, moved, reordered
 from subbit.conformance.target import Port
 from subbit.reference import QuantizedLayer
 from subbit.reference.bounds.rounding import Rounded
@@ -216,8 +216,9 @@ def judge_decoded(
     reading: Callable[[Array, Array], QuantizedLayer],
     *,
     coupled: bool = False,
+    sorted_together: int = 1,
 ) -> None:
-    """Compare a layer with the reference's, where rounding decides nothing.
+    """Compare a layer with the reference's, where neither rounding nor a tie decides.
 
     Parameters
     ----------
@@ -234,6 +235,8 @@ def judge_decoded(
     coupled : bool, default False
         Whether groups are fitted to each other: together they are as badly conditioned as
         the inputs are, which moves of the inputs do not show.
+    sorted_together : int, default 1
+        Columns that the method sorts together; which of equal ones come first is free.
     """
     expected = reading(W, H)
     found, wanted = np.asarray(layer.decode()), expected.decode()
@@ -243,12 +246,24 @@ def judge_decoded(
     allowed = np.full(wanted.shape, condition * ROUNDINGS * unit * largest)
     if found.shape == wanted.shape and np.any(~(np.abs(found - wanted) <= allowed)):
         for seed in range(TRIES):
-            other = reading(*moved(W, H, seed, unit_roundoff=unit)).decode()
+            order = reordered(H, sorted_together, seed)
+            given = moved(W, H, seed, unit_roundoff=unit)
+            other = np.empty_like(wanted)
+            other[:, order] = reading(given[0][:, order], given[1][np.ix_(order, order)]).decode()
             allowed = np.maximum(allowed, SPREAD * np.abs(other - wanted))
     allowed = np.where(allowed > SPREAD * JUMP * largest, np.inf, allowed)
     judge.bound("decoded weights", found, Rounded(wanted, allowed, judge.arithmetic))
     if np.isfinite(allowed).all():
         judge.form("blocks", _form(layer), _form(expected))
+
+
+def _sorted_together(config: Switches, width: int) -> int:
+    switches = config.switches()
+    if switches.get("activation_order"):
+        return width
+    pattern = switches.get("keep", (1, 1))
+    # Without a pattern a share of each row is kept.
+    return width if pattern is None else int(pattern[1])
 
 
 def _form(layer: QuantizedLayer) -> list[str]:
@@ -275,7 +290,15 @@ def _settings(method: str) -> Callable[[Port, Judge, Draw], None]:
         H = draw.hessian(width, (INPUTS[draw.seed % len(INPUTS)],))
         layer = getattr(port, entry)(W, H, config)
         coupled = config.switches().get("sweeps", 0) > 0
-        judge_decoded(judge, layer, W, H, lambda W, H: correct(W, H, config), coupled=coupled)
+        judge_decoded(
+            judge,
+            layer,
+            W,
+            H,
+            lambda W, H: correct(W, H, config),
+            coupled=coupled,
+            sorted_together=_sorted_together(config, width),
+        )
 
     return examine
 

@@ -9,6 +9,7 @@ shows whether it holds such a decision: whatever then jumps was never decided.
 import numpy as np
 
 from subbit.conformance.inputs.families import Array
+from subbit.reference.notation import Indices
 
 ROUNDINGS = 32.0
 """Most roundings that a number is moved by; each is half a unit in the last place."""
@@ -47,6 +48,39 @@ def moved(W: Array, H: Array, seed: int, *, unit_roundoff: float = 2.0**-53) -> 
     noise = rng.uniform(-size, size, H.shape)
     shares = np.triu(noise) + np.triu(noise, 1).T
     return W * (1.0 + rng.uniform(-size, size, W.shape)), H * (1.0 + shares)
+
+
+def reordered(H: Array, group: int, seed: int) -> Indices:
+    """Return another order of columns: dead inputs of a group have changed places.
+
+    Where a method sorts columns or weights, dead inputs are equal, and no paper says in which
+    order they come. A method that takes the first of equal ones takes others in this order.
+
+    Parameters
+    ----------
+    H : ndarray of float64, shape (m, m)
+        Proxy Hessian.
+    group : int
+        Columns that are sorted together.
+    seed : int
+        Seed of the order.
+
+    Returns
+    -------
+    ndarray of int, shape (m,)
+        Columns in another order.
+
+    Examples
+    --------
+    >>> sorted(reordered(np.diag([0.0, 2.0, 0.0, 0.0]), 2, 0).tolist())
+    [0, 1, 2, 3]
+    """
+    rng, order = np.random.default_rng(seed), np.arange(len(H))
+    for start in range(0, len(H), group):
+        part = order[start : start + group]
+        dead = np.flatnonzero(np.diag(H)[part] == 0.0)
+        part[dead] = part[rng.permutation(dead)]
+    return order
 
 
 def live_condition(H: Array) -> float:

@@ -151,8 +151,19 @@ class _Kept:
 
 
 @contextmanager
-def _everywhere_inside(kept: _Kept) -> Iterator[None]:
-    """Let the modules of the reference, all but its bounds, use other conversions."""
+def numpy_replaced(other: Any) -> Iterator[None]:  # noqa: ANN401
+    """Let the modules of the reference, all but its bounds, use another NumPy.
+
+    Parameters
+    ----------
+    other : object
+        What takes its place.
+
+    Yields
+    ------
+    None
+        While it does.
+    """
     home = f"{reference.__name__}."
     left = (f"{home}bounds", f"{home}contracts", f"{home}errors")
     modules = [
@@ -161,7 +172,7 @@ def _everywhere_inside(kept: _Kept) -> Iterator[None]:
         if name.startswith(home) and not name.startswith(left) and hasattr(module, "np")
     ]
     for module in modules:
-        vars(module)["np"] = kept
+        vars(module)["np"] = other
     try:
         yield
     finally:
@@ -178,7 +189,7 @@ def _coarsely(name: str, bits: int, where: Where) -> Callable[..., Any]:
     def computed(*places: Any, **names: Any) -> Any:  # noqa: ANN401
         given = terms.checked(places, names, Arrays(), REFERENCE)
         given = {key: everywhere(change)(value) for key, value in given.items()}
-        with _everywhere_inside(_Kept(change)), REFERENCE.inside():
+        with numpy_replaced(_Kept(change)), REFERENCE.inside():
             made = terms.function(**given)
             made = list(made) if isinstance(made, Iterator) else made
         return everywhere(_plain)(made)

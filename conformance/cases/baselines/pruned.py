@@ -23,6 +23,7 @@ from subbit.conformance.cases.layers import (
     prepared_bound,
     single_columns,
 )
+from subbit.conformance.cases.pruning.sparsity import judge_pattern
 from subbit.conformance.cases.registry import operation
 from subbit.conformance.inputs.families import CONTINUOUS, Array, Mask
 from subbit.conformance.target import Port
@@ -97,8 +98,13 @@ def _mask_of_scores(
         margin = sparsity_bounds.threshold_mask_margin(scores, share, arithmetic=judge.arithmetic)
     else:
         wanted = reference.nm_mask(scores.value, *keep, tail="dense")
-        margin = sparsity_bounds.nm_mask_margin(scores, *keep, arithmetic=judge.arithmetic)
-    judge.decision("kept entries", found, wanted, margin)
+        margin = sparsity_bounds.nm_mask_margin(
+            scores, *keep, ordered=False, arithmetic=judge.arithmetic
+        )
+        if found.shape == wanted.shape:
+            judge_pattern(judge, found, *keep)
+    # A threshold leaves no choice between equal scores; of N and M no paper says which.
+    judge.decision("kept entries", found, wanted, margin, ordered=keep is None)
 
 
 def _sparsegpt_block(
@@ -172,8 +178,12 @@ def _mask_of_wanda(judge: Judge, found: Mask, scores: Rounded, config: Wanda) ->
     if config.keep is not None or config.importance == "magnitude":
         _mask_of_scores(judge, found, scores, config.keep, share)
         return
-    margin = sparsity_bounds.row_mask_margin(scores, share, arithmetic=judge.arithmetic)
-    judge.decision("kept entries", found, reference.row_mask(scores.value, share), margin)
+    margin = sparsity_bounds.row_mask_margin(
+        scores, share, ordered=False, arithmetic=judge.arithmetic
+    )
+    wanted = reference.row_mask(scores.value, share)
+    judge.decision("kept entries", found, wanted, margin, ordered=False)
+    judge.exact("kept of each row", found.sum(axis=-1), wanted.sum(axis=-1))
 
 
 @operation(3, share=0.5)

@@ -66,7 +66,8 @@ def _order(judge: Judge, H: Array, layer: QuantizedLayer, *, ordered: bool) -> A
     diagonal = np.where(np.diag(H) == 0, 1.0, np.diag(H))
     judge.choice(
         "column order",
-        rank_columns_margin(diagonal, order, arithmetic=judge.arithmetic),
+        # Which of two equal inputs comes first, no paper says.
+        rank_columns_margin(diagonal, order, ordered=False, arithmetic=judge.arithmetic),
     )
     return order
 

@@ -51,7 +51,18 @@ def _weights(draw: Draw) -> tuple[Array, Array]:
     return W, _norms(draw, W.shape[1])
 
 
-def _judge_pattern(judge: Judge, mask: Mask, keep: int, group: int) -> None:
+def judge_pattern(judge: Judge, mask: Mask, keep: int, group: int) -> None:
+    """Judge that a mask keeps N of every M, and the last columns that make no group.
+
+    Parameters
+    ----------
+    judge : Judge
+        Collects the comparisons.
+    mask : ndarray of bool, shape (n, m)
+        The port's mask.
+    keep, group : int
+        N and M.
+    """
     whole = mask.shape[1] // group * group
     count = mask[:, :whole].reshape(len(mask), -1, group).sum(axis=-1)
     judge.exact("kept of each group", count, np.full(count.shape, keep))
@@ -63,7 +74,7 @@ def _judge_mask(judge: Judge, mask: Any, scores: Rounded, pattern: dict[str, Any
     margin = sparsity_bounds.nm_mask_margin(scores, keep, group, arithmetic=judge.arithmetic)
     judge.decision("mask", found, reference.nm_mask(scores.value, **pattern), margin)
     if found.shape == scores.shape:
-        _judge_pattern(judge, found, keep, group)
+        judge_pattern(judge, found, keep, group)
 
 
 @operation(1)

@@ -240,7 +240,9 @@ def _standardized(x: Rounded, axis: Axis) -> Rounded:
     return Rounded(np.where(same, 0.0, quotient.value), error, x.arithmetic)
 
 
-def nm_mask_margin(scores: Input, keep: int, group: int, *, arithmetic: Arithmetic) -> Rounded:
+def nm_mask_margin(
+    scores: Input, keep: int, group: int, *, ordered: bool = True, arithmetic: Arithmetic
+) -> Rounded:
     """Margin of :func:`~subbit.reference.pruning.sparsity.nm_mask`.
 
     Parameters
@@ -249,6 +251,8 @@ def nm_mask_margin(scores: Input, keep: int, group: int, *, arithmetic: Arithmet
         Scores.
     keep, group : int
         N and M.
+    ordered : bool, default True
+        Whether equal scores are in the order of the columns.
     arithmetic : Arithmetic
         How the port computes.
 
@@ -258,7 +262,8 @@ def nm_mask_margin(scores: Input, keep: int, group: int, *, arithmetic: Arithmet
         For each entry, the distance to an entry of its group on the other side of the cut,
         and the errors of both, shape (n, m); the other entry is the one that rounding
         reaches most easily. Infinity, and no error, where no entry can change places with
-        it: ties of exact scores, groups that are kept whole, and columns that fill no group.
+        it: ties of exact scores in order, groups that are kept whole, and columns that fill
+        no group.
 
     Notes
     -----
@@ -282,20 +287,24 @@ def nm_mask_margin(scores: Input, keep: int, group: int, *, arithmetic: Arithmet
     shape = (len(kept), -1, group)
     # (n, m) -> (n, m/M, M)
     s, e = (x[:, :whole].reshape(shape) for x in (given.value, given.error))
-    distance, allowed = _nearest(s, e, kept[:, :whole].reshape(shape))  # (n, m/M, M)
+    distance, allowed = _nearest(
+        s, e, kept[:, :whole].reshape(shape), ordered=ordered
+    )  # (n, m/M, M)
     value, error = np.full(kept.shape, np.inf), np.zeros(kept.shape)
     # (n, m/M, M) -> (n, m)
     value[:, :whole], error[:, :whole] = (x.reshape(len(kept), -1) for x in (distance, allowed))
     return Rounded(value, error, arithmetic)
 
 
-def _nearest(s: Array, e: Array, kept: Mask) -> tuple[Array, Array]:
+def _nearest(s: Array, e: Array, kept: Mask, *, ordered: bool) -> tuple[Array, Array]:
     """Find for each entry of the last axis the one it changes places with most easily."""
     distance = np.abs(s[..., :, None] - s[..., None, :])
     allowed = e[..., :, None] + e[..., None, :]
-    possible = (kept[..., :, None] != kept[..., None, :]) & (allowed > 0.0)
-    ratio = np.full(distance.shape, np.inf)
-    np.divide(distance, allowed, out=ratio, where=possible)
+    crossed = kept[..., :, None] != kept[..., None, :]
+    tied = crossed & (distance == 0.0) & ~np.asarray(ordered)
+    possible = crossed & (allowed > 0.0) | tied
+    ratio = np.where(tied, 0.0, np.inf)
+    np.divide(distance, allowed, out=ratio, where=possible & ~tied)
     # Eq. (B75), subbit:  i pruned, j kept in its place  ⇒  s_i − s_j ≤ e_i + e_j
     other = np.argmin(ratio, axis=-1)[..., None]
     chosen = np.take_along_axis(possible, other, axis=-1)  # (…, M, M) -> (…, M, 1)
@@ -304,7 +313,9 @@ def _nearest(s: Array, e: Array, kept: Mask) -> tuple[Array, Array]:
     return value[..., 0], error[..., 0]
 
 
-def row_mask_margin(scores: Input, sparsity: float, *, arithmetic: Arithmetic) -> Rounded:
+def row_mask_margin(
+    scores: Input, sparsity: float, *, ordered: bool = True, arithmetic: Arithmetic
+) -> Rounded:
     """Margin of :func:`~subbit.reference.pruning.sparsity.row_mask`.
 
     Parameters
@@ -313,6 +324,8 @@ def row_mask_margin(scores: Input, sparsity: float, *, arithmetic: Arithmetic) -
         Scores.
     sparsity : float
         Share to prune.
+    ordered : bool, default True
+        Whether equal scores are in the order of the columns.
     arithmetic : Arithmetic
         How the port computes.
 
@@ -329,7 +342,7 @@ def row_mask_margin(scores: Input, sparsity: float, *, arithmetic: Arithmetic) -
     """
     given = arithmetic.checked("scores", scores)
     kept = row_mask(given.value, sparsity)
-    return Rounded(*_nearest(given.value, given.error, kept), arithmetic)
+    return Rounded(*_nearest(given.value, given.error, kept, ordered=ordered), arithmetic)
 
 
 def threshold_mask_margin(scores: Input, sparsity: float, *, arithmetic: Arithmetic) -> Rounded:

@@ -112,7 +112,7 @@ def column_saliency_bound(S: Input, *, arithmetic: Arithmetic) -> Rounded:
 
 
 def rank_columns_margin(
-    scores: Input, ranking: npt.ArrayLike, *, arithmetic: Arithmetic
+    scores: Input, ranking: npt.ArrayLike, *, ordered: bool = True, arithmetic: Arithmetic
 ) -> Rounded:
     """Margin of a port's ranking of columns.
 
@@ -122,6 +122,8 @@ def rank_columns_margin(
         Column scores.
     ranking : array_like of int, shape (a,)
         The port's ranking.
+    ordered : bool, default True
+        Whether equal scores are in the order of the columns.
     arithmetic : Arithmetic
         How the port computes.
 
@@ -134,7 +136,7 @@ def rank_columns_margin(
     Notes
     -----
     The port puts i before j, so ``ŝ_i >= ŝ_j``; hence ``s_j - s_i <= e_i + e_j``. Scores
-    that are equal and exact must be in the order of the columns: infinity if not.
+    that are equal and exact must be in the order of the columns, if any: infinity if not.
 
     Examples
     --------
@@ -149,7 +151,7 @@ def rank_columns_margin(
     s, e = given.value[order], given.error[order]
     later = np.triu(np.ones((len(s),) * 2, dtype=np.bool_), 1)
     excess, allowed = s[None] - s[:, None], e[None] + e[:, None]
-    tied = (excess == 0.0) & (allowed == 0.0) & (order[None] < order[:, None])
+    tied = ordered & (excess == 0.0) & (allowed == 0.0) & (order[None] < order[:, None])
     # Eq. (B27), subbit:  i before j  ⇒  s_j − s_i ≤ e_i + e_j
     excess = np.where(later, np.where(tied, np.inf, np.maximum(excess, 0.0)), 0.0)
     return _worst(excess, allowed, arithmetic)
