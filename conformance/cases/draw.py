@@ -16,6 +16,7 @@ from subbit.conformance.inputs.families import (
     ACTIVATIONS,
     ALL,
     CONTINUOUS,
+    DEGENERATE,
     LIVE,
     MODES,
     WEIGHTS,
@@ -34,9 +35,9 @@ NARROW = 4
 """The one with a smaller type: numbers of its cases are drawn so that float32 holds them."""
 Span = tuple[int, int]
 
-WIDE, TALL, NEAR = 2**32, 2**33, 3 * 2**32
-"""Cases that are larger than the others in one direction, and those that lie beside a decision;
-seeds from each on are such cases."""
+WIDE, TALL, NEAR, BARE = (n * 2**32 for n in range(1, 5))
+"""Cases that are larger than the others in one direction, those that lie beside a decision, and
+degenerate ones; seeds from each on are such cases."""
 LONGEST = 6
 """How much longer than the least an axis is in a case beside a decision."""
 SIZES: Mapping[int, Mapping[str, int]] = {
@@ -49,6 +50,7 @@ of bits has; more rows than a slab and than a block of threads; more candidates 
 MODERATE = tuple(name for name in ALL if name != "huge_range")
 """Families whose squares stay within the range of float32."""
 MASKS = ("full", "half", "few", "one", "gaps", "columns")
+BARE_MASKS = ("gaps", "few", "none", "full")
 
 
 def is_near(seed: int) -> bool:
@@ -100,6 +102,8 @@ class Draw:
         The case.
     blend : Blend, optional
         Place between its input and another one.
+    dtype : str, default "float64"
+        The port's type.
 
     Examples
     --------
@@ -108,12 +112,13 @@ class Draw:
     (True, True)
     """
 
-    def __init__(self, seed: int, blend: Blend | None = None) -> None:
+    def __init__(self, seed: int, blend: Blend | None = None, dtype: str = "float64") -> None:
         self.seed = seed
         self.rng = np.random.default_rng(seed)
         self.said: dict[str, object] = {}
         self.least = SIZES.get(seed >> 32, {})
         self.beside, self._blend = is_near(seed), blend
+        self.bare, self._dtype = seed >> 32 == BARE >> 32, dtype
         if blend is not None:
             self.rng, self._second = (
                 np.random.default_rng((seed, blend.attempt, n)) for n in (0, 1)
@@ -165,7 +170,7 @@ class Draw:
         elif self.least:
             # Whatever else is counted stays small.
             number = 1
-        elif self.beside:
+        elif self.beside or self.bare:
             number = LONGEST
         value = int(self.rng.integers(low, min(high, low + 1 + number) + 1))
         self.said[name] = value
@@ -224,6 +229,11 @@ class Draw:
         # Large cases are there for their sizes, and few numbers lie between those of few bits.
         special = self.least or self.beside
         plain = tuple(f for f in families if f in CONTINUOUS) if special else ()
+        if self.bare and set(families) & set(CONTINUOUS):
+            kind = tuple(DEGENERATE)[(self.seed - BARE) % len(DEGENERATE)]
+            self.said[name] = kind
+            # The least normal number is where rounding ends to be relative.
+            return DEGENERATE[kind](self.rng, shape, float(np.finfo(self._dtype).tiny))
         build = WEIGHTS[self.pick(name, plain or tuple(families))]
         return self._held(self.between(lambda rng: build(rng, shape), blends=bool(plain)))
 
@@ -284,7 +294,10 @@ class Draw:
         ndarray of bool
             The mask.
         """
-        kinds = ("full", "half") if self.least else MASKS
+        kinds: tuple[str, ...] = ("full", "half") if self.least else MASKS
+        if self.bare:
+            # Small numbers are many, so that their sums stand out.
+            kinds = BARE_MASKS if (self.seed - BARE) % len(DEGENERATE) else ("full",)
         return Masks(self.pick("mask", kinds), int(self.rng.integers(2**32))).of(shape)
 
     def inputs(self, width: int, families: Sequence[str] = LIVE, *, longest: int = 40) -> Array:

@@ -92,7 +92,7 @@ def _block_slices(port: Port, judge: Judge, draw: Draw) -> None:
 def _breakpoint_grid(port: Port, judge: Judge, draw: Draw) -> None:
     """All distinct values, as the port's type holds them."""
     key = np.abs(draw.weights(CONTINUOUS + TIED, columns=(1, 20)))
-    key = key.astype(judge.arithmetic.dtype).astype(np.float64)
+    key = judge.arithmetic.held(key)
     judge.exact("breakpoints", port.breakpoint_grid(key), np.unique(key))
 
 

@@ -90,7 +90,7 @@ class Operation:
         lacking = protocol.missing(port, self.needs)
         if lacking:
             return Outcome(self.name, seed, "missing", message="not implemented: " + lacking[0])
-        judge, draw = judge or Judge(arithmetic), Draw(seed)
+        judge, draw = judge or Judge(arithmetic), Draw(seed, dtype=arithmetic.dtype)
         try:
             with np.errstate(all="ignore"):
                 asked = Asked(port, judge, seed, again=self.first) if self.level else port

@@ -8,7 +8,7 @@ are pinned in ``vectors/pinned.json`` and checked from then on, at every depth.
 
 from collections.abc import Mapping
 
-from subbit.conformance.cases.draw import NEAR
+from subbit.conformance.cases.draw import BARE, NEAR
 from subbit.conformance.cases.names import cases_of
 from subbit.conformance.cases.pinned import pinned_cases
 from subbit.conformance.cases.registry import Operation
@@ -19,6 +19,8 @@ CASES: Mapping[str, int] = {"quick": 6, "ci": 24, "long": 300}
 """Cases of each operation, by depth."""
 BESIDE: Mapping[str, int] = {"quick": 1, "ci": 4, "long": 40}
 """Cases beside a decision, by depth."""
+DEGENERATE: Mapping[str, int] = {"quick": 2, "ci": 6, "long": 30}
+"""Degenerate cases, by depth: of a small and a distant kind first, then of each."""
 DEFAULT_DEPTH = "ci"
 FEWEST = 3
 """Cases of an operation, however small its share."""
@@ -39,8 +41,8 @@ def seeds_of(item: Operation, depth: str) -> list[int]:
     Returns
     -------
     list of int
-        Small cases first, then some of any size, then those beside a decision, then large
-        ones, but not at the depth "quick", then the pinned ones.
+        Small cases first, then some of any size, then those beside a decision, then
+        degenerate ones, then large ones, but not at the depth "quick", then the pinned ones.
 
     Raises
     ------
@@ -59,7 +61,12 @@ def seeds_of(item: Operation, depth: str) -> list[int]:
         return list(range(cases_of(item)))
     number = max(FEWEST, round(CASES[depth] * item.share))
     drawn = [n if n < SMALL or item.numbered else seed_of(item.name, n) for n in range(number)]
-    beside = [NEAR + n for n in range(round(BESIDE[depth] * item.share))] if item.decides else []
+    beside = _some(NEAR, BESIDE[depth], item) if item.decides else []
+    bare = [] if item.numbered else _some(BARE, DEGENERATE[depth], item)
     large = () if depth == "quick" else item.large
     pinned = (case.seed for case in pinned_cases() if case.operation == item.name)
-    return list(dict.fromkeys([*drawn, *beside, *large, *pinned]))
+    return list(dict.fromkeys([*drawn, *beside, *bare, *large, *pinned]))
+
+
+def _some(first: int, number: int, item: Operation) -> list[int]:
+    return [first + n for n in range(round(number * item.share))]

@@ -18,8 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from subbit.conformance.cases import of_level
-from subbit.conformance.cases.draw import NEAR
+from subbit.conformance.cases import OPERATIONS, of_level
+from subbit.conformance.cases.draw import BARE, NEAR
 from subbit.conformance.inputs.seeds import seed_of
 
 from .explored import LEAST, Explored, Failure, Tally, claimed, load_state, save_state
@@ -28,8 +28,8 @@ from .workers import Batch, Judged, Workers, said_of
 
 BATCH_SECONDS = 2.0
 LARGEST_BATCH = 256
-BESIDE = 8
-"""One case in so many lies beside a decision."""
+SPECIAL = 16
+"""In so many cases one is degenerate, and two lie beside a decision."""
 SAVED_EVERY = 10.0
 """Seconds between two writes of the state."""
 
@@ -60,11 +60,7 @@ class _Plan:
         self.handed[name] = first + number
         self.pending[name] = self.pending.get(name, 0) + number
         stream = (self.state.stream, self.state.round, name)
-        beside = OPERATIONS[name].decides
-        places = range(first, first + number)
-        return name, [
-            seed_of(*stream, n) + NEAR * (beside and n % BESIDE == BESIDE - 1) for n in places
-        ]
+        return name, [_in_turn(name, n, seed_of(*stream, n)) for n in range(first, first + number)]
 
     def enter(self, judged: Judged) -> list[Failure]:
         """Add the results of some cases, and return the failures."""
@@ -84,6 +80,14 @@ class _Plan:
     def _weight(self, name: str) -> float:
         pending = self.pending.get(name, 0) * (self._each(name) + LEAST)
         return self.state.operations[name].weight + pending
+
+
+def _in_turn(name: str, number: int, seed: int) -> int:
+    """Return the seed of an operation's next case, of the kind whose turn it is."""
+    item, turn = OPERATIONS[name], number % SPECIAL
+    if turn == SPECIAL - 1 and not item.numbered:
+        return BARE + seed
+    return NEAR + seed if item.decides and turn in {SPECIAL // 4, SPECIAL // 2} else seed
 
 
 @dataclass(frozen=True)

@@ -166,6 +166,38 @@ WEIGHTS: Mapping[str, Builder] = {
     "huge_range": _huge_range,
     "spiky": _spiky,
 }
+
+
+def _far(rng: Generator, shape: tuple[int, ...], _tiny: float) -> Array:
+    mean = rng.choice([-2000.0, 2000.0], (*shape[:-1], 1))
+    return rng.standard_normal(shape) + mean
+
+
+def _tiny(rng: Generator, shape: tuple[int, ...], tiny: float) -> Array:
+    return np.asarray(rng.standard_normal(shape) * tiny * 2.0 ** rng.integers(-8, 9, shape))
+
+
+def _bare_rows(rng: Generator, shape: tuple[int, ...], _tiny: float) -> Array:
+    return _zero_rows(rng, shape)
+
+
+def _bare_columns(rng: Generator, shape: tuple[int, ...], _tiny: float) -> Array:
+    return _zero_columns(rng, shape)
+
+
+def _one_level(rng: Generator, shape: tuple[int, ...], _tiny: float) -> Array:
+    return _all_equal(rng, shape)
+
+
+DEGENERATE: Mapping[str, Callable[[Generator, tuple[int, ...], float], Array]] = {
+    "tiny": _tiny,
+    "far from zero": _far,
+    "rows of zeros": _bare_rows,
+    "columns of zeros": _bare_columns,
+    "one value per row": _one_level,
+}
+"""Weights at the limits, by name, for the least normal number: a mean of 2000 times the spread,
+numbers that a port may flush to zero, groups without anything to fit."""
 ALL = tuple(WEIGHTS)
 CONTINUOUS = ("gauss", "t3", "shifted", "outlier_columns")
 """Families in which exact ties have probability zero."""
@@ -318,7 +350,7 @@ class Masks:
     ----------
     kind : str
         ``full``, ``half``, ``few`` (about one entry in twenty), ``one`` (a single entry
-        per row), ``gaps`` (about half of the rows empty) or ``columns`` (whole columns).
+        per row), ``gaps`` (about half of the rows empty), ``columns`` (whole columns) or ``none``.
     seed : int
         Seed of its generator.
     """
@@ -347,5 +379,5 @@ class Masks:
             return np.broadcast_to(uniform[:1] < 0.5, shape).copy()
         if self.kind == "gaps":
             return np.asarray((uniform < 0.5) & (rng.random((shape[0], 1)) < 0.5))
-        density = {"full": 1.0, "half": 0.5, "few": 0.05}[self.kind]
+        density = {"full": 1.0, "half": 0.5, "few": 0.05, "none": 0.0}[self.kind]
         return np.asarray(uniform < density)

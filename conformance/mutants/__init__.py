@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from subbit.conformance.mutants import (
     accumulator,
+    bare,
     baselines,
     budgets,
     calls,
@@ -36,6 +37,7 @@ def _by_operation() -> dict[str, tuple[Mutant, ...]]:
     found: dict[str, tuple[Mutant, ...]] = {}
     for mutant in (
         *accumulator.mutants(),
+        *bare.mutants(),
         *single.mutants(),
         *refine.mutants(),
         *refine_loops.mutants(),

@@ -349,7 +349,8 @@ class Rounded:
     def copied(self) -> Mask:
         """Numbers whose only error is their conversion to the port's type."""
         converted = np.abs(self.value - self.arithmetic.held(self.value))
-        return np.asarray((self.error > 0.0) & (self.error == converted))
+        bounded = (self.error > 0.0) & np.isfinite(self.error)
+        return np.asarray(bounded & (self.error == converted))
 
     @property
     def T(self) -> "Rounded":

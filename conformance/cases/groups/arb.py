@@ -6,6 +6,7 @@ bounds, signs by their margin, and everything that a step does not move has to s
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -18,7 +19,7 @@ from subbit.conformance.cases.judge import Judge, host
 from subbit.conformance.cases.registry import operation
 from subbit.conformance.inputs.families import CONTINUOUS, Array
 from subbit.conformance.target import Port
-from subbit.reference import BinaryGroup, Refinement
+from subbit.reference import BinaryGroup, Plane, Refinement
 from subbit.reference.bounds.groups.arb import (
     arb_start_bound,
     refine_mean_bound,
@@ -30,7 +31,7 @@ from subbit.reference.bounds.groups.joint_levels import (
     two_means_margin,
 )
 from subbit.reference.bounds.rounding import Rounded
-from subbit.reference.notation import AnyArray, SignOfZero
+from subbit.reference.notation import AnyArray, Mask, SignOfZero
 
 ZEROS: tuple[SignOfZero, ...] = (1, 0)
 EPS = (0.0, 1e-8, 1e-3)
@@ -81,7 +82,23 @@ def drawn_state(draw: Draw, steps: Iterable[tuple[str, BinaryGroup]]) -> BinaryG
     """
     *_, (name, state) = islice(steps, draw.number("half steps", 1, 9))
     draw.said["after"] = name
-    return state
+    return _with_levels_to_keep(draw, state) if draw.bare else state
+
+
+def _with_levels_to_keep(draw: Draw, state: BinaryGroup) -> BinaryGroup:
+    """Give rows and columns without entries levels other than zero: no fit may change them."""
+    rows, columns = (np.asarray(state.mask.any(axis=axis)) for axis in (1, 0))
+
+    def kept(level: Array, used: Mask) -> Array:
+        return np.where(used, level, draw.rng.uniform(0.5, 2.0, level.shape))
+
+    def of_plane(plane: Plane) -> Plane:
+        scale = plane.column_scale
+        other = None if scale is None else kept(scale, columns)
+        return replace(plane, row_scale=kept(plane.row_scale, rows), column_scale=other)
+
+    mean = None if state.mean is None else kept(state.mean, rows)
+    return replace(state, mean=mean, planes=tuple(map(of_plane, state.planes)))
 
 
 def levels_of(group: BinaryGroup) -> AnyArray:

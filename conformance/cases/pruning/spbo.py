@@ -113,7 +113,7 @@ def masks_of(scores: Array, config: SPBO) -> Mask:
 def _spbo_schedule(port: Port, judge: Judge, draw: Draw) -> None:
     """Nested masks, for scores that the port's type holds, ties included."""
     scores = np.abs(draw.weights((*CONTINUOUS, *TIED)))
-    scores = scores.astype(judge.arithmetic.dtype).astype(np.float64)
+    scores = judge.arithmetic.held(scores)
     pattern = drawn_pattern(draw)
     keep, group = pattern.pop("keep")
     found = port.spbo_schedule(scores, keep, group, **pattern)

@@ -55,7 +55,9 @@ def block_cosine_bound(x: Input, y: Input, *, arithmetic: Arithmetic) -> Rounded
     >>> float(made.value), bool(made.error < 3e-6)
     (0.6, True)
     """
-    inputs, outputs = arithmetic.checked("x", x), arithmetic.checked("y", y)
+    inputs, outputs = (
+        _of_size_one(arithmetic.checked(name, z)) for name, z in (("x", x), ("y", y))
+    )
     lengths = [np.linalg.norm(z.value, axis=1) for z in (inputs, outputs)]
     errors = [np.linalg.norm(z.error, axis=1) for z in (inputs, outputs)]
     product = lengths[0] * lengths[1]
@@ -69,6 +71,12 @@ def block_cosine_bound(x: Input, y: Input, *, arithmetic: Arithmetic) -> Rounded
     # Eq. (B113), subbit:  |ĉ − c| ≤ mean_t (2 ‖e_x‖/‖x‖ + 2 ‖e_y‖/‖y‖ + γ_{2d+12}) + γ_{T+1}
     error = np.mean(np.minimum(moved + own, 2.0)) + arithmetic.gamma(len(dot) + 1)
     return Rounded(np.asarray(np.clip(np.mean(cosine), -1.0, 1.0)), np.asarray(error), arithmetic)
+
+
+def _of_size_one(rows: Rounded) -> Rounded:
+    """Scale rows by powers of two, so that no square of a small number underflows."""
+    _, power = np.frexp(np.max(np.abs(rows.value), axis=1, keepdims=True, initial=0.0))
+    return Rounded(np.ldexp(rows.value, -power), np.ldexp(rows.error, -power), rows.arithmetic)
 
 
 def layer_importance_bound(

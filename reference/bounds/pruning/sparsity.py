@@ -287,9 +287,8 @@ def nm_mask_margin(
     shape = (len(kept), -1, group)
     # (n, m) -> (n, m/M, M)
     s, e = (x[:, :whole].reshape(shape) for x in (given.value, given.error))
-    distance, allowed = _nearest(
-        s, e, kept[:, :whole].reshape(shape), ordered=ordered
-    )  # (n, m/M, M)
+    grouped = kept[:, :whole].reshape(shape)  # (n, m) -> (n, m/M, M)
+    distance, allowed = _nearest(s, e, grouped, ordered=ordered)  # (n, m/M, M)
     value, error = np.full(kept.shape, np.inf), np.zeros(kept.shape)
     # (n, m/M, M) -> (n, m)
     value[:, :whole], error[:, :whole] = (x.reshape(len(kept), -1) for x in (distance, allowed))
