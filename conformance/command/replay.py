@@ -158,11 +158,13 @@ class _Keeping(Judge):
         actual: Any,  # noqa: ANN401
         expected: npt.ArrayLike,
         margin: Rounded,
+        *,
+        ordered: bool = True,
     ) -> None:
         """Compare decisions, which may differ within their margin."""
         own = {"expected": expected, "found": actual, "margin": margin.value, "bound": margin.error}
         self._keep(what, **own)
-        super().decision(what, actual, expected, margin)
+        super().decision(what, actual, expected, margin, ordered=ordered)
 
     def objective(self, what: str, reached: float, best: float, allowed: float) -> None:
         """Compare the objective of a choice with the best."""
