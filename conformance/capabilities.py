@@ -27,11 +27,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from subbit.reference.bounds.rounding import TYPES, Arithmetic
+from subbit.reference.bounds.rounding import STORED, TYPES, Arithmetic
 from subbit.reference.errors import ArgumentError, check_choice, check_count, check_real
 
-STORED = ("scales", "means")
-"""Kinds of numbers in a record that may have a storage type of their own."""
 _ENDS = ("least", "most")
 SIZES = ("rows", "columns", "sequences", "tokens", "candidates")
 

@@ -47,6 +47,8 @@ class Function:
         Its purpose, in one line.
     contract : Contract
         Its arguments.
+    records : bool
+        Whether it returns a record: groups, blocks or layers.
     """
 
     name: str
@@ -55,6 +57,10 @@ class Function:
     signature: inspect.Signature
     summary: str
     contract: Contract
+    records: bool
+
+
+RECORDS = ("BinaryGroup", "QuantizedBlock", "QuantizedLayer")
 
 
 def _function(name: str) -> Function:
@@ -63,7 +69,9 @@ def _function(name: str) -> Function:
     family = value.__module__.removeprefix(f"{reference.__name__}.")
     summary = (inspect.getdoc(value) or "").partition("\n")[0]
     signature = inspect.signature(value)
-    return Function(name, contract.level, family, signature, summary, contract)
+    answer = str(inspect.signature(contract.function).return_annotation)
+    records = any(record in answer for record in RECORDS)
+    return Function(name, contract.level, family, signature, summary, contract, records)
 
 
 PROTOCOL: Mapping[str, Function] = MappingProxyType(

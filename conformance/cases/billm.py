@@ -55,7 +55,7 @@ def _choose_split(port: Port, judge: Judge, draw: Draw) -> None:
     judge_split(judge, state, state.alive, found[0], found[1])
 
 
-@operation(3, decides=True)
+@operation(3, decides=True, keeps=True)
 def _billm_block(port: Port, judge: Judge, draw: Draw) -> None:
     """One block from an exactly known state."""
     state, config, W, S = _block_state(draw, judge)

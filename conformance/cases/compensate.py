@@ -60,7 +60,7 @@ def _feedback(port: Port, judge: Judge, draw: Draw) -> None:
     _judge_feedback(judge, judge.arithmetic.read(D), U, E.astype(np.float64), mode)
 
 
-@operation(2)
+@operation(2, keeps=True)
 def _compensate_step(port: Port, judge: Judge, draw: Draw) -> None:
     """One block: its record, the moved weights, the error."""
     W, mode = draw.weights(FAMILIES, columns=(2, 32)), draw.pick("feedback", MODES)

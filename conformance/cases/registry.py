@@ -48,6 +48,8 @@ class Operation:
         Whether cases are rows of a design, so that their seeds are 0, 1, 2 and so on.
     decides : bool
         Whether there are cases beside its decisions.
+    keeps : bool
+        Whether its bounds cover the rounding to a type that the port stores records in.
     """
 
     name: str
@@ -58,6 +60,24 @@ class Operation:
     large: tuple[int, ...] = (WIDE, TALL)
     numbered: bool = False
     decides: bool = True
+    keeps: bool = False
+
+    def open_to(self, arithmetic: Arithmetic) -> bool:
+        """Tell whether its bounds cover how a port computes and stores.
+
+        Parameters
+        ----------
+        arithmetic : Arithmetic
+            How the port computes.
+
+        Returns
+        -------
+        bool
+            False if records are rounded after they were computed, and no bound says how far
+            that carries.
+        """
+        records = any(protocol.PROTOCOL[name].records for name in self.needs)
+        return self.keeps or not (self.level and records and arithmetic.narrows)
 
     @cached_property
     def first(self) -> bool:
@@ -90,6 +110,9 @@ class Operation:
         lacking = protocol.missing(port, self.needs)
         if lacking:
             return Outcome(self.name, seed, "missing", message="not implemented: " + lacking[0])
+        if not self.open_to(arithmetic):
+            said = "not compared (declared): no bound covers the stored type here"
+            return Outcome(self.name, seed, "declared", message=said)
         judge, draw = judge or Judge(arithmetic), Draw(seed, dtype=arithmetic.dtype)
         try:
             with np.errstate(all="ignore"):
@@ -131,6 +154,7 @@ def operation(
     large: tuple[int, ...] = (WIDE, TALL),
     numbered: bool = False,
     decides: bool | None = None,
+    keeps: bool = False,
 ) -> Callable[[Check], Check]:
     """Register a check as an operation.
 
@@ -150,6 +174,8 @@ def operation(
         Whether seeds are 0, 1, 2 and so on.
     decides : bool, optional
         Whether there are cases beside its decisions; by default, except for whole layers.
+    keeps : bool, default False
+        Whether its bounds cover the rounding to a storage type.
 
     Returns
     -------
@@ -168,6 +194,7 @@ def operation(
             large,
             numbered,
             level < LAYERS if decides is None else decides,
+            keeps,
         )
         return check
 

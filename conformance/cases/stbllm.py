@@ -321,7 +321,7 @@ def _choose_regions(port: Port, judge: Judge, draw: Draw) -> None:
     judge_regions(judge, state, np.broadcast_to(part, W.shape), masks)
 
 
-@operation(3, decides=True)
+@operation(3, decides=True, keeps=True)
 def _stbllm_block(port: Port, judge: Judge, draw: Draw) -> None:
     """One block from an exactly known state."""
     state = _block_state(draw, judge)

@@ -143,7 +143,7 @@ def about_port(target: str, port: Port) -> About:
     file = getattr(port, "__file__", None)
     return About(
         declared.arithmetic.dtype,
-        dict(getattr(declared.arithmetic, "stored", {})),
+        dict(declared.arithmetic.stored),
         declared.device,
         dict(built_with(target, port)),
         file if isinstance(file, str) else "",

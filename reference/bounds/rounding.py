@@ -46,6 +46,8 @@ from subbit.reference.notation import AnyArray, Array, Mask
 REFERENCE_ROUNDOFF = 2.0**-53
 _SMALLEST = float(np.finfo(np.float64).tiny)
 TYPES = ("float16", "float32", "float64")
+STORED = ("scales", "means")
+"""Numbers of a record that may have a storage type of their own."""
 Kind: TypeAlias = Literal["row", "column", "column_fit", "objective", "library", "product", "any"]
 
 
@@ -80,6 +82,9 @@ class Arithmetic:
         one for a ``"column_fit"``, over the rows of a search's ``"objective"``, and of a
         library's ``"product"`` or sum. If none is declared for products, every order is
         allowed.
+    stored : mapping of str to str, optional
+        Types that the ``"scales"`` and ``"means"`` of a record are rounded to when a function
+        returns it; by default they stay as they were computed.
 
     Examples
     --------
@@ -91,12 +96,16 @@ class Arithmetic:
     dtype: str = "float64"
     lanes: int = 1
     depths: Mapping[str, Callable[[int], int]] = field(default_factory=dict)
+    stored: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_choice("dtype", self.dtype, TYPES)
         check_count("lanes", self.lanes)
         for kind in self.depths:
             check_choice("depths", kind, ("row", "column", "column_fit", "objective", "product"))
+        for kind, dtype in self.stored.items():
+            check_choice("stored", kind, STORED)
+            check_choice("stored", dtype, TYPES)
 
     @classmethod
     def of(cls, capabilities: Mapping[str, Any] | None = None) -> "Arithmetic":
@@ -105,8 +114,8 @@ class Arithmetic:
         Parameters
         ----------
         capabilities : mapping, optional
-            The port's ``CAPABILITIES``, with the keys ``"dtype"``, ``"lanes"`` and
-            ``"depth"``; others are not about arithmetic.
+            The port's ``CAPABILITIES``, with the keys ``"dtype"``, ``"lanes"``, ``"depth"``
+            and ``"stored"``; others are not about arithmetic.
 
         Returns
         -------
@@ -120,7 +129,18 @@ class Arithmetic:
         """
         declared = capabilities or {}
         return cls(
-            declared.get("dtype", "float64"), declared.get("lanes", 1), declared.get("depth", {})
+            declared.get("dtype", "float64"),
+            declared.get("lanes", 1),
+            declared.get("depth", {}),
+            declared.get("stored", {}),
+        )
+
+    @property
+    def narrows(self) -> bool:
+        """Whether a record holds fewer digits than were computed."""
+        own = np.dtype(self.dtype)
+        return any(
+            np.promote_types(dtype, own) != np.dtype(dtype) for dtype in self.stored.values()
         )
 
     @property
@@ -431,6 +451,38 @@ class Rounded:
             The same values with the larger error.
         """
         return Rounded(self.value, self.error + np.asarray(extra, np.float64), self.arithmetic)
+
+    def kept_as(self, kind: str) -> "Rounded":
+        """Round to the type that a record keeps these numbers in.
+
+        Parameters
+        ----------
+        kind : {"scales", "means"}
+            What they are.
+
+        Returns
+        -------
+        Rounded
+            The same values with the error of that rounding as well; the same object if the
+            port declares no type, or one that holds all numbers of its own. Numbers that may
+            be beyond the type's largest have no bound.
+
+        Examples
+        --------
+        >>> port = Arithmetic("float32", stored={"scales": "float16"})
+        >>> float(port.exactly([1.0]).kept_as("scales").error[0]) == 2.0**-11
+        True
+        """
+        dtype = self.arithmetic.stored.get(kind, self.arithmetic.dtype)
+        if np.promote_types(dtype, self.arithmetic.dtype) == np.dtype(dtype):
+            return self
+        of = Arithmetic(dtype)
+        # Eq. (B118), subbit:  |fl_s(x̂) − x| ≤ e + u_s a + f,  f = min(a, t_s) if |x| − e < t_s
+        least = np.abs(self.value) - self.error
+        lost = np.where(least < of.tiny, np.minimum(self.reach, of.tiny), 0.0)
+        error = self.error + of.unit_roundoff * self.reach + lost
+        beyond = ~(self.reach + error <= of.largest)
+        return Rounded(self.value, np.where(beyond, np.inf, error), self.arithmetic)
 
     def or_else(self, other: "Rounded") -> "Rounded":
         """Allow another way to compute the same values.

@@ -31,7 +31,7 @@ from subbit.reference.bounds.zones.salient import rank_columns_margin
 from subbit.reference.notation import AnyArray
 
 
-@operation(3)
+@operation(3, keeps=True)
 def _rtn_layer(port: Port, judge: Judge, draw: Draw) -> None:
     """Round to nearest, every preset."""
     presets = reference.METHODS["rtn"].presets

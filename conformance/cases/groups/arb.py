@@ -119,6 +119,24 @@ def levels_of(group: BinaryGroup) -> AnyArray:
     return np.column_stack([mean, *scales]).astype(np.float64)
 
 
+def kept_levels(levels: Rounded) -> Rounded:
+    """Return a mean and scales side by side, as a record keeps them.
+
+    Parameters
+    ----------
+    levels : Rounded
+        As computed, shape (n, p).
+
+    Returns
+    -------
+    Rounded
+        The same with the error of storing them.
+    """
+    parts = [levels[:, p].kept_as("scales" if p else "means") for p in range(levels.shape[1])]
+    error = np.column_stack([part.error for part in parts])
+    return Rounded(levels.value, error, levels.arithmetic)
+
+
 def signs_in(group: BinaryGroup) -> tuple[AnyArray, ...]:
     """Return the signs of a port's group.
 
@@ -193,8 +211,9 @@ def judge_levels(
     if same_form(judge, group, state):
         same_signs(judge, group, state)
         levels, stay = levels_of(group), np.arange(bound.shape[1]) != place
-        judge.bound("the refined level", levels[:, place], bound[:, place])
-        judge.bound("levels that stay", levels[:, stay], bound[:, stay])
+        kept = kept_levels(bound)
+        judge.bound("the refined level", levels[:, place], kept[:, place])
+        judge.bound("levels that stay", levels[:, stay], kept[:, stay])
 
 
 def judge_start(
@@ -230,7 +249,8 @@ def judge_start(
         signs_of(judge, found, distance, mask, config.sign_zero, what=what)
     parts = [bound.mean, *bound.scales]
     for place, part in enumerate(part for part in parts if part is not None):
-        judge.bound("scales" if place else "means", levels_of(group)[:, place], part)
+        kind = "scales" if place else "means"
+        judge.bound(kind, levels_of(group)[:, place], part.kept_as(kind))
 
 
 def drawn_weights(draw: Draw) -> tuple[Array, AnyArray, int]:
@@ -274,7 +294,7 @@ def arb_state(draw: Draw) -> tuple[Array, BinaryGroup]:
     return W, drawn_state(draw, reference.arb_steps(W, mask, order=order, config=config))
 
 
-@operation(2)
+@operation(2, keeps=True)
 def _arb_start(port: Port, judge: Judge, draw: Draw) -> None:
     """Initial values, as in the code and as printed."""
     W, mask, order = drawn_weights(draw)
@@ -284,7 +304,7 @@ def _arb_start(port: Port, judge: Judge, draw: Draw) -> None:
     judge_start(judge, W, mask, group, (order, config))
 
 
-@operation(2, decides=False)
+@operation(2, decides=False, keeps=True)
 def _refine_mean(port: Port, judge: Judge, draw: Draw) -> None:
     """The mean for given scales and signs."""
     W, state = arb_state(draw)
@@ -292,7 +312,7 @@ def _refine_mean(port: Port, judge: Judge, draw: Draw) -> None:
     judge_levels(judge, port.refine_mean(W, state), bound.levels, 0, state)
 
 
-@operation(2, decides=False)
+@operation(2, decides=False, keeps=True)
 def _refine_scale(port: Port, judge: Judge, draw: Draw) -> None:
     """A scale for a given mean, signs and other scale."""
     W, state = arb_state(draw)
@@ -303,7 +323,7 @@ def _refine_scale(port: Port, judge: Judge, draw: Draw) -> None:
     judge_levels(judge, port.refine_scale(W, state, plane, **eps), bound.levels, plane + 1, state)
 
 
-@operation(2, decides=False)
+@operation(2, decides=False, keeps=True)
 def _solve_levels(port: Port, judge: Judge, draw: Draw) -> None:
     """Mean and scales at once."""
     W, state = arb_state(draw)
@@ -311,10 +331,10 @@ def _solve_levels(port: Port, judge: Judge, draw: Draw) -> None:
     group = port.solve_levels(W, state)
     if same_form(judge, group, state):
         same_signs(judge, group, state)
-        judge.bound("levels", levels_of(group), bound.levels)
+        judge.bound("levels", levels_of(group), kept_levels(bound.levels))
 
 
-@operation(2)
+@operation(2, keeps=True)
 def _two_means(port: Port, judge: Judge, draw: Draw) -> None:
     """The best two clusters of each row, judged by their error."""
     W, mask, _ = drawn_weights(draw)
@@ -326,7 +346,7 @@ def _two_means(port: Port, judge: Judge, draw: Draw) -> None:
     (signs,) = signs_in(group)
     judge.exact("entries with a sign", np.abs(signs), mask)
     bound = two_means_bound(W, mask, signs, arithmetic=arithmetic)
-    judge.bound("levels", levels_of(group), bound.levels)
+    judge.bound("levels", levels_of(group), kept_levels(bound.levels))
     margin = two_means_margin(W, mask, signs, arithmetic=arithmetic)
     judge.choice("the error of the clusters", margin)
     judge.true("the upper cluster has the sign +1", np.all(levels_of(group)[:, 1] >= 0.0))

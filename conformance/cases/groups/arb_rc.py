@@ -77,8 +77,9 @@ def judge_scales(
         same_signs(judge, group, state)
         found, stay = scales_of(group), np.ones(bound.scales.shape, dtype=np.bool_)
         stay[place] = False
-        judge.bound("the refined scales", found[place], bound.scales[place])
-        judge.bound("scales that stay", found[stay], bound.scales[stay])
+        kept = bound.scales.kept_as("scales")
+        judge.bound("the refined scales", found[place], kept[place])
+        judge.bound("scales that stay", found[stay], kept[stay])
 
 
 def judge_rc_start(
@@ -112,7 +113,7 @@ def judge_rc_start(
     for number, found in enumerate(signs):
         what = f"signs of order {number + 1}"
         signs_of(judge, found, distances[number], mask, zero, what=what)
-    judge.bound("scales", scales_of(group), bound.scales)
+    judge.bound("scales", scales_of(group), bound.scales.kept_as("scales"))
 
 
 def judge_rc_signs(
@@ -149,7 +150,7 @@ def _state(draw: Draw) -> tuple[Array, BinaryGroup]:
     return W, drawn_state(draw, reference.arb_rc_steps(W, mask, order=order, config=config))
 
 
-@operation(2)
+@operation(2, keeps=True)
 def _rc_start(port: Port, judge: Judge, draw: Draw) -> None:
     """Initial row scales, column scales and signs."""
     W, mask, order = drawn_weights(draw)
@@ -172,13 +173,13 @@ def _fit(port: Port, judge: Judge, draw: Draw, side: str) -> None:
     judge_scales(judge, getattr(port, name)(W, state, plane, **switches), bound, place, state)
 
 
-@operation(2, decides=False)
+@operation(2, decides=False, keeps=True)
 def _refine_row_scale(port: Port, judge: Judge, draw: Draw) -> None:
     """Row scales for given column scales and signs."""
     _fit(port, judge, draw, "row")
 
 
-@operation(2, decides=False)
+@operation(2, decides=False, keeps=True)
 def _refine_column_scale(port: Port, judge: Judge, draw: Draw) -> None:
     """Column scales for given row scales and signs."""
     _fit(port, judge, draw, "column")

@@ -17,6 +17,7 @@ from subbit.conformance.cases.groups.arb import (
     drawn_state,
     drawn_weights,
     judge_levels,
+    kept_levels,
     levels_of,
     same_form,
     same_signs,
@@ -100,7 +101,7 @@ def _calibrated_sums(port: Port, judge: Judge, draw: Draw) -> None:
         judge.bound(name, own, bound)
 
 
-@operation(2, decides=False)
+@operation(2, decides=False, keeps=True)
 def _calibrated_mean(port: Port, judge: Judge, draw: Draw) -> None:
     """The mean for given scales and signs."""
     W, state, S = _state(draw)
@@ -109,7 +110,7 @@ def _calibrated_mean(port: Port, judge: Judge, draw: Draw) -> None:
     judge_levels(judge, port.calibrated_mean(W, state, S, **switches), bound.levels, 0, state)
 
 
-@operation(2, decides=False)
+@operation(2, decides=False, keeps=True)
 def _calibrated_scale(port: Port, judge: Judge, draw: Draw) -> None:
     """A scale for a given mean, signs and other scale."""
     W, state, S = _state(draw)
@@ -121,7 +122,7 @@ def _calibrated_scale(port: Port, judge: Judge, draw: Draw) -> None:
     judge_levels(judge, group, bound.levels, plane + 1, state)
 
 
-@operation(2)
+@operation(2, keeps=True)
 def _calibrate_levels(port: Port, judge: Judge, draw: Draw) -> None:
     """All rounds, and their limit, for given signs."""
     W, state, S = _state(draw)
@@ -132,4 +133,4 @@ def _calibrate_levels(port: Port, judge: Judge, draw: Draw) -> None:
     )
     if same_form(judge, group, state):
         same_signs(judge, group, state)
-        judge.bound("levels", levels_of(group), bound.levels)
+        judge.bound("levels", levels_of(group), kept_levels(bound.levels))

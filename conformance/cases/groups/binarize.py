@@ -50,7 +50,7 @@ def _binarize_once(port: Port, judge: Judge, draw: Draw) -> None:
     once(judge, W, mask, (mean, scale, signs), mode)
 
 
-@operation(2)
+@operation(2, keeps=True)
 def _residual_binarize(port: Port, judge: Judge, draw: Draw) -> None:
     """All orders of a group, each from the port's own signs before it."""
     W, mode, order = draw.weights(), draw.mode(), draw.pick("order", (1, 2, 3))

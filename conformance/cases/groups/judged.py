@@ -18,7 +18,7 @@ from subbit.reference.bounds.baselines.rtn import (
     grid_codes_margin,
     minmax_grid_bound,
 )
-from subbit.reference.bounds.groups.binarize import residual_binarize_bound
+from subbit.reference.bounds.groups.binarize import BinarizeBound, residual_binarize_bound
 from subbit.reference.bounds.rounding import Input, Rounded
 from subbit.reference.notation import AnyArray, SignOfZero
 from subbit.reference.signs import sign
@@ -131,10 +131,23 @@ def binary_group(
         name = f"of order {number + 1}"
         distance = bound.distances[number]
         signs_of(judge, signs[number], distance, mask, mode["sign_zero"], what=f"signs {name}")
-        judge.bound(f"scales {name}", plane.row_scale, bound.scales[number])
+        judge.bound(f"scales {name}", plane.row_scale, bound.scales[number].kept_as("scales"))
     if bound.mean is not None and group.mean is not None:
-        judge.bound("means", group.mean, bound.mean)
-    judge.bound("decoded values", group.decode(), bound.decoded)
+        judge.bound("means", group.mean, bound.mean.kept_as("means"))
+    judge.bound("decoded values", group.decode(), _decoded(bound, mask))
+
+
+def _decoded(bound: BinarizeBound, mask: Mask) -> Rounded:
+    """Decode from what a record keeps."""
+    computed = [(scale, "scales") for scale in bound.scales]
+    computed += [] if bound.mean is None else [(bound.mean, "means")]
+    decoded = bound.decoded
+    for level, kind in computed:
+        if (kept := level.kept_as(kind)) is not level:
+            with np.errstate(invalid="ignore"):
+                more = np.where(np.isinf(kept.error), np.inf, kept.error - level.error)
+            decoded = decoded.widen(np.where(mask, more[:, None], 0.0))
+    return decoded
 
 
 def uniform_group(
@@ -158,11 +171,23 @@ def uniform_group(
     judge.form("bits", group.bits, bits)
     if grid_of is not None:
         bound, margin = minmax_grid_bound(grid_of, bits, arithmetic=judge.arithmetic)
-        judge.bound("scales", group.scale, bound)
+        judge.bound("scales", group.scale, bound.kept_as("scales"))
         wanted = reference.minmax_grid(grid_of.value, bits)[1]
         judge.decision("zero points", group.zero, wanted, margin)
-    margin = grid_codes_margin(
-        state, group.scale, group.zero, bits, arithmetic=judge.arithmetic
-    ).keep(group.mask)
-    codes = reference.grid_codes(state.value, group.scale, group.zero, bits)
+    scale = _scale_of_codes(judge, group)
+    margin = grid_codes_margin(state, scale, group.zero, bits, arithmetic=judge.arithmetic).keep(
+        group.mask
+    )
+    codes = reference.grid_codes(state.value, scale.value, group.zero, bits)
     judge.decision("codes", group.codes, np.where(group.mask, codes, 0), margin)
+
+
+def _scale_of_codes(judge: Judge, group: UniformGroup) -> Rounded:
+    """Return the scale that codes were found with, perhaps before it was stored."""
+    found = host(group.scale).astype(np.float64)
+    if not judge.arithmetic.narrows:
+        return judge.arithmetic.read(found)
+    # A type of few digits may lose a scale altogether, and with it the margins of its codes.
+    lost = ~(np.isfinite(found) & (found > 0.0))
+    scale = judge.arithmetic.read(np.where(lost, 1.0, found)).kept_as("scales")
+    return scale.widen(np.where(lost, np.inf, 0.0))

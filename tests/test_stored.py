@@ -1,0 +1,141 @@
+"""Ports that store records in fewer digits than they compute: declared, not declared, and worse."""
+
+import collections
+import types
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from project import ROOT
+from subbit import reference
+from subbit.conformance.cases import OPERATIONS
+from subbit.conformance.cases.seeds import seeds_of
+from subbit.conformance.protocol import PROTOCOL
+from subbit.conformance.target import arithmetic_of
+from subbit.reference.bounds.rounding import Arithmetic
+
+DECLARED = {"stored": {"scales": "float16", "means": "float16"}}
+KEPT = [name for name, item in OPERATIONS.items() if item.keeps and name != "compensate_step"]
+
+
+def eight_bits(x):
+    """Round to eight binary digits; float16 has eleven."""
+    fraction, power = np.frexp(np.asarray(x, dtype=np.float64))
+    return np.ldexp(np.round(fraction * 2**8) / 2**8, power)
+
+
+def storing(change, **capabilities):
+    """The reference, whose records are changed when they are returned."""
+    own = {name: getattr(reference, name) for name in reference.__all__}
+
+    def wrapped(function):
+        return lambda *arguments, **switches: change(function(*arguments, **switches))
+
+    for name in KEPT:
+        own[name] = wrapped(own[name])
+    return types.SimpleNamespace(**own, CAPABILITIES=capabilities)
+
+
+def as_float16(record):
+    if isinstance(record, reference.QuantizedBlock):
+        return replace(record, groups=tuple(map(as_float16, record.groups)))
+    return record.with_scales("float16")
+
+
+def as_eight_bits(record):
+    """By the same path, with a rounding that is too coarse."""
+    if isinstance(record, reference.QuantizedBlock):
+        return replace(record, groups=tuple(map(as_eight_bits, record.groups)))
+    if isinstance(record, reference.QuantizedLayer):
+        return replace(record, blocks=tuple(map(as_eight_bits, record.blocks)))
+    if isinstance(record, reference.UniformGroup):
+        return replace(record, scale=eight_bits(record.scale))
+    planes = tuple(
+        reference.Plane(
+            plane.sign,
+            eight_bits(plane.row_scale),
+            None if plane.column_scale is None else eight_bits(plane.column_scale),
+        )
+        for plane in record.planes
+    )
+    return replace(record, planes=planes)
+
+
+def outcomes(port, name, depth="ci"):
+    item = OPERATIONS[name]
+    return [item.check(port, arithmetic_of(port), seed) for seed in seeds_of(item, depth)]
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_declared_rounding_passes(name):
+    found = outcomes(storing(as_float16, **DECLARED), name)
+    assert [one.message for one in found if one.status == "failed"] == []
+    assert any(one.status == "passed" for one in found)
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_rounding_that_is_not_declared_fails(name):
+    assert any(one.status == "failed" for one in outcomes(storing(as_float16), name))
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_eight_bits_are_not_float16(name):
+    found = outcomes(storing(as_eight_bits, **DECLARED), name)
+    assert any(one.status == "failed" for one in found)
+
+
+def test_theorems_about_records_are_skipped(pytester_run, make_port):
+    file = ROOT / "conformance" / "theorems" / "test_arb_levels.py"
+    done = pytester_run(make_port(f"CAPABILITIES = {DECLARED}"), file, "-rs", "-k", "not operation")
+    assert "stores records in fewer digits than it computes" in done.stdout
+    assert " failed" not in done.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("kind", ["scales", "means"])
+def test_each_kind_is_declared_apart(kind):
+    port = storing(as_float16, stored={kind: "float16"})
+    assert any(one.status == "failed" for one in outcomes(port, "arb_start"))
+
+
+def test_other_operations_with_records_are_not_compared_and_say_so():
+    port = storing(as_float16, **DECLARED)
+    statuses = collections.defaultdict(set)
+    for name, item in OPERATIONS.items():
+        if item.level and any(PROTOCOL[need].records for need in item.needs) and not item.keeps:
+            statuses[name] = {one.status for one in outcomes(port, name, "quick")[:1]}
+    assert statuses
+    assert set.union(*statuses.values()) == {"declared"}
+    (one, *_) = outcomes(port, "billm_layer_paper", "quick")
+    assert one.message == "not compared (declared): no bound covers the stored type here"
+    assert all(one.status == "passed" for one in outcomes(port, "masked_mean", "quick"))
+
+
+def test_a_type_that_holds_what_is_computed_changes_nothing():
+    port = storing(lambda record: record, dtype="float32", stored={"scales": "float64"})
+    arithmetic = arithmetic_of(port)
+    assert not arithmetic.narrows
+    assert OPERATIONS["billm_layer_paper"].open_to(arithmetic)
+    levels = arithmetic.read([0.1])
+    assert levels.kept_as("scales") is levels
+
+
+@pytest.mark.parametrize("value", [1.0, 1.0 + 2.0**-11, 0.1, 3e4, 6e-5, 3e-6, 2.0**-26, 0.0])
+@pytest.mark.parametrize("error", [0.0, 1e-3])
+def test_the_bound_holds_and_is_reached(value, error):
+    """For every number within the error, rounded with and without subnormal ones."""
+    port = Arithmetic("float64", stored={"scales": "float16"})
+    kept = port.exactly([value]).widen([error * value]).kept_as("scales")
+    computed = value * (1 + error * np.linspace(-1, 1, 1001))
+    stored = computed.astype(np.float16).astype(np.float64)
+    flushed = np.where(np.abs(stored) < np.finfo(np.float16).tiny, 0.0, stored)
+    for found in (stored, flushed):
+        assert np.all(np.abs(found - value) <= kept.error[0])
+    if value == 1.0 + 2.0**-11:
+        assert kept.error[0] <= 1.01 * (abs(stored - value).max() + error * value + 2.0**-11)
+
+
+def test_beyond_the_largest_there_is_no_bound():
+    port = Arithmetic("float32", stored={"scales": "float16"})
+    kept = port.exactly([65504.0, 65519.0, 7e4, 1e30]).kept_as("scales")
+    assert np.isinf(kept.error[1:]).all()
