@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from subbit import reference
 from subbit.fast.launches.arrays import DeviceArray
 from subbit.reference.compensate import Compensated
+from subbit.reference.errors import ArgumentError
 from subbit.reference.layer import QuantizedLayer, block_slices
 from subbit.reference.notation import Compensation
 
@@ -30,6 +31,8 @@ def feedback(
     if mode == "none":
         return xp.zeros(D.shape, dtype=xp.float32)
     diagonal = xp.diagonal(U_block)
+    if not bool(diagonal.all()):
+        raise ArgumentError("U_block", "a diagonal without zeros in float32", "one with zeros")
     if mode == "exact":
         unit = U_block / diagonal[:, None]
         D = linalg.solve_triangular(device, unit, D.T, transposed=True, unit_diagonal=True).T

@@ -7,7 +7,8 @@ numbers, and refuses the same arguments, with an exception that names the argume
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,37 +17,17 @@ from subbit import reference
 from subbit.conformance import protocol
 from subbit.conformance.cases.draw import Draw
 from subbit.conformance.cases.judge import Judge, host
+from subbit.conformance.cases.refused import wrong_for
 from subbit.conformance.cases.registry import Operation, operation
 from subbit.conformance.target import Port
-from subbit.reference.contracts.kind import Kind
-from subbit.reference.contracts.kinds import (
-    Flags,
-    Nested,
-    Numbers,
-    Part,
-    Places,
-    Spread,
-    Symmetric,
-    Tokens,
-    Values,
-    WholeNumbers,
-)
-from subbit.reference.contracts.scalars import (
-    Choice,
-    Orders,
-    Real,
-    Share,
-    Text,
-    Whole,
-)
 from subbit.reference.errors import ArgumentError
-from subbit.reference.records import Binary, PlaneNumber
 
 _W = np.array([[1.0, -2.0, 0.5, 3.0], [0.25, 1.5, -1.0, 2.0]])
 _H = np.diag([2.0, 1.0, 4.0, 1.0])
 _SQUARE = np.triu(np.full((4, 4), 0.25)) + np.eye(4)
 _NORMS = np.array([1.0, 0.5, 2.0, 0.25])
 _PART = np.array([True, True, False, True])
+_SALIENT = np.array([True, False, False, False])
 _MODE = {"center": False, "sign_zero": 1}
 _REFINED = {"order": 2, "config": reference.Refinement(iterations=1), "name": "all"}
 _GROUP = reference.arb_start(_W, _W > 0)
@@ -69,10 +50,10 @@ CALLS: Mapping[str, Mapping[str, Any]] = {
     "accumulate_hessian": {"X": np.stack([_W, -_W])},
     "arb": {"W": _W, "mask": _W > 0} | _REFINED,
     "arb_llm_block": {"W": _W, "S": _W**2, "alive": _PART, "config": _SHORT}
-    | {"gram": _H, "salient": None, "start": 0},
+    | {"gram": _H, "salient": _SALIENT, "start": 0},
     "arb_llm_layer": {"W": _W, "H": _H, "config": _SHORT},
-    "arb_rc": {"W": _W, "mask": _W > 0} | _REFINED,
-    "arb_rc_steps": {"W": _W, "mask": _W > 0} | _REFINED,
+    "arb_rc": {"W": _W, "mask": _W > 0, "column_signs": "fixed"} | _REFINED,
+    "arb_rc_steps": {"W": _W, "mask": _W > 0, "column_signs": "fixed"} | _REFINED,
     "arb_start": {"W": _W, "mask": _W > 0} | _REFINED,
     "arb_steps": {"W": _W, "mask": _W > 0} | _REFINED,
     "arb_x": {"W": _W, "mask": _W > 0, "S": _H} | _REFINED,
@@ -81,10 +62,16 @@ CALLS: Mapping[str, Mapping[str, Any]] = {
     "bell_split_search": {"target": _W, "columns": _PART, "thresholds": [1.0, 2.0], "closed": True}
     | {"orders": (1, 2)}
     | _MODE,
-    "bell_split_search_direct": {"target": _W, "columns": _PART, "thresholds": [1.0], "key": None}
+    "bell_split_search_direct": {
+        "target": _W,
+        "columns": _PART,
+        "thresholds": [1.0],
+        "key": np.abs(_W),
+    }
     | {"orders": (1, 2)}
     | _MODE,
-    "billm_block": {"W": _W, "S": _W**2, "alive": _PART, "config": reference.BiLLM()},
+    "billm_block": {"W": _W, "S": _W**2, "alive": _PART, "config": reference.BiLLM()}
+    | {"salient": _SALIENT, "start": 0},
     "billm_layer": {"W": _W, "H": _H, "config": reference.BiLLM()},
     "billm_parameter_bits": {"r": 0.5},
     "billm_storage_bits": {"n": 2, "m": 4, "c": 1, "k": 2},
@@ -104,7 +91,7 @@ CALLS: Mapping[str, Mapping[str, Any]] = {
     | {"image": -_W, "key": np.abs(_W), "orders": (1, 2), "closed": False}
     | _MODE,
     "choose_column_groups": {"W": _W, "S": _W**2, "alive": _PART, "salient": _PART & (_W[0] > 0)}
-    | {"config": reference.ColumnGroups(split_error="outputs"), "gram": _H, "image": None},
+    | {"config": reference.ColumnGroups(split_error="outputs"), "gram": _H, "image": -_W},
     "choose_kept": {"W": _W, "H": _H, "config": _STRUCTURED},
     "choose_regions": {"W": _W, "S": _W**2, "part": _PART, "config": _STRUCTURED.zones},
     "choose_salient": {"W": _W, "S": _W**2, "alive": _PART, "config": reference.Partition()}
@@ -116,7 +103,7 @@ CALLS: Mapping[str, Mapping[str, Any]] = {
     "compensate": {"W": _W, "U": _SQUARE, "quantize_block": _quantize, "block_size": 2}
     | {"mode": "exact", "free": _W > 0},
     "compensate_step": {"W": _W, "U": _SQUARE, "columns": slice(0, 2)}
-    | {"quantize_block": _quantize, "mode": "released", "free": None},
+    | {"quantize_block": _quantize, "mode": "released", "free": _W > 0},
     "damp": {"H": _H, "percdamp": 0.01},
     "dead_inputs": {"H": _H},
     "feedback": {"D": _W, "U_block": _SQUARE, "mode": "exact"},
@@ -125,7 +112,8 @@ CALLS: Mapping[str, Mapping[str, Any]] = {
     "grid_codes": {"W": _W, "scale": np.ones(2), "zero": np.ones(2), "bits": 2},
     "index_floor": {"layer": reference.rtn_layer(_W)},
     "input_norms": {"H": _H},
-    "interval_errors": {"X": _W, "thresholds": np.array([1.0]), "closed": True, "part": None}
+    "interval_errors": {"X": _W, "thresholds": np.array([1.0]), "closed": True, "part": _W > 0}
+    | {"orders": (1, 2)}
     | _MODE,
     "inverse_factor": {"H": _H},
     "inverse_hessian_saliency": {"W": _W, "H": _H},
@@ -148,7 +136,7 @@ CALLS: Mapping[str, Mapping[str, Any]] = {
     "pattern_entropy": {"keep": 4, "group": 8},
     "payload_bits": {"layer": reference.rtn_layer(_W), "float_bits": 16},
     "pbs2p_block": {"W": _W, "S": _W**2, "masks": _NESTED, "alive": _PART, "config": _PRUNED}
-    | {"gram": _H, "salient": None, "start": 0},
+    | {"gram": _H, "salient": _SALIENT, "start": 0},
     "pbs2p_layer": {"W": _W, "H": _H, "config": _PRUNED},
     "pb_llm_layer": {"W": _W, "H": _H, "config": reference.PBLLM()},
     "prefix_errors": {"X": _W, "counts": np.array([1, 2]), "order": 1, "part": _W > 0} | _MODE,
@@ -177,11 +165,16 @@ CALLS: Mapping[str, Mapping[str, Any]] = {
     "residual_binarize": {"W": _W, "mask": _W > 0, "order": 2, "name": "all"} | _MODE,
     "ria_importance": {"W": _W, "norms": _NORMS, "exponent": 0.5},
     "row_mask": {"scores": _W, "sparsity": 0.5},
-    "rtn_layer": {"W": _W, "H": None, "config": reference.RTN()},
+    "rtn_layer": {"W": _W, "H": _H, "config": reference.RTN()},
     "salient_search": {"target": _W, "ranking": [1, 0, 3], "counts": [1, 2], "orders": (1, 1)}
     | {"entries": _W > 0}
     | _MODE,
-    "salient_search_direct": {"target": _W, "ranking": [1, 0, 3], "counts": [1, 2]}
+    "salient_search_direct": {
+        "target": _W,
+        "ranking": [1, 0, 3],
+        "counts": [1, 2],
+        "orders": (1, 1),
+    }
     | {"entries": _W > 0}
     | _MODE,
     "sign": {"x": _W, "zero": 1},
@@ -199,7 +192,7 @@ CALLS: Mapping[str, Mapping[str, Any]] = {
     "standardized_importance": {"W": _W, "norms": _NORMS, "exponent": 0.5}
     | {"standardize": "after", "axis": "matrix"},
     "stbllm_block": {"W": _W, "S": _W**2, "alive": _PART, "kept": _W > 0}
-    | {"config": _STRUCTURED, "salient": None, "start": 0},
+    | {"config": _STRUCTURED, "salient": _SALIENT, "start": 0},
     "stbllm_layer": {"W": _W, "H": _H, "config": _STRUCTURED},
     "stbllm_parameter_bits": {"r": 0.5, "keep": 4, "group": 8},
     "stbllm_storage_bits": {"n": 2, "m": 4, "k": 2, "keep": 1, "group": 2},
@@ -213,7 +206,12 @@ CALLS: Mapping[str, Mapping[str, Any]] = {
     "trisection_search": {"target": _W, "columns": _PART, "thresholds": [0.5, 1.0]}
     | {"factor": 2.0, "orders": (1, 2, 1), "closed": True}
     | _MODE,
-    "trisection_search_direct": {"target": _W, "columns": _PART, "thresholds": [1.0], "key": None}
+    "trisection_search_direct": {
+        "target": _W,
+        "columns": _PART,
+        "thresholds": [1.0],
+        "key": np.abs(_W),
+    }
     | {"factor": 2.0, "orders": (1, 2, 1), "closed": False}
     | _MODE,
     "trisection_thresholds": {"thresholds": [0.5, 1.0, 1.5], "factor": 2.0},
@@ -224,81 +222,6 @@ CALLS: Mapping[str, Mapping[str, Any]] = {
     "weight_error": {"W": _W, "Q": -_W},
 }
 """A call of each function, with every argument by name."""
-
-
-Wrong = Iterator[tuple[str, Any]]
-
-
-def _wrong_numbers(value: Any) -> Wrong:  # noqa: ANN401
-    numbers = np.array(value, dtype=np.float64)
-    broken = numbers.copy()
-    broken.flat[-1] = np.nan
-    yield "NaN", broken
-    yield "an infinity", np.where(np.isnan(broken), np.inf, broken)
-    yield "an empty array", numbers[..., :0]
-    yield "an extra axis", numbers[None]
-    yield "a different width", np.concatenate([numbers, numbers], axis=-1)
-    yield "complex numbers", numbers + 1j
-    yield "text", numbers.astype(str)
-    yield "a ragged list", [[1.0, 2.0], [3.0]]
-
-
-def _wrong_mask(value: Any) -> Wrong:  # noqa: ANN401
-    yield "a different width", value[..., :-1]
-    yield "numbers", value.astype(np.float64)
-
-
-def _wrong_places(value: Any) -> Wrong:  # noqa: ANN401
-    yield "an empty list", []
-    yield "a negative number", [-1, *value]
-    yield "NaN", [np.nan]
-
-
-def _wrong_scalar(value: Any) -> Wrong:  # noqa: ANN401, ARG001
-    yield "a negative number", -1
-    yield "a fraction", 1.5
-    yield "NaN", np.nan
-
-
-def _wrong_setting(value: Any) -> Wrong:  # noqa: ANN401, ARG001
-    yield "no such setting", 7
-
-
-def _wrong_group(value: Any) -> Wrong:  # noqa: ANN401
-    plane = value.planes[0]
-    rows = np.full(len(value.mask), np.nan)
-    yield "something else", "something"
-    yield "a mean that is NaN", replace(value, mean=rows)
-    yield "a scale that is NaN", replace(value, planes=(replace(plane, row_scale=rows),))
-    yield "a mask of numbers", replace(value, mask=value.mask.astype(np.float64))
-    yield "no plane", replace(value, planes=())
-
-
-def _wrong_thing(value: Any) -> Wrong:  # noqa: ANN401, ARG001
-    yield "something else", "something"
-
-
-_WRONG: Mapping[type[Kind], Callable[[Any], Wrong]] = {
-    Numbers: _wrong_numbers,
-    Symmetric: _wrong_numbers,
-    Spread: _wrong_numbers,
-    Values: _wrong_numbers,
-    Tokens: _wrong_numbers,
-    WholeNumbers: _wrong_places,
-    Flags: _wrong_mask,
-    Nested: _wrong_mask,
-    Part: _wrong_mask,
-    Places: _wrong_places,
-    Whole: _wrong_scalar,
-    PlaneNumber: _wrong_scalar,
-    Real: _wrong_scalar,
-    Share: _wrong_scalar,
-    Choice: _wrong_setting,
-    Orders: _wrong_setting,
-    Text: _wrong_setting,
-    Binary: _wrong_group,
-}
-"""Values that a function has to refuse, by kind of argument; for other kinds, a string."""
 
 
 def _answer(function: Callable[..., Any], call: Mapping[str, Any]) -> Any:  # noqa: ANN401
@@ -334,20 +257,34 @@ def _demanded(name: str, call: Mapping[str, Any], argument: str) -> bool:
     return False
 
 
-def _bad(name: str) -> list[tuple[str, str, Any]]:
+@cache
+def bad_of(name: str) -> list[tuple[str, str, Any]]:
+    """Return what a function has to refuse.
+
+    Parameters
+    ----------
+    name : str
+        The function.
+
+    Returns
+    -------
+    list of tuple
+        Argument, what is wrong, and the value.
+
+    Examples
+    --------
+    >>> bad_of("sign")[0][:2]
+    ('x', 'NaN')
+    """
     kinds, call = protocol.PROTOCOL[name].contract.kinds, CALLS[name]
     # What the reference takes, or refuses for another argument, is not wrong about this one.
     return [
         (argument, what, wrong)
         for argument, value in call.items()
         if value is not None
-        for what, wrong in _WRONG.get(type(kinds[argument]), _wrong_thing)(value)
+        for what, wrong in wrong_for(kinds[argument], value)
         if _demanded(name, {**call, argument: wrong}, argument)
     ]
-
-
-BAD = {name: _bad(name) for name in CALLS}
-"""Invalid arguments of each function, with what is wrong about them."""
 
 
 def _kind(value: Any) -> str:  # noqa: ANN401
@@ -402,7 +339,8 @@ def _examine(name: str) -> Callable[[Port, Judge, Draw], None]:
             if name not in protocol.CLASSES:
                 _types(judge, found, wanted)
             return
-        argument, what, value = BAD[name][(draw.seed - 1) % len(BAD[name])]
+        bad = bad_of(name)
+        argument, what, value = bad[(draw.seed - 1) % len(bad)]
         draw.said |= {"argument": argument, "given": what}
         said = _refuses(function, {**call, argument: value}, argument)
         judge.true(f"an error that names `{argument}`; {said}", said is None)
@@ -427,4 +365,4 @@ def cases_of(item: Operation) -> int:
     int
         One for the signature, and one for each invalid argument.
     """
-    return 1 + len(BAD[item.needs[0]])
+    return 1 + len(bad_of(item.needs[0]))
