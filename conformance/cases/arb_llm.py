@@ -24,6 +24,7 @@ from subbit.conformance.cases.judge import Judge, host
 from subbit.conformance.cases.layers import (
     INPUTS,
     judge_objective,
+    live_columns,
     prepared_bound,
     scores_bound,
 )
@@ -160,7 +161,7 @@ def _layer(preset: ARBLLM) -> Callable[[Port, Judge, Draw], None]:
 def _judge_layer(judge: Judge, W: Array, H: Array, config: ARBLLM, layer: QuantizedLayer) -> None:
     dead = np.diag(H) == 0
     given, gram = np.where(dead, 0.0, W), judge.arithmetic.read(H / 2)
-    alive = ~dead if config.loop.dead_inputs == "zero" else np.ones(len(dead), dtype=np.bool_)
+    alive = live_columns(H, config.loop)
     prepared = prepared_bound(judge, H, config.loop.percdamp)
     states = compensate_bounds.layer_states_bound(
         given, prepared[1], layer, mode=config.loop.compensation, arithmetic=judge.arithmetic

@@ -19,7 +19,7 @@ from subbit.reference.bounds import compensate as compensate_bounds
 from .blocks import BlockState, judge_block, judge_salient, judge_split
 from .draw import Draw
 from .judge import Judge, host
-from .layers import INPUTS, judge_objective, prepared_bound, scores_bound
+from .layers import INPUTS, judge_objective, live_columns, prepared_bound, scores_bound
 from .registry import operation
 
 FAMILIES = (*CONTINUOUS, "tied", "zero_rows")
@@ -86,7 +86,7 @@ def _billm(preset: str) -> Callable[[Port, Judge, Draw], None]:
 def _judge_billm(judge: Judge, W: Array, H: Array, config: BiLLM, layer: QuantizedLayer) -> None:
     dead = np.diag(H) == 0
     given = np.where(dead, 0.0, W)
-    alive = ~dead if config.loop.dead_inputs == "zero" else np.ones(len(dead), dtype=np.bool_)
+    alive = live_columns(H, config.loop)
     damped, U = prepared_bound(judge, H, config.loop.percdamp)
     states = compensate_bounds.layer_states_bound(
         given, U, layer, mode=config.loop.compensation, arithmetic=judge.arithmetic

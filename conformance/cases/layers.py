@@ -13,7 +13,7 @@ import numpy as np
 
 from subbit import reference
 from subbit.conformance.cases.judge import Judge
-from subbit.conformance.inputs.families import Array
+from subbit.conformance.inputs.families import Array, Mask
 from subbit.conformance.inputs.moved import TRIES, moved
 from subbit.reference import Loop, QuantizedBlock, QuantizedLayer, UniformGroup, ValueGroup
 from subbit.reference.bounds.hessian import damp_bound, inverse_factor_bound
@@ -67,6 +67,25 @@ def judge_objective(
         other = moved(W, H, seed, unit_roundoff=judge.arithmetic.unit_roundoff)
         least = max(least, reached(quantize(*other)))
     judge.objective("objective of the layer", own, least, SLACK * least + roundings)
+
+
+def live_columns(H: Array, loop: Loop) -> Mask:
+    """Return the columns that a layer quantizes: all, or those of inputs that fired.
+
+    Parameters
+    ----------
+    H : ndarray of float64, shape (m, m)
+        Proxy Hessian.
+    loop : Loop
+        The configuration.
+
+    Returns
+    -------
+    ndarray of bool, shape (m,)
+        The columns.
+    """
+    dead = np.diag(H) == 0
+    return ~dead if loop.dead_inputs == "zero" else np.ones(len(dead), dtype=np.bool_)
 
 
 def prepared_bound(judge: Judge, H: Array, percdamp: float) -> tuple[Rounded, Rounded]:

@@ -67,6 +67,7 @@ CALLS: Mapping[str, Mapping[str, Any]] = {
         "columns": _PART,
         "thresholds": [1.0],
         "key": np.abs(_W),
+        "closed": True,
     }
     | {"orders": (1, 2)}
     | _MODE,

@@ -33,7 +33,7 @@ GAPS = (5, 7, 9, 11, 13)
 """Distances between the two inputs, as powers of two of roundings. The first at which the
 case tells a wrong decision is taken."""
 WIDEST = 2.0**-4
-ATTEMPTS = 8
+ATTEMPTS = 6
 """Times that both ends are drawn before a case counts as one without a decision."""
 FINER = 4.0
 """How much more closely than the least gap the place of a decision is found."""

@@ -32,6 +32,7 @@ from subbit.conformance.cases.judge import Judge, host
 from subbit.conformance.cases.layers import (
     INPUTS,
     judge_objective,
+    live_columns,
     prepared_bound,
     scores_bound,
 )
@@ -445,7 +446,7 @@ def _layer(preset: PBS2P) -> Callable[[Port, Judge, Draw], None]:
 def _judge_layer(judge: Judge, W: Array, H: Array, config: PBS2P, layer: QuantizedLayer) -> None:
     dead, arithmetic = np.diag(H) == 0, judge.arithmetic
     given, gram = np.where(dead, 0.0, W), arithmetic.read(H / 2)
-    alive = ~dead if config.loop.dead_inputs == "zero" else np.ones(len(dead), dtype=np.bool_)
+    alive = live_columns(H, config.loop)
     prepared = prepared_bound(judge, H, config.loop.percdamp)
     states = layer_states_bound(
         given, prepared[1], layer, mode=config.loop.compensation, arithmetic=arithmetic

@@ -11,16 +11,19 @@ from collections.abc import Mapping
 from subbit.conformance.cases.draw import BARE, NEAR
 from subbit.conformance.cases.names import cases_of
 from subbit.conformance.cases.pinned import pinned_cases
-from subbit.conformance.cases.registry import Operation
+from subbit.conformance.cases.registry import LAYERS, Operation
 from subbit.conformance.inputs.seeds import seed_of
 from subbit.reference.errors import ArgumentError
 
 CASES: Mapping[str, int] = {"quick": 6, "ci": 24, "long": 300}
 """Cases of each operation, by depth."""
-BESIDE: Mapping[str, int] = {"quick": 1, "ci": 4, "long": 40}
+BESIDE: Mapping[str, int] = {"quick": 1, "ci": 3, "long": 40}
 """Cases beside a decision, by depth."""
 DEGENERATE: Mapping[str, int] = {"quick": 2, "ci": 6, "long": 30}
-"""Degenerate cases, by depth: of a small and a distant kind first, then of each."""
+"""Degenerate cases, by depth: of a small and a distant kind first, then of each. Whole layers
+have a few."""
+OF_LAYERS = 1 / 6
+"""Share of these that an operation of level 3 has."""
 DEFAULT_DEPTH = "ci"
 FEWEST = 3
 """Cases of an operation, however small its share."""
@@ -62,11 +65,12 @@ def seeds_of(item: Operation, depth: str) -> list[int]:
     number = max(FEWEST, round(CASES[depth] * item.share))
     drawn = [n if n < SMALL or item.numbered else seed_of(item.name, n) for n in range(number)]
     beside = _some(NEAR, BESIDE[depth], item) if item.decides else []
-    bare = [] if item.numbered else _some(BARE, DEGENERATE[depth], item)
+    few = OF_LAYERS if item.level >= LAYERS else 1.0
+    bare = [] if item.numbered else _some(BARE, DEGENERATE[depth] * few, item)
     large = () if depth == "quick" else item.large
     pinned = (case.seed for case in pinned_cases() if case.operation == item.name)
     return list(dict.fromkeys([*drawn, *beside, *bare, *large, *pinned]))
 
 
-def _some(first: int, number: int, item: Operation) -> list[int]:
+def _some(first: int, number: float, item: Operation) -> list[int]:
     return [first + n for n in range(round(number * item.share))]

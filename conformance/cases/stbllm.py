@@ -21,6 +21,7 @@ from subbit.conformance.cases.judge import Judge, host
 from subbit.conformance.cases.layers import (
     INPUTS,
     judge_objective,
+    live_columns,
     prepared_bound,
     scores_bound,
 )
@@ -365,8 +366,7 @@ def _judge_blocks(
     judge: Judge, begun: tuple[Array, Mask], H: Array, config: STBLLM, layer: QuantizedLayer
 ) -> None:
     weights, kept = begun
-    dead = np.diag(H) == 0
-    alive = ~dead if config.loop.dead_inputs == "zero" else np.ones(len(dead), dtype=np.bool_)
+    alive = live_columns(H, config.loop)
     prepared = prepared_bound(judge, H, config.loop.percdamp)
     states = compensate_bounds.layer_states_bound(
         weights,

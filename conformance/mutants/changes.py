@@ -8,7 +8,7 @@ function keeps its signature, so level 0 alone does not find it.
 import functools
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from types import SimpleNamespace
 from typing import Any, TypeAlias
@@ -17,6 +17,7 @@ import numpy as np
 
 from subbit import reference
 from subbit.conformance.inputs.families import Array
+from subbit.reference.contracts.settings import domains
 
 Function: TypeAlias = Callable[..., Any]
 Change: TypeAlias = Callable[[Any], Any]
@@ -172,6 +173,38 @@ def switched(name: str, **settings: Any) -> Function:  # noqa: ANN401
         The changed function.
     """
     return given(name, "config", lambda config: config.changed(**settings))
+
+
+def other(
+    name: str, switch: str, values: Mapping[Any, Any] | Sequence[Any] | None = None
+) -> Function:
+    """Return a function that takes a setting other than the one requested.
+
+    Parameters
+    ----------
+    name : str
+        The function.
+    switch : str
+        A switch of its configuration.
+    values : mapping or sequence, optional
+        Replacement of each setting, or settings of which the first other one is taken; all
+        of the switch's domain by default.
+
+    Returns
+    -------
+    callable
+        The changed function.
+    """
+
+    def change(config: Any) -> Any:  # noqa: ANN401
+        now = config.switches()[switch]
+        if isinstance(values, Mapping):
+            return config.changed(**{switch: values[now]})
+        domain: Any = domains(type(config))[switch]
+        options = domain.options if values is None else values
+        return config.changed(**{switch: next(x for x in options if x != now)})
+
+    return given(name, "config", change)
 
 
 def single(x: Any) -> Any:  # noqa: ANN401

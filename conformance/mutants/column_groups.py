@@ -1,7 +1,7 @@
 """Mutants of ARB-LLM's searches, groups, blocks and whole layers."""
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 from unittest import mock
@@ -15,6 +15,7 @@ from subbit.conformance.mutants.changes import (
     Mutant,
     answers,
     given,
+    other,
     single,
     switched,
 )
@@ -53,15 +54,6 @@ def _first_orders(function: Any) -> Any:  # noqa: ANN401
 
 def _own_columns(function: Any) -> Any:  # noqa: ANN401
     return lambda mask, config: function(mask, config.changed(divisor="entries"))
-
-
-def _flipped(name: str, switch: str, values: Mapping[Any, Any]) -> Function:
-    """Set a switch to a value other than the one requested."""
-
-    def change(config: Any) -> Any:  # noqa: ANN401
-        return config.changed(**{switch: values[config.switches()[switch]]})
-
-    return given(name, "config", change)
 
 
 _OTHER_BITMAP = {"shared": "zones", "zones": "shared"}
@@ -106,13 +98,13 @@ def _search(change: Change) -> Change:
 def _choose() -> Named:
     name = "choose_column_groups"
     return {
-        "the other bitmap": _flipped(name, "bitmap", _OTHER_BITMAP),
-        "searched on the other": _flipped(name, "search_on", _OTHER_DOMAIN),
-        "split by the other": _flipped(name, "split_by", _OTHER_DOMAIN),
-        "another grid": _flipped(name, "grid", _OTHER_GRID),
+        "the other bitmap": other(name, "bitmap", _OTHER_BITMAP),
+        "searched on the other": other(name, "search_on", _OTHER_DOMAIN),
+        "split by the other": other(name, "split_by", _OTHER_DOMAIN),
+        "another grid": other(name, "grid", _OTHER_GRID),
         "salient columns not cut": switched(name, column_groups=False),
         "outputs not looked at": switched(name, split_error="weights"),
-        ">= for >": _flipped(name, "closed", {True: False, False: True}),
+        ">= for >": other(name, "closed", {True: False, False: True}),
         "salient zone once": answers(name, _once),
         "identity for the gram": given(name, "gram", _identity),
         "image ignored": given(name, "image", lambda _: None),
@@ -129,7 +121,7 @@ def _further() -> Named:
     return {
         "every cut by itself": switched(name, minimum="reset"),
         "every cut against those before": switched(name, minimum="kept"),
-        "the other error of what is taken": _flipped(name, "taken_error", _OTHER_TAKEN),
+        "the other error of what is taken": other(name, "taken_error", _OTHER_TAKEN),
         "the highest threshold where none is better": _inside(
             name, column_groups, "candidate_thresholds", _answer(lambda cuts: cuts[::-1])
         ),
@@ -149,7 +141,7 @@ def _zones() -> Named:
     name = "refine_zones"
     return {
         "half of the rounds": switched(name, iterations=7, calibrated_iterations=7),
-        "another algorithm": _flipped(
+        "another algorithm": other(
             name, "algorithm", {"arb": "arb_rc", "arb_rc": "arb", "arb_x": "arb"}
         ),
         "identity for the gram": given(name, "gram", _identity),
@@ -157,7 +149,7 @@ def _zones() -> Named:
         "divided by the entries": switched(name, divisor="entries"),
         "divided by the width of the zone": _inside(name, arb_llm, "_fitted_columns", _own_columns),
         "no sweeps": switched(name, sweeps=0),
-        "one sweep": _flipped(name, "sweeps", {0: 0, 1: 1, 3: 1}),
+        "one sweep": other(name, "sweeps", {0: 0, 1: 1, 3: 1}),
         "an eps": switched(name, eps=1e-4, calibrated_eps=1e-4),
         "salient groups once": given(name, "zones", _once),
         "float32 scales": answers(name, _of_group(single_scales)),
@@ -170,8 +162,8 @@ def _block() -> Named:
     name = "arb_llm_block"
     return {
         "mean not removed in searches": switched(name, center=False),
-        "the other bitmap": _flipped(name, "bitmap", _OTHER_BITMAP),
-        "scores as weights": _flipped(name, "search_on", _OTHER_DOMAIN),
+        "the other bitmap": other(name, "bitmap", _OTHER_BITMAP),
+        "scores as weights": other(name, "search_on", _OTHER_DOMAIN),
         "dead column kept": given(name, "alive", np.ones_like),
         "half of the rounds": switched(name, iterations=7, calibrated_iterations=7),
         "divided by the width of the zone": _inside(name, arb_llm, "_fitted_columns", _own_columns),
@@ -187,7 +179,7 @@ def _block() -> Named:
 def _layer() -> Named:
     name = "arb_llm_layer"
     return {
-        "another form of feedback": _flipped(
+        "another form of feedback": other(
             name, "compensation", {"exact": "released", "released": "exact", "none": "exact"}
         ),
         "one round": switched(name, iterations=1, calibrated_iterations=1),

@@ -15,6 +15,7 @@ from subbit.conformance.mutants.changes import (
     answers,
     given,
     inside,
+    other,
     single,
     switched,
 )
@@ -25,7 +26,6 @@ from subbit.conformance.mutants.layers import (
     lost_sign,
     single_scales,
 )
-from subbit.conformance.mutants.spbo import other
 from subbit.reference import PBS2P, BinaryGroup, Refinement
 
 _OTHER_SCORES = {"once": "recomputed", "recomputed": "once"}

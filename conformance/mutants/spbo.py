@@ -1,7 +1,7 @@
 """Mutants of stepwise pruning."""
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -10,12 +10,12 @@ import numpy as np
 from subbit import reference
 from subbit.conformance.mutants.changes import (
     Change,
-    Function,
     Mutant,
     answers,
     eps_of_each_row,
     given,
     inside,
+    other,
 )
 from subbit.conformance.mutants.groups import (
     Named,
@@ -26,37 +26,8 @@ from subbit.conformance.mutants.groups import (
 )
 from subbit.reference import BinaryGroup
 
-OTHER: Mapping[str, Mapping[Any, Any]] = {
-    "signs": {"frozen": "resigned", "resigned": "frozen"},
-    "mean": {"masked": "shared", "shared": "masked"},
-    "objective": {"full": "masked", "masked": "full"},
-    "levels": {"alternate": "exact", "exact": "alternate"},
-    "calibrated_start": {"standard": "refined", "refined": "standard"},
-}
-"""The other setting of each switch."""
-
-
-def other(name: str, switch: str, values: Mapping[Any, Any] | None = None) -> Function:
-    """Return a function that takes a setting other than the one requested.
-
-    Parameters
-    ----------
-    name : str
-        The function.
-    switch : str
-        A switch of its configuration.
-    values : mapping, optional
-        Replacement of each setting; :data:`OTHER` by default.
-
-    Returns
-    -------
-    callable
-        The changed function.
-    """
-    others = OTHER[switch] if values is None else values
-    return given(
-        name, "config", lambda config: config.changed(**{switch: others[config.switches()[switch]]})
-    )
+OTHER = ("signs", "mean", "objective", "levels", "calibrated_start")
+"""Switches that have two settings."""
 
 
 def _without_one(masks: Any) -> Any:  # noqa: ANN401

@@ -15,6 +15,7 @@ from subbit.conformance.mutants.changes import (
     answers,
     each,
     given,
+    other,
     single,
 )
 from subbit.conformance.mutants.layers import block_change, half_scales, lost_sign, single_scales
@@ -28,14 +29,6 @@ def _with(name: str, change: Change) -> Function:
 def _pruned_for_kept(config: Any) -> Any:  # noqa: ANN401
     N, M = config.pruning.keep
     return config.changed(keep=(max(1, M - N - (2 * N == M)), M))
-
-
-def _other(field: str, *options: Any) -> Change:  # noqa: ANN401
-    def changed(config: Any) -> Any:  # noqa: ANN401
-        now = config.switches()[field]
-        return config.changed(**{field: next(x for x in options if x != now)})
-
-    return changed
 
 
 def _one_more(result: Any) -> Any:  # noqa: ANN401
@@ -66,18 +59,18 @@ STEPS: dict[str, dict[str, Function | dict[str, Function]]] = {
     "choose_kept": {
         "pruned counted as kept": _with("choose_kept", _pruned_for_kept),
         "one more": answers("choose_kept", _one_more),
-        "another importance": _with("choose_kept", _other("importance", "magnitude", "wanda")),
-        "zeros applied or not": _with("choose_kept", _other("start", "dense", "pruned")),
+        "another importance": other("choose_kept", "importance", ("magnitude", "wanda")),
+        "zeros applied or not": other("choose_kept", "start", ("dense", "pruned")),
         "no norms": given("choose_kept", "H", lambda H: np.eye(len(H))),
         "float32": answers("choose_kept", each(single, 0)),
         "another SparseGPT": {"sparsegpt_prune": answers("sparsegpt_prune", _one_more)},
     },
     "choose_regions": {
-        "the other cut": _with("choose_regions", _other("split_by", "scores", "weights")),
+        "the other cut": other("choose_regions", "split_by", ("scores", "weights")),
         "another factor": _with(
             "choose_regions", lambda c: c.changed(factor=c.part(Regions).factor + 0.4)
         ),
-        "two regions": _with("choose_regions", _other("regions", 2, 3)),
+        "two regions": other("choose_regions", "regions", (2, 3)),
         "regions swapped": answers("choose_regions", lambda masks: masks[::-1]),
         "all columns": given("choose_regions", "part", np.ones_like),
         "other boundary": _with(
@@ -88,7 +81,7 @@ STEPS: dict[str, dict[str, Function | dict[str, Function]]] = {
         "mask forgotten": given("stbllm_block", "kept", np.ones_like),
         "mask inverted": given("stbllm_block", "kept", np.logical_not),
         "dead column kept": given("stbllm_block", "alive", np.ones_like),
-        "refilled or not": _with("stbllm_block", _other("pruned", "binarize", "zero")),
+        "refilled or not": other("stbllm_block", "pruned", ("binarize", "zero")),
         "second order dropped": answers(
             "stbllm_block",
             lambda block: replace(
@@ -106,21 +99,21 @@ STEPS: dict[str, dict[str, Function | dict[str, Function]]] = {
 }
 _LAYERS: dict[str, dict[str, Function]] = {
     "another importance": {
-        "choose_kept": _with("choose_kept", _other("importance", "magnitude")),
+        "choose_kept": other("choose_kept", "importance", ("magnitude")),
     },
     "importance of its own": {
-        "stbllm_layer": _with("stbllm_layer", _other("importance", "magnitude")),
+        "stbllm_layer": other("stbllm_layer", "importance", ("magnitude")),
     },
     "another form of feedback": {
-        "stbllm_layer": _with("stbllm_layer", _other("compensation", "released", "exact"))
+        "stbllm_layer": other("stbllm_layer", "compensation", ("released", "exact"))
     },
-    "another grid": {"stbllm_layer": _with("stbllm_layer", _other("grid", "quantiles", "maximum"))},
+    "another grid": {"stbllm_layer": other("stbllm_layer", "grid", ("quantiles", "maximum"))},
     "entry of a pruned weight": {"stbllm_layer": answers("stbllm_layer", _forgotten)},
     "float32 scales": {"stbllm_layer": answers("stbllm_layer", single_scales)},
     "a sign lost": {"stbllm_layer": answers("stbllm_layer", lost_sign)},
 }
-_FREE = {"stbllm_layer": _with("stbllm_layer", _other("free", "all", "kept"))}
-_START = {"stbllm_layer": _with("stbllm_layer", _other("start", "dense", "pruned"))}
+_FREE = {"stbllm_layer": other("stbllm_layer", "free", ("all", "kept"))}
+_START = {"stbllm_layer": other("stbllm_layer", "start", ("dense", "pruned"))}
 
 
 def mutants() -> Iterator[Mutant]:
