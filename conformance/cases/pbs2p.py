@@ -2,9 +2,9 @@
 ==============
 
 Masks are judged in the rows where rounding cannot change the order of scores. A record
-does not say which group a pruned weight belonged to, so groups are compared where the best
-cut beats all others by more than rounding; then every group is judged as a run of stepwise
-pruning. Elsewhere only the properties of every block are checked.
+does not say which group a pruned weight belonged to; the candidate thresholds that cut the kept
+weights as the port did say it, see :mod:`~subbit.conformance.cases.cells`. Then the cut is judged
+like every other, and each group as a run of stepwise pruning.
 
 Overall a layer may exceed the reference's by the share
 :data:`~subbit.conformance.cases.layers.SLACK`.
@@ -19,6 +19,7 @@ import numpy as np
 from subbit import reference
 from subbit.conformance.cases.arb_llm import COUNTS
 from subbit.conformance.cases.blocks import BlockState, judge_salient
+from subbit.conformance.cases.cells import MOST, recorded_cells
 from subbit.conformance.cases.draw import Draw
 from subbit.conformance.cases.groups.arb_runs import on_host
 from subbit.conformance.cases.groups.refined import (
@@ -39,8 +40,8 @@ from subbit.conformance.cases.layers import (
 from subbit.conformance.cases.pruning.cfs import SCORES
 from subbit.conformance.cases.pruning.spbo import Run, drawn_pattern, judge_run, masks_of
 from subbit.conformance.cases.registry import operation
-from subbit.conformance.cases.zones.column_groups import forms
-from subbit.conformance.cases.zones.cuts import Cut, errors_of_weights, finite, grid_bound
+from subbit.conformance.cases.zones.column_groups import GroupsState, forms, judge_groups
+from subbit.conformance.cases.zones.cuts import finite
 from subbit.conformance.inputs.families import CONTINUOUS, Array, Mask
 from subbit.conformance.inputs.moved import TRIES, moved
 from subbit.conformance.target import Port
@@ -54,8 +55,6 @@ from subbit.reference.bounds.pruning.spbo import schedule_certain
 from subbit.reference.bounds.rounding import Rounded
 from subbit.reference.pbs2p import PRUNED, REMOVED
 
-RIVALS = 4
-"""Number of best candidate thresholds that are compared with their bounds."""
 KEEPS = ((4, 8), (5, 8), (6, 8))
 
 
@@ -186,77 +185,6 @@ def _judge_pattern(judge: Judge, masks: Mask, config: PBS2P) -> None:
         judge.true(f"{keep} of every {group} are kept", np.all(counts == keep))
 
 
-def _certain_cut(state: Pruned, parts: Sequence[tuple[Mask, int]]) -> tuple[Mask, bool]:
-    """Entries that the best threshold makes large, and whether rounding can choose another."""
-    config, key = state.config, state.key
-    entries = np.logical_or.reduce([mask for mask, _ in parts])
-    if not entries.any():
-        return entries, True
-    errors = [
-        errors_of_weights(state.searched, mask, order, config.zones.partition)
-        for mask, order in parts
-    ]
-    cut = Cut(
-        key,
-        entries,
-        grid_bound(key, entries, config.zones.partition.grid),
-        config.zones.partition.closed,
-        errors[0],
-    )
-    tried = cut.distinct()
-    tries = [
-        one.plain(tried.value, key.value, closed=config.zones.partition.closed) for one in errors
-    ]
-    plain = np.sum(tries, axis=0)
-    ranking = np.argsort(plain, kind="stable")
-    first, rest = tried[ranking[:RIVALS]], plain[ranking[RIVALS:]]
-    found = [one.bound(first, key, closed=config.zones.partition.closed) for one in errors]
-    total = found[0] if len(found) == 1 else found[0] + found[1]
-    value, reach = total.value, np.max(total.error)
-    sure = np.all(value[1:] - total.error[1:] > value[0] + total.error[0])
-    # All candidates sum the same weights, so their errors are alike.
-    sure &= np.all(rest - value[0] > 4.0 * reach)
-    p, e = first.value[0], first.error[0]
-    below = key.value <= p if config.zones.partition.closed else key.value < p
-    allowed = key.error + e
-    clear = np.all((np.abs(key.value - p) > allowed) | (allowed == 0.0) | ~entries)
-    return entries & ~below, bool(sure and clear)
-
-
-def certain_cells(state: Pruned, salient: Mask) -> list[Mask] | None:
-    """Return a block's groups before any weight is pruned.
-
-    Parameters
-    ----------
-    state : Pruned
-        State that the block was quantized from.
-    salient : ndarray of bool, shape (k,)
-        The port's salient columns.
-
-    Returns
-    -------
-    list of ndarray of bool, shape (n, k), or None
-        In the order of :func:`~subbit.conformance.cases.zones.column_groups.forms`; None where
-        rounding decides a cut.
-    """
-    config, shape = state.config, state.weights.shape
-    chosen, rest = (np.broadcast_to(x & state.alive, shape) for x in (salient, ~salient))
-    if not (finite(state.searched) and finite(state.key)):
-        return None
-    if not config.zones.column_groups:
-        large, sure = _certain_cut(state, [(rest, 1)])
-        cells = [chosen, large, rest & ~large]
-    elif config.zones.bitmap == "shared":
-        large, sure = _certain_cut(state, [(chosen, 2), (rest, 1)])
-        cells = [chosen & large, chosen & ~large, rest & large, rest & ~large]
-    else:
-        (above, first), (below, second) = (
-            _certain_cut(state, [part]) for part in ((chosen, 2), (rest, 1))
-        )
-        cells, sure = [above, chosen & ~above, below, rest & ~below], first and second
-    return cells if sure else None
-
-
 def judge_block(judge: Judge, state: Pruned, block: QuantizedBlock) -> None:
     """Judge all groups of a block.
 
@@ -279,14 +207,37 @@ def judge_block(judge: Judge, state: Pruned, block: QuantizedBlock) -> None:
     groups = _merged(judge, block, [name for name, _ in wanted], config)
     if groups is None:
         return
-    cells: list[Mask] | None = [np.broadcast_to(state.alive, shape)]
-    if block.salient is not None:
-        salient = np.asarray(host(block.salient))
-        judge_salient(judge, state, salient)
-        cells = certain_cells(state, salient) if judge.ratio < np.inf else None
-    if cells is None:
-        judge.skip(int(np.prod(shape)), "groups of a block whose cut rounding decides")
+    if block.salient is None:
+        _judge_runs(judge, state, groups, [np.broadcast_to(state.alive, shape)])
         return
+    salient = np.asarray(host(block.salient))
+    judge_salient(judge, state, salient)
+    if judge.ratio == np.inf:
+        return
+    if not (finite(state.searched) and finite(state.key)):
+        judge.skip(int(np.prod(shape)), "groups of a state without a bound")
+        return
+    zones = GroupsState(state.weights, state.scores, state.alive, config.zones, state.gram)
+    masks = [np.asarray(group.mask) for group in groups]
+    ways = [masks] if shared else recorded_cells(zones, salient, masks, state.kept)
+    judge.true("a candidate cuts the kept entries as the groups do", ways)
+    if len(ways) > MOST:
+        judge.skip(int(np.prod(shape)), "groups whose pruned entries fit too many cuts")
+        return
+    trials = [Judge(judge.arithmetic) for _ in ways]
+    for trial, cells in zip(trials, ways, strict=True):
+        judge_groups(trial, zones, salient, cells)
+        if trial.ratio <= 1.0:
+            _judge_runs(trial, state, groups, cells)
+    if trials:
+        judge.take(min(trials, key=lambda trial: trial.ratio))
+
+
+def _judge_runs(
+    judge: Judge, state: Pruned, groups: Sequence[BinaryGroup], cells: Sequence[Mask]
+) -> None:
+    """Judge groups as runs of stepwise pruning, in the rows whose masks are certain."""
+    config, shape = state.config, state.weights.shape
     rows = decided_together(
         state.certain, config.pruning.refinement, config.pruning.refinement.calibrated_eps
     )
@@ -297,9 +248,10 @@ def judge_block(judge: Judge, state: Pruned, block: QuantizedBlock) -> None:
         return
     weights, masks = state.weights[rows], state.masks[:, rows]
     own = [_part(group, rows) for group in groups]
+    orders = [order for _, order in forms(config.zones)] if config.partitioned else [1]
     runs = [
         Run(weights, cell[rows], masks, state.gram, order, config.pruning)
-        for cell, (_, order) in zip(cells, wanted, strict=True)
+        for cell, order in zip(cells, orders, strict=True)
     ]
     swept = config.sweeps > 0
     decided = [judge_run(judge, *pair, swept=swept) for pair in zip(runs, own, strict=True)]

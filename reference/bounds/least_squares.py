@@ -97,8 +97,29 @@ def solve_normal_bound(
     return _columns(solution).widen(np.where(lost, np.inf, 0.0)[:, None])
 
 
-def _known_rank(G: Array) -> Mask:
-    """Usable pivots of whole numbers: each nonzero one is at least 1 / c² of its diagonal."""
+def known_rank(G: Array) -> Mask:
+    """Return which pivots of whole numbers are not zero.
+
+    Parameters
+    ----------
+    G : ndarray of float64, shape (n, p, p)
+        Gram matrices of vectors of whole numbers up to c = 2¹⁰ entries each.
+
+    Returns
+    -------
+    ndarray of bool, shape (n, p)
+        The vectors that do not depend on earlier ones.
+
+    Notes
+    -----
+    A pivot of signs that is not zero is at least 1 / c² of its diagonal.
+
+    Examples
+    --------
+    >>> B = np.array([[1.0, 1.0, 1.0], [1.0, -1.0, 1.0], [-1.0, -1.0, -1.0]])
+    >>> known_rank((B @ B.T)[None])
+    array([[ True,  True, False]])
+    """
     rest, usable = G.copy(), np.zeros(G.shape[:2], dtype=np.bool_)
     for p in range(G.shape[1]):
         usable[:, p] = rest[:, p, p] > DEPENDENT * G[:, p, p]

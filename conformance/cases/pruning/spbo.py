@@ -26,6 +26,7 @@ from subbit.conformance.cases.groups.arb_runs import judge_end, on_host, states_
 from subbit.conformance.cases.groups.arb_x import drawn_calibration, drawn_gram
 from subbit.conformance.cases.groups.joint_signs import judge_signs
 from subbit.conformance.cases.judge import Judge
+from subbit.conformance.cases.pruning.recorded import judge_recorded
 from subbit.conformance.cases.registry import operation
 from subbit.conformance.inputs.families import CONTINUOUS, Array, Mask
 from subbit.conformance.target import Port
@@ -348,8 +349,15 @@ def judge_run(judge: Judge, run: Run, group: BinaryGroup, *, swept: bool = False
         judge.exact(f"signs of order {number + 1}", found[decided], wanted)
     if swept:
         return decided
-    unsure = np.where(decided, 0.0, np.inf)[:, None] + np.zeros(state.levels.shape)
-    judge.bound("levels", levels_of(group), state.levels.widen(unsure))
+    judge_recorded(
+        judge,
+        judge.arithmetic.checked("W", run.weights).keep(run.cell),
+        group,
+        run.gram,
+        kept=run.kept,
+        levels=state.levels.widen(np.where(decided, 0.0, np.inf)[:, None]),
+        config=config,
+    )
     if config.signs == "resigned":
         _judge_new_signs(judge, run, group, run.kept)
     return decided

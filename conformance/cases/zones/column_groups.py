@@ -121,12 +121,23 @@ def judge_groups(judge: Judge, state: GroupsState, salient: Mask, masks: Sequenc
         together = [a | b for a, b in zip(above, below, strict=True)]
         _judge_zone(judge, state, [(chosen, 2), (rest, 1)], together)
     else:
-        _judge_zone(judge, replace(state, config=_on_weights(config)), [(chosen, 2)], above)
+        _judge_zone(judge, replace(state, config=on_weights(config)), [(chosen, 2)], above)
         _judge_zone(judge, state, [(rest, 1)], below)
 
 
-def _on_weights(config: ColumnGroups) -> ColumnGroups:
-    # Only the rest is searched on outputs.
+def on_weights(config: ColumnGroups) -> ColumnGroups:
+    """Return the configuration of the salient zone: only the rest is searched on outputs.
+
+    Parameters
+    ----------
+    config : ColumnGroups
+        The configuration.
+
+    Returns
+    -------
+    ColumnGroups
+        The same, searched on weights.
+    """
     return config.changed(split_error="weights")
 
 
@@ -140,8 +151,10 @@ def _judge_zone(
         judge.true(f"cut {number + 1} takes only remaining entries", not np.any(large & ~left))
         if left.any():
             here = [(part & left, order) for part, order in parts]
-            cut = _cut(judge, state, here, left)
-            if cut is not None:
+            cut = cut_of(state, here, left)
+            if cut is None:
+                judge.skip(1, "a cut whose candidates rounding decides")
+            else:
                 spent.judge(cut, left & ~large, alone=_alone(state.config, parts))
         left = left & ~large
         if number + 1 < len(cuts):
@@ -154,13 +167,28 @@ def _alone(config: ColumnGroups, parts: Sequence[Part]) -> bool:
     return config.minimum == "reset" or len(parts) > 1
 
 
-def _cut(judge: Judge, state: GroupsState, parts: Sequence[Part], entries: Mask) -> Cut | None:
+def cut_of(state: GroupsState, parts: Sequence[Part], entries: Mask) -> Cut | None:
+    """Return a cut of some entries.
+
+    Parameters
+    ----------
+    state : GroupsState
+        State that the groups were chosen from.
+    parts : sequence of tuple
+        Entries of each zone, and the order that they are binarized to.
+    entries : ndarray of bool, shape (n, k)
+        All of them together.
+
+    Returns
+    -------
+    Cut or None
+        The cut; None where rounding decides what its candidates are.
+    """
     key = state.key
     grid, part = state.partition.grid, entries
     if grid == "quantiles_with_zeros" and len(parts) == 1 and parts[0][1] == 2:
         # The released grid of the salient zone: its nonzero entries.
         if np.any(part & (np.abs(key.value) <= key.error) & (key.error > 0.0)):
-            judge.skip(1, "a cut whose candidates rounding decides")
             return None
         nonzero = part & (key.value > 0.0)
         grid, part = "quantiles", nonzero if nonzero.any() else part

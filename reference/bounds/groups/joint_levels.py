@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from subbit.reference.bounds.least_squares import (
     _columns,
-    _known_rank,
     _where,
+    known_rank,
     solve_normal_bound,
 )
 from subbit.reference.bounds.rounding import Arithmetic, Input, Rounded
@@ -70,7 +70,7 @@ def solve_levels_bound(
     # Eq. (B45), subbit:  |ĝ_p − g_p| ≤ Σ e_z + γ_p Σ|z|,  z = w − μ,  then x as by (B44)
     sums = [Z.flip(e).sum("row", e != 0.0) for e in state.basis]
     G = np.einsum("pij,qij->ipq", state.basis, state.basis)  # (n, p, p)
-    found = solve_normal_bound(arithmetic.exactly(G), _columns(sums), _known_rank(G))
+    found = solve_normal_bound(arithmetic.exactly(G), _columns(sums), known_rank(G))
     parts = [old + found[:, 0], *(found[:, p] for p in range(1, found.shape[1]))]
     return RoundedLevels.at(state.basis, _columns(parts))
 
