@@ -187,3 +187,45 @@ def test_outputs_see_a_sign_that_rounding_decides():
         found.append(SimpleNamespace(error=search.objectives))
     assert abs(found[0].error - found[1].error) > 0.1
     assert plain.error < 1e-5
+
+
+def prefix(x):
+    """Running sums of rows in float32, zero first, one addition after another."""
+    return np.concatenate([np.zeros((len(x), 1), F), np.cumsum(x, axis=1, dtype=F)], axis=1)
+
+
+def from_running_sums(W, cuts):
+    """Errors of two groups without means, each from differences of running sums, in float32."""
+    size = np.sort(np.abs(W).astype(F), axis=1)
+    sums, squares, rows = prefix(size), prefix(size * size), np.arange(len(W))
+    found = []
+    for p in cuts.astype(F):
+        count = np.sum(size <= p, axis=1)
+        ends = [(0 * count, count), (count, np.full_like(count, size.shape[1]))]
+        total = F(0.0)
+        for start, stop in ends:
+            A, Q = (x[rows, stop] - x[rows, start] for x in (sums, squares))
+            c = np.maximum(stop - start, 1).astype(F)
+            total += np.sum(Q - A * A / c, dtype=F)
+        found.append(total)
+    return np.array(found, dtype=np.float64)
+
+
+@settings(max_examples=25, deadline=None)
+@given(family=moderate, seed=st.integers(0, 2**20), k=st.integers(1, 60))
+def test_running_sums_in_float32_stay_inside(family, seed, k):
+    W = held(Case(family, seed, 3, k).W)
+    cuts = held(reference.breakpoint_grid(np.abs(W)))
+    bound = bell_split_search_bound(W, np.ones(k, bool), cuts, running=True, arithmetic=SINGLE)
+    assert compare.bound(from_running_sums(W, cuts), bound.value, bound.error) <= 1.0
+
+
+@pytest.mark.parametrize("center", [False, True])
+def test_running_sums_hide_no_large_error(center):
+    """Of one row, a running form may lose a share of the error that falls with its length."""
+    for k, share in ((4, 2.0**-12), (64, 2.0**-8)):
+        W = Case("gauss", 3, 1, k).W
+        bound = bell_split_search_bound(
+            W, np.ones(k, bool), [0.0], center=center, running=True, arithmetic=SINGLE
+        )
+        assert 0 < bound.error[0] < share * (2 + 6 * center) * np.sum(W**2)

@@ -35,6 +35,8 @@ from subbit.reference.bounds.groups.binarize import (
 from subbit.reference.bounds.rounding import Arithmetic, Rounded
 from subbit.reference.notation import Array, Mask, SignOfZero
 
+from .running import Running
+
 GroupBound: TypeAlias = tuple[Rounded, Array]
 """Remainder of a group, and how far the objective of each row may jump."""
 
@@ -46,7 +48,7 @@ def group_remainder(
     *,
     center: bool,
     sign_zero: SignOfZero,
-    slack: Array | None = None,
+    running: Running | None = None,
 ) -> GroupBound:
     """Return the remainder of a group.
 
@@ -60,8 +62,8 @@ def group_remainder(
         Orders of binarization.
     center, sign_zero
         As in :func:`~subbit.reference.groups.binarize.residual_binarize`.
-    slack : ndarray of float64, shape (n,), optional
-        Loss of running sums in a level times the group's entries.
+    running : Running, optional
+        Running sums that the objective may be formed from.
 
     Returns
     -------
@@ -85,13 +87,16 @@ def group_remainder(
         sign_zero=sign_zero,
         arithmetic=values.arithmetic,
     )
-    more = np.zeros(len(mask))
-    if slack is not None:
-        more = slack / np.maximum(np.count_nonzero(mask, axis=1), 1)
+    more, count = np.zeros(len(mask)), np.maximum(np.count_nonzero(mask, axis=1), 1)
+    if running is not None:
+        more = running.slack / count
     jump = np.zeros(len(mask))
     for number in range(order):
         if sign_zero == 0 or (center and number < order - 1):
             jump = np.where(jump == 0.0, _jump(bound, number, mask, more), jump)
+    if running is not None:
+        mean = np.sum(np.where(mask, values.reach, 0.0), axis=1) / count
+        jump = jump + running.lost(mean, [scale.reach for scale in bound.scales], center=center)
     return bound.remainder.keep(mask), jump
 
 
@@ -102,7 +107,7 @@ def group_remainders(
     *,
     center: bool,
     sign_zero: SignOfZero,
-    slack: Array | None = None,
+    running: Running | None = None,
 ) -> list[GroupBound]:
     """Return the remainders of several groups, all at once.
 
@@ -112,7 +117,7 @@ def group_remainders(
         Values to search, shape (n, k).
     masks : sequence of ndarray of bool, shape (n, k)
         The entries of each group.
-    order, center, sign_zero, slack
+    order, center, sign_zero, running
         As in :func:`group_remainder`.
 
     Returns
@@ -132,9 +137,9 @@ def group_remainders(
     if not masks:
         return []
     tall = tiled(values, len(masks))
-    more = None if slack is None else np.tile(slack, len(masks))
+    sums = None if running is None else running.tiled(len(masks))
     remainder, jump = group_remainder(
-        tall, np.concatenate(masks), order, center=center, sign_zero=sign_zero, slack=more
+        tall, np.concatenate(masks), order, center=center, sign_zero=sign_zero, running=sums
     )
     n = len(masks[0])
     rows = [slice(start, start + n) for start in range(0, len(jump), n)]
@@ -244,53 +249,14 @@ def candidate_objective(groups: Sequence[GroupBound]) -> Rounded:
     return squares.widen(extra + arithmetic.gamma(1) * squares.reach)
 
 
-def running_allowance(values: Rounded, mask: Mask, order: int) -> tuple[Array, Array]:
-    """Return the loss of running sums.
-
-    Parameters
-    ----------
-    values : Rounded
-        Values to search, shape (n, k).
-    mask : ndarray of bool, shape (n, k)
-        The entries that take part.
-    order : int
-        Largest order of binarization.
-
-    Returns
-    -------
-    allowed : ndarray of float64, no axis
-        Loss in the objective of two groups.
-    slack : ndarray of float64, shape (n,)
-        Loss in a level times its group's entries.
-
-    Examples
-    --------
-    >>> from subbit.reference.bounds.rounding import Arithmetic
-    >>> values = Arithmetic("float32").read([[1.0, 3.0]])
-    >>> allowed, slack = running_allowance(values, values.value > 0.0, 1)
-    >>> bool(allowed < 1e-3), bool(slack[0] < 1e-3)
-    (True, True)
-    """
-    arithmetic = values.arithmetic
-    used = np.where(mask, values.reach, 0.0)
-    k, energy = used.shape[1], np.sum(used**2)
-    sizes = np.sum(used, axis=1)
-    products = np.sum(np.max(used, axis=1) * sizes)
-    # Eq. (B22), subbit:  |Δθ²| ≤ 2 γ_{k+8} 4^{o−1} Σ_i (8 Σ_j x² + 32 max_j |x| Σ_j |x|)
-    gamma = arithmetic.gamma(k + len(used) + 8)
-    allowed = 2.0 * gamma * 4.0 ** (order - 1) * (8.0 * energy + 32.0 * products)
-    slack = 96.0 * gamma * sizes
-    return np.asarray(allowed + 64 * used.size * arithmetic.tiny), slack
-
-
-def stacked(objectives: Sequence[Rounded], extra: Array | float, arithmetic: Arithmetic) -> Rounded:
+def stacked(objectives: Sequence[Rounded], extra: float, arithmetic: Arithmetic) -> Rounded:
     """Return the objectives of all candidates as one array.
 
     Parameters
     ----------
     objectives : sequence of Rounded
         Objectives, each a scalar.
-    extra : float or ndarray of float64, no axis
+    extra : float
         Error to add to each.
     arithmetic : Arithmetic
         How the port computes.

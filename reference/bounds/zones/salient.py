@@ -12,7 +12,8 @@ from subbit.reference.bounds.rounding import Arithmetic, Input, Rounded
 from subbit.reference.errors import check_mask
 from subbit.reference.notation import Mask, SignOfZero
 
-from .candidates import candidate_objective, group_remainders, running_allowance, stacked
+from .candidates import candidate_objective, group_remainders, stacked
+from .running import Running, flushed
 from .split import _worst
 
 
@@ -52,9 +53,8 @@ def salient_search_bound(
        :func:`~subbit.reference.bounds.groups.binarize.residual_binarize_bound`.
     2. The objective is off by ``Σ (2 |r| e_r + e_r²) + γ_{p+2} Σ r²``, and by the energy J
        of the rows in which rounding decides.
-    3. Running sums of a row lose ``γ_k`` of the whole row, not of the group, and squared
-       scales are taken from squared sums: ``|c α² - ĉα²| <= 2 α |δA|`` with ``α <= max|x|``
-       and ``|δA| <= 12 γ Σ|x|``. So they add ``γ (8 Σ x² + 32 max|x| Σ|x|)`` per group.
+    3. Running sums of a row lose ``γ_k`` of the whole row, not of the group; see
+       :meth:`~subbit.reference.bounds.zones.candidates.Running.lost`.
 
     Examples
     --------
@@ -67,19 +67,17 @@ def salient_search_bound(
     order = np.asarray(ranking, dtype=np.intp)
     used = np.isin(np.arange(values.shape[1]), order)
     part = used & check_mask("entries", entries, values.shape)
-    # Prefix searches form the remainder of a first order directly; only the sums before it run.
-    lost, running_slack = running_allowance(values, part, 1)
-    extra, slack = (lost, running_slack) if running else (0.0, None)
+    sums = Running.of(values, part) if running else None
     first = [
         part & np.isin(np.arange(values.shape[1]), order[:s])
         for s in np.asarray(counts, dtype=np.intp)
     ]
     groups = [
-        group_remainders(values, masks, depth, center=center, sign_zero=sign_zero, slack=slack)
+        group_remainders(values, masks, depth, center=center, sign_zero=sign_zero, running=sums)
         for masks, depth in zip((first, [part & ~mask for mask in first]), orders, strict=True)
     ]
     objectives = [candidate_objective(pair) for pair in zip(*groups, strict=True)]
-    return stacked(objectives, extra, arithmetic)
+    return stacked(objectives, flushed(part, arithmetic) if running else 0.0, arithmetic)
 
 
 def column_saliency_bound(S: Input, *, arithmetic: Arithmetic) -> Rounded:

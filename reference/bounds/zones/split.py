@@ -25,10 +25,10 @@ from subbit.reference.notation import Array, Mask, SignOfZero
 from .candidates import (
     candidate_objective,
     group_remainders,
-    running_allowance,
     stacked,
     undecided_rows,
 )
+from .running import Running, flushed
 
 
 def bell_split_search_bound(
@@ -74,8 +74,8 @@ def bell_split_search_bound(
     that its conversion, or the threshold's, may carry it over, the objective may be
     anything between 0 and the row's energy.
 
-    From running sums a second order loses four times as much: its levels ``μ ± α + μ₂``
-    are off by the loss of three sums. An entry may then be taken for a tie with one of them
+    From running sums the levels ``μ ± α + μ₂`` of a second order are off by the loss of three
+    sums. An entry may then be taken for a tie with one of them
     when it is not one, or the reverse: ``α₂²`` for each.
 
     Examples
@@ -88,16 +88,16 @@ def bell_split_search_bound(
     """
     values = arithmetic.checked("target", target)
     used = entries_of(columns, values)
-    extra, slack = running_allowance(values, used, max(orders)) if running else (0.0, None)
+    sums = Running.of(values, used) if running else None
     sides = list(candidate_sides(values, used, thresholds, key, closed=closed))
     below, above = ([used & (side ^ flip) for side, _ in sides] for flip in (False, True))
     groups = [
-        group_remainders(values, masks, order, center=center, sign_zero=sign_zero, slack=slack)
+        group_remainders(values, masks, order, center=center, sign_zero=sign_zero, running=sums)
         for masks, order in zip((below, above), orders, strict=True)
     ]
     undecided = [undecided_rows(values, used, carried) for _, carried in sides]
     objectives = [candidate_objective(parts) for parts in zip(*groups, undecided, strict=True)]
-    return stacked(objectives, extra, arithmetic)
+    return stacked(objectives, flushed(used, arithmetic) if running else 0.0, arithmetic)
 
 
 def entries_of(columns: npt.ArrayLike, values: Rounded) -> Mask:

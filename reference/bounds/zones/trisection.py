@@ -24,11 +24,11 @@ from subbit.reference.notation import Mask, SignOfZero
 from .candidates import (
     candidate_objective,
     group_remainders,
-    running_allowance,
     stacked,
     undecided_rows,
 )
 from .grids import bell_split_margin
+from .running import Running, flushed
 from .split import candidate_sides, entries_of
 
 
@@ -227,8 +227,7 @@ def trisection_search_bound(
     Notes
     -----
     As in :func:`~subbit.reference.bounds.zones.split.bell_split_search_bound`, with an entry
-    near either magnitude. Running sums of three groups lose one and a half times as much as
-    those of two.
+    near either magnitude.
 
     Examples
     --------
@@ -240,13 +239,13 @@ def trisection_search_bound(
     """
     values = arithmetic.checked("target", target)
     used = entries_of(columns, values)
-    extra, slack = running_allowance(values, used, max(orders)) if running else (0.0, None)
+    sums = Running.of(values, used) if running else None
     regions = list(candidate_regions(values, used, thresholds, key, factor=factor, closed=closed))
     by_region = zip(*(masks for masks, _ in regions), strict=True)
     groups = [
-        group_remainders(values, masks, order, center=center, sign_zero=sign_zero, slack=slack)
+        group_remainders(values, masks, order, center=center, sign_zero=sign_zero, running=sums)
         for masks, order in zip(by_region, orders, strict=True)
     ]
     undecided = [undecided_rows(values, used, rows) for _, rows in regions]
     objectives = [candidate_objective(parts) for parts in zip(*groups, undecided, strict=True)]
-    return stacked(objectives, 1.5 * extra, arithmetic)
+    return stacked(objectives, flushed(used, arithmetic) if running else 0.0, arithmetic)
