@@ -22,11 +22,12 @@ from subbit.conformance.cases.blocks import BlockState, judge_salient
 from subbit.conformance.cases.cells import MOST, recorded_cells
 from subbit.conformance.cases.draw import Draw
 from subbit.conformance.cases.groups.arb_runs import on_host
-from subbit.conformance.cases.groups.refined import (
+from subbit.conformance.cases.groups.joint_fit import (
     allowed_of_fit,
     first_fit,
     judge_joint_fit,
     judge_last_fit,
+    moved_fit,
     swept_image,
 )
 from subbit.conformance.cases.judge import Judge, host
@@ -43,7 +44,7 @@ from subbit.conformance.cases.registry import operation
 from subbit.conformance.cases.zones.column_groups import GroupsState, forms, judge_groups
 from subbit.conformance.cases.zones.cuts import finite
 from subbit.conformance.inputs.families import CONTINUOUS, Array, Mask
-from subbit.conformance.inputs.moved import TRIES, moved
+from subbit.conformance.inputs.moved import TRIES
 from subbit.conformance.target import Port
 from subbit.reference import PBS2P, BinaryGroup, QuantizedBlock, QuantizedLayer
 from subbit.reference.bounds.compensate import layer_states_bound
@@ -273,9 +274,15 @@ def _judge_swept(
 ) -> None:
     gram = runs[0].gram
     if config.pruning.signs == "frozen":
-        pairs = zip(runs, groups, strict=True)
-        first = [first_fit(target, gram, group, run.cell, config) for run, group in pairs]
-        judge_joint_fit(judge, target, gram, config, groups, first=first)
+        pairs = list(zip(runs, groups, strict=True))
+        judge_joint_fit(
+            judge,
+            target,
+            gram,
+            config,
+            groups,
+            begin=lambda W, S: [first_fit(W, S, group, run.cell, config) for run, group in pairs],
+        )
         return
     # Signs are recomputed after the last fit before the sweeps, so a record does not show the
     # signs of that fit. They are the reference's where rounding decides none of them, or where
@@ -285,27 +292,34 @@ def _judge_swept(
     unknown = int(np.count_nonzero(~known)) * target.shape[1] * (len(groups) - 1)
     judge.skip(unknown, "swept rows whose signs rounding decides")
     if known.any():
-        first = [run.rows(known).group() for run in runs]
-        own = [_part(group, known) for group in groups]
-        judge_joint_fit(judge, target[known], gram, config, own, first=first)
+        some, seen = target[known], [run.rows(known) for run in runs]
+        judge_joint_fit(
+            judge,
+            some,
+            gram,
+            config,
+            [_part(group, known) for group in groups],
+            begin=lambda W, S: _begun(seen, some, W, S),
+        )
 
 
 def _settled(target: Rounded, runs: Sequence[Run], config: PBS2P) -> Mask:
     """Return the rows that decode alike however rounding moves weights and inputs."""
     gram = runs[0].gram
-    unit = target.arithmetic.unit_roundoff
     allowed = allowed_of_fit(target, gram)
     first = swept_image(target.value, gram.value, config, [run.group() for run in runs])
     settled = np.ones(len(target.value), dtype=np.bool_)
     for seed in range(TRIES):
-        W, S = moved(target.value, gram.value, seed, unit_roundoff=unit)
-        rng = np.random.default_rng(seed)
-        W = W + 2.0 * target.error * rng.uniform(-1.0, 1.0, W.shape)
-        share = np.divide(W, target.value, out=np.ones_like(W), where=target.value != 0.0)
-        groups = [run.moved(share, S).group() for run in runs]
-        image = swept_image(W, S, config, groups)
+        W, S = moved_fit(target, gram, seed)
+        image = swept_image(W, S, config, _begun(runs, target, W, S))
         settled &= np.all(np.abs(image - first) <= allowed, axis=(0, 2))
     return settled
+
+
+def _begun(runs: Sequence[Run], target: Rounded, W: Array, S: Array) -> list[BinaryGroup]:
+    """Return the groups before the first sweep, from moved weights and inputs."""
+    share = np.divide(W, target.value, out=np.ones_like(W), where=target.value != 0.0)
+    return [run.moved(share, S).group() for run in runs]
 
 
 def _merged(

@@ -77,7 +77,7 @@ FAMILIES = tuple(name for name in CONTINUOUS if name != "shifted")
 """A mean far larger than the spread costs digits that moves do not show."""
 INPUTS = ("dead", "iid", "dead", "ar0.9")
 CANDIDATES = 4
-SPREAD = 8.0
+SPREAD = 32.0
 """How many times what moves change a correct port may deviate by."""
 ROUNDINGS = 2.0**6
 """Roundings of the largest weight that every value may be off by, whatever moves change."""

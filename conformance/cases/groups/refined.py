@@ -11,37 +11,30 @@ the plain start, and with levels that are fitted at once, nothing is left undeci
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 import numpy as np
 
 from subbit import reference
 from subbit.conformance.cases.groups.arb import levels_of, signs_in
 from subbit.conformance.cases.groups.arb_rc import scales_of
+from subbit.conformance.cases.groups.joint_fit import first_fit, judge_joint_fit
 from subbit.conformance.cases.groups.joint_signs import judge_joint, judge_signs
 from subbit.conformance.cases.groups.judged import signs_of
 from subbit.conformance.cases.judge import Judge, host
 from subbit.conformance.cases.zones.column_groups import GroupsState
 from subbit.conformance.cases.zones.cuts import finite
 from subbit.conformance.inputs.families import Array, Mask
-from subbit.conformance.inputs.moved import live_condition
-from subbit.reference import ARBLLM, PBS2P, BinaryGroup, Plane, Zone
+from subbit.reference import ARBLLM, BinaryGroup, Zone
 from subbit.reference.bounds.groups import arb_runs
 from subbit.reference.bounds.groups.arb import arb_start_bound
 from subbit.reference.bounds.groups.arb_rc import RoundedScales
 from subbit.reference.bounds.groups.arb_x import calibrate_levels_bound
 from subbit.reference.bounds.groups.refinement import RoundedLevels
 from subbit.reference.bounds.rounding import Rounded
-from subbit.reference.groups.refinement import Refinement
 from subbit.reference.notation import AnyArray
-
-Fitted: TypeAlias = ARBLLM | PBS2P
 
 RISE = 1e-3
 """Share of its energy by which a row's error may exceed that of the start."""
-ROUNDINGS = 2.0**10
-"""Roundings of the largest weight, times the condition of the inputs, that a joint fit may
-differ by; chosen, not derived."""
 
 
 def _formed(judge: Judge, group: object, zone: Zone, config: ARBLLM) -> BinaryGroup | None:
@@ -151,8 +144,14 @@ def judge_refined(
     if config.algorithm == "arb_x":
         _judge_calibrated(judge, state, zones, parts)
         if config.refinement.levels == "exact":
-            first = [first_fit(weights, state.gram, g, g.mask, config) for g in known]
-            judge_joint_fit(judge, weights, state.gram, config, known, first=first)
+            judge_joint_fit(
+                judge,
+                weights,
+                state.gram,
+                config,
+                known,
+                begin=lambda W, S: [first_fit(W, S, g, g.mask, config) for g in known],
+            )
         return
     for zone, group, part in zip(zones, known, parts, strict=True):
         if config.algorithm == "arb":
@@ -175,11 +174,30 @@ def _judge_levels(judge: Judge, part: _Part) -> None:
         V, part.mask, order=part.order, config=config.refinement, arithmetic=judge.arithmetic
     )
     _signs_where(judge, part.signs, state.basis[1:], decided)
-    judge.bound("levels", levels_of(part.group), state.levels)
+    _judge_known(judge, part, state.levels)
     judge_signs(judge, V, part.group, part.group, zero=config.refinement.sign_zero)
     start = reference.arb_start(V.value, part.mask, order=part.order, config=config.refinement)
     _, sure = arb_runs.arb_start_levels(V, part.mask, order=part.order, config=config.refinement)
     _judge_risen(judge, part, start, sure)
+
+
+def _judge_known(judge: Judge, part: _Part, levels: Rounded) -> None:
+    """Judge levels, and where they have no bound, rows of so few entries that they fit all."""
+    V, how, unknown = part.weights, part.config.refinement, ~np.isfinite(levels.error).all(axis=1)
+    count = np.count_nonzero(part.mask, axis=1)
+    fits = how.divisor == "entries" and how.initial_signs == "centered"
+    rows = unknown & fits & (count > 0) & (count <= part.order)
+    found, own = levels_of(part.group), part.mask & rows[:, None]
+    # Whatever the signs: a level per entry represents it, up to the rounding of the levels
+    # and what an eps takes from them.
+    eps = how.eps * (how.iterations + 1) + how.calibrated_eps * (how.calibrated_iterations + 1)
+    share = judge.arithmetic.gamma(16) + 4.0 * eps * (
+        V.shape[1] if "relative" in how.eps_kind else 1
+    )
+    sizes = np.sum(np.abs(found), axis=1) + np.max(V.reach * part.mask, axis=1, initial=0.0)
+    wanted = V.widen(share * sizes[:, None])[own]
+    judge.bound("decoded values of rows of few entries", part.group.decode()[own], wanted)
+    judge.bound("levels", found[~rows], levels[~rows])
 
 
 def _judge_risen(judge: Judge, part: _Part, start: BinaryGroup, rows: Mask) -> None:
@@ -261,8 +279,11 @@ def _judge_calibrated(
                 target, group, state.gram, config=config.refinement, arithmetic=arithmetic
             )
     for group, part, decided in zip(fitted, parts, sure, strict=True):
-        unsure = np.where(decided, 0.0, np.inf)[:, None] + np.zeros(group.levels.shape)
-        judge.bound("levels", levels_of(part.group), group.levels.widen(unsure))
+        levels = group.levels.widen(np.where(decided, 0.0, np.inf)[:, None])
+        if config.sweeps:
+            judge.bound("levels", levels_of(part.group), levels)
+        else:
+            _judge_known(judge, part, levels)
 
 
 def _others(groups: Sequence[RoundedLevels], place: int, config: ARBLLM) -> Rounded:
@@ -279,149 +300,6 @@ def _others(groups: Sequence[RoundedLevels], place: int, config: ARBLLM) -> Roun
     updates = 2 * len(groups) * (config.sweeps + 1) + 3
     error += arithmetic.gamma(updates) * sizes
     return Rounded(value, np.where(np.isfinite(error), error, np.inf), arithmetic)
-
-
-def first_fit(
-    W: Rounded, S: Rounded, group: BinaryGroup, cell: Mask, config: Fitted
-) -> BinaryGroup:
-    """Fit the levels of one group at once, from the signs of a port's record.
-
-    Parameters
-    ----------
-    W : Rounded
-        Values that the groups have to match together, shape (n, k).
-    S : Rounded
-        Gram matrix of the inputs, shape (k, k).
-    group : BinaryGroup
-        The port's group.
-    cell : ndarray of bool, shape (n, k)
-        Entries that it has to match.
-    config : ARBLLM or PBS2P
-        The switches.
-
-    Returns
-    -------
-    BinaryGroup
-        The group with the best levels for its signs, whatever its own are.
-    """
-    planes = [Plane(host(plane.sign), np.zeros(len(cell))) for plane in group.planes]
-    blank = replace(group, planes=tuple(planes), mean=np.zeros(len(cell)))
-    return reference.calibrate_levels(
-        np.where(cell, W.value, 0.0), blank, S.value, config=config.part(Refinement)
-    )
-
-
-def judge_joint_fit(
-    judge: Judge,
-    W: Rounded,
-    S: Rounded,
-    config: Fitted,
-    groups: Sequence[BinaryGroup],
-    *,
-    first: Sequence[BinaryGroup],
-) -> None:
-    """Judge levels that are solved for in sweeps by their decoded values.
-
-    Levels that outnumber the entries are not determined, but the decoded values are.
-
-    Parameters
-    ----------
-    judge : Judge
-        Collects the comparisons.
-    W : Rounded
-        Values that the groups have to match together, shape (n, k).
-    S : Rounded
-        Gram matrix of the inputs, shape (k, k).
-    config : ARBLLM or PBS2P
-        The switches.
-    groups : sequence of BinaryGroup
-        The port's groups.
-    first : sequence of BinaryGroup
-        The same groups before the first sweep, with the port's signs.
-    """
-    fitted = _swept(W.value, S.value, config, first)
-    allowed = allowed_of_fit(W, S)
-    for group, wanted in zip(groups, fitted, strict=True):
-        _judge_decoded(judge, group, wanted, allowed)
-
-
-def judge_last_fit(
-    judge: Judge, W: Rounded, S: Rounded, config: Fitted, groups: Sequence[BinaryGroup]
-) -> None:
-    """Judge the group that is fitted last, from the port's record of all others.
-
-    Parameters
-    ----------
-    judge, W, S, config, groups
-        As for :func:`judge_joint_fit`.
-    """
-    last = len(groups) - 1
-    wanted = _fitted_to_rest(W.value, S.value, groups, last, config)
-    _judge_decoded(judge, groups[last], wanted, allowed_of_fit(W, S))
-
-
-def swept_image(W: Array, S: Array, config: Fitted, first: Sequence[BinaryGroup]) -> Array:
-    """Return the decoded groups after all sweeps.
-
-    Parameters
-    ----------
-    W : ndarray of float64, shape (n, k)
-        Values that the groups have to match together.
-    S : ndarray of float64, shape (k, k)
-        Gram matrix of the inputs.
-    config : ARBLLM or PBS2P
-        The switches.
-    first : sequence of BinaryGroup
-        The groups before the first sweep.
-
-    Returns
-    -------
-    ndarray of float64, shape (groups, n, k)
-        One image per group.
-    """
-    return np.stack([group.decode() for group in _swept(W, S, config, first)])
-
-
-def _swept(W: Array, S: Array, config: Fitted, first: Sequence[BinaryGroup]) -> list[BinaryGroup]:
-    fitted = list(first)
-    for _ in range(config.sweeps):
-        for place in range(len(fitted)):
-            fitted[place] = _fitted_to_rest(W, S, fitted, place, config)
-    return fitted
-
-
-def _fitted_to_rest(
-    W: Array, S: Array, groups: Sequence[BinaryGroup], place: int, config: Fitted
-) -> BinaryGroup:
-    image = [np.asarray(g.decode()) for at, g in enumerate(groups) if at != place]
-    others = np.sum(image, axis=0) if image else 0.0
-    return reference.calibrate_levels(W - others, groups[place], S, config=config.part(Refinement))
-
-
-def allowed_of_fit(W: Rounded, S: Rounded) -> float:
-    """Return how far a decoded weight of a joint fit may deviate.
-
-    Parameters
-    ----------
-    W : Rounded
-        Values that the groups have to match together, shape (n, k).
-    S : Rounded
-        Gram matrix of the inputs, shape (k, k).
-
-    Returns
-    -------
-    float
-        :data:`ROUNDINGS` of the largest weight and its error, times the condition of the
-        live inputs.
-    """
-    roundings = ROUNDINGS * W.arithmetic.unit_roundoff * np.max(np.abs(W.value), initial=0.0)
-    return float(live_condition(S.value) * (roundings + np.max(W.error, initial=0.0)))
-
-
-def _judge_decoded(judge: Judge, group: BinaryGroup, wanted: BinaryGroup, allowed: float) -> None:
-    values = wanted.decode()
-    expected = Rounded(values, np.full(values.shape, allowed), judge.arithmetic)
-    judge.bound(f"decoded values of {group.name}", group.decode(), expected)
 
 
 def _calibrated_start(judge: Judge, part: _Part) -> tuple[RoundedLevels, Mask]:
