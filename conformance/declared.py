@@ -10,7 +10,7 @@ Arguments that the contract itself excludes do reach it, since it has to refuse 
 
 import functools
 import inspect
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from subbit.conformance.capabilities import SIZES, Capabilities, as_setting
@@ -109,6 +109,8 @@ class _Within:
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  (whatever the port has)
         value = getattr(self._port, name)
+        if name == "STRICT_TWIN":
+            return functools.partial(self._strict_twin, value)
         if name not in PROTOCOL or not callable(value):
             return value
 
@@ -119,6 +121,11 @@ class _Within:
             return value(*places, **names)
 
         return declared
+
+    def _strict_twin(self, made: Callable[[int], tuple[Port, str]], seed: int) -> tuple[Port, str]:
+        """Return the port's strict twin, behind the same declaration."""
+        twin, how = made(seed)
+        return _Within(twin, self._capabilities), how
 
 
 def _outside(

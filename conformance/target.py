@@ -15,6 +15,11 @@ an entry point's name       of the group ``subbit.ports``, in any package
 ``some.module:name``        an object in such a module
 =========================== =================================================
 
+A port may have a strict twin, which computes the same and notices more; one case in eight,
+and some large ones, ask the twin in its place. ``STRICT_TWIN(seed)`` returns it, and a phrase
+that says how it is strict. That of ``fast:simulated`` checks for races, and runs warps and
+blocks in the random order of the case's seed.
+
 A port describes itself in its attribute ``CAPABILITIES``, see
 :mod:`subbit.conformance.capabilities`. A port without it computes in float64.
 """

@@ -126,7 +126,7 @@ class Port:
     dtype = "float32"
 
     def __init__(self, device: Device, name: str) -> None:
-        self.device = device
+        self.device, self.name = device, name
         self.CAPABILITIES: Mapping[str, object] = MappingProxyType(
             {
                 "dtype": self.dtype,
@@ -142,6 +142,8 @@ class Port:
                 ),
             }
         )
+        if hasattr(device, "strict"):
+            self.STRICT_TWIN = self._strict_twin
         own = functions()
         for name_ in reference.__all__:
             value = getattr(reference, name_)
@@ -151,6 +153,12 @@ class Port:
                 # Not implemented: the reference must not answer on this port's behalf.
                 continue
             setattr(self, name_, value)
+
+    def _strict_twin(self, seed: int) -> "tuple[Port, str]":
+        """Return this port on a device that notices more, and what that is."""
+        own: Any = self.device
+        device, how = own.strict(seed)
+        return type(self)(device, self.name), how
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
         """Tell type checkers that there are more attributes than the class lists."""

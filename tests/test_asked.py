@@ -8,11 +8,12 @@ import pytest
 from subbit import reference
 from subbit.conformance.cases import OPERATIONS
 from subbit.conformance.cases.asked import LAYOUTS, Asked, layout_of
+from subbit.conformance.cases.draw import BROAD, PAIRED, TALL, VAST, WIDE, Draw, is_strict
 from subbit.conformance.cases.draw import LAYOUTS as NUMBER
-from subbit.conformance.cases.draw import TALL, WIDE, Draw
 from subbit.conformance.cases.judge import Judge
 from subbit.conformance.cases.seeds import seeds_of
 from subbit.conformance.cases.settings import METHODS, design, samples_of
+from subbit.conformance.declared import UndeclaredError, within
 from subbit.reference.bounds.rounding import Arithmetic
 from subbit.reference.contracts.scalars import Choice
 from subbit.reference.contracts.settings import domains
@@ -112,6 +113,10 @@ def test_large_cases_are_large():
     assert tall.weights(rows=(1, 3), columns=(1, 20)).shape[0] > 256
     assert tall.weights(rows=(1, 3), columns=(1, 20)).shape[1] < 20
     assert wide.inputs(3).shape[1] > 64
+    assert 32 < Draw(PAIRED).number("columns", 1, 20) <= 64 < Draw(BROAD).number("columns", 1, 20)
+    assert Draw(BROAD).number("columns", 1, 20) <= 96
+    vast = Draw(VAST).weights(rows=(1, 3), columns=(1, 20)).shape
+    assert vast > (36, 288)
     for item in OPERATIONS.values():
         if item.level and not item.numbered:
             assert WIDE in seeds_of(item, "ci")
@@ -150,3 +155,39 @@ def possible(kind, settings):
     except ValueError:
         return False
     return True
+
+
+class _Twin:
+    """A port whose strict twin is another port."""
+
+    def __init__(self, port, twin):
+        self.__dict__.update(vars(port))
+        self.STRICT_TWIN = lambda seed: (twin, f"strictly, by {seed}")
+
+
+def test_strict_cases_ask_the_strict_twin_and_say_so():
+    wrong = port_with(masked_mean=lambda W, _: W[:, 0] + 9.0)
+    port = _Twin(port_with(), wrong)
+    item = OPERATIONS["masked_mean"]
+    for seed in seeds_of(item, "ci"):
+        found = item.check(port, Arithmetic(), seed)
+        assert (found.status == "failed") == is_strict(seed)
+        assert (f"(strictly, by {seed})" in found.message) == is_strict(seed)
+        assert item.check(port, Arithmetic(), seed) == found
+
+
+def test_every_operation_has_strict_cases_at_the_depth_ci():
+    for item in OPERATIONS.values():
+        seeds = seeds_of(item, "ci")
+        strict = sum(map(is_strict, seeds))
+        assert not item.level or 1 <= strict <= len(seeds) / 3 + 3, item.name
+
+
+def test_a_strict_twin_stands_behind_its_ports_declaration():
+    capabilities = {"settings": {"sign": {"zero": [1]}}}
+    port = port_with(CAPABILITIES=capabilities, STRICT_TWIN=lambda _: (port_with(), "strictly"))
+    twin, how = within(port).STRICT_TWIN(0)
+    assert how == "strictly"
+    assert np.array_equal(twin.sign(np.zeros(2), 1), [1, 1])
+    with pytest.raises(UndeclaredError, match="sign has zero 1, not 0"):
+        twin.sign(np.zeros(2), 0)

@@ -35,7 +35,7 @@ NARROW = 4
 """The one with a smaller type: numbers of its cases are drawn so that float32 holds them."""
 Span = tuple[int, int]
 
-WIDE, TALL, NEAR, BARE = (n * 2**32 for n in range(1, 5))
+WIDE, TALL, NEAR, BARE, PAIRED, BROAD, VAST = (n * 2**32 for n in range(1, 8))
 """Cases that are larger than the others in one direction, those that lie beside a decision, and
 degenerate ones; seeds from each on are such cases."""
 LONGEST = 6
@@ -43,9 +43,17 @@ LONGEST = 6
 SIZES: Mapping[int, Mapping[str, int]] = {
     WIDE >> 32: {"columns": 131, "width": 131, "tokens": 67, "tried": 259, "thresholds": 259},
     TALL >> 32: {"rows": 259, "columns": 5, "width": 5, "tokens": 67},
+    PAIRED >> 32: {"columns": 37, "width": 37, "tokens": 40},
+    BROAD >> 32: {"columns": 73, "width": 73, "tokens": 76},
+    VAST >> 32: {"rows": 37, "columns": 293, "width": 293},
 }
 """Least sizes in these cases: more columns than a row in registers, a block of threads or a word
-of bits has; more rows than a slab and than a block of threads; more candidates than threads."""
+of bits has; more rows than a slab and than a block of threads; more candidates than threads. Two
+and three columns for each lane of a warp, none of the numbers a multiple of 32. More than one
+round of loops that a compiler unrolls fourfold, over rows of a warp and over columns of a lane."""
+
+STRICT = 8
+"""One case in so many asks a port's strict twin, if it has one; some large ones do, too."""
 
 MODERATE = tuple(name for name in ALL if name != "huge_range")
 """Families whose squares stay within the range of float32."""
@@ -91,6 +99,28 @@ class Blend:
     share: float
     attempt: int
     dtype: str
+
+
+def is_strict(seed: int) -> bool:
+    """Return whether a case asks a port's strict twin, see :mod:`subbit.conformance.target`.
+
+    Parameters
+    ----------
+    seed : int
+        The case.
+
+    Returns
+    -------
+    bool
+        True for every eighth seed, none of them among the first five, and for one case of each
+        number of columns that a lane may have in registers.
+
+    Examples
+    --------
+    >>> [seed for seed in range(16) if is_strict(seed)]
+    [5, 13]
+    """
+    return seed in {WIDE, PAIRED, BROAD} or seed % STRICT == LAYOUTS
 
 
 class Draw:

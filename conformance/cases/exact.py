@@ -21,6 +21,7 @@ from subbit.reference.bounds.rounding import Rounded
 from subbit.reference.bounds.zones.grids import bell_split_margin
 from subbit.reference.bounds.zones.salient import rank_columns_margin
 from subbit.reference.notation import SignOfZero
+from subbit.reference.zones.partition import Partition
 
 ZEROS: tuple[SignOfZero, ...] = (0, 1)
 TIED = ("tied", "integer", "constant_magnitude", "all_equal", "zeros")
@@ -147,7 +148,14 @@ def _exact_binarization(port: Port, judge: Judge, draw: Draw) -> None:
         judge.exact("means", found.mean, wanted.mean)
 
 
-@operation(1, "salient_search", "bell_split_search", name="first_minimum")
+@operation(
+    1,
+    "salient_search",
+    "bell_split_search",
+    "choose_salient",
+    "choose_split",
+    name="first_minimum",
+)
 def _first_minimum(port: Port, judge: Judge, draw: Draw) -> None:
     """Of candidates that are equally good to the last bit, the first one tried is chosen."""
     T, columns = np.array([[1.0, 1.0, 2.0, 2.0]]), np.ones(4, dtype=np.bool_)
@@ -159,6 +167,30 @@ def _first_minimum(port: Port, judge: Judge, draw: Draw) -> None:
     judge.exact(
         "count", port.salient_search(np.ones((1, 4)), np.arange(4), counts).choice, counts[0]
     )
+    _minimum_in_block(port, judge, draw)
+
+
+def _minimum_in_block(port: Port, judge: Judge, draw: Draw) -> None:
+    """The same where the port tries its own candidates, as many as there are columns."""
+    width = draw.number("tried", 2, 9)
+    everything, least = np.ones(width, dtype=np.bool_), draw.pick("least", (0, 1))
+
+    # Whatever is salient, a row of equal magnitudes leaves no error.
+    W = draw.rng.choice([-1.0, 1.0], (2, width))
+    zones = Partition(counts=(least, width))
+    found = host(port.choose_salient(W, W**2, everything, zones))
+    judge.exact("columns that equal the others", found, np.arange(width) < least)
+
+    # Columns of two magnitudes leave none if the larger ones are salient.
+    large = np.arange(width) >= draw.pick("small columns", (1, width // 2))
+    found = host(port.choose_salient(W * (1 + large), W**2 * (1 + large), everything, zones))
+    judge.exact("columns that stand out", found, large)
+
+    # Nor do rows of one magnitude each: the first threshold parts them, the last does not.
+    W = np.ones((4, 1 + width // 3)) * [[1.0], [2.0], [2.0], [2.0]]
+    columns = np.ones(W.shape[1], dtype=np.bool_)
+    found = host(port.choose_split(W, W**2, columns, Partition(grid="breakpoints"))[1])
+    judge.exact("entries above the first threshold", found, W > 1)
 
 
 def _layer(draw: Draw) -> reference.QuantizedLayer:

@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from subbit import reference
+from subbit.conformance.cases.draw import Draw
 from subbit.conformance.cases.judge import Judge
 from subbit.conformance.inputs.families import Array, Mask
 from subbit.conformance.inputs.moved import TRIES, moved
@@ -205,3 +206,19 @@ def single_columns(layer: QuantizedLayer, first: int) -> QuantizedLayer:
         nothing = ValueGroup("rest", rest == 0.0, rest)
         blocks.append(QuantizedBlock(first, layer.shape[1], (nothing,)))
     return QuantizedLayer(layer.shape, tuple(blocks))
+
+
+def draw_block_size(draw: Draw) -> int:
+    """Draw a block size: small ones, or in a large case one that holds all columns.
+
+    Parameters
+    ----------
+    draw : Draw
+        The case.
+
+    Returns
+    -------
+    int
+        The block size.
+    """
+    return draw.pick("block size", (512,) if draw.least else (8, 128))

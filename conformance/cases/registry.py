@@ -14,7 +14,7 @@ import numpy as np
 
 from subbit.conformance import protocol
 from subbit.conformance.cases.asked import Asked, layout_of
-from subbit.conformance.cases.draw import TALL, WIDE, Draw
+from subbit.conformance.cases.draw import BROAD, PAIRED, TALL, WIDE, Draw, is_strict
 from subbit.conformance.cases.judge import Judge, Outcome
 from subbit.conformance.cases.near import draws_beside
 from subbit.conformance.declared import UndeclaredError
@@ -24,6 +24,7 @@ from subbit.reference.bounds.rounding import Arithmetic
 LAYERS = 3
 """The level of whole layers."""
 Check = Callable[[Port, Judge, Draw], None]
+LARGE = (WIDE, TALL, PAIRED, BROAD)
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Operation:
     needs: tuple[str, ...]
     examine: Check
     share: float = 1.0
-    large: tuple[int, ...] = (WIDE, TALL)
+    large: tuple[int, ...] = LARGE
     numbered: bool = False
     decides: bool = True
     keeps: bool = False
@@ -85,6 +86,13 @@ class Operation:
         function = self.needs[0]
         others = (item for item in OPERATIONS.values() if item.level and function in item.needs)
         return OPERATIONS.get(function, next(others)) is self
+
+    def _strict(self, port: Port, seed: int) -> tuple[Port, str]:
+        """Return a port's strict twin in cases that ask it, and how it is strict."""
+        twin = getattr(port, "STRICT_TWIN", None)
+        if twin is None or not self.level or not is_strict(seed):
+            return port, ""
+        return twin(seed)
 
     def check(
         self, port: Port, arithmetic: Arithmetic, seed: int, judge: Judge | None = None
@@ -114,6 +122,7 @@ class Operation:
             said = "not compared (declared): no bound covers the stored type here"
             return Outcome(self.name, seed, "declared", message=said)
         judge, draw = judge or Judge(arithmetic), Draw(seed, dtype=arithmetic.dtype)
+        port, how = self._strict(port, seed)
         try:
             with np.errstate(all="ignore"):
                 asked = Asked(port, judge, seed, again=self.first) if self.level else port
@@ -136,6 +145,8 @@ class Operation:
         layout = layout_of(seed)
         if not passed and self.level and layout != "plain":
             said += f" (arrays: {layout})"
+        if not passed and how:
+            said += f" ({how})"
         if not passed and math.isfinite(judge.ratio):
             said += f", {judge.ratio:.3g} times its bound"
         status = "failed" if not passed else "passed" if looked_at else "empty"
@@ -151,7 +162,7 @@ def operation(
     *needs: str,
     name: str = "",
     share: float = 1.0,
-    large: tuple[int, ...] = (WIDE, TALL),
+    large: tuple[int, ...] | None = None,
     numbered: bool = False,
     decides: bool | None = None,
     keeps: bool = False,
@@ -168,8 +179,9 @@ def operation(
         The operation's name; the check's own by default, without the underscore.
     share : float, default 1.0
         Share of the usual number of cases to run.
-    large : tuple of int
-        Large cases to run beside them.
+    large : tuple of int, optional
+        Large cases to run beside them; by default those that are wide and tall and, below
+        level 3, those with two and three columns for each lane of a warp.
     numbered : bool, default False
         Whether seeds are 0, 1, 2 and so on.
     decides : bool, optional
@@ -185,13 +197,14 @@ def operation(
 
     def enter(check: Check) -> Check:
         title = name or check.__name__.lstrip("_")
+        sizes = ((WIDE, TALL) if level > 2 else LARGE) if large is None else large
         OPERATIONS[title] = Operation(
             title,
             level,
             needs or (title,),
             check,
             share,
-            large,
+            sizes,
             numbered,
             level < LAYERS if decides is None else decides,
             keeps,

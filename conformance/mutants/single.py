@@ -152,6 +152,8 @@ SPECIFIC: dict[str, dict[str, Function]] = {
         ),
         "sorted thresholds": given("bell_split_search", "thresholds", np.sort),
         "sorted counts": given("salient_search", "counts", np.sort),
+        "all columns salient": answers("choose_salient", np.ones_like),
+        "nothing sparse": answers("choose_split", lambda s: (s[0] | s[1], s[0] & s[1])),
     },
     "nominal_bits": {
         "a bit more": answers("nominal_bits", lambda b: b + 1),
@@ -358,6 +360,8 @@ _REPLACED = {
     ("exact_binarization", ""): "residual_binarize",
     ("first_minimum", "threshold"): "bell_split_search",
     ("first_minimum", "count"): "salient_search",
+    ("first_minimum", "salient"): "choose_salient",
+    ("first_minimum", "sparse"): "choose_split",
     ("published_bits", "salient once"): "billm_parameter_bits",
     ("published_bits", "no block map"): "billm_storing_bits",
     ("published_bits", "b"): "billm_storage_bits",

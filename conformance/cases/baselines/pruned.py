@@ -19,12 +19,13 @@ from subbit.conformance.cases.judge import Judge, host
 from subbit.conformance.cases.layers import (
     INPUTS,
     cut_block,
+    draw_block_size,
     judge_objective,
     prepared_bound,
     single_columns,
 )
 from subbit.conformance.cases.pruning.sparsity import judge_pattern
-from subbit.conformance.cases.registry import operation
+from subbit.conformance.cases.registry import LARGE, operation
 from subbit.conformance.inputs.families import CONTINUOUS, Array, Mask
 from subbit.conformance.target import Port
 from subbit.reference import (
@@ -54,9 +55,9 @@ def _sparsity(draw: Draw) -> dict[str, Any]:
     """Draw a pattern, with blocks that hold its groups, or a share."""
     keep = draw.pick("keep", PATTERNS)
     if keep is None:
-        size = draw.pick("block size", (8, 128))
+        size = draw_block_size(draw)
         return {"keep": None, "sparsity": draw.pick("share", (0.5, 0.3, 0.0)), "block_size": size}
-    blocks = draw.pick("groups in a block", (1, 2, 16))
+    blocks = draw.pick("groups in a block", (64,) if draw.least else (1, 2, 16))
     return {"keep": keep, "block_size": blocks * keep[1], "tail": "dense"}
 
 
@@ -145,7 +146,7 @@ def _drawn(draw: Draw) -> tuple[Array, Array]:
     return W, draw.hessian(W.shape[1], INPUTS)
 
 
-@operation(3, share=0.4)
+@operation(3, share=0.4, large=LARGE)
 def _sparsegpt_layer(port: Port, judge: Judge, draw: Draw) -> None:
     """SparseGPT: masks and values from the state that the previous columns left."""
     W, H = _drawn(draw)
@@ -235,7 +236,7 @@ def _pb_llm_column(
     uniform_group(judge, state, high, grid_of=grid_of, bits=config.high_bits)
 
 
-@operation(3, share=0.4)
+@operation(3, share=0.4, large=LARGE)
 def _pb_llm_layer(port: Port, judge: Judge, draw: Draw) -> None:
     """PB-LLM: parts and levels from the weights, signs and codes from each column's state."""
     W, H = _drawn(draw)
@@ -245,7 +246,7 @@ def _pb_llm_layer(port: Port, judge: Judge, draw: Draw) -> None:
         score=draw.pick("score", ("trailing", "magnitude")),
         statistics=draw.pick("statistics", ("row", "group")),
         sign_zero=draw.pick("sign of zero", (0, 1)),
-        block_size=draw.pick("block size", (8, 128)),
+        block_size=draw_block_size(draw),
         dead_grid=draw.pick("grid of dead inputs", ("given", "zeroed")),
     )
     layer = port.pb_llm_layer(W, H, config)

@@ -17,11 +17,12 @@ from subbit.conformance.cases.judge import Judge, host
 from subbit.conformance.cases.layers import (
     INPUTS,
     cut_block,
+    draw_block_size,
     judge_objective,
     prepared_bound,
     single_columns,
 )
-from subbit.conformance.cases.registry import operation
+from subbit.conformance.cases.registry import LARGE, operation
 from subbit.conformance.inputs.families import Array
 from subbit.conformance.target import Port
 from subbit.reference import BinaryGroup, QuantizedLayer, UniformGroup
@@ -72,7 +73,7 @@ def _order(judge: Judge, H: Array, layer: QuantizedLayer, *, ordered: bool) -> A
     return order
 
 
-@operation(3, share=0.5)
+@operation(3, share=0.5, large=LARGE)
 def _gptq_layer(port: Port, judge: Judge, draw: Draw) -> None:
     """GPTQ: every column's codes from the state that the previous columns left."""
     W = draw.weights(FAMILIES, columns=(2, 24))
@@ -81,7 +82,7 @@ def _gptq_layer(port: Port, judge: Judge, draw: Draw) -> None:
         bits=draw.pick("bits", (1, 2, 3, 4)),
         group_size=draw.pick("group size", (None, 5, 16)),
         activation_order=draw.pick("activation order", (False, True)),
-        block_size=draw.pick("block size", (8, 128)),
+        block_size=draw_block_size(draw),
     )
     layer = port.gptq_layer(W, H, config)
     judge.form("shape", layer.shape, W.shape)

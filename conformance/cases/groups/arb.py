@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from subbit import reference
-from subbit.conformance.cases.draw import Draw
+from subbit.conformance.cases.draw import VAST, Draw
 from subbit.conformance.cases.groups.judged import signs_of
 from subbit.conformance.cases.judge import Judge, host
-from subbit.conformance.cases.registry import operation
+from subbit.conformance.cases.registry import LARGE, operation
 from subbit.conformance.inputs.families import CONTINUOUS, Array
 from subbit.conformance.target import Port
 from subbit.reference import BinaryGroup, Plane, Refinement
@@ -323,7 +323,7 @@ def _refine_scale(port: Port, judge: Judge, draw: Draw) -> None:
     judge_levels(judge, port.refine_scale(W, state, plane, **eps), bound.levels, plane + 1, state)
 
 
-@operation(2, decides=False, keeps=True)
+@operation(2, decides=False, keeps=True, large=(*LARGE, VAST))
 def _solve_levels(port: Port, judge: Judge, draw: Draw) -> None:
     """Mean and scales at once."""
     W, state = arb_state(draw)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from subbit import reference
-from subbit.conformance.cases.draw import Draw
+from subbit.conformance.cases.draw import BROAD, VAST, WIDE, Draw
 from subbit.conformance.cases.groups.arb import (
     EPS,
     ZEROS,
@@ -24,7 +24,7 @@ from subbit.conformance.cases.groups.arb import (
 from subbit.conformance.cases.groups.joint_signs import judge_joint
 from subbit.conformance.cases.groups.judged import signs_of
 from subbit.conformance.cases.judge import Judge, host
-from subbit.conformance.cases.registry import operation
+from subbit.conformance.cases.registry import LARGE, operation
 from subbit.conformance.inputs.families import Array
 from subbit.conformance.target import Port
 from subbit.reference import BinaryGroup
@@ -173,13 +173,13 @@ def _fit(port: Port, judge: Judge, draw: Draw, side: str) -> None:
     judge_scales(judge, getattr(port, name)(W, state, plane, **switches), bound, place, state)
 
 
-@operation(2, decides=False, keeps=True)
+@operation(2, decides=False, keeps=True, large=(*LARGE, VAST))
 def _refine_row_scale(port: Port, judge: Judge, draw: Draw) -> None:
     """Row scales for given column scales and signs."""
     _fit(port, judge, draw, "row")
 
 
-@operation(2, decides=False, keeps=True)
+@operation(2, decides=False, keeps=True, large=(*LARGE, WIDE + 1, BROAD + 2, VAST))
 def _refine_column_scale(port: Port, judge: Judge, draw: Draw) -> None:
     """Column scales for given row scales and signs."""
     _fit(port, judge, draw, "column")

@@ -15,7 +15,7 @@ from typing import get_args
 import numpy as np
 
 from subbit import reference
-from subbit.conformance.cases.draw import Draw
+from subbit.conformance.cases.draw import BROAD, VAST, WIDE, Draw
 from subbit.conformance.cases.groups.arb import (
     drawn_config,
     drawn_weights,
@@ -35,7 +35,7 @@ from subbit.conformance.cases.groups.arb_rc import (
 from subbit.conformance.cases.groups.arb_x import drawn_calibration, drawn_gram
 from subbit.conformance.cases.groups.joint_signs import judge_signs
 from subbit.conformance.cases.judge import Judge, host
-from subbit.conformance.cases.registry import operation
+from subbit.conformance.cases.registry import LARGE, operation
 from subbit.conformance.inputs.families import Array, Mask
 from subbit.conformance.target import Port
 from subbit.reference import BinaryGroup, Plane, Refinement
@@ -277,7 +277,7 @@ def judge_end(
         _judge_risen(judge, W, group, start, pull)
 
 
-@operation(2)
+@operation(2, large=(*LARGE, BROAD + 2, VAST, VAST + 1))
 def _arb(port: Port, judge: Judge, draw: Draw) -> None:
     """ARB, by the combined bounds of the half steps."""
     W, mask, order = drawn_weights(draw)
@@ -287,7 +287,7 @@ def _arb(port: Port, judge: Judge, draw: Draw) -> None:
     judge_end(judge, W, mask, group, (order, config))
 
 
-@operation(2)
+@operation(2, large=(*LARGE, VAST))
 def _arb_x(port: Port, judge: Judge, draw: Draw) -> None:
     """ARB-X, by the combined bounds of the half steps."""
     W, mask, order = drawn_weights(draw)
@@ -315,7 +315,7 @@ def _arb_x(port: Port, judge: Judge, draw: Draw) -> None:
     judge.bound("levels", levels_of(group), made.levels.widen(unsure))
 
 
-@operation(2)
+@operation(2, large=(*LARGE, WIDE + 1, BROAD + 2))
 def _arb_rc(port: Port, judge: Judge, draw: Draw) -> None:
     """ARB-RC, by the combined bounds of the half steps; products of scales, not factors."""
     W, mask, order = drawn_weights(draw)

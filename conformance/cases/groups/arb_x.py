@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from subbit import reference
-from subbit.conformance.cases.draw import Draw
+from subbit.conformance.cases.draw import BROAD, WIDE, Draw
 from subbit.conformance.cases.groups.arb import (
     EPS,
     drawn_config,
@@ -23,7 +23,7 @@ from subbit.conformance.cases.groups.arb import (
     same_signs,
 )
 from subbit.conformance.cases.judge import Judge
-from subbit.conformance.cases.registry import operation
+from subbit.conformance.cases.registry import LARGE, operation
 from subbit.conformance.inputs.families import ACTIVATIONS, Array
 from subbit.conformance.target import Port
 from subbit.reference import BinaryGroup, Refinement
@@ -90,7 +90,7 @@ def _target(draw: Draw, W: Array, state: BinaryGroup) -> Array:
     return draw.rng.standard_normal(W.shape)
 
 
-@operation(2)
+@operation(2, large=(*LARGE, WIDE + 1, BROAD + 2))
 def _calibrated_sums(port: Port, judge: Judge, draw: Draw) -> None:
     """The scalars that a row's calibrated error depends on."""
     W, state, S = _state(draw)
@@ -101,7 +101,7 @@ def _calibrated_sums(port: Port, judge: Judge, draw: Draw) -> None:
         judge.bound(name, own, bound)
 
 
-@operation(2, decides=False, keeps=True)
+@operation(2, decides=False, keeps=True, large=(*LARGE, WIDE + 1, BROAD + 2))
 def _calibrated_mean(port: Port, judge: Judge, draw: Draw) -> None:
     """The mean for given scales and signs."""
     W, state, S = _state(draw)
@@ -122,7 +122,7 @@ def _calibrated_scale(port: Port, judge: Judge, draw: Draw) -> None:
     judge_levels(judge, group, bound.levels, plane + 1, state)
 
 
-@operation(2, keeps=True)
+@operation(2, keeps=True, large=(*LARGE, WIDE + 1, BROAD + 2))
 def _calibrate_levels(port: Port, judge: Judge, draw: Draw) -> None:
     """All rounds, and their limit, for given signs."""
     W, state, S = _state(draw)

@@ -4,9 +4,9 @@
 Means, scales and signs of one order and of several.
 """
 
-from subbit.conformance.cases.draw import Draw
+from subbit.conformance.cases.draw import BROAD, VAST, Draw
 from subbit.conformance.cases.judge import Judge, host
-from subbit.conformance.cases.registry import operation
+from subbit.conformance.cases.registry import LARGE, operation
 from subbit.conformance.target import Port
 from subbit.reference.bounds.groups.binarize import (
     masked_mean_bound,
@@ -50,7 +50,7 @@ def _binarize_once(port: Port, judge: Judge, draw: Draw) -> None:
     once(judge, W, mask, (mean, scale, signs), mode)
 
 
-@operation(2, keeps=True)
+@operation(2, keeps=True, large=(*LARGE, BROAD + 1, VAST, VAST + 1))
 def _residual_binarize(port: Port, judge: Judge, draw: Draw) -> None:
     """All orders of a group, each from the port's own signs before it."""
     W, mode, order = draw.weights(), draw.mode(), draw.pick("order", (1, 2, 3))

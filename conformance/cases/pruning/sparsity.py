@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from subbit import reference
-from subbit.conformance.cases.draw import Draw
+from subbit.conformance.cases.draw import VAST, Draw
 from subbit.conformance.cases.judge import Judge, host
-from subbit.conformance.cases.registry import operation
+from subbit.conformance.cases.registry import LARGE, operation
 from subbit.conformance.inputs.families import ALL, SUMMABLE, Array, Mask, steady
 from subbit.conformance.target import Port
 from subbit.reference.bounds.pruning import sparsity as sparsity_bounds
@@ -144,7 +144,7 @@ def _ria_importance(port: Port, judge: Judge, draw: Draw) -> None:
     judge.bound("scores", port.ria_importance(W, norms, exponent=power), bound)
 
 
-@operation(2)
+@operation(2, large=(*LARGE, VAST + 2))
 def _standardized_importance(port: Port, judge: Judge, draw: Draw) -> None:
     """STBLLM's Eq. (2), with either order and either axis."""
     W, norms = _weights(draw)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from subbit import reference
-from subbit.conformance.cases.draw import Draw
+from subbit.conformance.cases.draw import BROAD, PAIRED, VAST, WIDE, Draw
 from subbit.conformance.cases.exact import TIED
 from subbit.conformance.cases.groups.arb import (
     judge_start,
@@ -27,7 +27,7 @@ from subbit.conformance.cases.groups.arb_x import drawn_calibration, drawn_gram
 from subbit.conformance.cases.groups.joint_signs import judge_signs
 from subbit.conformance.cases.judge import Judge
 from subbit.conformance.cases.pruning.recorded import judge_recorded
-from subbit.conformance.cases.registry import operation
+from subbit.conformance.cases.registry import LARGE, operation
 from subbit.conformance.inputs.families import CONTINUOUS, Array, Mask
 from subbit.conformance.target import Port
 from subbit.reference import SPBO, BinaryGroup
@@ -35,6 +35,8 @@ from subbit.reference.bounds.pruning import spbo as spbo_bounds
 
 SHAPES = ((1, 2), (2, 4), (4, 8), (5, 8), (6, 8), (3, 3))
 """N:M, the last of which prunes nothing."""
+LARGEST = ((9, 16), (13, 16), (5, 16), (2, 4), (5, 8), (12, 16))
+"""N:M of large cases."""
 SCHEDULES = ("element", "element", "parts", "one")
 
 
@@ -52,7 +54,7 @@ def drawn_pattern(draw: Draw) -> dict[str, Any]:
         The switches `keep`, `schedule`, `parts` and `tail` of a configuration.
     """
     return {
-        "keep": draw.pick("N:M", SHAPES),
+        "keep": draw.pick("N:M", LARGEST if draw.least else SHAPES),
         "schedule": draw.pick("schedule", SCHEDULES),
         "parts": draw.pick("parts", (1, 2, 4, 5)),
         "tail": "dense",
@@ -228,7 +230,7 @@ def _drawn_run(draw: Draw) -> Run:
     return Run(W, cell, masks_of(draw.rng.random(W.shape), config), S, order, config)
 
 
-@operation(2, share=0.5, decides=False)
+@operation(2, share=0.5, decides=False, large=(*LARGE, VAST + 1))
 def _spbo_step(port: Port, judge: Judge, draw: Draw) -> None:
     """One step from an exactly known state."""
     run = _drawn_run(draw)
@@ -297,7 +299,7 @@ def _judge_same_levels(judge: Judge, group: BinaryGroup, state: BinaryGroup) -> 
     judge.exact("levels that stay", levels_of(group), levels_of(state))
 
 
-@operation(2, share=0.5)
+@operation(2, share=0.5, large=(*LARGE, WIDE + 1, PAIRED + 1, BROAD + 2))
 def _spbo(port: Port, judge: Judge, draw: Draw) -> None:
     """A whole run, by the combined bounds of its steps."""
     run = _drawn_run(draw)

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from subbit.conformance.cases.draw import CONTINUOUS, MODERATE, Draw
+from subbit.conformance.cases.draw import BROAD, CONTINUOUS, MODERATE, PAIRED, WIDE, Draw
 from subbit.conformance.cases.judge import Judge, host
-from subbit.conformance.cases.registry import operation
+from subbit.conformance.cases.registry import LARGE, operation
 from subbit.conformance.inputs.families import Array, Mask
 from subbit.conformance.target import Port
 from subbit.reference.bounds.rounding import Rounded
@@ -66,7 +66,7 @@ def _salient(port: Port, judge: Judge, draw: Draw, name: str) -> None:
     judge_search(judge, found, counts, bound)
 
 
-@operation(2)
+@operation(2, large=(*LARGE, BROAD + 1))
 def _salient_search(port: Port, judge: Judge, draw: Draw) -> None:
     """The number of salient columns."""
     _salient(port, judge, draw, "salient_search")
@@ -78,7 +78,7 @@ def _salient_search_direct(port: Port, judge: Judge, draw: Draw) -> None:
     _salient(port, judge, draw, "salient_search_direct")
 
 
-def draw_cuts(draw: Draw, key: Array) -> Array:
+def draw_cuts(draw: Draw, key: Array, *, many: bool = True) -> Array:
     """Draw thresholds on entries and between them.
 
     Parameters
@@ -87,13 +87,15 @@ def draw_cuts(draw: Draw, key: Array) -> Array:
         The case.
     key : ndarray of float64, shape (n, k)
         Values to cut.
+    many : bool, default True
+        Whether a large case has more thresholds than a block has threads.
 
     Returns
     -------
     ndarray of float64, shape (c,)
         Thresholds in any order.
     """
-    few = draw.number("thresholds", 1, 6)
+    few = draw.number("thresholds" if many or not draw.least else "cuts", 1, 6)
     entries = draw.rng.choice(key.ravel(), few)
     return draw.rng.permutation([*entries, *(draw.rng.uniform(0, 1.2, few) * key.max())])
 
@@ -148,7 +150,7 @@ def _bell_split_search_direct(port: Port, judge: Judge, draw: Draw) -> None:
     _split(port, judge, draw, direct=True)
 
 
-@operation(2)
+@operation(2, large=(*LARGE, WIDE + 3, PAIRED + 5, BROAD + 2))
 def _calibrated_split_search(port: Port, judge: Judge, draw: Draw) -> None:
     """The cut of the bell, measured on outputs."""
     T = draw.weights(TAME, columns=(1, 32))
@@ -161,7 +163,8 @@ def _calibrated_split_search(port: Port, judge: Judge, draw: Draw) -> None:
         switches["key"] = key
     if draw.pick("image", ("none", "given")) == "given":
         switches["image"] = np.round(T)
-    cuts = draw_cuts(draw, key)
+    # The square of the columns for each of them.
+    cuts = draw_cuts(draw, key, many=False)
     switches |= {"orders": draw.pick("orders", ORDERS), **draw.mode()}
     found = port.calibrated_split_search(T, part, cuts, S, **switches)
     bound = calibrated_split.calibrated_split_search_bound(

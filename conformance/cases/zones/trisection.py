@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from subbit import reference
-from subbit.conformance.cases.draw import MODERATE, Draw
+from subbit.conformance.cases.draw import BROAD, MODERATE, PAIRED, WIDE, Draw
 from subbit.conformance.cases.judge import Judge, host
-from subbit.conformance.cases.registry import operation
+from subbit.conformance.cases.registry import LARGE, operation
 from subbit.conformance.cases.zones.search import draw_cuts, draw_part, judge_search
 from subbit.conformance.target import Port
 from subbit.reference.bounds.rounding import Rounded
@@ -91,7 +91,7 @@ def _search(port: Port, judge: Judge, draw: Draw, *, direct: bool) -> None:
     judge_search(judge, found, cuts, bound)
 
 
-@operation(2, share=0.5)
+@operation(2, share=0.5, large=(*LARGE, WIDE + 4, PAIRED + 12, BROAD + 2))
 def _trisection_search(port: Port, judge: Judge, draw: Draw) -> None:
     """The cut of the rest in three."""
     _search(port, judge, draw, direct=False)

@@ -11,7 +11,9 @@ beyond those it checks. Sums of tensor cores and the ``.approx`` functions are n
 bit-exact; everything else is.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from copy import copy
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -23,6 +25,7 @@ from subbit.fast.device.errors import LaunchError, UnsupportedInstructionError
 
 from .arguments import marshal, signature
 from .counters import Counters, Site, Traffic
+from .coverage import Coverage, Ran
 from .machine import Geometry, Machine
 from .memory import Memory
 from .parse import parse
@@ -30,7 +33,7 @@ from .program import Program
 from .races import Races
 from .schedule import Schedule
 
-__all__ = ["Counters", "Simulated", "Site", "Traffic"]
+__all__ = ["Counters", "Coverage", "Simulated", "Site", "Traffic"]
 
 CHUNK = 16384
 SHARED_LIMIT = {
@@ -56,6 +59,8 @@ class Simulated:
         Check for data races: two to three times slower.
     counters : bool, default False
         Count memory traffic by source line.
+    coverage : Coverage or None
+        Record of which code of each kernel runs.
 
     Examples
     --------
@@ -74,6 +79,7 @@ class Simulated:
         seed: int = 0,
         races: bool = False,
         counters: bool = False,
+        coverage: Coverage | None = None,
     ) -> None:
         if arch not in SHARED_LIMIT:
             message = f"arch: expected one of {', '.join(SHARED_LIMIT)}, got {arch}"
@@ -82,11 +88,12 @@ class Simulated:
             message = f"schedule: expected lockstep or random, got {schedule}"
             raise LaunchError(message)
         self.arch = arch
-        self.schedule = schedule
+        self.schedule: Literal["lockstep", "random"] = schedule
         self.seed = seed
         self.races = races
         self.counting = counters
         self.counters: dict[str, Counters] = {}
+        self.coverage = coverage
         self.launches = 0
         self.thread_instructions = 0
 
@@ -102,6 +109,50 @@ class Simulated:
 
     def synchronize(self) -> None:
         """Do nothing: a launch returns when it has run."""
+
+    def seconds(self, work: Callable[[], None]) -> float:
+        """Return the CPU time of some launches.
+
+        Parameters
+        ----------
+        work : callable
+            Launches something.
+
+        Returns
+        -------
+        float
+            CPU seconds.
+        """
+        start = time.process_time()
+        work()
+        return time.process_time() - start
+
+    def machine(self) -> dict[str, str]:
+        """Return what measurements on this device have to be read with."""
+        return {
+            "gpu": "none: the simulated device",
+            "architecture": self.arch,
+            "nvrtc": ".".join(map(str, nvrtc.version())),
+        }
+
+    def strict(self, seed: int) -> "tuple[Simulated, str]":
+        """Return a twin of this device that notices more, and how.
+
+        Parameters
+        ----------
+        seed : int
+            Seed of the twin's schedule.
+
+        Returns
+        -------
+        device : Simulated
+            Checks for races, in a random schedule that depends on nothing but the seed.
+        how : str
+            The same in words.
+        """
+        twin = copy(self)
+        twin.races, twin.schedule, twin.seed, twin.launches = True, "random", seed, 0
+        return twin, f"with race checks, in the random order {seed}"
 
     def launch(
         self, kernel: Kernel, grid: Extent, block: Extent, args: Sequence[object], shared: int = 0
@@ -130,11 +181,13 @@ class Simulated:
         UnsupportedInstructionError
             If it uses an instruction that isn't simulated.
         """
-        self.launch_program(load(kernel, self.arch), grid, block, args, shared, kernel.file)
+        program = load(kernel, self.arch)
+        ran = None if self.coverage is None else self.coverage.of(kernel, program)
+        self.launch_program(program, grid, block, args, shared, kernel.file, ran)
 
     def launch_program(
         self, program: Program, grid: Extent, block: Extent, args: Sequence[object],
-        shared: int = 0, file: str = "kernel.ptx",
+        shared: int = 0, file: str = "kernel.ptx", ran: Ran | None = None,
     ) -> None:  # fmt: skip
         """Run a decoded program, as `launch` does.
 
@@ -146,6 +199,8 @@ class Simulated:
             As for `launch`.
         file : str
             Name of the source in reports.
+        ran : Ran or None
+            Record of what runs.
         """
         extents = extent3("grid", grid), extent3("block", block)
         self._check_limits(program, *extents, shared)
@@ -158,11 +213,12 @@ class Simulated:
             for region in memory.regions:
                 region.shadow = races.shadow(len(region.data), shared=False)
         with np.errstate(all="ignore"):
-            self._run(file, program, *extents, arguments, memory, shared)
+            self._run(file, program, *extents, arguments, memory, shared, ran)
 
     def _run(
         self, file: str, program: Program, grid: tuple[int, int, int],
         block: tuple[int, int, int], arguments: bytes, memory: Memory, shared: int,
+        ran: Ran | None,
     ) -> None:  # fmt: skip
         """Run the blocks of a launch, chunk by chunk."""
         rng = np.random.default_rng((self.seed, self.launches))
@@ -181,7 +237,7 @@ class Simulated:
                 memory.races.begin_chunk(geometry)
             memory.begin_chunk(len(geometry.blocks), geometry.lanes, allowed, program.frame)
             machine = Machine(program, geometry, memory, counters, random)
-            machine.arguments, machine.file = arguments, file
+            machine.arguments, machine.file, machine.ran = arguments, file, ran
             machine.special["%dynamic_smem_size"] = np.array([shared], np.uint32)
             total = np.array([program.shared_static + shared], np.uint32)
             machine.special["%total_smem_size"] = total

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from subbit.fast.device.simulated.semantics.asynchronous import Copy
 
     from .counters import Counters
+    from .coverage import Ran
     from .memory import Memory
     from .program import Block, Program
     from .syntax import Instruction
@@ -134,6 +135,7 @@ class Machine:
         self.registers: list[Bits | None] = [None] * len(program.widths)
         self.special = geometry.special()
         self.arguments = b""
+        self.ran: Ran | None = None
         self.copies: list[Copy] = []
         self.commits = np.zeros(self.lanes, np.int64)
         self.live = geometry.exists.copy()

@@ -219,6 +219,7 @@ class _Body:
         self.module = module
         self.scopes: list[dict[str, Register | int | str]] = [{}]
         self.file, self.line = "", 0
+        self.places: tuple[tuple[str, int, int], ...] = ()
         self.parents: dict[tuple[str, ...], tuple[str, ...]] = {}
         self.unique = 0
 
@@ -288,6 +289,7 @@ class _Body:
         inlined = re.search(r"inlined_at\s+(\d+)\s+(\d+)\s+(\d+)", text)
         if inlined:
             self.parents[here] = inlined.groups()
+        self.places = self._places(here if inlined else None, here)
         steps = 0
         while self._foreign(here[0]) and here in self.parents and steps < _DEEPEST:
             here = self.parents[here]
@@ -295,6 +297,20 @@ class _Body:
         if not self._foreign(here[0]):
             self.file = PurePath(self.module.files.get(here[0], "")).name
             self.line = int(here[1])
+
+    def _places(
+        self, inlined: tuple[str, ...] | None, here: tuple[str, ...]
+    ) -> tuple[tuple[str, int, int], ...]:
+        """Return the place itself and, if it is inlined, the calls around it."""
+        chain = [here]
+        while inlined in self.parents and len(chain) < _DEEPEST:
+            inlined = self.parents[inlined]
+            chain.append(inlined)
+        return tuple(
+            (PurePath(self.module.files.get(number, "")).name, int(line), int(column))
+            for number, line, column in chain
+            if int(line) and not self._foreign(number)
+        )
 
     def _foreign(self, number: str) -> bool:
         return "include" in PurePath(self.module.files.get(number, "")).parts
@@ -353,7 +369,9 @@ class _Body:
         except (UnsupportedInstructionError, ValueError) as error:
             message = f"PTX instruction {name} (line {self.line}): {text}"
             raise UnsupportedInstructionError(message) from error
-        return Instruction(name, tuple(name.split(".")), parsed, guard, self.file, self.line, text)
+        return Instruction(
+            name, tuple(name.split(".")), parsed, guard, self.file, self.line, text, self.places
+        )
 
     def _operand(self, text: str) -> Operand:
         if text[0] == "[":

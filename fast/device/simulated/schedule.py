@@ -145,6 +145,8 @@ class Schedule:
             for m.at, run in enumerate(block.runs):
                 run(m)
             m.thread_instructions += m.count * len(block.runs)
+            if m.ran is not None:
+                m.ran.blocks[at] = True
             self._jump(at, block)
         except Fault as fault:
             raise self._located(fault) from None
@@ -154,7 +156,7 @@ class Schedule:
         if jump.kind == "fall":
             self._add(jump.targets[0], m.mask)
         elif jump.kind == "branch" and jump.source is not None:
-            self._branch(jump.targets, jump.source(m))
+            self._branch(at, jump.targets, jump.source(m))
         elif jump.source is not None:
             self._scatter(jump.kind, jump.targets, jump.source(m))
         else:
@@ -163,13 +165,17 @@ class Schedule:
             m.live_count = int(np.count_nonzero(m.live))
             self.exits = True
 
-    def _branch(self, targets: tuple[int, ...], taken: Bits) -> None:
+    def _branch(self, at: int, targets: tuple[int, ...], taken: Bits) -> None:
         m = self.m
         if len(taken) == 1:
+            if m.ran is not None:
+                m.ran.went(at, some=bool(taken[0]), others=not taken[0])
             self._add(targets[0] if taken[0] else targets[1], m.mask)
             return
         yes = m.select(taken)
         count = int(np.count_nonzero(yes))
+        if m.ran is not None:
+            m.ran.went(at, some=count > 0, others=count < m.count)
         if count:
             self._add(targets[0], yes)
         if count < m.count:

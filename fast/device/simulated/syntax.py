@@ -83,6 +83,9 @@ class Instruction:
         Place in the CUDA source.
     text : str
         As written.
+    places : tuple of tuple
+        File, line and column, of the source and of every call that it is inlined at, the
+        innermost first; without the toolkit's headers.
     """
 
     name: str
@@ -92,6 +95,7 @@ class Instruction:
     file: str
     line: int
     text: str
+    places: tuple[tuple[str, int, int], ...] = ()
 
 
 @dataclass(slots=True)
