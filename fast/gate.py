@@ -19,6 +19,7 @@ from subbit.fast.device.static import ARCHITECTURES
 from subbit.fast.launches.kernels import BLOCK, kernels
 
 from .device import Extent, Kernel, nvrtc, static
+from .device.offsets import narrow_offsets
 from .port import Port
 
 BUDGET = Path(__file__).parent / "kernels" / "budget.json"
@@ -178,6 +179,26 @@ def complaints(measured: Sequence[Cost]) -> list[str]:
     return found
 
 
+def offset_complaints() -> list[str]:
+    """Report which kernels compute an offset in 32 bits, see `narrow_offsets`.
+
+    Returns
+    -------
+    list of str
+        One sentence for each form and source line; empty if all is well.
+    """
+    found = []
+    for kernel in kernels():
+        ptx = nvrtc.compile_source(kernel.source, ARCHITECTURES[0], kernel.options, kernel.file).ptx
+        places = {(at.file, at.line): at for at in narrow_offsets(ptx, kernel.entry)}
+        found += [
+            f"{name_of(kernel)}: {file}:{line} uses an offset that wraps around at 2^31, "
+            f"from the product in line {at.product}"
+            for (file, line), at in places.items()
+        ]
+    return found
+
+
 @dataclass
 class Work:
     """Work of one kernel's launches on the simulated device.
@@ -242,7 +263,28 @@ def run_kernels(rows: int = 64, *, counters: bool = False) -> dict[str, Work]:
         If a kernel is not among those that run.
     """
     device = _Watched(counters=counters)
-    port = Port(device, "simulated")
+    launch_all(Port(device, "simulated"), rows)
+    if forgotten := {kernel.entry for kernel in kernels()} - set(device.work):
+        message = f"kernels that nothing here launches: {', '.join(sorted(forgotten))}"
+        raise RuntimeError(message)
+    for entry, counted in device.counters.items():
+        device.work[entry].sectors = counted.total("global").sectors
+        device.work[entry].ideal_sectors = counted.total("global").ideal_sectors
+        device.work[entry].wavefronts = counted.total("shared").wavefronts
+        device.work[entry].ideal_wavefronts = counted.total("shared").ideal_wavefronts
+    return dict(device.work)
+
+
+def launch_all(port: Port, rows: int) -> None:
+    """Call functions that launch every kernel, on a block of 128 columns.
+
+    Parameters
+    ----------
+    port : Port
+        The port.
+    rows : int
+        Rows of the block.
+    """
     W = np.random.default_rng(0).standard_normal((rows, 128)).astype(np.float32)
     everything = np.ones(128, dtype=np.bool_)
     port.masked_mean(W)
@@ -270,15 +312,6 @@ def run_kernels(rows: int = 64, *, counters: bool = False) -> dict[str, Work]:
     port.gptq_layer(W, np.eye(128))
     port.sparsegpt_layer(W, np.eye(128))
     port.pb_llm_layer(W, np.eye(128))
-    if forgotten := {kernel.entry for kernel in kernels()} - set(device.work):
-        message = f"kernels that nothing here launches: {', '.join(sorted(forgotten))}"
-        raise RuntimeError(message)
-    for entry, counted in device.counters.items():
-        device.work[entry].sectors = counted.total("global").sectors
-        device.work[entry].ideal_sectors = counted.total("global").ideal_sectors
-        device.work[entry].wavefronts = counted.total("shared").wavefronts
-        device.work[entry].ideal_wavefronts = counted.total("shared").ideal_wavefronts
-    return dict(device.work)
 
 
 def as_json(measured: Sequence[Cost], work: dict[str, Work]) -> str:

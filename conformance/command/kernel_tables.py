@@ -78,11 +78,13 @@ def check_kernels(json_file: Path | None, *, write_budget: bool) -> bool:
         json_file.write_text(gate.as_json(measured, work), encoding="utf-8")
     if write_budget:
         gate.write_budget(measured)
-    found = gate.complaints(measured)
+    found = gate.complaints(measured) + gate.offset_complaints()
     for complaint in found:
         console.print(complaint, style="red", markup=False)
     if not found:
-        console.print(f"{len(measured)} forms within their budget, none spills")
+        console.print(
+            f"{len(measured)} forms within their budget, none spills; no offset in 32 bits"
+        )
     return not found
 
 
@@ -113,4 +115,41 @@ def time_kernels(rows: int, json_file: Path | None) -> None:
     Table(f"Simulated device, blocks of {rows} x 128", names, rows_shown, ()).show(make_console())
     if json_file is not None:
         content = {entry: asdict(done) for entry, done in work.items()}
+        json_file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def compare_with_copy(rows: int, device: str, json_file: Path | None) -> None:
+    """Measure kernels in bytes of their arguments per second, and print a table.
+
+    Parameters
+    ----------
+    rows : int
+        Rows of the block of 128 columns.
+    device : {"cuda", "simulated"}
+        The device.
+    json_file : Path or None
+        File for the numbers.
+    """
+    bandwidth = importlib.import_module("subbit.fast.bandwidth")
+    target = importlib.import_module("subbit.fast").on(device).device
+    copied = bandwidth.copy_rate(target)
+    rates = dict(sorted(bandwidth.kernel_rates(target, rows).items()))
+    shown = tuple(
+        (
+            name,
+            str(rate.launches),
+            f"{rate.per_second / 1e9:.2f}",
+            f"{rate.per_second / copied:.1%}",
+        )
+        for name, rate in rates.items()
+    )
+    title = f"Blocks of {rows} x 128 on {device}; a copy moves {copied / 1e9:.1f} GB/s"
+    names = ("kernel", "launches", "GB/s", "of a copy")
+    Table(title, names, shown, ()).show(make_console())
+    if json_file is not None:
+        content = {
+            "rows": rows,
+            "copy": copied,
+            "kernels": {n: asdict(r) for n, r in rates.items()},
+        }
         json_file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

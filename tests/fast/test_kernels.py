@@ -11,6 +11,7 @@ from project import ROOT
 from subbit import fast
 from subbit.fast import gate
 from subbit.fast.device import nvrtc, static
+from subbit.fast.device.offsets import narrow_offsets
 from subbit.fast.device.static import ARCHITECTURES
 from subbit.fast.launches.kernels import held, kernel, kernels
 
@@ -33,6 +34,8 @@ def test_kernel_fits_into_registers(form, arch):
         assert (usage.stack, usage.spill_stores, usage.spill_loads) == (0, 0, 0)
         assert usage.registers <= budget
         assert usage.registers <= committed[gate.name_of(replace(form, entry=name))][arch]
+        if arch == ARCHITECTURES[0]:
+            assert narrow_offsets(compiled.ptx, name) == []
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "fast/kernels").glob("*.cu")), ids=lambda p: p.name)
@@ -83,6 +86,18 @@ def test_budget_is_that_of_these_kernels():
     for version, budget in gate.read_budget().items():
         assert set(budget) == names, version
         assert all(set(by_arch) == set(ARCHITECTURES) for by_arch in budget.values())
+
+
+def test_gate_complains_of_offsets_that_wrap_around(monkeypatch):
+    good = kernel("rows.cu", "masked_mean")
+    text = good.source.replace("const size_t base = (size_t)row * k", "const int base = row * k")
+    monkeypatch.setattr(gate, "kernels", lambda: (good, replace(good, source=text)))
+    found = gate.offset_complaints()
+    assert {line.partition(" uses")[0] for line in found} == {
+        "masked_mean: rows.cu:23",
+        "masked_mean: rows.cu:24",
+    }
+    assert all("from the product in line 23" in line for line in found)
 
 
 def test_gate_complains_of_spills_stack_and_registers():

@@ -1,0 +1,58 @@
+"""A bug in one line of a kernel is noticed by the ordinary check of an operation.
+
+The cases are those of `subbit check fast:simulated`, in its order.
+"""
+
+import sys
+
+import pytest
+from planted_sources import BUGS, FOLDER, OFFSETS, Faulty
+
+from subbit.conformance.cases import OPERATIONS
+from subbit.conformance.cases.draw import is_strict
+from subbit.conformance.cases.seeds import seeds_of
+from subbit.conformance.target import arithmetic_of
+from subbit.fast.device import nvrtc
+from subbit.fast.device.offsets import narrow_offsets
+from subbit.fast.launches.kernels import FILES, kernels
+from subbit.fast.port import Port
+
+
+def first_failure(port, operation):
+    item, arithmetic = OPERATIONS[operation], arithmetic_of(port)
+    outcomes = (item.check(port, arithmetic, seed) for seed in seeds_of(item, "ci"))
+    return next((found for found in outcomes if found.status == "failed"), None)
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
+def test_bug_is_noticed(bug):
+    """`pytest -rP` shows by which case."""
+    port = Port(Faulty(bug), "simulated")
+    found = first_failure(port, bug.operation)
+    assert found is not None
+    assert bug.said in found.message
+    if "a missing barrier" in bug.kind:
+        assert is_strict(found.seed)
+    strictly = f"(with race checks, in the random order {found.seed})"
+    assert (strictly in found.message) == is_strict(found.seed)
+    again = OPERATIONS[bug.operation].check(port, arithmetic_of(port), found.seed)
+    assert again == found
+    sys.stdout.write(f"{found.message} [{found.replay}]\n")
+
+
+@pytest.mark.parametrize("bug", OFFSETS, ids=lambda bug: bug.name)
+def test_offset_in_32_bits_is_read_from_the_code(bug):
+    forms = [k for k in kernels() if k.file == bug.file]
+    found = []
+    for form in {k.entry: k for k in forms}.values():
+        source = bug.plant(form.source)
+        assert source != form.source
+        ptx = nvrtc.compile_source(source, "sm_80", form.options, form.file).ptx
+        found += narrow_offsets(ptx, form.entry)
+    assert found
+    assert {at.file for at in found} <= {bug.file, *FILES[bug.file].shared}
+
+
+def test_every_source_has_a_bug():
+    assert {bug.file for bug in BUGS} == {path.name for path in FOLDER.glob("*.cu*")}
+    assert len({bug.name for bug in BUGS}) == len(BUGS)
