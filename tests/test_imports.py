@@ -69,7 +69,8 @@ FLOORS = {
         ("baselines",),
         METHODS,
         ("port",),
-        ("gate",),
+        ("gate", "coverage"),
+        ("bandwidth",),
     ),
 }
 # Everything there holds the machine, and the machine holds everything, for types only.

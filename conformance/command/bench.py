@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 
 from subbit import reference as ref
 from subbit.conformance.command.console import Table, make_console, refusals
-from subbit.conformance.command.kernel_tables import time_kernels
+from subbit.conformance.command.kernel_tables import compare_with_copy, time_kernels
 from subbit.reference.contracts.door import ALL
 from subbit.reference.errors import check_choice
 from subbit.reference.notation import Array
@@ -255,6 +255,17 @@ def simulator_command(
     """Time every kernel of the fast path on the simulated device."""
     with refusals():
         time_kernels(rows, json_file)
+
+
+@bench_app.command("kernels")
+def kernels_command(
+    rows: Annotated[int, typer.Option(min=1, help="rows of the block of 128 columns")] = 65536,
+    device: Annotated[str, typer.Option(help="cuda or simulated")] = "cuda",
+    json_file: Annotated[Path | None, typer.Option("--json", help="write the numbers here")] = None,
+) -> None:
+    """Measure every kernel of the fast path against the speed of a plain copy."""
+    with refusals():
+        compare_with_copy(rows, device, json_file)
 
 
 @bench_app.command("reference")

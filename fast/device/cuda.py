@@ -6,7 +6,7 @@ package works without it.
 """
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -86,6 +86,46 @@ class Cuda:
     def synchronize(self) -> None:
         """Wait for all launches on the current stream."""
         self._cupy.cuda.get_current_stream().synchronize()
+
+    def seconds(self, work: Callable[[], None]) -> float:
+        """Return the time between two events around some launches.
+
+        Parameters
+        ----------
+        work : callable
+            Launches something.
+
+        Returns
+        -------
+        float
+            Seconds on the device.
+        """
+        start, stop = self._cupy.cuda.Event(), self._cupy.cuda.Event()
+        start.record()
+        work()
+        stop.record()
+        stop.synchronize()
+        return 1e-3 * float(self._cupy.cuda.get_elapsed_time(start, stop))
+
+    def machine(self) -> dict[str, str]:
+        """Return what measurements on this GPU have to be read with.
+
+        Returns
+        -------
+        dict of str to str
+            Names and versions.
+        """
+        runtime = self._cupy.cuda.runtime
+        found = runtime.getDeviceProperties(runtime.getDevice())
+        return {
+            "gpu": found["name"].decode(),
+            "architecture": f"sm_{found['major']}{found['minor']}",
+            "memory": f"{found['totalGlobalMem'] / 2**30:.0f} GiB",
+            "driver": str(runtime.driverGetVersion()),
+            "cuda": str(runtime.runtimeGetVersion()),
+            "nvrtc": ".".join(map(str, self._cupy.cuda.nvrtc.getVersion())),
+            "cupy": str(self._cupy.__version__),
+        }
 
     def launch(
         self, kernel: Kernel, grid: Extent, block: Extent, args: Sequence[object], shared: int = 0

@@ -73,6 +73,8 @@ def _roots() -> Iterator[Path]:
         if os.environ.get(variable):
             yield Path(os.environ[variable])
     yield from sorted(Path("/usr/local").glob("cuda*"), reverse=True)
+    # Where conda puts a toolkit.
+    yield Path(sys.prefix)
 
 
 @cache
