@@ -10,12 +10,6 @@ import pytest
 
 from subbit import reference
 from subbit.conformance import released, target
-<<<<<<< HEAD
-=======
-from subbit.conformance.cases import OPERATIONS
-from subbit.conformance.cases.seeds import seeds_of
-from subbit.conformance.command import check, report
->>>>>>> ca36e14 (Say once how a mutant takes another setting, and which columns a layer quantizes)
 from subbit.reference.errors import ArgumentError
 
 VECTORS = Path(released.__file__).parent / "vectors" / "released"
@@ -235,117 +229,6 @@ def test_a_target_that_breaks_on_import_is_named(monkeypatch, tmp_path):
         target.resolve("breaks_on_import")
 
 
-<<<<<<< HEAD
-=======
-def _few(monkeypatch, *names):
-    """Restrict the command to a few operations; the command is tested, not they."""
-    chosen = [OPERATIONS[name] for name in names]
-    monkeypatch.setattr(
-        report, "of_level", lambda level: (item for item in chosen if item.level <= level)
-    )
-
-
-def _report(path):
-    content = json.loads(path.read_text(), parse_constant=pytest.fail)
-    schema = json.loads((VECTORS.parents[1] / "schemas" / "check.json").read_text())
-    jsonschema.validate(content, schema)
-    return content
-
-
-def _broken(W, Q, H):
-    return 2 * reference.proxy_loss(W, Q, H)
-
-
-def test_levels_of_the_reference(run, monkeypatch, tmp_path):
-    _few(monkeypatch, "proxy_loss", "rtn_layer")
-    result = run("reference", "--depth", "quick", "--json", tmp_path / "out.json")
-    assert result.exit_code == 0, result.output
-    content = _report(tmp_path / "out.json")
-    assert content["result"] == "conforms"
-    assert [row["operation"] for row in content["operations"]] == ["proxy_loss", "rtn_layer"]
-    for row in content["operations"]:
-        seeds = seeds_of(OPERATIONS[row["operation"]], "quick")
-        assert row["passed"] == row["cases"] == len(seeds)
-        assert row["worst"] <= 1
-        assert row["counts"]["bounded"] > 0
-        assert row["counts"]["largest"] <= row["worst"]
-
-
-def test_a_wrong_function_diverges_and_can_be_replayed(run, monkeypatch, make_port, tmp_path):
-    _few(monkeypatch, "proxy_loss", "rtn_layer")
-    name = make_port(proxy_loss=_broken)
-    result = run(name, "--depth", "quick", "--json", tmp_path / "out.json")
-    assert result.exit_code == 1
-    failed, passed = _report(tmp_path / "out.json")["operations"]
-    assert (failed["status"], passed["status"]) == ("failed", "passed")
-    assert failed["worst"] > 1
-    assert "rows" in failed["message"]
-    assert "expected" in failed["message"]
-    again = run(name, "--replay", failed["replay"])
-    assert again.exit_code == 1
-    assert "expected" in again.output
-    assert run("reference", "--replay", failed["replay"]).exit_code == 0
-
-
-def test_cases_that_are_not_implemented_are_counted_and_the_others_compared(
-    run, monkeypatch, make_port, tmp_path
-):
-    _few(monkeypatch, "residual_binarize")
-
-    def first_order(*arguments, **switches):
-        if switches.get("order", 1) > 1:
-            raise NotImplementedError("second order")
-        return reference.residual_binarize(*arguments, **switches)
-
-    def wrong(*arguments, **switches):
-        made = first_order(*arguments, **switches)
-        return dataclasses.replace(made, name="another")
-
-    result = run(make_port(residual_binarize=first_order), "--json", tmp_path / "out.json")
-    assert result.exit_code == 2
-    (row,) = _report(tmp_path / "out.json")["operations"]
-    assert row["status"] == "partial"
-    assert 0 < row["missing"] < row["cases"] + row["missing"]
-    assert row["passed"] == row["cases"]
-    total = row["cases"] + row["missing"]
-    said = f"{row['cases']} of {total} cases compared, not implemented: second order"
-    assert row["message"] == said
-    assert "1 implemented in part" in result.output
-    assert run(make_port(residual_binarize=wrong)).exit_code == 1
-
-
-def test_what_is_not_implemented_is_never_conformity(run, monkeypatch, make_port, tmp_path):
-    _few(monkeypatch, "proxy_loss", "rtn_layer")
-
-    def later(*_arguments, **_switches):
-        raise NotImplementedError("rtn_layer")
-
-    for name in (make_port(drop=["rtn_layer"]), make_port(rtn_layer=later)):
-        result = run(name, "--depth", "quick", "--json", tmp_path / "out.json")
-        assert result.exit_code == 2
-        content = _report(tmp_path / "out.json")
-        assert content["result"] == "incomplete"
-        assert [row["status"] for row in content["operations"]] == ["passed", "missing"]
-        assert run(name, "--replay", "rtn_layer:1").exit_code == 2
-    wrong = make_port(proxy_loss=_broken, drop=["rtn_layer"])
-    assert run(wrong, "--depth", "quick").exit_code == 1
-    assert run(make_port(drop=["rtn_layer"]), "--depth", "quick", "--level", 2).exit_code == 0
-
-
-def test_the_page_needs_no_other_file(run, monkeypatch, make_port, tmp_path):
-    _few(monkeypatch, "proxy_loss", "sign")
-    name = make_port(proxy_loss=_broken, drop=["sign"])
-    run(name, "--depth", "quick", "--html", tmp_path / "out.html", "--json", tmp_path / "out.json")
-    page = (tmp_path / "out.html").read_text()
-    assert page == report.page(_report(tmp_path / "out.json"))
-    assert "not implemented" in page
-    assert 'class="failed"' in page
-    assert "src=" not in page
-    assert "href=" not in page
-    assert "<script" not in page
-
-
->>>>>>> ca36e14 (Say once how a mutant takes another setting, and which columns a layer quantizes)
 def test_levels_of_nothing(run, make_port):
     result = run(make_port(drop=reference.__all__), "--depth", "quick", "--level", 1)
     assert result.exit_code == 2

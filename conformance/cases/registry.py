@@ -115,23 +115,11 @@ class Operation:
         Outcome
             The worst ratio and a sentence.
         """
-        lacking = protocol.missing(port, self.needs)
-        if lacking:
-            return Outcome(self.name, seed, "missing", message="not implemented: " + lacking[0])
-        if not self.open_to(arithmetic):
-            said = "not compared (declared): no bound covers the stored type here"
-            return Outcome(self.name, seed, "declared", message=said)
-        judge, draw = judge or Judge(arithmetic), Draw(seed, dtype=arithmetic.dtype)
+        judge, drawn = judge or Judge(arithmetic), [Draw(seed, dtype=arithmetic.dtype)]
         port, how = self._strict(port, seed)
         try:
-            with np.errstate(all="ignore"):
-                asked = Asked(port, judge, seed, again=self.first) if self.level else port
-                places = draws_beside(self.examine, arithmetic, seed) if draw.beside else [draw]
-                for place in places:
-                    draw = place
-                    self.examine(asked, judge, draw)
-                    if judge.ratio > 1.0:
-                        break
+            self._admit(port, arithmetic)
+            self._examine(port, judge, drawn)
         except UndeclaredError as error:
             return Outcome(self.name, seed, "declared", message=f"not compared (declared): {error}")
         except NotImplementedError as error:
@@ -139,10 +127,31 @@ class Operation:
         # Whatever a foreign function raises is its answer to valid input, even an exit.
         except (Exception, SystemExit) as error:  # noqa: BLE001
             judge.fail(f"raised {type(error).__name__}: {error}")
+        return self._outcome(judge, drawn[-1], how)
+
+    def _admit(self, port: Port, arithmetic: Arithmetic) -> None:
+        lacking = protocol.missing(port, self.needs)
+        if lacking:
+            raise NotImplementedError(lacking[0])
+        if not self.open_to(arithmetic):
+            raise UndeclaredError("no bound covers the stored type here")
+
+    def _examine(self, port: Port, judge: Judge, drawn: list[Draw]) -> None:
+        """Look at a case, or at the inputs beside a decision until one fails."""
+        seed, beside = drawn[0].seed, drawn[0].beside
+        with np.errstate(all="ignore"):
+            asked = Asked(port, judge, seed, again=self.first) if self.level else port
+            for draw in draws_beside(self.examine, judge.arithmetic, seed) if beside else drawn[:]:
+                drawn.append(draw)
+                self.examine(asked, judge, draw)
+                if judge.ratio > 1.0:
+                    break
+
+    def _outcome(self, judge: Judge, draw: Draw, how: str) -> Outcome:
         passed, counts = judge.ratio <= 1.0, judge.counts
         looked_at = counts.compared if self.level else counts.facts
         said = f"{self.name} ({draw.label})" + ("" if passed else f": {judge.sentence}")
-        layout = layout_of(seed)
+        layout = layout_of(draw.seed)
         if not passed and self.level and layout != "plain":
             said += f" (arrays: {layout})"
         if not passed and how:
@@ -150,7 +159,7 @@ class Operation:
         if not passed and math.isfinite(judge.ratio):
             said += f", {judge.ratio:.3g} times its bound"
         status = "failed" if not passed else "passed" if looked_at else "empty"
-        return Outcome(self.name, seed, status, judge.ratio, said, counts)
+        return Outcome(self.name, draw.seed, status, judge.ratio, said, counts)
 
 
 OPERATIONS: dict[str, Operation] = {}
