@@ -112,7 +112,7 @@ class _Progress(report.Listener):
     """A bar that counts cases."""
 
     def __init__(self, target: str) -> None:
-        self.bar = Bar(target, 0, make_console(stderr=True))
+        self.bar = Bar(target, 0, make_console(stderr=True), alike=False)
         self.bar.line(f"{target}: starting")
 
     def planned(self, operations: int, cases: int, jobs: int) -> None:

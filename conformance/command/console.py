@@ -139,10 +139,12 @@ class Bar:
         Number of steps.
     console : Console
         Console to show it on.
+    alike : bool, default True
+        Whether all steps take about the same time, so that the remaining time can be told.
     """
 
-    def __init__(self, title: str, total: int, console: Console) -> None:
-        self.title, self.total, self.done = title, total, 0
+    def __init__(self, title: str, total: int, console: Console, *, alike: bool = True) -> None:
+        self.title, self.total, self.done, self.alike = title, total, 0, alike
         self.console = console
         self.started = self.told = time.monotonic()
         self.progress: Progress | None = None
@@ -152,8 +154,7 @@ class Bar:
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
+                *((TextColumn("left"), TimeRemainingColumn()) if alike else ()),
             )
             self.progress = Progress(*columns, console=console, speed_estimate_period=300.0)
             self.task = self.progress.add_task(title, total=total)
@@ -188,7 +189,8 @@ class Bar:
         if now - self.told >= SECONDS_BETWEEN_LINES:
             self.told = now
             left = (now - self.started) / self.done * max(self.total - self.done, 0)
-            self.line(f"{self.title}: {note}, {self.done}/{self.total}, about {left:.0f} s left")
+            told = f", about {left:.0f} s left" if self.alike else ""
+            self.line(f"{self.title}: {note}, {self.done}/{self.total}{told}")
 
     def expect(self, total: int) -> None:
         """Set the number of steps, if it is known only later.
