@@ -95,6 +95,7 @@ def run_of(levels, order):
 
 @pytest.mark.parametrize("levels", ["exact", "alternate"])
 @pytest.mark.parametrize("order", [1, 2])
+@np.errstate(all="ignore")
 def test_levels_that_rounding_leaves_open_are_judged_by_what_they_decode_to(levels, order):
     run = run_of(levels, order)
     group = run.group()
