@@ -17,6 +17,7 @@ from typing import Annotated
 import typer
 
 from subbit.conformance.command.console import refusals
+from subbit.reference.errors import ArgumentError
 
 MODEL_HELP = "smollm2-135m, tiny, a Hugging Face folder, a .gguf file or a hub name"
 TEXT_HELP = "a named text or a file"
@@ -192,12 +193,28 @@ def kernels_command(
     write_budget: Annotated[
         bool, typer.Option("--write-budget", help="save these numbers as the budget")
     ] = False,
+    coverage: Annotated[
+        bool, typer.Option("--coverage", help="list lines that the cases of a check never reach")
+    ] = False,
+    depth: Annotated[
+        str | None, typer.Option(help="with --coverage: quick, ci or long; ci by default")
+    ] = None,
 ) -> None:
     """Compile all kernels for four architectures and hold them to their budget."""
     with refusals():
-        from subbit.conformance.command.kernel_tables import check_kernels
+        if coverage and write_budget:
+            raise ArgumentError("--write-budget", "no --coverage alongside it", "--coverage")
+        if depth is not None and not coverage:
+            raise ArgumentError("--depth", "--coverage alongside it", depth)
+        if coverage:
+            from subbit.conformance.command.kernel_coverage import cover_kernels
 
-        if not check_kernels(json_file, write_budget=write_budget):
+            done = cover_kernels("ci" if depth is None else depth, json_file)
+        else:
+            from subbit.conformance.command.kernel_tables import check_kernels
+
+            done = check_kernels(json_file, write_budget=write_budget)
+        if not done:
             raise typer.Exit(1)
 
 
