@@ -49,9 +49,11 @@ def reached(item: Operation, seed: int) -> tuple[set[Goal], float]:
     recorder = Coverage()
     port = fast.on("simulated", coverage=recorder)
     began = time.process_time()
-    item.check(port, arithmetic_of(port), seed)
+    outcome = item.check(port, arithmetic_of(port), seed)
     seconds = time.process_time() - began
     found: set[Goal] = set()
+    if outcome.status != "passed":
+        return found, seconds
     for kernel, ran in recorder.ran.items():
         found.add(name_of(kernel))
         for at, block in enumerate(_lines(kernel)):

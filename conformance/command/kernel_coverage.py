@@ -88,14 +88,18 @@ def cover(cases: Iterable[Case]) -> Covered:
     Covered
         What they reached.
     """
-    recorder = importlib.import_module("subbit.fast.device.simulated").Coverage()
+    kind = importlib.import_module("subbit.fast.device.simulated").Coverage
     coverage = importlib.import_module("subbit.fast.coverage")
-    port = importlib.import_module("subbit.fast").on("simulated", coverage=recorder)
-    arithmetic, failed, count = arithmetic_of(port), [], 0
+    port = importlib.import_module("subbit.fast").on("simulated")
+    arithmetic, failed, count, recorder = arithmetic_of(port), [], 0, kind()
     for item, seed in cases:
+        port.device.coverage = kind()
         outcome = item.check(port, arithmetic, seed)
         count += 1
-        if outcome.status != "passed":
+        # What no comparison looked at counts as not reached.
+        if outcome.status == "passed":
+            recorder.add(port.device.coverage)
+        elif outcome.status != "empty":
             failed.append(outcome)
     return Covered(coverage.reached(recorder), coverage.never_launched(recorder), failed, count)
 

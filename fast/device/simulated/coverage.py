@@ -46,6 +46,14 @@ class Coverage:
         """Return the record of a kernel, a new one at its first launch."""
         return self.ran.setdefault(kernel, Ran(len(program.blocks)))
 
+    def add(self, other: "Coverage") -> None:
+        """Add what another record has."""
+        for kernel, ran in other.ran.items():
+            own = self.ran.setdefault(kernel, Ran(len(ran.blocks)))
+            own.blocks |= ran.blocks
+            own.taken |= ran.taken
+            own.passed |= ran.passed
+
 
 def places_of(block: Block) -> Iterator[tuple[str, int]]:
     """Yield file and line of all source lines that a block's instructions belong to."""
