@@ -18,8 +18,8 @@ ENDINGS = {
     "os._exit(0)": r"exited with code 0",
     "os.abort()": r"ended by SIGABRT \(Aborted\), in proxy_loss",
     "os.kill(os.getpid(), 9)": r"ended by SIGKILL",
-    "while True: pass": r"did not answer in 3 s, in proxy_loss \(port_under_test_0.py, line \d+\)",
-    "time.sleep(1000)": r"did not answer in 3 s, in proxy_loss",
+    "while True: pass": r"did not answer in 5 s, in proxy_loss \(port_under_test_0.py, line \d+\)",
+    "time.sleep(1000)": r"did not answer in 5 s, in proxy_loss",
     "np.ones(2**40)": r"raised \w*MemoryError: .*\(--memory-limit 0.5 GiB\)",
     "return bytearray(2**30)": r"raised MemoryError: .*\(--memory-limit 0.5 GiB\)",
     "raise BaseException('odd')": r"raised BaseException: odd",
@@ -28,7 +28,7 @@ ENDINGS = {
     "raise GeneratorExit": r"raised GeneratorExit",
 }
 ENDED = re.compile("ended by|exited|did not answer")
-LIMITS = ("--time-limit", 3, "--memory-limit", 0.5)
+MEMORY = ("--memory-limit", 0.5)
 
 
 def rows_in(path):
@@ -40,7 +40,9 @@ def test_the_result_of_one_operation(run, few, make_port, tmp_path, ending):
     few("masked_mean", "proxy_loss", "weight_error", "rtn_layer")
     name = make_port(f"def proxy_loss(W, Q, H):\n    {ending}")
     file = tmp_path / "out.json"
-    result = run(name, "--depth", "quick", "--json", file, *LIMITS)
+    # On a busy machine everything takes its time; only what never ends needs a short limit.
+    limits = (*MEMORY, "--time-limit", 5) if "did not" in ENDINGS[ending] else MEMORY
+    result = run(name, "--depth", "quick", "--json", file, *limits)
     assert result.exit_code == 1, result.output
     rows = rows_in(file)
     failed = rows.pop("proxy_loss")
@@ -68,7 +70,7 @@ def test_memory_that_is_kept_is_not_the_next_ones_fault(run, few, make_port, tmp
         return reference.proxy_loss(W, Q, H)
     """
     file = tmp_path / "out.json"
-    run(make_port(kept), "--depth", "quick", "--json", file, *LIMITS)
+    run(make_port(kept), "--depth", "quick", "--json", file, *MEMORY)
     statuses = {name: row["status"] for name, row in rows_in(file).items()}
     assert statuses == {"masked_mean": "passed", "proxy_loss": "passed", "weight_error": "failed"}
 
