@@ -19,8 +19,8 @@ CASES: Mapping[str, int] = {"quick": 6, "ci": 24, "long": 300}
 """Cases of each operation, by depth."""
 BESIDE: Mapping[str, int] = {"quick": 1, "ci": 3, "long": 40}
 """Cases beside a decision, by depth."""
-DEGENERATE: Mapping[str, int] = {"quick": 2, "ci": 6, "long": 30}
-"""Degenerate cases, by depth: of a small and a distant kind first, then of each. Whole layers
+DEGENERATE: Mapping[str, int] = {"quick": 1, "ci": 6, "long": 30}
+"""Degenerate cases, by depth: of tiny numbers first, then of each kind. Whole layers
 have a few."""
 OF_LAYERS = 1 / 6
 """Share of these that an operation of level 3 has."""
