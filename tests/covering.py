@@ -2,7 +2,7 @@
 
 They are some of those that ``subbit check fast:simulated`` runs, kept in ``covering.json`` so
 that a test need not run them all. Where kernels or cases have changed, ``python tests/covering.py``
-chooses them anew: it tries cases, large and small ones first, until nothing is left to reach.
+chooses others: it tries cases, large and small ones first, until nothing is left to reach.
 That takes a quarter of an hour; with names of operations it tries the cases of these alone.
 """
 

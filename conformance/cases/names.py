@@ -304,12 +304,12 @@ def parts_of(value: Any) -> dict[str, Any]:  # noqa: ANN401
     Returns
     -------
     dict of str to array or number
-        Each with a dot before every step of its path.
+        Each with a dot after every step of its path.
 
     Examples
     --------
     >>> parts_of((1, [2]))
-    {'.0': 1, '.1.0': 2}
+    {'0.': 1, '1.0.': 2}
     """
     if is_dataclass(value) and not isinstance(value, type):
         named = {f.name: getattr(value, f.name) for f in fields(value)}

@@ -207,7 +207,7 @@ def wrong_for(kind: Kind, value: Any) -> Wrong:  # noqa: ANN401
 
     Examples
     --------
-    >>> [what for what, _ in wrong_for(Text("A name."), "all")]
+    >>> [what for what, _ in wrong_for(Text(text="A name."), "all")]
     ['no such setting', 'text that is none']
     """
     yield from _WRONG.get(type(kind), _wrong_thing)(value)

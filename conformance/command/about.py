@@ -35,6 +35,7 @@ def installed(package: str) -> str | None:
 
     Examples
     --------
+    >>> import numpy
     >>> installed("numpy") == numpy.__version__, installed("no-such-package")
     (True, None)
     """

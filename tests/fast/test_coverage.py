@@ -94,7 +94,7 @@ def test_covering_cases_are_cases_of_the_check():
 
 
 def test_every_line_is_reached_and_every_form_launched():
-    """Where this fails after a change, `python tests/covering.py` chooses the cases anew."""
+    """Where this fails after a change, `python tests/covering.py` chooses other cases."""
     found = cover((OPERATIONS[name], seed) for name, seed in covering())
     assert not found.failed
     assert not {file.file: file.missed for file in found.files if file.missed}

@@ -31,7 +31,7 @@ differ by at most; chosen, not derived."""
 NEAR = 2.0**6
 """Roundings of the largest weight that a decoded value may be off by, whatever moves change."""
 SPREAD = 32.0
-"""How many times what moves change a correct port may deviate by."""
+"""How many times what moves change in its row a correct port's value may deviate by."""
 
 
 def first_fit(W: Array, S: Array, group: BinaryGroup, cell: Mask, config: Fitted) -> BinaryGroup:
@@ -123,8 +123,10 @@ def _judge_decoded(
     allowed = np.full(wanted.shape, NEAR * W.arithmetic.unit_roundoff * largest)
     if np.any(~(np.abs(found - wanted) <= allowed)):
         for seed in range(TRIES):
-            other = image(*moved_fit(W, S, seed))
-            allowed = np.maximum(allowed, SPREAD * np.abs(other - wanted))
+            # A solve rounds the levels of a row together, also where an exact fit leaves one
+            # of its values unmoved.
+            change = np.abs(image(*moved_fit(W, S, seed)) - wanted).max(axis=-1, keepdims=True)
+            allowed = np.maximum(allowed, SPREAD * change)
         allowed = np.minimum(allowed, allowed_of_fit(W, S))
     for group, own, value, error in zip(groups, found, wanted, allowed, strict=True):
         expected = Rounded(value, error, judge.arithmetic)
