@@ -24,9 +24,11 @@ def _floats(name: str, value: npt.ArrayLike, axes: int | None = None) -> np.ndar
         raise ValueError(f"{name}: expected an array") from error
     if given.dtype.kind not in "iuf" or axes not in (None, given.ndim) or given.size == 0:
         raise ValueError(f"{name}: expected numbers on {axes} axes, got shape {given.shape}")
-    if not np.isfinite(given).all():
-        raise ValueError(f"{name}: expected finite numbers")
-    return given.astype(np.float32)
+    with np.errstate(over="ignore"):
+        numbers = given.astype(np.float32)
+    if not np.isfinite(numbers).all():
+        raise ValueError(f"{name}: expected finite numbers that float32 can hold")
+    return numbers
 
 
 def _entries(mask: npt.ArrayLike | None, shape: tuple[int, ...], name: str = "mask") -> np.ndarray:

@@ -34,7 +34,6 @@ HIDDEN = {
     },
     "bell_split_search": {"bell_split_search, objectives": RUNNING},
     "trisection_search": {"trisection_search, objectives": RUNNING},
-    "interval_errors": {"interval_errors, answer": RUNNING},
     "arb_llm_layer_arb_x_corrected": {
         "arb_llm_layer, mean": SWEPT,
         "arb_llm_layer, row_scale": SWEPT,

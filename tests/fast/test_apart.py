@@ -22,7 +22,7 @@ def test_nothing_of_the_host_is_among_arrays_of_the_device(apart, name):
     outcome = item.check(apart, arithmetic_of(apart), next(iter(seeds_of(item, "quick"))))
     if outcome.status == "missing":
         pytest.skip(outcome.message)
-    assert outcome.status == "passed", outcome.message
+    assert outcome.status in {"passed", "empty"}, outcome.message
 
 
 def test_the_two_do_not_mix(apart):
