@@ -132,10 +132,11 @@ def built_with(target: str, port: Port) -> Mapping[str, str]:
     >>> built_with("reference", resolve("reference"))
     {}
     """
-    declared = capabilities_of(port).versions
+    declares = capabilities_of(port)
+    declared = declares.versions
     if not target.startswith(_FAST):
         return declared
-    if capabilities_of(port).device == "simulated":
+    if declares.device == "simulated":
         version = importlib.import_module("subbit.fast.device.nvrtc").version()
         return {"NVRTC": ".".join(map(str, version)), **declared}
     cupy = port.device.xp

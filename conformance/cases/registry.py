@@ -115,11 +115,11 @@ class Operation:
         Outcome
             The worst ratio and a sentence.
         """
-        judge, drawn = judge or Judge(arithmetic), [Draw(seed, dtype=arithmetic.dtype)]
-        port, how = self._strict(port, seed)
+        judge, drawn, how = judge or Judge(arithmetic), [Draw(seed, dtype=arithmetic.dtype)], ""
         try:
             self._admit(port, arithmetic)
-            self._examine(port, judge, drawn)
+            asked, how = self._strict(port, seed)
+            self._examine(asked, judge, drawn)
         except UndeclaredError as error:
             return Outcome(self.name, seed, "declared", message=f"not compared (declared): {error}")
         except NotImplementedError as error:
