@@ -1,21 +1,41 @@
-"""A seeded sample of small changes of the reference: the suite notices each of them."""
+"""Small changes of the reference are noticed by the cases that are recorded for them."""
 
 import ast
-import json
 import subprocess
 import sys
+from collections import Counter
 
+import mutated
 import mutation
 import pytest
+from mutation import Found
+from reaching import Reaching
 
-from project import ROOT
+from project import ROOT, some
 
-SAMPLE, SEED = 12, 0
+SAMPLE, SEED = 60, 0
+LEAST = 0.93
+RECORDED = mutation.recorded()
 
 
-@pytest.mark.parametrize("one", mutation.chosen(SAMPLE, SEED), ids=lambda one: one.key)
-def test_a_small_change_is_noticed(one):
-    assert mutation.killer(one), one.said
+def test_every_mutant_is_recorded():
+    """`make mutation` tries what is missing: mutants of functions that have changed."""
+    missing = [one.key for one in mutated.mutations() if one.key not in RECORDED]
+    assert missing == []
+
+
+def test_nearly_all_are_rejected():
+    killed = Counter(found.killed for found in RECORDED.values())
+    assert killed[True] >= LEAST * killed.total()
+
+
+@pytest.mark.parametrize(
+    "one",
+    mutation.sample(SAMPLE, SEED, [m for m in mutated.mutations() if RECORDED[m.key].killed]),
+    ids=lambda one: one.key,
+)
+def test_a_small_change_is_rejected_by_its_case(one):
+    assert mutation.rejects(one, mutation.case_of(RECORDED[one.key].by)), one.said
 
 
 @pytest.mark.parametrize(
@@ -32,13 +52,13 @@ def test_a_small_change_is_noticed(one):
     ],
 )
 def test_changes_are_what_they_say(source, said):
-    (found,) = mutation.changes(ast.parse(source, mode="eval").body)
+    (found,) = mutated.changes(ast.parse(source, mode="eval").body)
     assert found[0] == said
 
 
 def test_every_mutant_differs_from_the_reference_in_its_function_alone():
-    for one in mutation.mutations():
-        target, code = mutation.target_of(one), mutation.code_of(one)
+    for one in some(mutated.mutations()):
+        target, code = mutated.target_of(one), mutated.code_of(one)
         own = target.__code__
         assert (code.co_qualname, code.co_freevars) == (own.co_qualname, own.co_freevars)
         assert (code.co_code, code.co_consts, code.co_names) != (
@@ -48,18 +68,51 @@ def test_every_mutant_differs_from_the_reference_in_its_function_alone():
         )
 
 
-def test_the_command_continues_where_it_was(tmp_path):
-    out = tmp_path / "kept.jsonl"
-    words = [sys.executable, "mutation.py", "--only", "signs", "--jobs", "1", "--out", str(out)]
+def test_a_change_is_in_the_lines_of_its_statement():
+    source = "def f(a):\n    if (a\n        > 1):\n        a = -a\n    return (a +\n        1)\n"
+    (function,) = ast.parse(source).body
+    spans = mutated.spans(function)
+    found = {ast.unparse(n): spans[id(n)] for n in ast.walk(function) if isinstance(n, ast.expr)}
+    assert found["a > 1"] == (2, 3)
+    assert found["-a"] == (4, 4)
+    assert found["a + 1"] == (5, 6)
 
-    def run():
-        return subprocess.run(
-            words, cwd=ROOT / "tests", capture_output=True, text=True, check=True
-        ).stdout
 
-    first = run()
-    rows = out.read_text().splitlines()
-    assert first.splitlines()[-1].endswith("mutants killed")
-    assert len({json.loads(row)["key"] for row in rows}) == len(rows) > 0
-    assert run() == first
-    assert out.read_text().splitlines() == rows
+def test_only_cases_that_run_the_statement_are_tried_cheap_operations_first():
+    one = mutated.Mutation("m", "f", 0, 3, 4, "")
+    rows = [
+        ("slow", 0, 5.0, [("m", 3)]),
+        ("slow", 1, 5.0, [("m", 4)]),
+        ("fast", 0, 1.0, [("m", 3)]),
+        ("fast", 1, 1.0, [("m", 5), ("other", 3)]),
+        ("fast", 2, 7.0, [("m", 4)]),
+    ]
+    assert Reaching(rows).cases(one) == [("fast", 0), ("slow", 0), ("fast", 2), ("slow", 1)]
+
+
+def test_what_no_case_runs_and_what_is_left_over_are_told_apart():
+    one = next(iter(mutated.mutations()))
+    assert mutation.look_for(Reaching([]), 1.0, one).by == mutation.UNREACHED
+    rows = [("sign", 0, 1.0, [(one.module, one.first)])]
+    assert mutation.look_for(Reaching(rows), 1.0, one) == Found(mutation.ALIVE, 1, 1)
+    assert mutation.look_for(Reaching(rows), -1.0, one) == Found(mutation.ALIVE, 0, 1)
+
+
+def test_records_of_changed_functions_are_forgotten(tmp_path):
+    file = tmp_path / "mutation.json"
+    first = next(iter(mutated.mutations()))
+    mutation.save({first.key: Found("sign:0")}, file)
+    assert mutation.recorded(file) == {first.key: Found("sign:0")}
+    digest = mutated.digest_of(first.module, first.function)
+    file.write_text(file.read_text().replace(digest, "0" * len(digest)))
+    assert mutation.recorded(file) == {}
+
+
+def test_the_command_reports_what_is_recorded():
+    words = [sys.executable, "mutation.py", "--only", "signs", "--jobs", "1"]
+    done = subprocess.run(
+        words, cwd=ROOT / "tests", capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert done[-1].split(" of ")[1].split()[0] == str(
+        sum("signs" in one.key for one in mutated.mutations())
+    )
