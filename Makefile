@@ -27,7 +27,7 @@ help:
 	@echo "make pytest     the tests only; ARGS='-k hessian' hands pytest its arguments"
 	@echo "make explore    new cases for MINUTES=10, then ROUNDS=1 of the theorems, of TARGET=reference"
 	@echo "make mutation   small changes of the reference, and those that no case notices"
-	@echo "make deep       planted errors, lost precision and missing bounds, of every operation"
+	@echo "make deep       the tests with every operation, preset and schedule; make test takes a share"
 	@echo "make gpu        on a machine with an NVIDIA GPU: what only it can say, in 8 minutes"
 	@echo "make format     let ruff rewrite the sources in its format"
 	@echo "make docs       build the documentation in docs/_build/html"
@@ -114,12 +114,12 @@ mutation: $(VENV)/.dev
 	@echo "==> mutants of the reference, in $(JOBS) processes"
 	cd tests && $(THREADS) $(abspath $(BIN))/python mutation.py --jobs $(JOBS) $(ARGS)
 
-# Installs nothing: a machine with a GPU brings its own CuPy, and may reach no package index.
-# Questions to every operation of which `make test` asks a quarter.
+# Where `make test` takes a share of the operations, presets and schedules, all of them.
 deep: $(VENV)/.dev
-	@echo "==> precision, planted errors and shares without a bound, of every operation"
-	SUBBIT_DEEP=1 $(THREADS) $(BIN)/pytest -n $(JOBS) tests/test_precision.py tests/test_planted.py tests/test_shares.py
+	@echo "==> tests of every operation, preset and schedule"
+	SUBBIT_DEEP=1 $(THREADS) $(BIN)/pytest -n $(JOBS) --dist loadfile tests
 
+# Installs nothing: a machine with a GPU brings its own CuPy, and may reach no package index.
 gpu: build/types
 	@echo "==> kernels on this machine's GPU, against the simulated device and the specification"
 	cd tests && PYTHONPATH=$(abspath build/types) $(THREADS) $(PYTHON) gpu.py $(ARGS)

@@ -32,7 +32,7 @@ from subbit.reference.errors import ArgumentError
 
 DEFAULT_TARGET = "fast:simulated"
 # A simulated device executes every instruction in Python.
-SIMULATED_SHARE = 8
+SIMULATED_SHARE = 7
 DEPTHS = tuple(CASES)
 KNOWN = pytest.StashKey[Exceptions]()
 ALLOWANCE = pytest.StashKey[Allowance]()

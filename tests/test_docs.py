@@ -8,8 +8,11 @@ import sys
 from dataclasses import dataclass
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from project import PYPROJECT, ROOT, pages, relative
+from subbit.conformance.command.cli import make_app
 
 # Commands of the documents that run here. All others are parsed only: they need the model, a GPU,
 # minutes, or another machine.
@@ -80,10 +83,6 @@ def complaint_about_pip(words):
 
 def complaint_about_subbit(words):
     """Parse a command as typer would, without running it."""
-    import typer
-
-    from subbit.conformance.command.cli import make_app
-
     name, *rest = words
     command = typer.main.get_command(make_app(*rest[:1]))
     while rest and rest[0] in getattr(command, "commands", {}):
@@ -195,22 +194,17 @@ def made_small(words):
         "docs/stbllm.md",
     ],
 )
-def test_each_subbit_command_runs_in_small(page, tmp_path):
+def test_each_subbit_command_runs_in_small(page, tmp_path, monkeypatch):
     """In the order of the page, because a later command may read files of an earlier one."""
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "conformance").symlink_to(ROOT / "conformance")
     lines = [words for block, words in ALL_COMMANDS if block.page == page and words[0] == "subbit"]
     assert lines
     for words in lines:
         small = made_small(words)
         assert small is not None, f"SMALL does not know {words}"
-        result = subprocess.run(
-            [sys.executable, "-m", "subbit.conformance", *small],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert result.returncode == 0, f"{small}: {result.stderr}"
+        result = CliRunner().invoke(make_app(*small[:1]), small)
+        assert result.exit_code == 0, f"{small}: {result.output}"
 
 
 @pytest.mark.parametrize("page", [relative(p) for p in pages()])

@@ -63,7 +63,7 @@ def command(*words):
     return [sys.executable, "-m", "subbit.conformance", "check", *map(str, words)]
 
 
-def run(folder, *words):
+def explored(folder, *words):
     return subprocess.run(
         command(*words),
         cwd=folder,
@@ -74,13 +74,26 @@ def run(folder, *words):
     )
 
 
+@pytest.fixture
+def refused(folder, run, monkeypatch):
+    """What the command says in this process when it refuses."""
+    monkeypatch.chdir(folder)
+
+    def ask(*words):
+        result = run("reference", *words)
+        assert result.exit_code == 2, result.output
+        return result.stderr
+
+    return ask
+
+
 def state_of(folder, target):
     path = state_file(folder / "explored", target)
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 def test_failures_are_printed_kept_and_can_be_repeated(folder):
-    done = run(folder, "wrong_port", "--random", "--cases", 3000, "--level", 2, "--jobs", 2)
+    done = explored(folder, "wrong_port", "--random", "--cases", 1500, "--level", 2, "--jobs", 2)
     assert done.returncode == 1, done.stdout + done.stderr
     lines = [line for line in done.stdout.splitlines() if line.startswith("subbit check")]
     state = state_of(folder, "wrong_port")
@@ -88,28 +101,28 @@ def test_failures_are_printed_kept_and_can_be_repeated(folder):
         f"subbit check wrong_port --replay {f['operation']}:{f['seed']}" for f in state["failures"]
     ]
     assert {f["operation"] for f in state["failures"]} >= {"masked_mean"}
-    assert sum(row["cases"] for row in state["operations"].values()) == 3000
+    assert sum(row["cases"] for row in state["operations"].values()) == 1500
     missing = {name for name, row in state["operations"].items() if row["missing"]}
     assert "masked_scale" in missing
-    assert "3,000 cases" in done.stdout
+    assert "1,500 cases" in done.stdout
     assert "not implemented" in done.stdout
-    again = run(folder, *lines[0].split()[2:])
+    again = explored(folder, *lines[0].split()[2:])
     assert again.returncode == 1
     assert state["failures"][0]["message"] in again.stdout
 
 
 def test_a_later_call_goes_on_with_other_cases(folder):
-    first = run(folder, "reference", "--random", "--cases", 400, "--level", 1)
+    first = explored(folder, "reference", "--random", "--cases", 400, "--level", 1)
     assert first.returncode == 0, first.stdout + first.stderr
     before = state_of(folder, "reference")
-    assert run(folder, "reference", "--random", "--cases", 900, "--level", 1).returncode == 0
+    assert explored(folder, "reference", "--random", "--cases", 900, "--level", 1).returncode == 0
     after = state_of(folder, "reference")
     assert sum(row["cases"] for row in after["operations"].values()) == 900
     assert (after["stream"], after["round"]) == (before["stream"], before["round"] + 1)
     assert all(
         after["operations"][n]["cases"] >= row["cases"] for n, row in before["operations"].items()
     )
-    enough = run(folder, "reference", "--random", "--cases", 900, "--level", 1)
+    enough = explored(folder, "reference", "--random", "--cases", 900, "--level", 1)
     assert "900 cases" in enough.stdout
     assert all(OPERATIONS[name].level == 1 for name in after["operations"])
 
@@ -171,12 +184,12 @@ def test_processes_end_with_the_one_that_started_them(folder):
     process.communicate(timeout=60)
     assert gone(process.pid)
     assert state_of(folder, "reference")["round"] == 1
-    assert run(folder, "reference", "--random", "--cases", 50, "--level", 1).returncode == 0
+    assert explored(folder, "reference", "--random", "--cases", 50, "--level", 1).returncode == 0
 
 
 def test_one_exploration_at_a_time(folder):
     process = started(folder, "reference", "--random", "--jobs", 1, "--level", 1)
-    second = run(folder, "reference", "--random", "--cases", 5)
+    second = explored(folder, "reference", "--random", "--cases", 5)
     os.killpg(process.pid, signal.SIGINT)
     process.communicate(timeout=60)
     assert second.returncode == 2
@@ -203,7 +216,7 @@ def test_a_failure_that_is_mended_is_not_told_again(folder):
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_a_port_that_ends_its_process_fails_there_and_the_rest_goes_on(folder, ending):
-    done = run(folder, f"{ending}_port", "--random", "--cases", 600, "--jobs", 1, "--level", 2)
+    done = explored(folder, f"{ending}_port", "--random", "--cases", 600, "--jobs", 1, "--level", 2)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     state = state_of(folder, f"{ending}_port")
@@ -214,7 +227,7 @@ def test_a_port_that_ends_its_process_fails_there_and_the_rest_goes_on(folder, e
 
 def test_an_operation_that_only_raises_is_not_left_out(folder):
     """Only one that has ended a process is; one that raises may be correct on other cases."""
-    run(folder, "exiting_port", "--random", "--cases", 600, "--jobs", 1, "--level", 2)
+    explored(folder, "exiting_port", "--random", "--cases", 600, "--jobs", 1, "--level", 2)
     operations = state_of(folder, "exiting_port")["operations"]
     assert sum(row["cases"] for row in operations.values()) == 600
     assert operations["proxy_loss"]["cases"] > 1
@@ -245,7 +258,7 @@ def test_a_port_that_only_the_first_process_can_import(folder):
     """Each process looks the port up."""
     text = "import pathlib\npathlib.Path('there').touch(exist_ok=False)\n"
     (folder / "single_port.py").write_text(text + RIGHT, encoding="utf-8")
-    done = run(folder, "single_port", "--random", "--cases", 500, "--jobs", 2)
+    done = explored(folder, "single_port", "--random", "--cases", 500, "--jobs", 2)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert "FileExistsError" in done.stderr
@@ -253,10 +266,10 @@ def test_a_port_that_only_the_first_process_can_import(folder):
 
 def test_exits_of_a_port_are_no_verdict(folder):
     (folder / "leaving_port.py").write_text("raise SystemExit(0)\n", encoding="utf-8")
-    left = run(folder, "leaving_port")
+    left = explored(folder, "leaving_port")
     assert left.returncode == 2
     assert "SystemExit" in left.stderr
-    done = run(folder, "exiting_port", "--level", 2, "--depth", "quick")
+    done = explored(folder, "exiting_port", "--level", 2, "--depth", "quick")
     assert done.returncode == 1
     assert "raised SystemExit" in done.stdout
 
@@ -272,10 +285,8 @@ def test_exits_of_a_port_are_no_verdict(folder):
         (["--level", "0"], "level 0 has no cases to draw, got 0"),
     ],
 )
-def test_limits_that_are_none_are_one_sentence(folder, words, expected):
-    done = run(folder, "reference", "--random", *words)
-    assert done.returncode == 2
-    (sentence,) = done.stderr.strip().splitlines()
+def test_limits_that_are_none_are_one_sentence(refused, words, expected):
+    (sentence,) = refused("--random", *words).strip().splitlines()
     assert expected in sentence
 
 
@@ -299,10 +310,8 @@ def test_limits_that_are_none_are_one_sentence(folder, words, expected):
         (["--released", ".", "--level", "2"], "--level: expected --random or no kind of check"),
     ],
 )
-def test_options_without_a_use_are_refused(folder, words, expected):
-    done = run(folder, "reference", *words)
-    assert done.returncode == 2
-    assert expected in done.stderr
+def test_options_without_a_use_are_refused(folder, refused, words, expected):
+    assert expected in refused(*words)
     assert not (folder / "x").exists()
     assert state_of(folder, "reference")["round"] == 0
 

@@ -52,7 +52,7 @@ def test_the_skeleton_has_every_function(skeleton, monkeypatch):
 
 
 def test_the_skeleton_implements_nothing(skeleton):
-    done = subbit("check", "my_own_port", "--json", "out.json", cwd=skeleton)
+    done = subbit("check", "my_own_port", "--depth", "quick", "--json", "out.json", cwd=skeleton)
     assert done.returncode == 2
     content = json.loads((skeleton / "out.json").read_text())
     assert content["result"] == "incomplete"

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from subbit.conformance.inputs.seeds import seed_of
 
-EXAMPLES: Mapping[str, int] = {"quick": 16, "ci": 40, "long": 400}
+EXAMPLES: Mapping[str, int] = {"quick": 16, "ci": 30, "long": 400}
 """Examples per property, by depth."""
 SEED_OPTION = "hypothesis_seed"
 """Pytest's name for the option that draws other examples."""

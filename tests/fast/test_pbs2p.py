@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from fast_inputs import hessian, smooth
 
+from project import some
 from subbit import fast, reference
 from subbit.fast import pbs2p
 from subbit.fast.launches import arb_x as refine_x
@@ -51,7 +52,7 @@ def assert_reaches(ours, theirs):
         assert all(np.array_equal(g.mask, h.mask) for g, h in zip(a.groups, b.groups, strict=True))
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", some(PRESETS, every=3))
 def test_presets_reach_the_reference(port, preset):
     """Two blocks, the last of them narrower, columns that are dead, a tail that fills no group."""
     W, H = smooth((5, 29), 3), hessian(29, 4, dead=(3, 20))
@@ -59,7 +60,7 @@ def test_presets_reach_the_reference(port, preset):
     assert_reaches(*(p.pbs2p_layer(W, H, config) for p in (port, reference)))
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", some(VARIANTS, every=3))
 def test_every_switch_reaches_the_reference(port, variant):
     config = VARIANTS[variant]
     width = 2 * config.loop.block_size

