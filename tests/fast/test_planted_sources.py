@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from planted_sources import BUGS, FOLDER, OFFSETS, Faulty
+from planted_unwritten import UNWRITTEN, Lucky
 
 from subbit.conformance.cases import OPERATIONS
 from subbit.conformance.cases.draw import is_strict
@@ -16,6 +17,12 @@ from subbit.fast.device import nvrtc
 from subbit.fast.device.offsets import narrow_offsets
 from subbit.fast.launches.kernels import FILES, kernels
 from subbit.fast.port import Port
+
+ZERO_IS_RIGHT = [
+    bug
+    for bug in UNWRITTEN
+    if bug.operation in {"masked_scale", "wanda_importance", "block_cosine", "gptq_layer"}
+]
 
 
 def first_failure(port, operation):
@@ -38,6 +45,19 @@ def test_bug_is_noticed(bug):
     again = OPERATIONS[bug.operation].check(port, arithmetic_of(port), found.seed)
     assert again == found
     sys.stdout.write(f"{found.message} [{found.replay}]\n")
+
+
+@pytest.mark.parametrize("bug", UNWRITTEN, ids=lambda bug: bug.name)
+def test_unwritten_entry_is_noticed(bug):
+    found = first_failure(Port(Faulty(bug), "simulated"), bug.operation)
+    assert found is not None
+    assert bug.said in found.message
+    sys.stdout.write(f"{found.message} [{found.replay}]\n")
+
+
+@pytest.mark.parametrize("bug", ZERO_IS_RIGHT, ids=lambda bug: bug.name)
+def test_without_a_pattern_unwritten_entries_pass(bug):
+    assert first_failure(Port(Lucky(bug), "simulated"), bug.operation) is None
 
 
 @pytest.mark.parametrize("bug", OFFSETS, ids=lambda bug: bug.name)
