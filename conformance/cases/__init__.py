@@ -17,7 +17,7 @@ from subbit.conformance.cases import (  # noqa: F401
     settings,
     stbllm,
 )
-from subbit.conformance.cases.baselines import pruned, quantized  # noqa: F401
+from subbit.conformance.cases.baselines import pruned, quantized, tied  # noqa: F401
 from subbit.conformance.cases.groups import (  # noqa: F401
     arb,
     arb_rc,

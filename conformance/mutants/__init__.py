@@ -28,6 +28,7 @@ from subbit.conformance.mutants import (
     sparsity,
     spbo,
     stbllm,
+    tied,
     trisection,
 )
 from subbit.conformance.mutants.changes import Mutant
@@ -43,6 +44,7 @@ def _by_operation() -> dict[str, tuple[Mutant, ...]]:
         *refine_loops.mutants(),
         *layers.mutants(),
         *baselines.mutants(),
+        *tied.mutants(),
         *column_groups.mutants(),
         *spbo.mutants(),
         *stbllm.mutants(),

@@ -5,10 +5,12 @@ The cases are those of `subbit check fast:simulated`, in its order.
 
 import sys
 
+import numpy as np
 import pytest
-from planted_sources import BUGS, FOLDER, OFFSETS, Faulty
+from planted_sources import BUGS, FOLDER, FREE, OFFSETS, Faulty
 from planted_unwritten import UNWRITTEN, Lucky
 
+from subbit import fast
 from subbit.conformance.cases import OPERATIONS
 from subbit.conformance.cases.draw import is_strict
 from subbit.conformance.cases.seeds import seeds_of
@@ -17,6 +19,7 @@ from subbit.fast.device import nvrtc
 from subbit.fast.device.offsets import narrow_offsets
 from subbit.fast.launches.kernels import FILES, kernels
 from subbit.fast.port import Port
+from subbit.reference import SparseGPT
 
 ZERO_IS_RIGHT = [
     bug
@@ -58,6 +61,18 @@ def test_unwritten_entry_is_noticed(bug):
 @pytest.mark.parametrize("bug", ZERO_IS_RIGHT, ids=lambda bug: bug.name)
 def test_without_a_pattern_unwritten_entries_pass(bug):
     assert first_failure(Port(Lucky(bug), "simulated"), bug.operation) is None
+
+
+@pytest.mark.parametrize("other", FREE, ids=lambda bug: bug.name)
+def test_another_order_of_equal_scores_is_no_bug(other):
+    assert first_failure(Port(Faulty(other), "simulated"), other.operation) is None
+
+
+def test_it_is_another_order():
+    W, config = [[1.0, 1.0, 1.0, 2.0]], SparseGPT(keep=(2, 4), percdamp=0.0)
+    ports = (fast.on("simulated"), Port(Faulty(FREE[0]), "simulated"))
+    kept = [port.sparsegpt_layer(W, np.eye(4), config).decode().tolist() for port in ports]
+    assert kept == [[[1.0, 0.0, 0.0, 2.0]], [[0.0, 0.0, 1.0, 2.0]]]
 
 
 @pytest.mark.parametrize("bug", OFFSETS, ids=lambda bug: bug.name)

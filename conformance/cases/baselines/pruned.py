@@ -91,9 +91,24 @@ def _kept_of(judge: Judge, block: QuantizedBlock) -> ValueGroup | None:
     return None
 
 
-def _mask_of_scores(
+def mask_of_scores(
     judge: Judge, found: Mask, scores: Rounded, keep: tuple[int, int] | None, share: float
 ) -> None:
+    """Judge a mask by the scores that it was chosen by.
+
+    Parameters
+    ----------
+    judge : Judge
+        Collects the comparisons.
+    found : ndarray of bool, shape (n, k)
+        The port's mask of the kept entries.
+    scores : Rounded
+        Scores, shape (n, k).
+    keep : tuple of int or None
+        ``(N, M)``; None for a share.
+    share : float
+        Share to prune, if `keep` is None.
+    """
     if keep is None:
         wanted = reference.threshold_mask(scores.value, share)
         margin = sparsity_bounds.threshold_mask_margin(scores, share, arithmetic=judge.arithmetic)
@@ -122,7 +137,7 @@ def _sparsegpt_block(
         current = states(start)[-1][:, : part.stop - part.start]
         scores = trailing_saliency_bound(current, U[part, part], arithmetic=judge.arithmetic)
         share = config.sparsity or 0.0
-        _mask_of_scores(judge, group.mask[:, inside], scores, config.keep, share)
+        mask_of_scores(judge, group.mask[:, inside], scores, config.keep, share)
 
 
 def _sparsegpt(judge: Judge, W: Array, H: Array, config: SparseGPT, layer: QuantizedLayer) -> None:
@@ -177,7 +192,7 @@ def _sparsegpt_prune(port: Port, judge: Judge, draw: Draw) -> None:
 def _mask_of_wanda(judge: Judge, found: Mask, scores: Rounded, config: Wanda) -> None:
     share = config.sparsity or 0.0
     if config.keep is not None or config.importance == "magnitude":
-        _mask_of_scores(judge, found, scores, config.keep, share)
+        mask_of_scores(judge, found, scores, config.keep, share)
         return
     margin = sparsity_bounds.row_mask_margin(
         scores, share, ordered=False, arithmetic=judge.arithmetic
@@ -214,8 +229,25 @@ def _low_part(
     scores = W.absolute()
     if config.score == "trailing":
         scores = trailing_saliency_bound(W, U, arithmetic=judge.arithmetic)
-    _mask_of_scores(judge, ~low.mask, scores, None, config.low_share)
+    mask_of_scores(judge, ~low.mask, scores, None, config.low_share)
     judge.exact("mask of the high part", high.mask, ~low.mask)
+    judge_low_levels(judge, W, low, config)
+
+
+def judge_low_levels(judge: Judge, W: Rounded, low: BinaryGroup, config: PBLLM) -> None:
+    """Judge the levels of a low part by its own mask.
+
+    Parameters
+    ----------
+    judge : Judge
+        Collects the comparisons.
+    W : Rounded
+        Weights, shape (n, k).
+    low : BinaryGroup
+        The port's low part.
+    config : PBLLM
+        The configuration.
+    """
     mean, scale = low_levels_bound(W, low.mask, config.statistics, arithmetic=judge.arithmetic)
     if low.mean is None or len(low.planes) != 1:
         judge.fail("the low part does not have one mean and one plane")
