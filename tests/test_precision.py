@@ -4,7 +4,9 @@ In cases beside a decision, also those that are exact but for what they compare 
 """
 
 from functools import cache
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from project import some
@@ -12,7 +14,8 @@ from subbit import reference
 from subbit.conformance.cases import OPERATIONS
 from subbit.conformance.cases.draw import NEAR
 from subbit.conformance.cases.seeds import BESIDE, seeds_of
-from subbit.conformance.mutants.precision import WHERE, coarse_port
+from subbit.conformance.mutants.changes import answers
+from subbit.conformance.mutants.precision import WHERE, coarse_port, rounded
 from subbit.conformance.target import arithmetic_of
 
 COMPUTED = [name for name, item in OPERATIONS.items() if item.level > 0]
@@ -20,7 +23,13 @@ BESIDES = [name for name in COMPUTED if OPERATIONS[name].decides]
 FLOAT32, FLOAT64 = {"dtype": "float32"}, {"dtype": "float64"}
 FEWER = {"10 bits for float32": (10, FLOAT32), "23 bits for float64": (23, FLOAT64)}
 
-WHOLE = "its arguments are whole numbers, or records of them"
+WHOLE = "its arguments are whole numbers, or records of them; answers in fewer bits are rejected"
+
+
+def needs(name):
+    return OPERATIONS[name].needs
+
+
 FEW_BITS = "its cases have numbers of few bits, whose ties are exact"
 SIGNS = "rounding to fewer bits keeps zeros and signs"
 CUTS = "its cases are about the number of cuts; choose_column_groups has those beside a decision"
@@ -38,6 +47,7 @@ NOT_ROUNDED = {
     "first_minimum": FEW_BITS,
     "further_cuts": CUTS,
     "hessian_in_batches": STATE,
+    "sequences_past_24_bits": FEW_BITS,
 } | dict.fromkeys(
     (
         "block_slices",
@@ -54,10 +64,23 @@ NOT_ROUNDED = {
         "index_floor",
         "nominal_of_patterns",
         "stbllm_bits",
+        "patterns_past_32_bits",
+        "pattern_bits_past_64_bits",
+        "sizes_past_32_bits",
+        "slices_past_16_bits",
+        "records_past_32_bits",
     ),
     WHOLE,
 )
 """Operations that fewer bits do not make wrong, with the reason."""
+COUNTING = sorted({f for name, why in NOT_ROUNDED.items() if why is WHOLE for f in needs(name)})
+EXACT_IN = {
+    ("pattern_bits", "23 bits for float64"): "no group has patterns of 2^24 bits",
+    ("block_slices", "23 bits for float64"): "no layer has more than 2^24 columns",
+    ("unrank_patterns", "10 bits for float32"): "answers are masks; mutants/counted.py has others",
+    ("unrank_patterns", "23 bits for float64"): "answers are masks; mutants/counted.py has others",
+}
+"""Functions of whole numbers whose answers have fewer bits, with the reason."""
 WITHIN_THE_CONDITION = {
     ("stbllm_layer_billm_nm_sparsegpt", "10 bits for float32"): "it begins with the port's own "
     "SparseGPT, which sparsegpt_layer judges; the condition of H bounds everything after it",
@@ -119,6 +142,31 @@ def test_fewer_bits_are_rejected(name, what):
     assert all(found) == ((name, what) not in WITHIN_THE_CONDITION), dict(
         zip(WHERE, found, strict=False)
     )
+
+
+def shortened(answer, bits):
+    """Round the numbers of an answer, whole ones too."""
+    if isinstance(answer, reference.PayloadBits):
+        parts = {part: shortened(value, bits) for part, value in vars(answer).items()}
+        return reference.PayloadBits(**parts)
+    if isinstance(answer, slice):
+        return slice(shortened(answer.start, bits), shortened(answer.stop, bits))
+    if isinstance(answer, list):
+        return [shortened(x, bits) for x in answer]
+    if isinstance(answer, np.ndarray):
+        return answer if answer.dtype == bool else rounded(answer, bits).astype(answer.dtype)
+    return type(answer)(rounded(np.array(float(answer)), bits))
+
+
+@pytest.mark.parametrize("what", FEWER)
+@pytest.mark.parametrize("name", COUNTING)
+def test_counts_in_fewer_bits_are_rejected(name, what):
+    bits, declared = FEWER[what]
+    function = answers(name, lambda answer: shortened(answer, bits))
+    honest = {name: getattr(reference, name) for name in reference.__all__}
+    port = SimpleNamespace(**honest | {name: function}, CAPABILITIES=declared)
+    asked = [one for one, item in OPERATIONS.items() if item.level and name in item.needs]
+    assert any(rejected(port, one) for one in asked) == ((name, what) not in EXACT_IN)
 
 
 @pytest.mark.parametrize("what", FEWER)

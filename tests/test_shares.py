@@ -36,6 +36,8 @@ MORE = {
     "pbs2p_layer_resigned": (0.27, SIGNS),
     "pbs2p_layer_shared": (0.14, SIGNS),
     "pbs2p_layer_recomputed": (0.11, SIGNS),
+    "far_pbs2p_block": (0.2, SIGNS),
+    "sequences_past_24_bits": (0.15, "a straight sum of 2^24 numbers in float32 has no bound"),
     "inverse_factor": (0.2, WIDE),
     "removal_move": (0.07, WIDE),
     "inverse_hessian_saliency": (0.12, WIDE),

@@ -9,6 +9,7 @@ from subbit.conformance.cases import (  # noqa: F401
     arb_llm,
     billm,
     compensate,
+    counted,
     exact,
     hessian,
     names,
