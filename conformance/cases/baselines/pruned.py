@@ -45,6 +45,7 @@ from subbit.reference.bounds.baselines.wanda import pruning_scores_bound
 from subbit.reference.bounds.pruning import sparsity as sparsity_bounds
 from subbit.reference.bounds.rounding import Rounded
 from subbit.reference.bounds.zones.saliency import trailing_saliency_bound
+from subbit.reference.notation import AnyArray
 
 FAMILIES = (*CONTINUOUS, "tied", "zero_rows")
 PATTERNS = ((4, 8), (2, 4), (5, 8), (1, 3), (1, 1), None)
@@ -161,7 +162,7 @@ def _drawn(draw: Draw) -> tuple[Array, Array]:
     return W, draw.hessian(W.shape[1], INPUTS)
 
 
-@operation(3, share=0.4, large=LARGE)
+@operation(3, share=0.4, large=LARGE, decides=True, rarely=True)
 def _sparsegpt_layer(port: Port, judge: Judge, draw: Draw) -> None:
     """SparseGPT: masks and values from the state that the previous columns left."""
     W, H = _drawn(draw)
@@ -169,12 +170,34 @@ def _sparsegpt_layer(port: Port, judge: Judge, draw: Draw) -> None:
     _sparsegpt(judge, W, H, config, port.sparsegpt_layer(W, H, config))
 
 
-@operation(3, share=0.2)
+@operation(3, share=0.2, decides=True, rarely=True)
 def _sparsegpt_prune(port: Port, judge: Judge, draw: Draw) -> None:
     """SparseGPT as a first stage: the same weights and masks, but not as a record."""
     W, H = _drawn(draw)
     config = SparseGPT(**_sparsity(draw))
     values, mask = (host(x) for x in port.sparsegpt_prune(W, H, config))
+    judge_pruned(judge, W, H, config, (values, mask))
+
+
+def judge_pruned(
+    judge: Judge, W: Array, H: Array, config: SparseGPT, answer: tuple[AnyArray, AnyArray]
+) -> None:
+    """Judge weights and mask of SparseGPT that are no record.
+
+    Parameters
+    ----------
+    judge : Judge
+        Collects the comparisons.
+    W : ndarray of float64, shape (n, m)
+        Weights.
+    H : ndarray of float64, shape (m, m)
+        Proxy Hessian.
+    config : SparseGPT
+        The configuration.
+    answer : tuple of ndarray
+        The port's weights and mask, shape (n, m).
+    """
+    values, mask = answer
     judge.form("shapes", [values.shape, mask.shape], [W.shape, W.shape])
     judge.exact("pruned weights", np.asarray(values)[~np.asarray(mask, np.bool_)], 0.0 * W[~mask])
     blocks = tuple(
@@ -202,7 +225,7 @@ def _mask_of_wanda(judge: Judge, found: Mask, scores: Rounded, config: Wanda) ->
     judge.exact("kept of each row", found.sum(axis=-1), wanted.sum(axis=-1))
 
 
-@operation(3, share=0.5)
+@operation(3, share=0.5, decides=True, rarely=True)
 def _wanda_layer(port: Port, judge: Judge, draw: Draw) -> None:
     """Wanda, RIA and magnitude: masks from scores; no weight moves."""
     W, H = _drawn(draw)
@@ -268,7 +291,7 @@ def _pb_llm_column(
     uniform_group(judge, state, high, grid_of=grid_of, bits=config.high_bits)
 
 
-@operation(3, share=0.4, large=LARGE)
+@operation(3, share=0.4, large=LARGE, decides=True, rarely=True)
 def _pb_llm_layer(port: Port, judge: Judge, draw: Draw) -> None:
     """PB-LLM: parts and levels from the weights, signs and codes from each column's state."""
     W, H = _drawn(draw)
