@@ -162,7 +162,8 @@ def _drawn(draw: Draw) -> tuple[Array, Array]:
     return W, draw.hessian(W.shape[1], INPUTS)
 
 
-@operation(3, share=0.4, large=LARGE, decides=True, rarely=True)
+# Plain values are neither scales nor means, so nothing of these layers is stored otherwise.
+@operation(3, share=0.4, large=LARGE, decides=True, rarely=True, keeps=True)
 def _sparsegpt_layer(port: Port, judge: Judge, draw: Draw) -> None:
     """SparseGPT: masks and values from the state that the previous columns left."""
     W, H = _drawn(draw)
@@ -225,7 +226,7 @@ def _mask_of_wanda(judge: Judge, found: Mask, scores: Rounded, config: Wanda) ->
     judge.exact("kept of each row", found.sum(axis=-1), wanted.sum(axis=-1))
 
 
-@operation(3, share=0.5, decides=True, rarely=True)
+@operation(3, share=0.5, decides=True, rarely=True, keeps=True)
 def _wanda_layer(port: Port, judge: Judge, draw: Draw) -> None:
     """Wanda, RIA and magnitude: masks from scores; no weight moves."""
     W, H = _drawn(draw)

@@ -89,7 +89,15 @@ def _exact_gptq(port: Port, judge: Judge, draw: Draw) -> None:
             _judge_codes(judge, W, group, grid_of=W)
 
 
-@operation(3, "sparsegpt_layer", name="exact_sparsegpt", share=SHARE, large=(WIDE,), decides=False)
+@operation(
+    3,
+    "sparsegpt_layer",
+    name="exact_sparsegpt",
+    share=SHARE,
+    large=(WIDE,),
+    decides=False,
+    keeps=True,
+)
 def _exact_sparsegpt(port: Port, judge: Judge, draw: Draw) -> None:
     """What equals the threshold is pruned; of N and M any of equal scores may stay."""
     keep = draw.pick("keep", ((2, 4), (1, 3), None))
