@@ -157,10 +157,10 @@ class _FloatCount(Right):
         return int(np.float32(super().count))
 
 
-class _ShortCount(Right):
+class _OneFewer(Right):
     @property
     def count(self) -> int:
-        return int(np.uint16(super().count % 2**16))
+        return super().count - 1
 
 
 def _single_factor(X: Any) -> Any:  # noqa: ANN401
@@ -170,7 +170,7 @@ def _single_factor(X: Any) -> Any:  # noqa: ANN401
 
 def _sequences() -> Iterator[tuple[str, dict[str, Function]]]:
     yield "counted in float32", {"HessianAccumulator": _FloatCount}
-    yield "counted in 16 bits", {"HessianAccumulator": _ShortCount}
+    yield "counted from the second on", {"HessianAccumulator": _OneFewer}
     yield "divided by a count in float32", {"accumulate_hessian": _single_factor}
     yield "half", {"accumulate_hessian": answers("accumulate_hessian", lambda H: H / 2)}
 

@@ -147,6 +147,7 @@ class RoundedLevels:
 
         An error that levels have in common cancels where their signs are opposite.
         """
+        # (n, p), (p, n, k) -> (n, k)
         value = np.einsum("ip,pij->ij", self.levels.value, self.basis)
         with np.errstate(invalid="ignore", over="ignore"):
             # Eq. (B120), subbit:  |Σ_p e_p x̂_p − Σ_p e_p x_p| ≤ Σ_s |Σ_p e_p E_ps|
