@@ -81,12 +81,15 @@ def _wrapped(function, name):
 
 
 class Namespace:
-    """NumPy's functions, restricted to device arrays."""
+    """The device's functions, restricted to device arrays."""
 
     ndarray = There
 
+    def __init__(self, xp):
+        self._xp = xp
+
     def __getattr__(self, name):
-        value = getattr(np, name)
+        value = getattr(self._xp, name)
         is_function = callable(value) and not isinstance(value, type)
         return _wrapped(value, name) if is_function else value
 
@@ -106,7 +109,7 @@ class Apart:
 
     def __init__(self, device):
         self._device = device
-        self.xp, self.linalg = Namespace(), Linear(device.linalg)
+        self.xp, self.linalg = Namespace(device.xp), Linear(device.linalg)
 
     def __getattr__(self, name):
         return getattr(self._device, name)

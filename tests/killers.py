@@ -2,8 +2,9 @@
 
 Of the cases that the depth ``ci`` checks, ``killers.json`` names the first that rejects each
 mutant of ``subbit.conformance.mutants``, and ``kernel_killers.json`` the first that notices each
-bug of ``planted_sources.py``, so that a test need not go through those before it. Where cases,
-mutants or bugs have changed, ``python tests/killers.py`` looks again.
+bug of ``planted_sources.py`` and ``planted_unwritten.py``, so that a test need not go through
+those before it. Where cases, mutants or bugs have changed, ``python tests/killers.py`` looks
+again.
 """
 
 import json
@@ -15,8 +16,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from planted_sources import BUGS, Bug, Faulty
+from planted_unwritten import UNWRITTEN
 
 from subbit.conformance.cases import OPERATIONS
+from subbit.conformance.cases.judge import Outcome
 from subbit.conformance.cases.seeds import seeds_of
 from subbit.conformance.mutants import MUTANTS
 from subbit.conformance.target import arithmetic_of
@@ -27,6 +30,7 @@ T = TypeVar("T")
 FILE = Path(__file__).with_name("killers.json")
 KERNELS = Path(__file__).with_name("kernel_killers.json")
 DECLARED = Arithmetic()
+PLANTED = (*BUGS, *UNWRITTEN)
 
 
 def killers(file: Path = FILE) -> dict:
@@ -34,14 +38,20 @@ def killers(file: Path = FILE) -> dict:
     return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
-def _killer(port: object, name: str, known: int | None) -> int | None:
+def first_failure(port: object, name: str, known: int | None = None) -> Outcome | None:
     """The known case if it still rejects a port, or else the first that does."""
     item, arithmetic = OPERATIONS[name], arithmetic_of(port)
     seeds = seeds_of(item, "ci")
-    for seed in [known, *seeds] if known in seeds else seeds:
-        if item.check(port, arithmetic, seed).status == "failed":
-            return seed
-    return None
+    outcomes = (
+        item.check(port, arithmetic, seed)
+        for seed in ([known, *seeds] if known in seeds else seeds)
+    )
+    return next((found for found in outcomes if found.status == "failed"), None)
+
+
+def _killer(port: object, name: str, known: int | None) -> int | None:
+    found = first_failure(port, name, known)
+    return found and found.seed
 
 
 def _of_operation(kept: dict[str, dict[str, int]], name: str) -> dict[str, int | None]:
@@ -72,8 +82,8 @@ def main() -> int:
     found = _look(partial(_of_operation, killers()), MUTANTS, "operations")
     ports = dict(zip(MUTANTS, found, strict=True))
     _write(FILE, ports)
-    names = [bug.name for bug in BUGS]
-    found = _look(partial(_of_bug, killers(KERNELS)), BUGS, "bugs")
+    names = [bug.name for bug in PLANTED]
+    found = _look(partial(_of_bug, killers(KERNELS)), PLANTED, "bugs")
     bugs = dict(zip(names, found, strict=True))
     _write(KERNELS, bugs)
     missed = [name for name, seed in bugs.items() if seed is None]

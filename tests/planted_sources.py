@@ -85,6 +85,10 @@ BUGS = (
         "nm_mask"),
     Bug("arb.cuh", "the second of four levels is the third", "level >= 2 ? 1.0f",
         "level >= 1 ? 1.0f", "joint_signs"),
+    Bug("arb.cuh", "the last of several nearest levels", "inner[level - 1] < best",
+        "inner[level - 1] <= best", "exact_joint_signs"),
+    Bug("arb.cuh", "the last nearest level in a refinement", "inner[level - 1] < best",
+        "inner[level - 1] <= best", "exact_signs"),
     Bug("arb_row.cuh", "wide rows take entries past their end",
         "return j < k && group[j] == which;", "return group[j] == which;", "arb", OUT),
     Bug("arb_row.cuh", "signs of the second plane are stored in the first",
@@ -196,14 +200,24 @@ BUGS = (
         "block_cosine"),
     Bug("gptq.cu", "codes below zero", "fmaxf(rintf(value / s) + z, 0.0f)",
         "(rintf(value / s) + z)", "gptq_layer"),
+    Bug("gptq.cu", "halves away from zero", "rintf(value / s)", "roundf(value / s)",
+        "exact_gptq"),
     Bug("gptq.cu", "one grid for all blocks", "(first + i) / group_size - first_group", "0",
         "gptq_layer"),
+    Bug("pb_llm.cu", "halves up", "rintf(value / s)", "floorf(value / s + 0.5f)",
+        "exact_pb_llm"),
     Bug("pb_llm.cu", "the sign of zero is ignored", "sign_of(value - mu, sign_zero)",
         "sign_of(value - mu, 1.0f)", "pb_llm_layer"),
     Bug("sparsegpt.cu", "a group that a row does not fill", "stop > k ? 0 : before",
         "before", "sparsegpt_prune"),
     Bug("sparsegpt.cu", "one more is kept", "rank < keep", "rank <= keep", "sparsegpt_prune"),
 )  # fmt: skip
+
+FREE = (
+    Bug("sparsegpt.cu", "equal scores from the last one", "WARP * t + lane < WARP * r + x.lane",
+        "WARP * t + lane > WARP * r + x.lane", "exact_sparsegpt"),
+)  # fmt: skip
+"""No bugs: what the documentation leaves to the port."""
 
 OFFSETS = (
     Bug("rows.cu", "offset of a row", "const size_t base = (size_t)row * k;",

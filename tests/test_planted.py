@@ -21,7 +21,6 @@ COMPUTED = [name for name, item in OPERATIONS.items() if item.level > 0]
 ONLY_SIGNS = "only signs are compared; the levels that are passed on are, by the level-2 operation"
 ONLY_ORDER = "a mask depends on the order of scores alone, which a common factor does not change"
 RUNNING = "a float32 port that forms objectives from straight running sums of a row loses as much"
-SWEPT = "levels that sweeps fit to each other, from a state that is itself known to fewer digits"
 HIDDEN = {
     "exact_signs": {
         "refine_signs, mean": ONLY_SIGNS,
@@ -35,10 +34,6 @@ HIDDEN = {
     },
     "bell_split_search": {"bell_split_search, objectives": RUNNING},
     "trisection_search": {"trisection_search, objectives": RUNNING},
-    "arb_llm_layer_arb_x_corrected": {
-        "arb_llm_layer, mean": SWEPT,
-        "arb_llm_layer, row_scale": SWEPT,
-    },
 }
 """Parts of answers in which the smallest error is not noticed, each with the reason."""
 

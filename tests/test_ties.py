@@ -31,6 +31,7 @@ SORTING = (
     "wanda_layer_settings",
     "sparsegpt_layer",
     "sparsegpt_layer_settings",
+    "exact_sparsegpt",
     "stbllm_layer_stbllm_paper",
     "stbllm_layer_billm_nm_wanda",
     "stbllm_layer_settings",
@@ -82,6 +83,27 @@ def test_functions_with_a_rule_may_not(port, name):
     item = OPERATIONS[name]
     assert any(item.check(port, DECLARED, s).status == "failed" for s in seeds_of(item, "ci"))
     assert "equal" in reference.__dict__[name].__doc__ or name == "repair_budget"
+
+
+def test_equal_scores_of_sparsegpt_may_stay_in_any_order(port):
+    """In cases where the order decides which weights are kept."""
+    differing = 0
+    item = OPERATIONS["exact_sparsegpt"]
+    for seed in seeds_of(item, "ci"):
+        kept = []
+        for asked in (port, reference):
+            masks = []
+
+            def noted(*places, asked=asked, masks=masks, **names):
+                layer = asked.sparsegpt_layer(*places, **names)
+                masks.extend(block.groups[0].mask.tobytes() for block in layer.blocks)
+                return layer
+
+            one = SimpleNamespace(**(vars(port) | {"sparsegpt_layer": noted}))
+            assert item.check(one, DECLARED, seed).status == "passed"
+            kept.append(masks)
+        differing += kept[0] != kept[1]
+    assert differing
 
 
 def tied_layer(seed):

@@ -9,6 +9,7 @@ from subbit.conformance.cases import (  # noqa: F401
     arb_llm,
     billm,
     compensate,
+    counted,
     exact,
     hessian,
     names,
@@ -17,7 +18,7 @@ from subbit.conformance.cases import (  # noqa: F401
     settings,
     stbllm,
 )
-from subbit.conformance.cases.baselines import pruned, quantized  # noqa: F401
+from subbit.conformance.cases.baselines import pruned, quantized, tied  # noqa: F401
 from subbit.conformance.cases.groups import (  # noqa: F401
     arb,
     arb_rc,

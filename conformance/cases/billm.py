@@ -98,4 +98,10 @@ def _judge_billm(judge: Judge, W: Array, H: Array, config: BiLLM, layer: Quantiz
 
 
 for _preset in reference.METHODS["billm"].presets:
-    operation(3, "billm_layer", name=f"billm_layer_{_preset.replace('-', '_')}")(_billm(_preset))
+    operation(
+        3,
+        "billm_layer",
+        name=f"billm_layer_{_preset.replace('-', '_')}",
+        decides=True,
+        rarely=True,
+    )(_billm(_preset))

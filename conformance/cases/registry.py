@@ -49,6 +49,8 @@ class Operation:
         Whether cases are rows of a design, so that their seeds are 0, 1, 2 and so on.
     decides : bool
         Whether there are cases beside its decisions.
+    rarely : bool
+        Whether these are few, and none at the depth "quick", since each takes long to find.
     keeps : bool
         Whether its bounds cover the rounding to a type that the port stores records in.
     """
@@ -61,6 +63,7 @@ class Operation:
     large: tuple[int, ...] = LARGE
     numbered: bool = False
     decides: bool = True
+    rarely: bool = False
     keeps: bool = False
 
     def open_to(self, arithmetic: Arithmetic) -> bool:
@@ -174,6 +177,7 @@ def operation(
     large: tuple[int, ...] | None = None,
     numbered: bool = False,
     decides: bool | None = None,
+    rarely: bool = False,
     keeps: bool = False,
 ) -> Callable[[Check], Check]:
     """Register a check as an operation.
@@ -195,6 +199,8 @@ def operation(
         Whether seeds are 0, 1, 2 and so on.
     decides : bool, optional
         Whether there are cases beside its decisions; by default, except for whole layers.
+    rarely : bool, default False
+        Whether these are the same few for every share, and none at the depth "quick".
     keeps : bool, default False
         Whether its bounds cover the rounding to a storage type.
 
@@ -215,8 +221,9 @@ def operation(
             share,
             sizes,
             numbered,
-            level < LAYERS if decides is None else decides,
-            keeps,
+            decides=level < LAYERS if decides is None else decides,
+            rarely=rarely,
+            keeps=keeps,
         )
         return check
 

@@ -19,6 +19,8 @@ CASES: Mapping[str, int] = {"quick": 6, "ci": 24, "long": 300}
 """Cases of each operation, by depth."""
 BESIDE: Mapping[str, int] = {"quick": 1, "ci": 3, "long": 40}
 """Cases beside a decision, by depth."""
+RARE: Mapping[str, int] = {"quick": 0, "ci": 3, "long": 9}
+"""The same of an operation that has few."""
 DEGENERATE: Mapping[str, int] = {"quick": 1, "ci": 6, "long": 30}
 """Degenerate cases, by depth: of tiny numbers first, then of each kind. Whole layers
 have a few."""
@@ -64,12 +66,18 @@ def seeds_of(item: Operation, depth: str) -> list[int]:
         return list(range(cases_of(item)))
     number = max(FEWEST, round(CASES[depth] * item.share))
     drawn = [n if n < SMALL or item.numbered else seed_of(item.name, n) for n in range(number)]
-    beside = _some(NEAR, BESIDE[depth], item) if item.decides else []
+    beside = _beside(item, depth) if item.decides else []
     few = OF_LAYERS if item.level >= LAYERS else 1.0
     bare = [] if item.numbered else _some(BARE, DEGENERATE[depth] * few, item)
     large = () if depth == "quick" else item.large
     pinned = (case.seed for case in pinned_cases() if case.operation == item.name)
     return list(dict.fromkeys([*drawn, *beside, *bare, *large, *pinned]))
+
+
+def _beside(item: Operation, depth: str) -> list[int]:
+    if item.rarely:
+        return [NEAR + n for n in range(RARE[depth])]
+    return _some(NEAR, BESIDE[depth], item)
 
 
 def _some(first: int, number: float, item: Operation) -> list[int]:

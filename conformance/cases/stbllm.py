@@ -14,6 +14,7 @@ from typing import get_args
 import numpy as np
 
 from subbit import reference
+from subbit.conformance.cases.baselines.pruned import judge_pruned
 from subbit.conformance.cases.blocks import BlockState, judge_salient
 from subbit.conformance.cases.draw import Draw
 from subbit.conformance.cases.groups.judged import binary_group
@@ -278,7 +279,7 @@ def _layer(draw: Draw, config: STBLLM, columns: tuple[int, int]) -> tuple[Array,
     return draw.values("W", shape, CONTINUOUS), draw.hessian(shape[1], INPUTS)
 
 
-@operation(3, "choose_kept", "sparsegpt_prune", share=0.5)
+@operation(3, "choose_kept", "sparsegpt_prune", share=0.5, decides=True, rarely=True)
 def _choose_kept(port: Port, judge: Judge, draw: Draw) -> None:
     """Kept weights by every importance, and the weights that quantization starts from."""
     config = _drawn(draw, STBLLM(importance=draw.pick("importance", IMPORTANCES)), dense=True)
@@ -337,6 +338,8 @@ def _layer_of(preset: STBLLM) -> Callable[[Port, Judge, Draw], None]:
         config = _drawn(draw, preset, dense=True).changed(levels=LEVELS)
         W, H = _layer(draw, config, (36, 44))
         begun = _judge_kept(port, judge, W, H, config)
+        if config.pruning.importance == "sparsegpt" and config.pruning.start == "pruned":
+            judge_pruned(judge, W, H, _sparsegpt(config), begun)
         layer = port.stbllm_layer(W, H, config)
         judge.form("shape", layer.shape, W.shape)
         found = [(b.start, b.stop) for b in layer.blocks]

@@ -16,6 +16,7 @@ from subbit.conformance.mutants import (
     calls,
     cfs,
     column_groups,
+    counted,
     layers,
     patterns,
     pbs2p,
@@ -28,6 +29,7 @@ from subbit.conformance.mutants import (
     sparsity,
     spbo,
     stbllm,
+    tied,
     trisection,
 )
 from subbit.conformance.mutants.changes import Mutant
@@ -43,6 +45,7 @@ def _by_operation() -> dict[str, tuple[Mutant, ...]]:
         *refine_loops.mutants(),
         *layers.mutants(),
         *baselines.mutants(),
+        *tied.mutants(),
         *column_groups.mutants(),
         *spbo.mutants(),
         *stbllm.mutants(),
@@ -53,6 +56,7 @@ def _by_operation() -> dict[str, tuple[Mutant, ...]]:
         *patterns.mutants(),
         *budgets.mutants(),
         *removal.mutants(),
+        *counted.mutants(),
         *calls.mutants(),
         *sizes.mutants(),
         *settings.mutants(),

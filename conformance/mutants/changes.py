@@ -136,6 +136,22 @@ def inside(name: str, module: str, helper: str, change: Callable[[Function], Fun
     return changed
 
 
+def always(function: Function) -> Callable[[Function], Function]:
+    """Return a change of a helper to another function, for :func:`inside`.
+
+    Parameters
+    ----------
+    function : callable
+        The other function.
+
+    Returns
+    -------
+    callable
+        The change.
+    """
+    return lambda _: function
+
+
 def eps_of_each_row(ratio: Function) -> Function:
     """Make a relative eps a share of each row's own divisor, not of the mean.
 

@@ -149,6 +149,10 @@ class _Kept:
     def array(self, x: Any, *places: Any, **names: Any) -> Any:  # noqa: ANN401
         return self._change(np.array(x, *places, **names))
 
+    def zeros(self, *places: Any, **names: Any) -> Any:  # noqa: ANN401
+        """Return an array for numbers that are put together, such as a layer's blocks."""
+        return self._change(np.zeros(*places, **names))
+
 
 @contextmanager
 def numpy_replaced(other: Any) -> Iterator[None]:  # noqa: ANN401

@@ -10,9 +10,11 @@ from subbit import reference
 from subbit.conformance.mutants.changes import (
     Change,
     Mutant,
+    always,
     answers,
     epsilon,
     given,
+    inside,
     single,
     switched,
     tail,
@@ -54,6 +56,27 @@ def _negated(signs: Any) -> Any:  # noqa: ANN401
 
 def _last_level(Z: Any, u: Any, v: Any) -> Any:  # noqa: ANN401
     return _negated(reference.joint_signs(-np.asarray(Z), u, v))
+
+
+def _bisected(Z: Any, u: Any, v: Any) -> Any:  # noqa: ANN401
+    """Choose by the midpoints between levels, at which the larger level is taken."""
+    shape = np.shape(Z)
+    levels = np.stack([np.broadcast_to(a * u + b * v, shape) for a in (-1, 1) for b in (-1, 1)])
+    order = np.argsort(levels, axis=0, kind="stable")
+    rising = np.take_along_axis(levels, order, axis=0)
+    place = np.sum(np.asarray(Z) >= (rising[1:] + rising[:-1]) / 2, axis=0)
+    nearest = np.take_along_axis(order, place[None], axis=0)[0]
+    return tuple(np.where(x, 1, -1).astype(np.int8) for x in (nearest >= 2, nearest % 2 == 1))
+
+
+def _tie_rules(name: str, module: str, where: str = "") -> Named:
+    """Return functions that decide between equally near levels otherwise."""
+    return {
+        f"ties take the {what} level{where}": inside(
+            name, f"groups.{module}", "joint_signs", always(other)
+        )
+        for what, other in (("last", _last_level), ("larger", _bisected))
+    }
 
 
 def _at_mean(W: Any, mask: Any = None, *, name: str = "all") -> BinaryGroup:  # noqa: ANN401
@@ -99,6 +122,7 @@ _NO_MASK = ("mask", lambda _: None)
 SPECIFIC: dict[str, Named] = {
     "exact_joint_signs": {
         "ties take the last level": _last_level,
+        "ties take the larger level": _bisected,
         "one sign after the other": _greedy,
         "scales taken as positive": lambda Z, u, v: reference.joint_signs(Z, np.abs(u), np.abs(v)),
         "signs swapped": answers("joint_signs", lambda signs: signs[::-1]),
@@ -112,6 +136,8 @@ SPECIFIC: dict[str, Named] = {
         "signs outside of the mask, row and column scales": answers(
             "refine_rc_signs", signs_everywhere
         ),
+        **_tie_rules("refine_signs", "arb"),
+        **_tie_rules("refine_rc_signs", "arb_rc", ", row and column scales"),
     },
     "arb_start": {
         "divided by the entries": switched("arb_start", divisor="entries"),

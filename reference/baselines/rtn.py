@@ -101,7 +101,8 @@ def minmax_grid(W: Array, bits: int) -> tuple[Array, Array]:
 
     Notes
     -----
-    The range always includes zero; a row of zeros gets the range from -1 to 1.
+    The range always includes zero; a row of zeros gets the range from -1 to 1. A zero point
+    between two codes is the even one, as in the released code.
 
     References
     ----------

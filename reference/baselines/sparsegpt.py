@@ -182,7 +182,9 @@ def sparsegpt_layer(W: Array, H: Array, config: SparseGPT = SparseGPT()) -> Quan
     -----
     With ``E`` the scaled column errors, ``W - Q = E U``, and the proxy loss of the damped
     Hessian is ``½ Σ E²``. It is not the smallest loss for the mask: a pruned weight moves
-    only the columns to its right. Dead inputs have weights of zero, kept or not.
+    only the columns to its right. Dead inputs have weights of zero, kept or not. With a
+    share, weights that score as much as the threshold are pruned; of N and M, no paper says
+    which of equal scores stay, and any may.
 
     References
     ----------

@@ -484,6 +484,35 @@ class Rounded:
         beyond = ~(self.reach + error <= of.largest)
         return Rounded(self.value, np.where(beyond, np.inf, error), self.arithmetic)
 
+    def as_computed(self, kind: str) -> "Rounded":
+        """Return what these numbers may have been before a record kept them.
+
+        Parameters
+        ----------
+        kind : {"scales", "means"}
+            What they are.
+
+        Returns
+        -------
+        Rounded
+            The same values with the error of the rounding that :meth:`kept_as` adds, seen from
+            its result; the same object if there is none.
+
+        Examples
+        --------
+        >>> port = Arithmetic("float32", stored={"scales": "float16"})
+        >>> port.exactly([1.0, 0.0]).as_computed("scales").error < 1e-3
+        array([ True,  True])
+        """
+        dtype = self.arithmetic.stored.get(kind, self.arithmetic.dtype)
+        if np.promote_types(dtype, self.arithmetic.dtype) == np.dtype(dtype):
+            return self
+        of, size = Arithmetic(dtype), np.abs(self.value)
+        share = of.unit_roundoff / (1.0 - of.unit_roundoff)
+        # Eq. (B121), subbit:  |x − x̂| ≤ e + u_s / (1 − u_s) |x̂|  + t_s if |x̂| ≤ t_s
+        error = self.error + share * size + np.where(size <= of.tiny, of.tiny, 0.0)
+        return Rounded(self.value, np.where(np.isfinite(size), error, np.inf), self.arithmetic)
+
     def or_else(self, other: "Rounded") -> "Rounded":
         """Allow another way to compute the same values.
 

@@ -45,6 +45,7 @@ from subbit.reference.bounds.baselines.wanda import pruning_scores_bound
 from subbit.reference.bounds.pruning import sparsity as sparsity_bounds
 from subbit.reference.bounds.rounding import Rounded
 from subbit.reference.bounds.zones.saliency import trailing_saliency_bound
+from subbit.reference.notation import AnyArray
 
 FAMILIES = (*CONTINUOUS, "tied", "zero_rows")
 PATTERNS = ((4, 8), (2, 4), (5, 8), (1, 3), (1, 1), None)
@@ -91,9 +92,24 @@ def _kept_of(judge: Judge, block: QuantizedBlock) -> ValueGroup | None:
     return None
 
 
-def _mask_of_scores(
+def mask_of_scores(
     judge: Judge, found: Mask, scores: Rounded, keep: tuple[int, int] | None, share: float
 ) -> None:
+    """Judge a mask by the scores that it was chosen by.
+
+    Parameters
+    ----------
+    judge : Judge
+        Collects the comparisons.
+    found : ndarray of bool, shape (n, k)
+        The port's mask of the kept entries.
+    scores : Rounded
+        Scores, shape (n, k).
+    keep : tuple of int or None
+        ``(N, M)``; None for a share.
+    share : float
+        Share to prune, if `keep` is None.
+    """
     if keep is None:
         wanted = reference.threshold_mask(scores.value, share)
         margin = sparsity_bounds.threshold_mask_margin(scores, share, arithmetic=judge.arithmetic)
@@ -122,7 +138,7 @@ def _sparsegpt_block(
         current = states(start)[-1][:, : part.stop - part.start]
         scores = trailing_saliency_bound(current, U[part, part], arithmetic=judge.arithmetic)
         share = config.sparsity or 0.0
-        _mask_of_scores(judge, group.mask[:, inside], scores, config.keep, share)
+        mask_of_scores(judge, group.mask[:, inside], scores, config.keep, share)
 
 
 def _sparsegpt(judge: Judge, W: Array, H: Array, config: SparseGPT, layer: QuantizedLayer) -> None:
@@ -146,7 +162,8 @@ def _drawn(draw: Draw) -> tuple[Array, Array]:
     return W, draw.hessian(W.shape[1], INPUTS)
 
 
-@operation(3, share=0.4, large=LARGE)
+# Plain values are neither scales nor means, so nothing of these layers is stored otherwise.
+@operation(3, share=0.4, large=LARGE, decides=True, rarely=True, keeps=True)
 def _sparsegpt_layer(port: Port, judge: Judge, draw: Draw) -> None:
     """SparseGPT: masks and values from the state that the previous columns left."""
     W, H = _drawn(draw)
@@ -154,12 +171,34 @@ def _sparsegpt_layer(port: Port, judge: Judge, draw: Draw) -> None:
     _sparsegpt(judge, W, H, config, port.sparsegpt_layer(W, H, config))
 
 
-@operation(3, share=0.2)
+@operation(3, share=0.2, decides=True, rarely=True)
 def _sparsegpt_prune(port: Port, judge: Judge, draw: Draw) -> None:
     """SparseGPT as a first stage: the same weights and masks, but not as a record."""
     W, H = _drawn(draw)
     config = SparseGPT(**_sparsity(draw))
     values, mask = (host(x) for x in port.sparsegpt_prune(W, H, config))
+    judge_pruned(judge, W, H, config, (values, mask))
+
+
+def judge_pruned(
+    judge: Judge, W: Array, H: Array, config: SparseGPT, answer: tuple[AnyArray, AnyArray]
+) -> None:
+    """Judge weights and mask of SparseGPT that are no record.
+
+    Parameters
+    ----------
+    judge : Judge
+        Collects the comparisons.
+    W : ndarray of float64, shape (n, m)
+        Weights.
+    H : ndarray of float64, shape (m, m)
+        Proxy Hessian.
+    config : SparseGPT
+        The configuration.
+    answer : tuple of ndarray
+        The port's weights and mask, shape (n, m).
+    """
+    values, mask = answer
     judge.form("shapes", [values.shape, mask.shape], [W.shape, W.shape])
     judge.exact("pruned weights", np.asarray(values)[~np.asarray(mask, np.bool_)], 0.0 * W[~mask])
     blocks = tuple(
@@ -177,7 +216,7 @@ def _sparsegpt_prune(port: Port, judge: Judge, draw: Draw) -> None:
 def _mask_of_wanda(judge: Judge, found: Mask, scores: Rounded, config: Wanda) -> None:
     share = config.sparsity or 0.0
     if config.keep is not None or config.importance == "magnitude":
-        _mask_of_scores(judge, found, scores, config.keep, share)
+        mask_of_scores(judge, found, scores, config.keep, share)
         return
     margin = sparsity_bounds.row_mask_margin(
         scores, share, ordered=False, arithmetic=judge.arithmetic
@@ -187,7 +226,7 @@ def _mask_of_wanda(judge: Judge, found: Mask, scores: Rounded, config: Wanda) ->
     judge.exact("kept of each row", found.sum(axis=-1), wanted.sum(axis=-1))
 
 
-@operation(3, share=0.5)
+@operation(3, share=0.5, decides=True, rarely=True, keeps=True)
 def _wanda_layer(port: Port, judge: Judge, draw: Draw) -> None:
     """Wanda, RIA and magnitude: masks from scores; no weight moves."""
     W, H = _drawn(draw)
@@ -214,8 +253,25 @@ def _low_part(
     scores = W.absolute()
     if config.score == "trailing":
         scores = trailing_saliency_bound(W, U, arithmetic=judge.arithmetic)
-    _mask_of_scores(judge, ~low.mask, scores, None, config.low_share)
+    mask_of_scores(judge, ~low.mask, scores, None, config.low_share)
     judge.exact("mask of the high part", high.mask, ~low.mask)
+    judge_low_levels(judge, W, low, config)
+
+
+def judge_low_levels(judge: Judge, W: Rounded, low: BinaryGroup, config: PBLLM) -> None:
+    """Judge the levels of a low part by its own mask.
+
+    Parameters
+    ----------
+    judge : Judge
+        Collects the comparisons.
+    W : Rounded
+        Weights, shape (n, k).
+    low : BinaryGroup
+        The port's low part.
+    config : PBLLM
+        The configuration.
+    """
     mean, scale = low_levels_bound(W, low.mask, config.statistics, arithmetic=judge.arithmetic)
     if low.mean is None or len(low.planes) != 1:
         judge.fail("the low part does not have one mean and one plane")
@@ -236,7 +292,7 @@ def _pb_llm_column(
     uniform_group(judge, state, high, grid_of=grid_of, bits=config.high_bits)
 
 
-@operation(3, share=0.4, large=LARGE)
+@operation(3, share=0.4, large=LARGE, decides=True, rarely=True)
 def _pb_llm_layer(port: Port, judge: Judge, draw: Draw) -> None:
     """PB-LLM: parts and levels from the weights, signs and codes from each column's state."""
     W, H = _drawn(draw)

@@ -32,7 +32,7 @@ from subbit.reference.bounds.zones.salient import rank_columns_margin
 from subbit.reference.notation import AnyArray
 
 
-@operation(3, keeps=True)
+@operation(3, keeps=True, decides=True, rarely=True)
 def _rtn_layer(port: Port, judge: Judge, draw: Draw) -> None:
     """Round to nearest, every preset."""
     presets = reference.METHODS["rtn"].presets
@@ -73,7 +73,7 @@ def _order(judge: Judge, H: Array, layer: QuantizedLayer, *, ordered: bool) -> A
     return order
 
 
-@operation(3, share=0.5, large=LARGE)
+@operation(3, share=0.5, large=LARGE, decides=True, rarely=True)
 def _gptq_layer(port: Port, judge: Judge, draw: Draw) -> None:
     """GPTQ: every column's codes from the state that the previous columns left."""
     W = draw.weights(FAMILIES, columns=(2, 24))

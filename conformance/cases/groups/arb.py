@@ -137,6 +137,24 @@ def kept_levels(levels: Rounded) -> Rounded:
     return Rounded(levels.value, error, levels.arithmetic)
 
 
+def computed_levels(levels: Rounded) -> Rounded:
+    """Return a mean and scales side by side as they were before a record kept them.
+
+    Parameters
+    ----------
+    levels : Rounded
+        As the record has them, shape (n, p).
+
+    Returns
+    -------
+    Rounded
+        The same with the error of storing them.
+    """
+    parts = [levels[:, p].as_computed("scales" if p else "means") for p in range(levels.shape[1])]
+    error = np.column_stack([part.error for part in parts])
+    return Rounded(levels.value, error, levels.arithmetic)
+
+
 def signs_in(group: BinaryGroup) -> tuple[AnyArray, ...]:
     """Return the signs of a port's group.
 

@@ -135,7 +135,7 @@ def judge_rc_signs(
     if not same_form(judge, group, state):
         return
     scales = RoundedScales.of(state, judge.arithmetic)
-    judge.bound("scales that stay", scales_of(group), scales.scales)
+    judge.bound("scales that stay", scales_of(group), scales.scales.kept_as("scales"))
     own = judge.arithmetic.read(W).keep(scales.mask)
     if len(state.planes) == 1:
         signs_of(judge, signs_in(group)[0], own, scales.mask, zero)
@@ -185,7 +185,7 @@ def _refine_column_scale(port: Port, judge: Judge, draw: Draw) -> None:
     _fit(port, judge, draw, "column")
 
 
-@operation(2)
+@operation(2, keeps=True)
 def _refine_rc_signs(port: Port, judge: Judge, draw: Draw) -> None:
     """The signs for given scales."""
     W, state = _state(draw)

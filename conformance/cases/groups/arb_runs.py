@@ -17,10 +17,12 @@ import numpy as np
 from subbit import reference
 from subbit.conformance.cases.draw import BROAD, VAST, WIDE, Draw
 from subbit.conformance.cases.groups.arb import (
+    computed_levels,
     drawn_config,
     drawn_weights,
     judge_levels,
     judge_start,
+    kept_levels,
     levels_of,
     same_form,
     same_signs,
@@ -230,6 +232,11 @@ def _judge_risen(
     own, first = _rows_of(W, group), _rows_of(W, start)
     energy = np.sum(np.where(group.mask, W, 0.0) ** 2, axis=1)
     noise = (64 * W.shape[1] * judge.arithmetic.unit_roundoff + pull**2) * energy
+    if judge.arithmetic.narrows:
+        # What storing moves, for each entry by as much as all levels of its row together.
+        stored = computed_levels(judge.arithmetic.exactly(levels_of(group))).error.sum(axis=1)
+        moved = np.sqrt(np.count_nonzero(group.mask, axis=1)) * stored
+        noise = noise + 2.0 * np.sqrt(own) * moved + moved**2
     for place in np.flatnonzero(np.isfinite(first)):
         allowed = RISE * first[place] + noise[place]
         judge.objective(f"error of row {place}", own[place], first[place], allowed)
@@ -271,13 +278,13 @@ def judge_end(
         W, mask, order=order, config=config, arithmetic=judge.arithmetic
     )
     _signs_where(judge, group, state.basis[1:], decided)
-    judge.bound("levels", levels_of(group), state.levels)
+    judge.bound("levels", levels_of(group), kept_levels(state.levels))
     if config.sign_zero == 1:
         pull = config.iterations * config.eps * (W.shape[1] if config.eps_kind == "relative" else 1)
         _judge_risen(judge, W, group, start, pull)
 
 
-@operation(2, large=(*LARGE, BROAD + 2, VAST, VAST + 1))
+@operation(2, large=(*LARGE, BROAD + 2, VAST, VAST + 1), keeps=True)
 def _arb(port: Port, judge: Judge, draw: Draw) -> None:
     """ARB, by the combined bounds of the half steps."""
     W, mask, order = drawn_weights(draw)
@@ -287,7 +294,7 @@ def _arb(port: Port, judge: Judge, draw: Draw) -> None:
     judge_end(judge, W, mask, group, (order, config))
 
 
-@operation(2, large=(*LARGE, VAST))
+@operation(2, large=(*LARGE, VAST), keeps=True)
 def _arb_x(port: Port, judge: Judge, draw: Draw) -> None:
     """ARB-X, by the combined bounds of the half steps."""
     W, mask, order = drawn_weights(draw)
@@ -312,7 +319,7 @@ def _arb_x(port: Port, judge: Judge, draw: Draw) -> None:
     )
     known = arb_runs.decided_together(decided, config, config.calibrated_eps)
     unsure = np.where(known, 0.0, np.inf)[:, None] + np.zeros(made.levels.shape)
-    judge.bound("levels", levels_of(group), made.levels.widen(unsure))
+    judge.bound("levels", levels_of(group), kept_levels(made.levels.widen(unsure)))
 
 
 @operation(2, large=(*LARGE, WIDE + 1, BROAD + 2))

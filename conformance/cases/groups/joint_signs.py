@@ -9,7 +9,15 @@ import numpy as np
 
 from subbit import reference
 from subbit.conformance.cases.draw import MODERATE, Draw
-from subbit.conformance.cases.groups.arb import ZEROS, arb_state, levels_of, same_form, signs_in
+from subbit.conformance.cases.groups.arb import (
+    ZEROS,
+    arb_state,
+    computed_levels,
+    kept_levels,
+    levels_of,
+    same_form,
+    signs_in,
+)
 from subbit.conformance.cases.groups.judged import signs_of
 from subbit.conformance.cases.judge import Judge, host
 from subbit.conformance.cases.registry import operation
@@ -34,7 +42,8 @@ def judge_signs(
     W : array_like of float64 or Rounded, shape (n, k)
         Weights.
     group, state : BinaryGroup
-        The port's group and the one that it was made from.
+        The port's group and the one that it was made from; the same if its signs have to be
+        the best for its own levels.
     zero : {0, 1}
         Sign of zero at order 1.
     """
@@ -42,7 +51,10 @@ def judge_signs(
         return
     arithmetic = judge.arithmetic
     levels = RoundedLevels.of(state, arithmetic)
-    judge.bound("levels that stay", levels_of(group), levels.levels)
+    judge.bound("levels that stay", levels_of(group), kept_levels(levels.levels))
+    if group is state:
+        # They were decided before the levels were stored.
+        levels = RoundedLevels.at(levels.basis, computed_levels(levels.levels))
     Z = arithmetic.checked("W", W).keep(levels.mask) - levels.mean[:, None]
     if len(state.planes) == 1:
         signs_of(judge, signs_in(group)[0], Z, levels.mask, zero)
@@ -80,7 +92,7 @@ def judge_joint(
         judge.choice("the nearest level", margin.keep(mask))
 
 
-@operation(2)
+@operation(2, keeps=True)
 def _refine_signs(port: Port, judge: Judge, draw: Draw) -> None:
     """The signs for given levels."""
     W, state = arb_state(draw)
@@ -109,7 +121,7 @@ def _exact_joint_signs(port: Port, judge: Judge, draw: Draw) -> None:
     judge.exact("signs", port.joint_signs(Z, u, v), reference.joint_signs(Z, u, v))
 
 
-@operation(1, "refine_signs", "refine_rc_signs", name="exact_signs")
+@operation(1, "refine_signs", "refine_rc_signs", name="exact_signs", keeps=True)
 def _exact_signs(port: Port, judge: Judge, draw: Draw) -> None:
     """Signs of groups of few bits, ties and zeros included."""
     zero, order = draw.pick("sign of zero", ZEROS), draw.pick("order", (1, 2))

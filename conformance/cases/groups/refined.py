@@ -28,11 +28,14 @@ from subbit.reference import ARBLLM, BinaryGroup, Zone
 from subbit.reference.bounds.groups import arb_runs
 from subbit.reference.bounds.groups.arb import arb_start_bound
 from subbit.reference.bounds.groups.arb_rc import RoundedScales
+from subbit.reference.bounds.groups.arb_sweeps import swept_levels_bound
 from subbit.reference.bounds.groups.arb_x import calibrate_levels_bound
 from subbit.reference.bounds.groups.refinement import RoundedLevels
 from subbit.reference.bounds.rounding import Rounded
 from subbit.reference.notation import AnyArray
 
+LOOSE = 2.0**-5
+"""Share of a row's largest weight beyond which a bound says nothing."""
 RISE = 1e-3
 """Share of its energy by which a row's error may exceed that of the start."""
 
@@ -258,12 +261,12 @@ def _judge_calibrated(
         columns = fitted_columns(zone.mask, config)
         start, decided = _calibrated_start(judge, part)
         own, S = part.weights.keep(part.mask), state.gram[np.ix_(columns, columns)]
-        made = calibrate_levels_bound(
+        first = calibrate_levels_bound(
             own, start, S, config=config.refinement, arithmetic=arithmetic
         )
-        basis = np.zeros((len(made.basis), *zone.mask.shape))
-        basis[:, :, columns] = made.basis
-        fitted.append(RoundedLevels(basis, made.levels, made.spread))
+        basis = np.zeros((len(first.basis), *zone.mask.shape))
+        basis[:, :, columns] = first.basis
+        fitted.append(RoundedLevels(basis, first.levels, first.spread))
         sure.append(
             arb_runs.decided_together(decided, config.refinement, config.refinement.calibrated_eps)
         )
@@ -271,35 +274,31 @@ def _judge_calibrated(
         # Levels that outnumber the entries are not determined: see judge_joint_fit.
         return
     if config.sweeps:
-        sure = [np.logical_and.reduce(sure)] * len(parts)
-    for _ in range(config.sweeps):
-        for place, group in enumerate(fitted):
-            target = state.weights - _others(fitted, place, config)
-            fitted[place] = calibrate_levels_bound(
-                target, group, state.gram, config=config.refinement, arithmetic=arithmetic
-            )
+        known = np.logical_and.reduce(sure)
+        made = swept_levels_bound(
+            state.weights, fitted, state.gram, sweeps=config.sweeps, config=config.refinement
+        )
+        for group, zone, part in zip(made, zones, parts, strict=True):
+            _judge_swept(judge, group, fitted_columns(zone.mask, config), part, known)
+        return
     for group, part, decided in zip(fitted, parts, sure, strict=True):
-        levels = group.levels.widen(np.where(decided, 0.0, np.inf)[:, None])
-        if config.sweeps:
-            judge.bound("levels", levels_of(part.group), levels)
-        else:
-            _judge_known(judge, part, levels)
+        known = group.levels.widen(np.where(decided, 0.0, np.inf)[:, None])
+        _judge_known(judge, part, known)
 
 
-def _others(groups: Sequence[RoundedLevels], place: int, config: ARBLLM) -> Rounded:
-    """Decode all groups but one, from a sum that is kept through all sweeps."""
-    arithmetic = groups[0].levels.arithmetic
-    value, error, sizes = np.zeros((3, *groups[0].mask.shape))
-    for at, group in enumerate(groups):
-        signs, size = group.basis, np.abs(group.basis)
-        with np.errstate(invalid="ignore"):
-            sizes += np.einsum("ip,pij->ij", group.levels.reach, size)
-            if at != place:
-                value += np.einsum("ip,pij->ij", group.levels.value, signs)
-                error += np.einsum("ip,pij->ij", group.levels.error, size)
-    updates = 2 * len(groups) * (config.sweeps + 1) + 3
-    error += arithmetic.gamma(updates) * sizes
-    return Rounded(value, np.where(np.isfinite(error), error, np.inf), arithmetic)
+def _judge_swept(
+    judge: Judge, made: RoundedLevels, columns: Mask, part: _Part, known: Mask
+) -> None:
+    """Judge levels that are known well, and what the others of their rows decode to."""
+    size = np.max(part.weights.reach * part.mask, axis=1, initial=0.0)[:, None]
+    unknown = np.where(known, 0.0, np.inf)[:, None]
+    well = np.all(made.levels.error <= LOOSE * size, axis=1)[:, None] & known[:, None]
+    levels = made.levels.widen(unknown)
+    judge.bound("levels", levels_of(part.group)[well[:, 0]], levels[well[:, 0]])
+    rest = part.mask & ~well
+    image = made.decoded[:, columns].widen(unknown)
+    loose = np.where(image.error <= LOOSE * size, 0.0, np.inf)
+    judge.bound("decoded values", part.group.decode()[rest], image.widen(loose)[rest])
 
 
 def _calibrated_start(judge: Judge, part: _Part) -> tuple[RoundedLevels, Mask]:
@@ -312,7 +311,7 @@ def _calibrated_start(judge: Judge, part: _Part) -> tuple[RoundedLevels, Mask]:
         )
         _signs_where(judge, part.signs, state.basis[1:], decided)
         if config.refinement.levels == "alternate":
-            return state, decided
+            return _whatever_signs(state, decided, part) if config.sweeps else (state, decided)
         # Levels solved at once do not depend on the start, except for roundings.
         blank = 0.0 * state.levels.value
         blank[:, 0] = np.max(np.abs(V.value) * mask, axis=1, initial=0.0)
@@ -331,6 +330,24 @@ def _calibrated_start(judge: Judge, part: _Part) -> tuple[RoundedLevels, Mask]:
     levels = [level for level in (bound.mean, *bound.scales) if level is not None]
     value, error = (np.column_stack([getattr(x, y) for x in levels]) for y in ("value", "error"))
     return RoundedLevels.at(_basis(part), Rounded(value, error, judge.arithmetic)), everywhere
+
+
+def _whatever_signs(state: RoundedLevels, decided: Mask, part: _Part) -> tuple[RoundedLevels, Mask]:
+    """Take the port's own signs, and a wide bound of its levels, where rounding decided signs."""
+    wide = arb_runs.arb_any_signs_bound(
+        part.weights, part.mask, order=part.order, config=part.config.refinement
+    )
+    rows = decided[:, None]
+    levels = Rounded(
+        np.where(rows, state.levels.value, wide.value),
+        np.where(rows, state.levels.error, wide.error),
+        wide.arithmetic,
+    )
+    own = RoundedLevels.at(_basis(part), levels)
+    spread = np.zeros((*levels.shape, max(state.spread.shape[2], own.spread.shape[2])))
+    for made, where in ((state, decided), (own, ~decided)):
+        spread[where, :, : made.spread.shape[2]] = made.spread[where]
+    return RoundedLevels(own.basis, levels, spread), decided | np.isfinite(wide.error).all(axis=1)
 
 
 def _basis(part: _Part) -> Array:

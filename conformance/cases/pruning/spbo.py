@@ -17,6 +17,7 @@ from subbit.conformance.cases.draw import BROAD, PAIRED, VAST, WIDE, Draw
 from subbit.conformance.cases.exact import TIED
 from subbit.conformance.cases.groups.arb import (
     judge_start,
+    kept_levels,
     levels_of,
     same_form,
     same_signs,
@@ -230,7 +231,7 @@ def _drawn_run(draw: Draw) -> Run:
     return Run(W, cell, masks_of(draw.rng.random(W.shape), config), S, order, config)
 
 
-@operation(2, share=0.5, decides=False, large=(*LARGE, VAST + 1))
+@operation(2, share=0.5, decides=False, large=(*LARGE, VAST + 1), keeps=True)
 def _spbo_step(port: Port, judge: Judge, draw: Draw) -> None:
     """One step from an exactly known state."""
     run = _drawn_run(draw)
@@ -250,7 +251,7 @@ def _judge_step(judge: Judge, run: Run, state: BinaryGroup, keep: Mask, group: B
     )
     if not same_form(judge, group, pruned):
         return
-    judge.bound("levels", levels_of(group), made.levels)
+    judge.bound("levels", levels_of(group), kept_levels(made.levels))
     if config.signs == "frozen":
         same_signs(judge, group, pruned)
     else:

@@ -14,9 +14,9 @@ import numpy as np
 
 from subbit import reference
 from subbit.conformance.cases.blocks import BlockState
-from subbit.conformance.cases.draw import Draw
+from subbit.conformance.cases.draw import NEAR, Draw
 from subbit.conformance.cases.judge import Judge, host
-from subbit.conformance.cases.registry import operation
+from subbit.conformance.cases.registry import LARGE, operation
 from subbit.conformance.cases.zones.cuts import (
     Cut,
     Errors,
@@ -379,7 +379,8 @@ def _choose_column_groups(port: Port, judge: Judge, draw: Draw) -> None:
         judge_groups(judge, state, salient, [np.asarray(host(zone.mask)) for zone in zones])
 
 
-@operation(2, "choose_column_groups", share=0.5, decides=False)
+# One case beside a decision; others take long to find.
+@operation(2, "choose_column_groups", share=0.5, decides=False, large=(*LARGE, NEAR))
 def _further_cuts(port: Port, judge: Judge, draw: Draw) -> None:
     """Many cuts of each zone, where the running minimum decides, as errors of scores soon rise."""
     W = draw.weights(CONTINUOUS, rows=(3, 4), columns=(20, 28))

@@ -32,6 +32,7 @@ from .parse import parse
 from .program import Program
 from .races import Races
 from .schedule import Schedule
+from .unwritten import NUMPY
 
 __all__ = ["Counters", "Coverage", "Simulated", "Site", "Traffic"]
 
@@ -99,8 +100,8 @@ class Simulated:
 
     @property
     def xp(self) -> Any:  # noqa: ANN401
-        """NumPy."""
-        return np
+        """NumPy, where `empty` returns what stands out."""
+        return NUMPY
 
     @property
     def linalg(self) -> Any:  # noqa: ANN401

@@ -24,6 +24,7 @@ from .syntax import (
     Vector,
     type_bits,
 )
+from .unwritten import unwritten
 from .windows import LOCAL_WINDOW, SHARED_WINDOW
 
 Source = Callable[[Machine], Bits]
@@ -180,14 +181,14 @@ def _special(name: str, dtype: str) -> Source:
 
 def _register(index: int, bits: int, dtype: str) -> Source:
     wanted, storage = np.dtype(dtype), np.dtype(STORAGE[bits])
-    zero = np.zeros(1, wanted)
+    nothing = unwritten(wanted)
     same, narrow = wanted == storage, wanted.itemsize < storage.itemsize
     unsigned = np.dtype(f"u{wanted.itemsize}") if wanted != np.bool_ else wanted
 
     def get(m: Machine) -> Bits:
         value = m.registers[index]
         if value is None:
-            return zero
+            return nothing
         if m.index is not None and len(value) > 1:
             value = value[m.index]
         if same:
@@ -202,12 +203,12 @@ def _register(index: int, bits: int, dtype: str) -> Source:
 
 
 def _register_address(index: int, bits: int, offset: int) -> Source:
-    zero = np.zeros(1, np.int64)
+    nothing = unwritten(np.int64)
 
     def get(m: Machine) -> Bits:
         value = m.registers[index]
         if value is None:
-            return zero
+            return nothing
         if m.index is not None and len(value) > 1:
             value = value[m.index]
         value = value.astype(np.int64) if bits < 64 else value.view(np.int64)

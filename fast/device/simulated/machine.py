@@ -16,6 +16,8 @@ import numpy.typing as npt
 
 from subbit.fast.device.errors import Fault, Place, SimulationError
 
+from .unwritten import unwritten
+
 if TYPE_CHECKING:
     from subbit.fast.device.simulated.semantics.asynchronous import Copy
 
@@ -168,7 +170,7 @@ class Machine:
         """Return a register in the present mode: all lanes, the gathered ones, or one."""
         value = self.registers[register]
         if value is None:
-            return np.zeros(1, dtype)
+            return unwritten(dtype)
         if self.index is None or len(value) == 1:
             return value
         return value[self.index]
@@ -180,7 +182,7 @@ class Machine:
             return
         old = self.registers[register]
         if old is None:
-            old = np.zeros(1, value.dtype)
+            old = unwritten(value.dtype)
         if self.index is None:
             self.registers[register] = np.where(self.mask, value, old)
             return

@@ -22,6 +22,7 @@ from subbit.fast.device.errors import Fault
 
 from .machine import Bits, Machine
 from .races import Races, Shadow
+from .unwritten import unwritten_bytes
 from .windows import GLOBAL_START, GLOBAL_STEP, LOCAL_WINDOW, SHARED_WINDOW, WINDOW_SIZE
 
 UNSET, SET, IN_FLIGHT = 0, 1, 2
@@ -105,7 +106,7 @@ class Memory:
         poison = np.full(blocks * self.row, 0xA5, np.uint8)
         self.shared = Buffer(poison, 0, "shared memory")
         self.state = Buffer(np.zeros_like(poison), 0, "state")
-        self.local = Buffer(np.zeros(lanes * frame, np.uint8), 0, "local memory")
+        self.local = Buffer(unwritten_bytes(lanes, frame), 0, "local memory")
         self.in_flight = 0
         self.rows = np.repeat(np.arange(blocks) * self.row, lanes // blocks)
         if self.races is not None:

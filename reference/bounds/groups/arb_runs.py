@@ -100,6 +100,68 @@ def arb_bound(
     return unless_decided(state, decided), decided
 
 
+def arb_any_signs_bound(W: Rounded, mask: Mask, *, order: int, config: Refinement) -> Rounded:
+    """Bound of the levels at the end of ARB, whatever signs rounding decided on the way.
+
+    Parameters
+    ----------
+    W : Rounded
+        Weights, shape (n, k).
+    mask : ndarray of bool, shape (n, k)
+        The group's entries.
+    order : {1, 2}
+        Number of sign planes.
+    config : Refinement
+        The switches. There is no bound for joint levels, with an eps, or with signs that
+        may be zero.
+
+    Returns
+    -------
+    Rounded
+        Zero for the mean and each scale, shape (n, p), and how far from it they may be.
+
+    Notes
+    -----
+    Let r be what the levels leave of a row's c entries, ρ the root of the mean of r² at the
+    start, and A the largest entry.
+
+    1. If the start is centered, each of its steps lowers ``‖r‖``, so ``ρ ≤ A``; every level is
+       at most ``2ρ``. As printed, both hold with ``ρ = 16A``: a mean is at most A, a mean
+       distance from it 2A; they leave at most 4A, and the second order has 4A and 8A of that.
+    2. A fit of one level projects r onto ``e``, whose entries are ±1: the level moves by
+       ``Δ = e · r / c``, and ``‖r‖²`` falls by ``c Δ²``.
+    3. The nearest level never lies farther than the one before, so new signs do not raise
+       ``‖r‖``. Hence ``Σ Δ² ≤ ρ²`` over all fits, and a level that is fitted T times moves by
+       at most ``Σ |Δ| ≤ √T ρ``: it stays below ``(2 + √T) ρ``.
+    4. A step rounds by ``δ ≤ γ (A + Σ|x|)``; that raises ``‖r‖²`` by ``c δ²`` after a fit, and
+       ``‖r‖`` by ``2δ √c`` after new signs. While all N steps have ``N δ ≤ ρ / 16``, ``Σ Δ²``
+       stays below ``2ρ²``, and twice the level of 3 covers everything.
+
+    The bound is wide, but fits that follow shrink it: with the signs known, their result
+    hardly depends on where they start.
+
+    Examples
+    --------
+    >>> weights = Arithmetic().read([[4.0, 1.0, 1.0, 0.0]])
+    >>> four = Refinement(iterations=4)
+    >>> arb_any_signs_bound(weights, weights.value >= 0, order=1, config=four).error
+    array([[32., 32.]])
+    """
+    arithmetic, rounds = W.arithmetic, config.iterations
+    centered = config.divisor == "entries" and config.initial_signs == "centered"
+    rho = np.max(W.reach * mask, axis=1, initial=0.0) * (1.0 if centered else 16.0)
+    far = 2.0 + np.sqrt(rounds)
+    depth = arithmetic.depth("row", W.shape[1]) + order + 2
+    # Eq. (B119), subbit:  |x| ≤ 2 (2 + √T) ρ  as long as  N γ (1 + 6 (2 + √T)) ≤ 1/16
+    error = 2.0 * far * rho
+    rounding = rounds * (2 + order) * arithmetic.gamma(depth) * (1.0 + 6.0 * far)
+    covered = config.levels == "alternate" and config.eps == 0.0 and config.sign_zero == 1
+    error = np.where(covered and rounding <= 1.0 / 16.0, error, np.inf)
+    return Rounded(
+        np.zeros((len(mask), order + 1)), np.outer(error, np.ones(order + 1)), arithmetic
+    )
+
+
 def decided_together(decided: Mask, config: Refinement, eps: float) -> Mask:
     """Return the fully known rows, where a relative eps makes each row depend on all.
 

@@ -13,7 +13,7 @@ import numpy as np
 from subbit.reference.bounds.rounding import Arithmetic, Rounded
 from subbit.reference.layer import BinaryGroup
 from subbit.reference.least_squares import EpsKind
-from subbit.reference.notation import Array, Mask
+from subbit.reference.notation import Array, Indices, Mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +125,36 @@ class RoundedLevels:
             error = np.sum(np.abs(spread), axis=2)
         error = np.where(np.isfinite(error), error, np.inf)
         return replace(self, levels=Rounded(value, error, self.levels.arithmetic), spread=spread)
+
+    def part(self, places: Indices) -> "RoundedLevels":
+        """Return some of the levels.
+
+        Parameters
+        ----------
+        places : ndarray of int
+            Which ones.
+
+        Returns
+        -------
+        RoundedLevels
+            These levels with their signs and errors.
+        """
+        return RoundedLevels(self.basis[places], self.levels[:, places], self.spread[:, places])
+
+    @property
+    def decoded(self) -> Rounded:
+        """What the levels represent together, shape (n, k), without rounding of its own.
+
+        An error that levels have in common cancels where their signs are opposite.
+        """
+        # (n, p), (p, n, k) -> (n, k)
+        value = np.einsum("ip,pij->ij", self.levels.value, self.basis)
+        with np.errstate(invalid="ignore", over="ignore"):
+            # Eq. (B120), subbit:  |Σ_p e_p x̂_p − Σ_p e_p x_p| ≤ Σ_s |Σ_p e_p E_ps|
+            # (p, n, k), (n, p, s) -> (n, k, s)
+            error = np.abs(np.einsum("pij,ips->ijs", self.basis, self.spread)).sum(axis=2)
+        error = np.where(np.isfinite(error), error, np.inf)
+        return Rounded(value, error, self.levels.arithmetic)
 
     def remainder(self, W: Rounded, without: int | None = None) -> Rounded:
         """Return the weights minus the levels, with the errors of this step alone.
