@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from subbit import reference
@@ -156,6 +157,7 @@ def _head(request: Request, port: About, date: datetime) -> dict[str, Any]:
         "dtype": port.dtype,
         "stored": dict(port.stored),
         "device": port.device,
+        "not_asked": dict(port.not_asked),
         "specification": reference.SPEC_VERSION,
         "level": request.level,
         "depth": request.depth,
@@ -272,4 +274,4 @@ def replay_of(report: Mapping[str, Any], case: str) -> str:
     str
         The command.
     """
-    return f"subbit check {report['target']} --replay {case}"
+    return f"subbit check {quote(report['target'])} --replay {case}"
