@@ -25,6 +25,7 @@ What is not declared is not restricted; a key that is not in the table is refuse
 is most likely a spelling mistake that would be taken for silence.
 """
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import ceil, log2
@@ -259,6 +260,37 @@ def read_capabilities(declared: object) -> Capabilities:
     read = {key: _read(key, value) for key, value in declared.items()}
     own = {name: read[name] for name in ("sizes", "settings", "device", "versions") if name in read}
     return Capabilities(_arithmetic(read), **own)
+
+
+def in_json(declared: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a declaration, if JSON can hold it.
+
+    Parameters
+    ----------
+    declared : mapping
+        A port's ``CAPABILITIES``.
+
+    Returns
+    -------
+    dict
+        The same.
+
+    Raises
+    ------
+    ArgumentError
+        If a depth is a function.
+
+    Examples
+    --------
+    >>> in_json({"lanes": 4})
+    {'lanes': 4}
+    """
+    try:
+        json.dumps(dict(declared), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        expected = "what JSON can hold, with depths as formulas"
+        raise ArgumentError("CAPABILITIES", expected, str(error)) from error
+    return dict(declared)
 
 
 def _read(key: str, value: Any) -> Any:  # noqa: ANN401

@@ -14,6 +14,7 @@ an entry point's name       of the group ``subbit.ports``, in any package
 ``some.module``             a module that can be imported
 ``some.module:name``        an object in such a module
 ``exec:COMMAND``            a program, see :mod:`subbit.conformance.programs`
+``outputs:DIR``             answers in files, see :mod:`subbit.conformance.frozen`
 =========================== =================================================
 
 A port may have a strict twin, which computes the same and notices more; one case in eight,
@@ -42,7 +43,7 @@ _EXPECTED = (
     f"a name of the entry-point group {ENTRY_POINT_GROUP}, module, module:name or exec:COMMAND"
 )
 _FAST = "fast:"
-EXEC = "exec:"
+EXEC, OUTPUTS = "exec:", "outputs:"
 RACES = "race"
 
 
@@ -110,10 +111,13 @@ def resolve(target: str) -> Port:
             # By name: what speaks with programs knows the protocol, which knows ports.
             programs = importlib.import_module("subbit.conformance.programs.port")
             return programs.connect(target.removeprefix(EXEC))
+        if target.startswith(OUTPUTS):
+            outputs = importlib.import_module("subbit.conformance.frozen.outputs")
+            return outputs.connect(target.removeprefix(OUTPUTS))
         port = _registered(target)
         return _imported(target) if port is None else port
     except ArgumentError as error:
-        if error.argument == "--exec" or error.argument.startswith("hello"):
+        if target.startswith((EXEC, OUTPUTS)):
             raise
         raise ArgumentError("target", _EXPECTED, f"{target!r} ({error})") from error
     # Importing a foreign module runs foreign code: whatever it raises is a bad target.

@@ -8,11 +8,17 @@ import subprocess
 import pytest
 
 from project import ROOT
+from subbit.conformance.cases import OPERATIONS
 from subbit.conformance.command import report
+from subbit.conformance.frozen.make import path_of
+from subbit.conformance.frozen.outputs import answer
+from subbit.conformance.frozen.tree import cases_in
 from subbit.conformance.protocol import PROTOCOL
+from subbit.conformance.target import resolve
 
 SOURCE = ROOT / "docs" / "ports" / "c"
-OPERATIONS = """
+SET = ROOT / "conformance" / "vectors"
+CONFORMING = """
 sign bell_split rank_columns breakpoint_grid grid_codes exact_binarization first_minimum nm_mask
 pattern_bits rank_patterns unrank_patterns arb_start refine_mean refine_scale refine_signs
 choose_salient choose_split masked_mean masked_scale binarize_once residual_binarize
@@ -48,7 +54,7 @@ def test_it_conforms_in_what_it_has(rows):
     failed = [failure["message"] for row in rows for failure in row["failures"]]
     assert by_status.keys() == {"passed", "missing", "excepted"}, failed
     compared = {row["operation"] for row in rows if row["status"] != "missing" and row["level"]}
-    assert compared == set(OPERATIONS.split())
+    assert compared == set(CONFORMING.split())
 
 
 def test_it_declares_what_it_leaves_out(rows):
@@ -95,6 +101,25 @@ def test_a_crash_is_the_result_of_its_function(few, folder, run, tmp_path):
     assert re.search(r"ended by SIGSEGV \(Segmentation fault\), in minmax_grid", crashed["message"])
     assert rows["interface_minmax_grid", "refusals"]["status"] == "unjudged"
     assert {rows[name, "numbers"]["status"] for name in ("grid_codes", "masked_mean")} == {"passed"}
+
+
+@pytest.mark.parametrize(
+    ("program", "failed"),
+    [("port", set()), ("wrong1", {"masked_mean"}), ("wrong2", {"first_minimum"})],
+)
+def test_it_answers_files_as_well(folder, tmp_path, program, failed):
+    for name in ("masked_mean", "first_minimum", "arb", "interface_nm_mask"):
+        own = (SET / path_of(OPERATIONS[name], 0)).parent
+        shutil.copytree(own, tmp_path / own.relative_to(SET))
+    shutil.copy(SET / "v1" / "vectors.json", tmp_path / "v1")
+    port = resolve(f"exec:{folder / program}")
+    assert answer(port, tmp_path) == len(list(cases_in(tmp_path)))
+    port.PROCESS.close()
+    found = report.run(report.Request(f"outputs:{tmp_path}", 3, "quick"))
+    by = {row["operation"]: row for row in found["operations"]}
+    noticed = {name for name, row in by.items() if row["status"] == "failed"}
+    assert noticed - {"arb"} == failed, [row["message"] for row in by.values()]
+    assert by["arb"]["declared"] > 0
 
 
 def test_it_is_documented():

@@ -16,7 +16,7 @@ from project import PYPROJECT, ROOT, pages, relative
 RUN = ["make help", "subbit --help"]
 
 # What a document may ask for besides `subbit`, `make` and `pip`.
-KNOWN = {"cd", "git", "source", "pytest", "python", "python3"}
+KNOWN = {"cd", "cp", "git", "node", "source", "pytest", "python", "python3"}
 
 FENCE = re.compile(
     r"^(?P<mark>`{3,})(?P<language>\w+)?[^\n]*\n(?P<text>.*?)^(?P=mark)", re.MULTILINE | re.DOTALL

@@ -13,7 +13,7 @@ import pytest
 
 from project import ROOT, some, with_path
 from subbit import reference
-from subbit.conformance.capabilities import read_capabilities
+from subbit.conformance.capabilities import in_json, read_capabilities
 from subbit.conformance.cases import OPERATIONS
 from subbit.conformance.cases.seeds import seeds_of
 from subbit.conformance.command import report
@@ -220,8 +220,11 @@ UNSTARTED = [
     (("--exec", ""), "--exec: expected a program"),
     (("--exec", f"{PYTHON} -c pass"), "--exec: .*exited with code 0, in hello"),
     (("--exec", f"{PYTHON} -c 'print(1)'"), "--exec: .*expected a message on each line, got '1'"),
-    (("reference", "--exec", "./port"), "TARGET: expected none alongside --exec, got reference"),
-    ((), "TARGET: expected a port, or a program as --exec, got neither"),
+    (
+        ("reference", "--exec", "./port"),
+        "TARGET: expected either a port or one of --exec, --outputs, got reference, --exec",
+    ),
+    ((), "TARGET: expected either a port or one of --exec, --outputs, got nothing"),
 ]
 
 
@@ -314,6 +317,11 @@ def test_a_strict_twin_is_another_program(tmp_path):
 def test_a_depth_is_a_formula_in_json(form, depths):
     arithmetic = read_capabilities({"depth": {"row": form}}).arithmetic
     assert {n: int(arithmetic.depths["row"](n)) for n in depths} == depths
+
+
+def test_a_depth_that_json_cannot_hold_is_one_sentence():
+    with pytest.raises(ArgumentError, match="CAPABILITIES: expected what JSON can hold"):
+        in_json({"depth": {"row": len}})
 
 
 @pytest.mark.parametrize("form", [{}, {"base": -1}, {"basis": 1}, {"base": "x"}])

@@ -25,7 +25,7 @@ from subbit.conformance.command.worker import Allowance, EndedError, Send, Worke
 from subbit.conformance.exceptions import read_exceptions
 from subbit.conformance.protocol import LEVELS
 from subbit.conformance.released import Comparison, compare_folder
-from subbit.conformance.target import EXEC, Port
+from subbit.conformance.target import EXEC, OUTPUTS, Port
 from subbit.reference.errors import ArgumentError, SubbitError
 
 RELEASED, REPLAY, RANDOM, LEVELED = "--released", "--replay", "--random", "no kind of check"
@@ -149,13 +149,15 @@ def _check_options(kinds: Mapping[str, object], options: Mapping[str, object]) -
             raise ArgumentError(name, f"{takers} alongside it", asked[0])
 
 
-def _target(port: str | None, program: str | None) -> str:
-    if port is not None and program is not None:
-        raise ArgumentError("TARGET", "none alongside --exec", port)
-    target = port if program is None else f"{EXEC}{program}"
-    if target is None:
-        raise ArgumentError("TARGET", "a port, or a program as --exec", "neither")
-    return target
+def _target(port: str | None, others: Mapping[str, str | None]) -> str:
+    named = {option: value for option, value in others.items() if value is not None}
+    if len(named) + (port is not None) != 1:
+        came = ", ".join(filter(None, [port, *named])) or "nothing"
+        raise ArgumentError("TARGET", f"either a port or one of {', '.join(others)}", came)
+    if port is not None:
+        return port
+    option, value = named.popitem()
+    return {"--exec": EXEC, "--outputs": OUTPUTS}[option] + value
 
 
 def _request(target: str, options: Mapping[str, Any], allowance: Allowance) -> report.Request:
@@ -198,6 +200,10 @@ def check_command(
     program: Annotated[
         str | None,
         typer.Option("--exec", help="a program and its arguments, in place of TARGET"),
+    ] = None,
+    outputs: Annotated[
+        str | None,
+        typer.Option(help="vectors with a port's answers beside them, in place of TARGET"),
     ] = None,
     released: Annotated[
         Path | None, typer.Option(help="compare with the outputs in this folder instead")
@@ -260,7 +266,7 @@ def check_command(
     """
     folder = out or EXPLORED
     with refusals():
-        target = _target(port, program)
+        target = _target(port, {"--exec": program, "--outputs": outputs})
     kept = "; the report is about what was finished"
     after = f"; progress is kept in {folder}, the same command continues" if random else kept
     written = {

@@ -79,9 +79,11 @@ class Listener:
         """
 
 
-def _cases(item: Operation, depth: str, lacking: frozenset[str]) -> list[int]:
+def _cases(item: Operation, depth: str, port: About) -> list[int]:
+    if port.cases is not None:
+        return sorted(port.cases.get(item.name, []))
     seeds = seeds_of(item, depth)
-    if lacking.isdisjoint(item.needs):
+    if port.lacking.isdisjoint(item.needs):
         return seeds
     # It is said once that a function is missing, for each part.
     return seeds[:1] if item.level else seeds[:2]
@@ -112,7 +114,8 @@ def run(request: Request, listener: Listener | None = None) -> dict[str, Any]:
     with Workers(request.target, request.jobs, request.allowance, listener.heard) as workers:
         port = workers.about
         items = list(of_level(request.level))
-        planned = {item.name: _cases(item, request.depth, port.lacking) for item in items}
+        planned = {item.name: _cases(item, request.depth, port) for item in items}
+        items = [item for item in items if planned[item.name]]
         kept = {name: request.exceptions.kept(name, seeds) for name, seeds in planned.items()}
         listener.planned(len(items), sum(map(len, kept.values())), request.jobs)
         judged: dict[str, Judged] = {}

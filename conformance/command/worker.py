@@ -94,6 +94,8 @@ class About:
         Functions of the protocol that it does not have.
     not_asked : mapping of str to str
         What it cannot be asked, and why.
+    cases : mapping of str to list of int, or None
+        Its cases, if it has answered those and no others.
     """
 
     dtype: str
@@ -103,6 +105,7 @@ class About:
     file: str = ""
     lacking: frozenset[str] = frozenset()
     not_asked: Mapping[str, str] = field(default_factory=dict)
+    cases: Mapping[str, list[int]] | None = None
 
 
 class EndedError(SubbitError):
@@ -159,6 +162,7 @@ def about_port(target: str, port: Port) -> About:
         file if isinstance(file, str) else "",
         frozenset(missing(port, tuple(PROTOCOL))),
         dict(getattr(port, "NOT_ASKED", {})),
+        getattr(port, "CASES", None),
     )
 
 

@@ -15,6 +15,7 @@ from typing import IO, Any
 
 from safetensors.numpy import load_file, save_file
 
+from subbit.conformance.capabilities import in_json
 from subbit.conformance.programs.arrays import INLINE, Tensors
 from subbit.conformance.programs.calls import METHODS, SELF, read_call, write_error
 from subbit.conformance.programs.forms import Codec, FormError, Handle
@@ -55,7 +56,7 @@ class Server:
         functions = [name for name in PROTOCOL if hasattr(self.port, name)]
         hello: Message = {"type": "hello", "protocol": PROTOCOL_VERSION, "functions": functions}
         declared = getattr(self.port, "CAPABILITIES", None)
-        return hello if declared is None else hello | {"capabilities": dict(declared)}
+        return hello if declared is None else hello | {"capabilities": in_json(declared)}
 
     def _say(self, message: Message) -> None:
         self._write.write(json.dumps(message, separators=(",", ":"), allow_nan=False) + "\n")
