@@ -36,7 +36,7 @@ def host(x: Any) -> AnyArray:  # noqa: ANN401  (whatever a port returns)
     >>> host([1.0, 2.0])
     array([1., 2.])
     """
-    return np.asarray(x.get() if hasattr(x, "get") else x)
+    return compare.on_host(x)
 
 
 @dataclass(frozen=True)

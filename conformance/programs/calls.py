@@ -14,6 +14,7 @@ from typing import Any, get_origin
 import numpy as np
 
 from subbit import reference
+from subbit.conformance.compare import on_host
 from subbit.conformance.protocol import CLASSES, PROTOCOL
 from subbit.reference.contracts.kind import Kind
 from subbit.reference.contracts.kinds import (
@@ -100,8 +101,8 @@ def _array(kind: Kind, value: Any) -> Any:  # noqa: ANN401
 
 
 def _argument(kind: Kind | None, value: Any, codec: Codec) -> Any:  # noqa: ANN401
-    if hasattr(value, "get") and hasattr(value, "dtype"):
-        value = value.get()
+    if hasattr(value, "dtype") and not isinstance(value, np.ndarray | np.generic):
+        value = on_host(value)
     if isinstance(kind, Several) and isinstance(value, list | tuple):
         return [codec.write(_array(kind, part)) for part in value]
     if kind is None or isinstance(kind, _ARRAYS):

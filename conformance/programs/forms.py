@@ -33,6 +33,7 @@ from typing import Any, get_args, get_type_hints
 import numpy as np
 
 from subbit import reference
+from subbit.conformance.compare import on_host
 from subbit.conformance.protocol import PROTOCOL
 from subbit.reference.contracts.settings import Switches
 from subbit.reference.errors import ArgumentError, SubbitError, seen
@@ -158,9 +159,9 @@ class Codec:
         return self._write_object(value)
 
     def _write_array(self, value: Any) -> Any:  # noqa: ANN401
-        array = value.get() if hasattr(value, "get") else value
-        if isinstance(array, np.generic):
-            return self.write(array.item()) if array.dtype.kind in "biuf" else _other(array)
+        if isinstance(value, np.generic):
+            return self.write(value.item()) if value.dtype.kind in "biuf" else _other(value)
+        array = value if isinstance(value, np.ndarray) else on_host(value)
         return self.tensors.put(array) if has_form(array) else _other(array)
 
     def _write_object(self, value: Any) -> Any:  # noqa: ANN401
