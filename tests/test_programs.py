@@ -193,6 +193,16 @@ def test_a_case_of_a_program_is_replayed(run, tmp_path):
         assert "call_1_proxy_loss.W" in arrays
 
 
+def test_new_cases_are_drawn_for_a_program(run, tmp_path):
+    words = ("--random", "--cases", 400, "--jobs", 1, "--out", tmp_path)
+    result = run("--exec", f"{SMALL} missing", *words)
+    # What it does not implement is missing, what it does is compared.
+    assert result.exit_code == 2
+    assert "400 cases" in result.output
+    assert "0 failures" in result.output
+    assert re.search(r"[1-9]\d* numbers compared", result.output), result.output
+
+
 def test_a_program_is_started_again():
     program = connect(f"{SMALL} exit")
     for _ in range(2):
@@ -302,7 +312,11 @@ def test_a_strict_twin_is_another_program(tmp_path):
     assert how == "strictly"
     assert other.PROCESS.command.endswith("error strict")
     assert other.weight_error([[1.0]], [[3.0]]) == 4.0
-    for one in (program, other):
+    # There is never more than one.
+    third, _ = program.STRICT_TWIN(8)
+    assert third.PROCESS.running
+    assert not other.PROCESS.running
+    for one in (program, third):
         one.PROCESS.close()
 
 

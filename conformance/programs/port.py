@@ -75,6 +75,7 @@ class Program:
     def __init__(self, process: Process) -> None:
         self.PROCESS, self._calls, hello = process, 0, process.hello
         self.NOT_ASKED = NOT_ASKED
+        self._twin: Program | None = None
         try:
             _check_hello(hello)
         except ArgumentError:
@@ -94,10 +95,13 @@ class Program:
         return _Function(name, self._made if name in CLASSES else self._asked)
 
     def _strict_twin(self, seed: int) -> tuple["Program", str]:
+        if self._twin is not None:
+            # Its case is over.
+            self._twin.PROCESS.close()
         twin = self.PROCESS.hello["strict_twin"]
-        program = connect(f"{self.PROCESS.command} {twin['arguments']}", seed)
-        program.PROCESS.limit(self.PROCESS.seconds, self.PROCESS.memory, self.PROCESS.alive)
-        return program, twin["how"]
+        self._twin = connect(f"{self.PROCESS.command} {twin['arguments']}", seed)
+        self._twin.PROCESS.limit(self.PROCESS.seconds, self.PROCESS.memory, self.PROCESS.alive)
+        return self._twin, twin["how"]
 
     def _made(self, name: str, places: Places, names: Names) -> Any:  # noqa: ANN401
         made = self._asked(name, places, names)

@@ -176,8 +176,14 @@ class Process:
     def _hold(self) -> None:
         if self.memory and self._start and self._child:
             most = self._start + self.memory
-            with contextlib.suppress(OSError, ValueError):
+            # Only Linux can limit another process.
+            with contextlib.suppress(AttributeError, OSError, ValueError):
                 resource.prlimit(self._child.pid, resource.RLIMIT_DATA, (most, most))
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and has not been ended."""
+        return self._child is not None
 
     @property
     def grown(self) -> int:
