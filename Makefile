@@ -27,7 +27,7 @@ help:
 	@echo "make pytest     the tests only; ARGS='-k hessian' hands pytest its arguments"
 	@echo "make explore    new cases for MINUTES=10, then ROUNDS=1 of the theorems, of TARGET=reference"
 	@echo "make mutation   small changes of the reference, and those that no case notices"
-	@echo "make deep       planted errors, lost precision and missing bounds, of every operation"
+	@echo "make deep       planted errors, lost precision, missing bounds and vectors, of every operation"
 	@echo "make gpu        on a machine with an NVIDIA GPU: what only it can say, in 8 minutes"
 	@echo "make format     let ruff rewrite the sources in its format"
 	@echo "make docs       build the documentation in docs/_build/html"
@@ -117,8 +117,9 @@ mutation: $(VENV)/.dev
 # Installs nothing: a machine with a GPU brings its own CuPy, and may reach no package index.
 # Questions to every operation of which `make test` asks a quarter.
 deep: $(VENV)/.dev
-	@echo "==> precision, planted errors and shares without a bound, of every operation"
-	SUBBIT_DEEP=1 $(THREADS) $(BIN)/pytest -n $(JOBS) tests/test_precision.py tests/test_planted.py tests/test_shares.py
+	@echo "==> precision, planted errors, shares without a bound, programs and vectors, of every operation"
+	SUBBIT_DEEP=1 $(THREADS) $(BIN)/pytest -n $(JOBS) tests/test_precision.py tests/test_planted.py tests/test_shares.py \
+		tests/test_programs.py tests/test_vectors.py
 
 gpu: build/types
 	@echo "==> kernels on this machine's GPU, against the simulated device and the specification"

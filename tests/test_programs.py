@@ -1,6 +1,7 @@
 """Ports that are programs: the same cases, reports and replays, and all that can go wrong."""
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -28,11 +29,12 @@ PYTHON = shlex.quote(sys.executable)
 SERVED = f"{PYTHON} -m subbit.conformance.programs.serve"
 SMALL = f"{PYTHON} {shlex.quote(str(ROOT / 'tests' / 'programs' / 'small.py'))}"
 SCHEMA = json.loads((files("subbit.conformance") / "schemas/messages.json").read_text())
+DEEP = bool(os.environ.get("SUBBIT_DEEP"))
 # Large layers take their time; these are of every family, with records, callbacks and objects.
 CONFORMING = [
     *some([name for name, item in OPERATIONS.items() if item.level == 0]),
     *some([name for name, item in OPERATIONS.items() if item.level in {1, 2}]),
-    *some([name for name, item in OPERATIONS.items() if item.level == 3])[:2],
+    *some([name for name, item in OPERATIONS.items() if item.level == 3])[: None if DEEP else 2],
     "compensate",
     "hessian_in_batches",
     "arb_steps",
