@@ -1,14 +1,16 @@
 """What a port says about itself
 =============================
 
-The attribute ``CAPABILITIES`` of a port is a mapping. All of it but ``"depth"`` can be written
-in JSON, so a port in another language can declare the same.
+The attribute ``CAPABILITIES`` of a port is a mapping. All of it can be written in JSON, so a port
+in another language can declare the same.
 
 ============ =============================================================================
 ``dtype``    type that it computes in: ``"float16"``, ``"float32"`` or ``"float64"``
 ``lanes``    partial sums that a row is split into before they are added
 ``depth``    depths of its sums, by kind; see
-             :class:`~subbit.reference.bounds.rounding.Arithmetic`
+             :class:`~subbit.reference.bounds.rounding.Arithmetic`. A depth is a function of
+             the number n of terms, or in JSON ``{"base": a, "per_term": b, "per_doubling": c}``
+             for ``a + b n + c log2 n``, rounded up; what is left out is 0
 ``stored``   type that numbers of a record are rounded to, by what they are: ``"scales"``,
              ``"means"``
 ``sizes``    the most ``"rows"``, ``"columns"``, ``"sequences"``, ``"tokens"`` and
@@ -23,14 +25,17 @@ What is not declared is not restricted; a key that is not in the table is refuse
 is most likely a spelling mistake that would be taken for silence.
 """
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from math import ceil, log2
 from typing import Any, TypeAlias
 
 from subbit.reference.bounds.rounding import STORED, TYPES, Arithmetic
 from subbit.reference.errors import ArgumentError, check_choice, check_count, check_real
 
 _ENDS = ("least", "most")
+_FORMULA = ("base", "per_term", "per_doubling")
 SIZES = ("rows", "columns", "sequences", "tokens", "candidates")
 
 
@@ -132,14 +137,23 @@ def _text(value: Any) -> str:  # noqa: ANN401
 
 
 def _depths(value: Any) -> Mapping[str, Callable[[int], int]]:  # noqa: ANN401
+    found: dict[str, Callable[[int], int]] = {}
     for kind, depth in _mapping(value, "depths of sums by kind").items():
         try:
-            check_count("", depth(8), 0)
+            found[kind] = _formula(depth) if isinstance(depth, Mapping) else depth
+            check_count("", found[kind](8), 0)
         # Foreign code, or no function at all.
         except Exception as error:
             expected = f"a depth for each number of terms for {kind!r}"
             raise ArgumentError("", expected, f"{depth!r} ({error})") from error
-    return dict(value)
+    return found
+
+
+def _formula(given: Mapping[str, Any]) -> Callable[[int], int]:
+    """Return the depth that a formula gives."""
+    parts = _keyed(given or None, _FORMULA, "a formula with " + ", ".join(_FORMULA))
+    base, per_term, per_doubling = (check_real("", parts.get(key, 0), 0.0) for key in _FORMULA)
+    return lambda terms: ceil(base + per_term * terms + per_doubling * log2(max(terms, 1)))
 
 
 def _stored(value: Any) -> Mapping[str, str]:  # noqa: ANN401
@@ -246,6 +260,37 @@ def read_capabilities(declared: object) -> Capabilities:
     read = {key: _read(key, value) for key, value in declared.items()}
     own = {name: read[name] for name in ("sizes", "settings", "device", "versions") if name in read}
     return Capabilities(_arithmetic(read), **own)
+
+
+def in_json(declared: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a declaration, if JSON can hold it.
+
+    Parameters
+    ----------
+    declared : mapping
+        A port's ``CAPABILITIES``.
+
+    Returns
+    -------
+    dict
+        The same.
+
+    Raises
+    ------
+    ArgumentError
+        If a depth is a function.
+
+    Examples
+    --------
+    >>> in_json({"lanes": 4})
+    {'lanes': 4}
+    """
+    try:
+        json.dumps(dict(declared), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        expected = "what JSON can hold, with depths as formulas"
+        raise ArgumentError("CAPABILITIES", expected, str(error)) from error
+    return dict(declared)
 
 
 def _read(key: str, value: Any) -> Any:  # noqa: ANN401

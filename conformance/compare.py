@@ -18,11 +18,43 @@ reject correct ports or accept wrong ones.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from subbit.reference.notation import AnyArray
+
 UNIT_ROUNDOFF = 2.0**-53
+
+
+def on_host(x: Any) -> AnyArray:  # noqa: ANN401  (whatever a port returns)
+    """Return an array of any library and device as a NumPy array.
+
+    Parameters
+    ----------
+    x : array_like, or an array of CuPy, torch, JAX or another library with DLPack
+        The array. One of bfloat16, which NumPy does not have, becomes float32.
+
+    Returns
+    -------
+    ndarray
+        The same values.
+
+    Examples
+    --------
+    >>> on_host((1.0, 2.0))
+    array([1., 2.])
+    """
+    if hasattr(x, "get"):
+        return np.asarray(x.get())
+    if hasattr(x, "detach"):
+        x = x.detach().cpu()
+        # Its numbers are among those of float32.
+        x = x.float() if str(x.dtype) == "torch.bfloat16" else x
+    if hasattr(x, "__dlpack__") and not hasattr(x, "__array__"):
+        return np.from_dlpack(x)
+    return np.asarray(x)
 
 
 def gamma(depth: int, unit_roundoff: float = UNIT_ROUNDOFF) -> float:

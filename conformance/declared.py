@@ -151,14 +151,17 @@ def _outside(
             most = capabilities.sizes.get(size)
             if most is not None and length > most:
                 yield f"{name} takes at most {most} {size}, not {length}"
-        for setting, found in _settings(argument, value):
+        for setting, found in _settings(argument, kind, value):
             values = allowed.get(setting)
             if values and _valid(kind, argument, call) and not values.hold(as_setting(found)):
                 yield f"{name} has {setting} {values}, not {found!r}"
 
 
-def _settings(argument: str, value: Any) -> Iterable[tuple[str, Any]]:  # noqa: ANN401
-    return value.switches().items() if isinstance(value, Switches) else [(argument, value)]
+def _settings(argument: str, kind: Kind, value: Any) -> Iterable[tuple[str, Any]]:  # noqa: ANN401
+    if isinstance(value, Switches):
+        return value.switches().items()
+    # A record may have the name of another function's setting.
+    return [(argument, value)] if isinstance(kind, SCALARS) else []
 
 
 def _valid(kind: Kind, argument: str, call: Call) -> bool:

@@ -13,6 +13,8 @@ function it lacks is *not implemented*, never an error. A port is named by one o
 an entry point's name       of the group ``subbit.ports``, in any package
 ``some.module``             a module that can be imported
 ``some.module:name``        an object in such a module
+``exec:COMMAND``            a program, see :mod:`subbit.conformance.programs`
+``outputs:DIR``             answers in files, see :mod:`subbit.conformance.frozen`
 =========================== =================================================
 
 A port may have a strict twin, which computes the same and notices more; one case in eight,
@@ -38,9 +40,10 @@ Port: TypeAlias = Any
 ENTRY_POINT_GROUP = "subbit.ports"
 _EXPECTED = (
     "reference, fast:simulated, fast:cuda, "
-    f"a name of the entry-point group {ENTRY_POINT_GROUP}, module or module:name"
+    f"a name of the entry-point group {ENTRY_POINT_GROUP}, module, module:name or exec:COMMAND"
 )
 _FAST = "fast:"
+EXEC, OUTPUTS = "exec:", "outputs:"
 RACES = "race"
 
 
@@ -104,12 +107,44 @@ def resolve(target: str) -> Port:
             return _imported("subbit.reference")
         if target.startswith(_FAST):
             return _fast(target.removeprefix(_FAST))
+        if is_program(target):
+            # By name: what speaks with programs knows the protocol, which knows ports.
+            programs = importlib.import_module("subbit.conformance.programs.port")
+            return programs.connect(target.removeprefix(EXEC))
+        if target.startswith(OUTPUTS):
+            outputs = importlib.import_module("subbit.conformance.frozen.outputs")
+            return outputs.connect(target.removeprefix(OUTPUTS))
         port = _registered(target)
         return _imported(target) if port is None else port
+    except ArgumentError as error:
+        if target.startswith((EXEC, OUTPUTS)):
+            raise
+        raise ArgumentError("target", _EXPECTED, f"{target!r} ({error})") from error
     # Importing a foreign module runs foreign code: whatever it raises is a bad target.
     except (Exception, SystemExit) as error:
         reason = f"{target!r} ({type(error).__name__}: {error})"
         raise ArgumentError("target", _EXPECTED, reason) from error
+
+
+def is_program(target: str) -> bool:
+    """Tell whether a target names a program.
+
+    Parameters
+    ----------
+    target : str
+        The port's name.
+
+    Returns
+    -------
+    bool
+        Whether it is ``exec:COMMAND``.
+
+    Examples
+    --------
+    >>> is_program("exec:./port"), is_program("reference")
+    (True, False)
+    """
+    return target.startswith(EXEC)
 
 
 def built_with(target: str, port: Port) -> Mapping[str, str]:

@@ -48,6 +48,15 @@ WRONG = [
 ]
 
 
+def test_an_argument_with_the_name_of_a_setting_is_none():
+    """`group` is a size of N:M masks, and elsewhere a record."""
+    port = within(port_with(settings={"*": {"group": {"most": 2}}}))
+    W = [[1.0, 2.0]]
+    assert port.refine_mean(W, reference.arb_start(W)).mean.tolist() == [1.5]
+    with pytest.raises(UndeclaredError, match="nm_mask has group at most 2, not 4"):
+        port.nm_mask([[1.0] * 4], 2, 4)
+
+
 @pytest.mark.parametrize(("declared", "said"), WRONG)
 def test_a_wrong_declaration_is_refused_by_its_key(declared, said):
     port = port_with()

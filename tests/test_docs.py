@@ -19,7 +19,7 @@ from subbit.conformance.command.cli import make_app
 RUN = ["make help", "subbit --help"]
 
 # What a document may ask for besides `subbit`, `make` and `pip`.
-KNOWN = {"cd", "git", "source", "pytest", "python", "python3"}
+KNOWN = {"cd", "cp", "git", "node", "source", "pytest", "python", "python3"}
 
 FENCE = re.compile(
     r"^(?P<mark>`{3,})(?P<language>\w+)?[^\n]*\n(?P<text>.*?)^(?P=mark)", re.MULTILINE | re.DOTALL
@@ -62,16 +62,19 @@ def commands(block):
 ALL_COMMANDS = [(block, words) for block in blocks("sh", "console") for words in commands(block)]
 
 
-def targets():
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    return set(re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[1].split()) & {
-        match[1] for match in re.finditer(r"^([a-z]+):", makefile, re.MULTILINE)
-    }
+def targets(folder=ROOT):
+    makefile = (folder / "Makefile").read_text(encoding="utf-8")
+    made = {match[1] for match in re.finditer(r"^([a-z]+):", makefile, re.MULTILINE)}
+    listed = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+    return made & set(listed[1].split()) if listed else made
 
 
 def complaint_about_make(words):
+    folder = ROOT
+    if words[1:2] == ["-C"]:
+        folder, words = ROOT / words[2], words[2:]
     goals = [w for w in words[1:] if not re.fullmatch(r"-\w+|\w+=.*", w)]
-    unknown = set(goals) - targets()
+    unknown = set(goals) - targets(folder)
     return f"no such target: {unknown}" if unknown else None
 
 
@@ -125,6 +128,7 @@ def test_each_command_is_known(block, words):
     "line",
     [
         "make dmeo",
+        "make -C docs/ports/c prot",
         "pip install 'subbit[demos]'",
         "subbit quantize smollm2-135m",
         "subbit bits --blokcs 0:4",

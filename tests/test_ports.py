@@ -14,6 +14,7 @@ from project import ROOT, with_path
 from subbit import reference
 from subbit.conformance.cases import OPERATIONS
 from subbit.conformance.command import report
+from subbit.conformance.programs.forms import Codec
 from subbit.conformance.protocol import PROTOCOL, differences
 from subbit.conformance.target import arithmetic_of
 
@@ -66,6 +67,24 @@ def test_files_that_cannot_be_a_port_are_one_sentence(skeleton, name):
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
     assert "FILE" in done.stderr
+
+
+def test_other_languages_get_a_list_of_the_functions(skeleton):
+    made = subbit("init-port", "functions.json", "--language", "any", cwd=skeleton)
+    assert made.returncode == 0, made.stderr
+    listed = json.loads((skeleton / "functions.json").read_text())
+    assert listed.keys() == PROTOCOL.keys()
+    for name, function in PROTOCOL.items():
+        own = listed[name]
+        assert own["arguments"].keys() == function.contract.kinds.keys()
+        assert own["answer"] or name == "HessianAccumulator"
+        for argument, parameter in function.signature.parameters.items():
+            given = own["arguments"][argument]
+            assert given["takes"]
+            assert ("default" in given) == (parameter.default is not parameter.empty)
+            if "default" in given:
+                assert Codec().read(given["default"]) == parameter.default
+    assert subbit("init-port", "a.json", "--language", "cobol", cwd=skeleton).returncode == 2
 
 
 @pytest.fixture

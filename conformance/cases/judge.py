@@ -36,7 +36,7 @@ def host(x: Any) -> AnyArray:  # noqa: ANN401  (whatever a port returns)
     >>> host([1.0, 2.0])
     array([1., 2.])
     """
-    return np.asarray(x.get() if hasattr(x, "get") else x)
+    return compare.on_host(x)
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,8 @@ class Outcome:
         Drawn values and, unless the case passed, the expected and found ones.
     counts : Counts
         What was compared.
+    ended : bool
+        Whether the case ended the program that is the port.
     """
 
     operation: str
@@ -67,6 +69,7 @@ class Outcome:
     ratio: float = 0.0
     message: str = ""
     counts: Counts = field(default_factory=Counts)
+    ended: bool = False
 
     @property
     def compared(self) -> int:

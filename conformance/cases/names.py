@@ -335,9 +335,16 @@ def _examine(name: str) -> Callable[[Port, Judge, Draw], None]:
         function, call = getattr(port, name), CALLS[name]
         if draw.seed == 0:
             draw.said["checking"] = "signature and types"
-            judge.form("signature", "; ".join(protocol.differences(port, name)), "")
+            reason = getattr(port, "NOT_ASKED", {}).get("signatures")
+            if reason is None:
+                judge.form("signature", "; ".join(protocol.differences(port, name)), "")
+            else:
+                judge.skip(1, f"signature: {reason}")
             found, wanted = _answer(function, call), _answer(getattr(reference, name), call)
-            if name not in protocol.CLASSES:
+            if name in protocol.CLASSES:
+                own = [key for key in vars(type(wanted)) if not key.startswith("_")]
+                judge.form("members", [key for key in own if hasattr(found, key)], own)
+            else:
                 _types(judge, found, wanted)
             return
         bad = bad_of(name)

@@ -118,10 +118,13 @@ class Operation:
         Outcome
             The worst ratio and a sentence.
         """
-        judge, drawn, how = judge or Judge(arithmetic), [Draw(seed, dtype=arithmetic.dtype)], ""
+        judge, drawn, how = judge or Judge(arithmetic), [Draw(seed, dtype=arithmetic.dtype)], []
+        if self.level and "layouts" not in getattr(port, "NOT_ASKED", {}):
+            how += [f"arrays: {layout}"] if (layout := layout_of(seed)) != "plain" else []
         try:
             self._admit(port, arithmetic)
-            asked, how = self._strict(port, seed)
+            asked, strictly = self._strict(port, seed)
+            how += [strictly] if strictly else []
             self._examine(asked, judge, drawn)
         except UndeclaredError as error:
             return Outcome(self.name, seed, "declared", message=f"not compared (declared): {error}")
@@ -150,15 +153,12 @@ class Operation:
                 if judge.ratio > 1.0:
                     break
 
-    def _outcome(self, judge: Judge, draw: Draw, how: str) -> Outcome:
+    def _outcome(self, judge: Judge, draw: Draw, how: list[str]) -> Outcome:
         passed, counts = judge.ratio <= 1.0, judge.counts
         looked_at = counts.compared if self.level else counts.facts
         said = f"{self.name} ({draw.label})" + ("" if passed else f": {judge.sentence}")
-        layout = layout_of(draw.seed)
-        if not passed and self.level and layout != "plain":
-            said += f" (arrays: {layout})"
-        if not passed and how:
-            said += f" ({how})"
+        if not passed:
+            said += "".join(f" ({one})" for one in how)
         if not passed and math.isfinite(judge.ratio):
             said += f", {judge.ratio:.3g} times its bound"
         status = "failed" if not passed else "passed" if looked_at else "empty"

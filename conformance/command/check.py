@@ -25,7 +25,7 @@ from subbit.conformance.command.worker import Allowance, EndedError, Send, Worke
 from subbit.conformance.exceptions import read_exceptions
 from subbit.conformance.protocol import LEVELS
 from subbit.conformance.released import Comparison, compare_folder
-from subbit.conformance.target import Port
+from subbit.conformance.target import EXEC, OUTPUTS, Port
 from subbit.reference.errors import ArgumentError, SubbitError
 
 RELEASED, REPLAY, RANDOM, LEVELED = "--released", "--replay", "--random", "no kind of check"
@@ -149,6 +149,17 @@ def _check_options(kinds: Mapping[str, object], options: Mapping[str, object]) -
             raise ArgumentError(name, f"{takers} alongside it", asked[0])
 
 
+def _target(port: str | None, others: Mapping[str, str | None]) -> str:
+    named = {option: value for option, value in others.items() if value is not None}
+    if len(named) + (port is not None) != 1:
+        came = ", ".join(filter(None, [port, *named])) or "nothing"
+        raise ArgumentError("TARGET", f"either a port or one of {', '.join(others)}", came)
+    if port is not None:
+        return port
+    option, value = named.popitem()
+    return {"--exec": EXEC, "--outputs": OUTPUTS}[option] + value
+
+
 def _request(target: str, options: Mapping[str, Any], allowance: Allowance) -> report.Request:
     depth, jobs = options["--depth"] or DEFAULT_DEPTH, options["--jobs"] or 1
     level = LEVELS[-1] if options["--level"] is None else options["--level"]
@@ -177,14 +188,23 @@ def _replay(
 
 
 def check_command(
-    target: Annotated[
-        str,
+    port: Annotated[
+        str | None,
         typer.Argument(
-            help="reference, fast:simulated, fast:cuda, an entry point, some.module or "
-            "some.module:name"
+            metavar="TARGET",
+            help="reference, fast:simulated, fast:cuda, an entry point, some.module, "
+            "some.module:name or exec:COMMAND",
         ),
-    ],
+    ] = None,
     *,
+    program: Annotated[
+        str | None,
+        typer.Option("--exec", help="a program and its arguments, in place of TARGET"),
+    ] = None,
+    outputs: Annotated[
+        str | None,
+        typer.Option(help="vectors with a port's answers beside them, in place of TARGET"),
+    ] = None,
     released: Annotated[
         Path | None, typer.Option(help="compare with the outputs in this folder instead")
     ] = None,
@@ -245,6 +265,8 @@ def check_command(
     with exceptions, 5 exceptions outdated, 130 interrupted.
     """
     folder = out or EXPLORED
+    with refusals():
+        target = _target(port, {"--exec": program, "--outputs": outputs})
     kept = "; the report is about what was finished"
     after = f"; progress is kept in {folder}, the same command continues" if random else kept
     written = {

@@ -25,6 +25,8 @@ LABEL_HELP = "METHOD:PRESET@N:M/BUDGET, all but METHOD optional; may be repeated
 INIT_PORT_HELP = "Write a port that has every function of the protocol and implements none."
 CHECK_HELP = "Report where a port agrees with the specification, or with the authors' code."
 BENCH_HELP = "Measure speed and memory."
+VECTORS_HELP = "Cases in files, for ports in any language."
+SCOREBOARD_HELP = "Make one table, in Markdown, of several reports."
 DOCTOR_HELP = "Tell what can run here, what is missing, and what installs it."
 STUDY_HELP = "Measure the claims of a paper."
 GO_ON = "; finished decoder blocks are kept, --resume continues the run"
@@ -230,6 +232,8 @@ _HERE: Mapping[str, Callable[..., None]] = {
 _ELSEWHERE: Mapping[str, tuple[str, str, str]] = {
     "init-port": ("skeleton", "init_port_command", INIT_PORT_HELP),
     "check": ("check", "check_command", CHECK_HELP),
+    "vectors": ("cli_vectors", "vectors_app", VECTORS_HELP),
+    "scoreboard": ("scoreboard", "scoreboard_command", SCOREBOARD_HELP),
     "doctor": ("doctor", "doctor_command", DOCTOR_HELP),
     "bench": ("bench", "bench_app", BENCH_HELP),
     "study": ("cli_study", "study_app", STUDY_HELP),

@@ -9,6 +9,7 @@ import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 
 from rich.console import Console
 from rich.text import Text
@@ -69,7 +70,7 @@ class _Teller:
         self.told = 0.0
 
     def found(self, failure: Failure) -> None:
-        call = f"subbit check {self.target} --replay {failure.replay}"
+        call = f"subbit check {quote(self.target)} --replay {failure.replay}"
         self.console.print(call, style="bold red", markup=False, soft_wrap=True)
         self.console.print(failure.message, markup=False, soft_wrap=True)
 

@@ -15,6 +15,7 @@ from .tables import (
     TEXT_HEADINGS,
     cells,
     exception_lines,
+    not_asked_lines,
     sorted_rows,
     summary_cells,
     verdict_lines,
@@ -112,7 +113,8 @@ def page(report: Mapping[str, Any]) -> str:
         title=html.escape(f"{report['target']} {report['result']}"),
         verdicts="".join(f"<p>{html.escape(line)}</p>" for line in verdict_lines(report)),
         summary=_rows(SUMMARY_HEADINGS, [(r, summary_cells(r)) for r in report["summary"]]),
-        exceptions=_list("Known exceptions", exception_lines(report)),
+        exceptions=_list("Known exceptions", exception_lines(report))
+        + _list("Not asked", not_asked_lines(report)),
         failures=f"<h2>Failures</h2>\n{failures}\n" if failures else "",
         operations=_rows(HEADINGS, operations),
         about="\n".join(

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from subbit import reference
@@ -78,9 +79,11 @@ class Listener:
         """
 
 
-def _cases(item: Operation, depth: str, lacking: frozenset[str]) -> list[int]:
+def _cases(item: Operation, depth: str, port: About) -> list[int]:
+    if port.cases is not None:
+        return sorted(port.cases.get(item.name, []))
     seeds = seeds_of(item, depth)
-    if lacking.isdisjoint(item.needs):
+    if port.lacking.isdisjoint(item.needs):
         return seeds
     # It is said once that a function is missing, for each part.
     return seeds[:1] if item.level else seeds[:2]
@@ -111,7 +114,8 @@ def run(request: Request, listener: Listener | None = None) -> dict[str, Any]:
     with Workers(request.target, request.jobs, request.allowance, listener.heard) as workers:
         port = workers.about
         items = list(of_level(request.level))
-        planned = {item.name: _cases(item, request.depth, port.lacking) for item in items}
+        planned = {item.name: _cases(item, request.depth, port) for item in items}
+        items = [item for item in items if planned[item.name]]
         kept = {name: request.exceptions.kept(name, seeds) for name, seeds in planned.items()}
         listener.planned(len(items), sum(map(len, kept.values())), request.jobs)
         judged: dict[str, Judged] = {}
@@ -156,6 +160,7 @@ def _head(request: Request, port: About, date: datetime) -> dict[str, Any]:
         "dtype": port.dtype,
         "stored": dict(port.stored),
         "device": port.device,
+        "not_asked": dict(port.not_asked),
         "specification": reference.SPEC_VERSION,
         "level": request.level,
         "depth": request.depth,
@@ -272,4 +277,4 @@ def replay_of(report: Mapping[str, Any], case: str) -> str:
     str
         The command.
     """
-    return f"subbit check {report['target']} --replay {case}"
+    return f"subbit check {quote(report['target'])} --replay {case}"

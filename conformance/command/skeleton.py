@@ -2,23 +2,26 @@
 =====================
 
 ``subbit init-port FILE`` writes a port that has every function of the protocol and
-implements none. As bodies are filled in, ``subbit check`` says which are correct.
+implements none. As bodies are filled in, ``subbit check`` says which are correct. For another
+language it writes a list of the functions in JSON instead, to read or to generate code from.
 """
 
 import inspect
+import json
 import re
 from itertools import groupby
 from pathlib import Path
 from textwrap import indent
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from subbit import reference
 from subbit.conformance.command.console import make_console, refusals
+from subbit.conformance.programs.forms import Codec
 from subbit.conformance.protocol import CLASSES, PROTOCOL, Function
 from subbit.reference.contracts.settings import Switches
-from subbit.reference.errors import ArgumentError
+from subbit.reference.errors import ArgumentError, check_choice
 
 _HEAD = '''"""A port of subbit
 ================
@@ -117,8 +120,53 @@ def skeleton(module: str) -> str:
     return "\n\n".join(parts)
 
 
+def _answered(name: str) -> str:
+    """Return what a function's documentation says about its answer."""
+    text = inspect.getdoc(getattr(reference, name)) or ""
+    found = re.search(
+        r"^(?:Returns|Yields)\n-+\n(.*?)(?=\n\n\w+\n-+\n|\Z)", text, re.MULTILINE | re.DOTALL
+    )
+    return found[1] if found else ""
+
+
+def listing() -> dict[str, dict[str, Any]]:
+    """Return what a port in any language needs to know about each function.
+
+    Returns
+    -------
+    dict of str to dict
+        By name: level, family and summary; arguments with the values that they take, their
+        meaning and the form of their default; the answer.
+
+    Examples
+    --------
+    >>> listing()["sign"]["arguments"]["zero"]["default"]
+    1
+    """
+    bare = inspect.Parameter.empty
+    return {
+        function.name: {
+            "level": function.level,
+            "family": function.family,
+            "summary": function.summary,
+            "arguments": {
+                name: {"takes": kind.describe(), "means": kind.text}
+                | ({} if default is bare else {"default": Codec().write(default)})
+                for name, kind in function.contract.kinds.items()
+                for default in [function.signature.parameters[name].default]
+            },
+            "answer": _answered(function.name),
+        }
+        for function in sorted(PROTOCOL.values(), key=lambda one: (one.family, one.name))
+    }
+
+
 def init_port_command(
-    file: Annotated[Path, typer.Argument(help="the Python file to write")],
+    file: Annotated[Path, typer.Argument(help="the file to write, .py or .json")],
+    *,
+    language: Annotated[
+        str, typer.Option(help="python; or any, for a list of the functions in JSON")
+    ] = "python",
 ) -> None:
     """Write a port that has every function of the protocol and implements none.
 
@@ -126,6 +174,8 @@ def init_port_command(
     ----------
     file : Path
         The file; it must not exist yet.
+    language : {"python", "any"}
+        What to write.
 
     Raises
     ------
@@ -133,10 +183,16 @@ def init_port_command(
         If it exists, or its name cannot be imported.
     """
     with refusals():
-        if file.suffix != ".py" or not file.stem.isidentifier():
-            raise ArgumentError("FILE", "a name that can be imported, such as my_port.py", file)
+        check_choice("--language", language, ("python", "any"))
         if file.exists():
             raise ArgumentError("FILE", "a file that does not exist yet", file)
+        if language == "any":
+            text = json.dumps(listing(), indent=1, ensure_ascii=False)
+            file.write_text(f"{text}\n", encoding="utf-8")
+            make_console().print(f"{file} lists {len(PROTOCOL)} functions", highlight=False)
+            return
+        if file.suffix != ".py" or not file.stem.isidentifier():
+            raise ArgumentError("FILE", "a name that can be imported, such as my_port.py", file)
         file.write_text(skeleton(file.stem), encoding="utf-8")
         make_console().print(
             f"{file} has {len(PROTOCOL)} functions to fill in; from its folder:\n"

@@ -252,6 +252,23 @@ def exception_lines(report: Mapping[str, Any]) -> Iterator[str]:
         yield exception_line(**entry)
 
 
+def not_asked_lines(report: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what the port could not be asked.
+
+    Parameters
+    ----------
+    report : mapping
+        The report.
+
+    Yields
+    ------
+    str
+        A line for each thing.
+    """
+    for what, why in report["not_asked"].items():
+        yield f"not asked: {what} ({why})"
+
+
 def show(report: Mapping[str, Any], console: Console) -> None:
     """Print a report.
 
@@ -274,5 +291,5 @@ def show(report: Mapping[str, Any], console: Console) -> None:
             console.print(failure["message"], markup=False, soft_wrap=True)
         if row["failed"] > len(row["failures"]):
             console.print(f"and {row['failed'] - len(row['failures'])} more of {row['operation']}")
-    for line in (*exception_lines(report), *verdict_lines(report)):
+    for line in (*exception_lines(report), *not_asked_lines(report), *verdict_lines(report)):
         console.print(line, markup=False, soft_wrap=True)

@@ -26,8 +26,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from subbit.conformance.declared import within
+from subbit.conformance.programs.process import data_bytes, how_it_ended
 from subbit.conformance.protocol import PROTOCOL, missing
-from subbit.conformance.target import Port, built_with, capabilities_of, resolve
+from subbit.conformance.target import Port, built_with, capabilities_of, is_program, resolve
 from subbit.reference.errors import ArgumentError, SubbitError
 
 GIB = 2**30
@@ -43,6 +44,8 @@ _LARGEST_GROWTH = 4
 _STARTING = 120.0
 """Seconds that a process may at least take to import its port."""
 _LAST_WORDS = 2.0
+_GRACE = 5.0
+"""Seconds after which a process that asks a program has itself stopped."""
 """Seconds that a process which is ended has to write where it was."""
 
 Send: TypeAlias = Callable[[object], None]
@@ -89,6 +92,10 @@ class About:
         Where its source is, if known.
     lacking : frozenset of str
         Functions of the protocol that it does not have.
+    not_asked : mapping of str to str
+        What it cannot be asked, and why.
+    cases : mapping of str to list of int, or None
+        Its cases, if it has answered those and no others.
     """
 
     dtype: str
@@ -97,6 +104,8 @@ class About:
     versions: Mapping[str, str] = field(default_factory=dict)
     file: str = ""
     lacking: frozenset[str] = frozenset()
+    not_asked: Mapping[str, str] = field(default_factory=dict)
+    cases: Mapping[str, list[int]] | None = None
 
 
 class EndedError(SubbitError):
@@ -117,6 +126,10 @@ class Done:
 
     seconds: float
     spent: bool
+
+
+class Alive:
+    """A sign of life: a program was asked something, and has all its time again."""
 
 
 def about_port(target: str, port: Port) -> About:
@@ -148,14 +161,9 @@ def about_port(target: str, port: Port) -> About:
         dict(built_with(target, port)),
         file if isinstance(file, str) else "",
         frozenset(missing(port, tuple(PROTOCOL))),
+        dict(getattr(port, "NOT_ASKED", {})),
+        getattr(port, "CASES", None),
     )
-
-
-def _data_bytes() -> int:
-    """Return the size of what RLIMIT_DATA limits."""
-    with contextlib.suppress(OSError):
-        return int(Path("/proc/self/statm").read_text().split()[5]) * os.sysconf("SC_PAGE_SIZE")
-    return 0
 
 
 def _limit(kind: int, most: int) -> None:
@@ -177,7 +185,7 @@ def _prepare(parent: int, trace: str) -> Any:  # noqa: ANN401  (a file that has 
     return said
 
 
-def serve(target: str, descriptor: int, parent: int, memory: int, trace: str) -> None:
+def serve(target: str, descriptor: int, parent: int, limits: tuple[float, int], trace: str) -> None:
     """Look up a port and work on it until the line is closed; the main program of a process.
 
     Parameters
@@ -188,12 +196,12 @@ def serve(target: str, descriptor: int, parent: int, memory: int, trace: str) ->
         The line to the process that asks.
     parent : int
         That process; this one ends with it.
-    memory : int
-        Bytes that may be taken beyond what the process takes with the port imported.
+    limits : tuple of float and int
+        Seconds without an answer, and bytes beyond what the process takes with the port imported.
     trace : str
         File for the place of a crash.
     """
-    line = Connection(descriptor)
+    line, (seconds, memory) = Connection(descriptor), limits
     said = _prepare(parent, trace)
     try:
         port = within(resolve(target))
@@ -202,7 +210,11 @@ def serve(target: str, descriptor: int, parent: int, memory: int, trace: str) ->
         # As an error that can be sent to another process.
         line.send(SubbitError(str(error)))
         return
-    start = _data_bytes()
+    # A program has limits of its own.
+    program = getattr(port, "PROCESS", None)
+    if program is not None:
+        program.limit(seconds, memory, lambda: line.send(Alive()))
+    start = data_bytes()
     if start:
         _limit(resource.RLIMIT_DATA, start + memory)
     line.send(about)
@@ -213,8 +225,8 @@ def serve(target: str, descriptor: int, parent: int, memory: int, trace: str) ->
             return
         began = time.process_time()
         work(port, lambda item: line.send((item,)), *arguments)
-        grown = _data_bytes() - start > memory // _LARGEST_GROWTH
-        line.send(Done(time.process_time() - began, grown))
+        grown = max(data_bytes() - start, program.grown if program else 0)
+        line.send(Done(time.process_time() - began, grown > memory // _LARGEST_GROWTH))
         said.truncate(0)
 
 
@@ -253,12 +265,16 @@ class Worker:
         self.about: About | None = None
         self._trace = tempfile.NamedTemporaryFile("r", prefix="subbit-", encoding="utf-8")  # noqa: SIM115
         self.line, line = Pipe()
-        memory = int(allowance.memory * GIB)
-        arguments = (target, line.fileno(), os.getpid(), memory, self._trace.name)
+        limits = (allowance.seconds, int(allowance.memory * GIB))
+        arguments = (target, line.fileno(), os.getpid(), limits, self._trace.name)
+        # The process is killed in the end, and cannot remove what it leaves there.
+        self._folder = tempfile.TemporaryDirectory(prefix="subbit-") if is_program(target) else None
+        own = {} if self._folder is None else {"TMPDIR": self._folder.name}
         with interrupts_held():
             self.process = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-c", _MAIN.format(path=sys.path, arguments=arguments)],
                 pass_fds=[line.fileno()],
+                env=os.environ | own,
                 stdin=subprocess.DEVNULL,
                 # What the port prints is not part of the report.
                 stdout=2,
@@ -287,6 +303,7 @@ class Worker:
         most = self.allowance.seconds
         # Importing takes its time, on a busy machine more than a case may.
         most = max(most, _STARTING) if self.about is None else most
+        most += 0.0 if self._folder is None else _GRACE
         return self.since + most - time.monotonic()
 
     def answer(self) -> object:
@@ -317,6 +334,8 @@ class Worker:
         self.since = time.monotonic()
         if isinstance(come, About):
             self.about = come
+            return None
+        if isinstance(come, Alive):
             return None
         if isinstance(come, SubbitError):
             raise come
@@ -400,10 +419,7 @@ class Worker:
         code = self._ended()
         if code is None:
             return "the process closed its connection"
-        if code >= 0:
-            return f"the process exited with code {code}"
-        name = signal.Signals(-code).name
-        return f"the process was ended by {name} ({signal.strsignal(-code)}){self._place()}"
+        return f"the process {how_it_ended(code)}{self._place() if code < 0 else ''}"
 
     def _overdue(self) -> str:
         # faulthandler then writes where it is.
@@ -417,3 +433,5 @@ class Worker:
         self.process.wait()
         self.line.close()
         self._trace.close()
+        if self._folder is not None:
+            self._folder.cleanup()

@@ -16,6 +16,7 @@ from typing import Self, TypeAlias
 
 from subbit.conformance.cases import OPERATIONS, Outcome
 from subbit.conformance.cases.judge import Judge
+from subbit.conformance.programs.process import ProgramEndedError
 from subbit.conformance.target import Port, arithmetic_of
 from subbit.reference.bounds.rounding import Arithmetic
 
@@ -79,6 +80,8 @@ def judge_case(
     """
     try:
         return OPERATIONS[name].check(port, arithmetic, seed, judge)
+    except ProgramEndedError as error:
+        return replace(failed(name, seed, str(error)), ended=True)
     # This process is never interrupted: whatever comes here, the port raised it.
     except BaseException as error:  # noqa: BLE001
         return failed(name, seed, f"raised {type(error).__name__}: {error}")
@@ -140,7 +143,11 @@ def judge_cases(port: Port, send: Send, name: str, seeds: list[int]) -> None:
     """
     arithmetic = arithmetic_of(port)
     for seed in seeds:
-        send(judge_case(port, arithmetic, name, seed))
+        outcome = judge_case(port, arithmetic, name, seed)
+        send(outcome)
+        if outcome.ended:
+            # As if it had ended this process; the next call starts the program again.
+            return
 
 
 class Workers:
@@ -228,6 +235,7 @@ class Workers:
             while (come := worker.answer()) is not None:
                 if isinstance(come, Done):
                     judged.seconds = come.seconds
+                    judged.ended = any(one.ended for one in judged.outcomes[-1:])
                     self._release(worker, spent=come.spent)
                     return judged
                 self._hear(judged, come)
