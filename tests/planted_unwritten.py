@@ -1,4 +1,4 @@
-"""Bugs that leave entries unwritten, most of them where zero would be the right answer."""
+"""Bugs that leave entries unwritten, most of them where zero would be the correct answer."""
 
 import numpy as np
 from planted_sources import OUT, Bug, Faulty
@@ -24,7 +24,7 @@ UNWRITTEN = (
         "if (stripe == 0 && column < k && part[0][lane] > 0.0f)", "column_saliency", FINITE),
     Bug("importance.cu", "entries of no importance", "    S[base + j] = ",
         "    if (unit != 0.0f) S[base + j] = ", "standardized_importance", WITHIN),
-    Bug("cosine.cu", "a token of zeros", "if (lane_of() == 0) cosines[row]",
+    Bug("cosine.cu", "the cosine of zeros", "if (lane_of() == 0) cosines[row]",
         "if (lane_of() == 0 && lengths > 0.0f) cosines[row]", "block_cosine", FINITE),
     Bug("reduce.cu", "errors that are zero", "if (threadIdx.x == 0) objective[blockIdx.x]",
         "if (threadIdx.x == 0 && total > 0.0f) objective[blockIdx.x]", "salient_search", FINITE),

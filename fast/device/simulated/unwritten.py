@@ -2,7 +2,7 @@
 ==================================
 
 On a GPU such memory holds whatever was there before; on the host it is often zero, which is
-often the right answer. So the simulated device fills it, in arrays from `empty`, in local
+often the correct answer. So the simulated device fills it, in arrays from `empty`, in local
 memory and in registers: a floating-point number is NaN, an integer is one that nothing
 counts to, a boolean is false in every second place. Shared memory is not left to this:
 reading it before it is written is an error.
