@@ -49,7 +49,7 @@ def test_every_operation_is_there_or_left_out_by_name():
     assert there | LIST["left_out"].keys() == OPERATIONS.keys()
     assert not there & LIST["left_out"].keys()
     assert all(
-        "state" in why or "function of the caller's" in why for why in LIST["left_out"].values()
+        re.search("state|function of the caller's|MiB", why) for why in LIST["left_out"].values()
     )
     functions = {call["function"] for case in cases_in(SET) for call in case.content["calls"]}
     assert {"compensate", "compensate_step", "HessianAccumulator"} == PROTOCOL.keys() - functions

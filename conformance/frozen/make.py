@@ -33,6 +33,8 @@ from .tree import CASE, EXPECTED, FORMAT, INPUT, LIST, ROOT, VERSION, dump
 
 SIZES: Mapping[str, int] = {"small": 2, "standard": 6}
 """Cases of each operation, by size; level 0 has as many, the first about types."""
+LARGEST = 1 << 20
+"""Bytes of a file beyond which an operation is left out; files have no strides of zero."""
 
 
 @dataclass
@@ -195,6 +197,10 @@ def vectors_of(item: Operation, size: str) -> Vectors:
         recorded = {seed: record(item, seed) for seed in seeds}
     except StatefulError as error:
         found.left_out = str(error)
+        return found
+    largest = max(len(data) for one in recorded.values() for data in _files(one, [], "").values())
+    if largest > LARGEST:
+        found.left_out = f"a case of {item.name} takes {largest / LARGEST:.0f} MiB"
         return found
     rejections = _Rejections(item)
     seeds = _with_flags(item, seeds, rejections)
