@@ -31,6 +31,8 @@ FILE = Path(__file__).with_name("killers.json")
 KERNELS = Path(__file__).with_name("kernel_killers.json")
 DECLARED = Arithmetic()
 PLANTED = (*BUGS, *UNWRITTEN)
+# They are wrong only after the cases before, so these are tried again.
+REMEMBERING = {"answers in one workspace", "remembered by shapes", "one sum for all"}
 
 
 def killers(file: Path = FILE) -> dict:
@@ -56,7 +58,10 @@ def _killer(port: object, name: str, known: int | None) -> int | None:
 
 def _of_operation(kept: dict[str, dict[str, int]], name: str) -> dict[str, int | None]:
     known = kept.get(name, {})
-    return {m.name: _killer(m.port, name, known.get(m.name)) for m in MUTANTS[name]}
+    return {
+        m.name: _killer(m.port, name, None if m.name in REMEMBERING else known.get(m.name))
+        for m in MUTANTS[name]
+    }
 
 
 def _of_bug(kept: dict[str, int], bug: Bug) -> int | None:

@@ -134,8 +134,7 @@ def places(function: ast.FunctionDef) -> Iterator[tuple[ast.AST, str, int | None
 
 
 def _places_in(parent: ast.AST) -> Iterator[tuple[ast.AST, str, int | None, ast.AST]]:
-    # What an error says is no business of the suite.
-    if isinstance(parent, ast.Raise):
+    if _changes_nothing(parent):
         return
     for field, value in ast.iter_fields(parent):
         for at, node in enumerate(value) if isinstance(value, list) else [(None, value)]:
@@ -161,6 +160,17 @@ def spans(function: ast.FunctionDef) -> dict[int, tuple[int, int]]:
         )
         found |= {id(node): span for node in ast.walk(statement)}
     return found
+
+
+def _changes_nothing(parent: ast.AST) -> bool:
+    """Tell whether what is inside is said in an error, or has no other value that differs."""
+    match parent:
+        case ast.Raise() | ast.keyword(arg="strict"):
+            return True
+        # NumPy takes any negative length of an axis for the one that is left.
+        case ast.Call(func=ast.Attribute(attr="reshape"), args=args):
+            return all(isinstance(one, ast.Name | ast.UnaryOp) for one in args)
+    return False
 
 
 def mutated_modules() -> list[str]:

@@ -1,7 +1,7 @@
 """Wrong ports are rejected, each by the cases of its own operation; the honest one is not."""
 
 import pytest
-from killers import DECLARED, killers
+from killers import DECLARED, REMEMBERING, killers
 
 from subbit import reference
 from subbit.conformance.cases import OPERATIONS
@@ -10,7 +10,6 @@ from subbit.conformance.mutants import MUTANTS
 from subbit.conformance.protocol import CLASSES, PROTOCOL
 
 COMPUTED = [name for name, item in OPERATIONS.items() if item.level > 0]
-REMEMBERING = {"answers in one workspace", "remembered by shapes", "one sum for all"}
 
 
 def test_every_operation_has_mutants():
@@ -34,9 +33,12 @@ def test_every_function_that_an_operation_needs_is_wrong_in_a_mutant(name):
 @pytest.mark.parametrize("name", COMPUTED)
 def test_the_honest_port_is_accepted(name):
     item = OPERATIONS[name]
-    first = [item.check(reference, DECLARED, seed) for seed in seeds_of(item, "ci")[:3]]
-    assert {found.status for found in first} <= {"passed", "empty"}
-    assert any(found.status == "passed" for found in first)
+    for seed in seeds_of(item, "ci")[:8]:
+        status = item.check(reference, DECLARED, seed).status
+        assert status in {"passed", "empty"}
+        if status == "passed":
+            return
+    pytest.fail("compared nothing")
 
 
 @pytest.mark.parametrize("name", COMPUTED)

@@ -13,7 +13,7 @@ from reaching import Reaching
 
 from project import ROOT, some
 
-SAMPLE, SEED = 60, 0
+SAMPLE, SEED = 200, 0
 LEAST = 0.93
 RECORDED = mutation.recorded()
 

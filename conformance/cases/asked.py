@@ -19,6 +19,7 @@ import numpy as np
 
 from subbit import reference
 from subbit.conformance import protocol
+from subbit.conformance.cases.formed import misfits
 from subbit.conformance.cases.judge import Judge, host
 from subbit.conformance.target import Port
 from subbit.reference.contracts.door import Contract
@@ -146,6 +147,9 @@ class Asked:
         given = call.laid_out()
         before = {argument: snapshot_of(value) for argument, value in given.arguments.items()}
         answer = _answer(function, given)
+        # A generator's answers are not gone through: they may not be made in advance.
+        for wrong in misfits(answer):
+            self._judge.fail(f"{name} answers a record with {wrong}")
         for argument, value in given.arguments.items():
             if snapshot_of(value) != before[argument]:
                 self._judge.fail(f"{name} changes its argument `{argument}`")

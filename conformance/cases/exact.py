@@ -224,9 +224,18 @@ def _nominal_bits(port: Port, judge: Judge, draw: Draw) -> None:
 def _payload_bits(port: Port, judge: Judge, draw: Draw) -> None:
     """Bits of everything that a decoder needs, by part."""
     layer, size = _layer(draw), draw.pick("float bits", (16, 32))
-    found = asdict(port.payload_bits(layer, float_bits=size))
-    for part, wanted in asdict(reference.payload_bits(layer, float_bits=size)).items():
-        judge.exact(part, found.get(part), wanted)
+    for record in (layer, _with_column_scales(draw)):
+        found = asdict(port.payload_bits(record, float_bits=size))
+        for part, wanted in asdict(reference.payload_bits(record, float_bits=size)).items():
+            judge.exact(part, found.get(part), wanted)
+
+
+def _with_column_scales(draw: Draw) -> reference.QuantizedLayer:
+    """A layer in which some columns have no entry of a group, and need no scale there."""
+    W = draw.weights(CONTINUOUS, columns=(4, 24))
+    config = reference.METHODS["arb-rc"].presets["paper"]
+    config = config.changed(iterations=1, block_size=16, counts=(1, 2))
+    return reference.arb_llm_layer(W, draw.hessian(W.shape[1], ("iid",)), config)
 
 
 @operation(

@@ -47,6 +47,7 @@ def _rtn_layer(port: Port, judge: Judge, draw: Draw) -> None:
     )
     mode = {"center": config.center, "sign_zero": 1}
     for block in layer.blocks:
+        judge.form("names of the groups", [group.name for group in block.groups], ["all"])
         (group,), part = block.groups, state[:, block.columns]
         if config.kind == "sign" and isinstance(group, BinaryGroup):
             everything = np.ones(part.shape, dtype=np.bool_)
