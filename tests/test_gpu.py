@@ -66,7 +66,7 @@ def test_rehearsal_runs_every_step_and_writes_a_record(tmp_path):
     stand_in.write_text(SANITIZER)
     stand_in.chmod(0o755)
     path = f"{stand_in.parent}{os.pathsep}{os.environ['PATH']}"
-    words = ["--device", "simulated", "--every", "60", "--limit", "9", "--out", str(tmp_path)]
+    words = ["--device", "simulated", "--every", "150", "--limit", "9", "--out", str(tmp_path)]
     done = subprocess.run(
         [sys.executable, gpu.__file__, *words],
         capture_output=True, text=True, check=False, env=os.environ | {"PATH": path},
