@@ -19,7 +19,7 @@ import numpy as np
 
 from subbit import reference
 from subbit.conformance import protocol
-from subbit.conformance.cases.formed import misfits
+from subbit.conformance.cases.formed import components_of, misfits
 from subbit.conformance.cases.judge import Judge, host
 from subbit.conformance.target import Port
 from subbit.reference.contracts.door import Contract
@@ -347,12 +347,9 @@ def numbers_in(value: Any) -> Iterator[AnyArray]:  # noqa: ANN401
     """
     if hasattr(value, "dtype") or isinstance(value, (int, float)):
         yield host(value)
-    elif is_dataclass(value) and not isinstance(value, type):
-        for field in fields(value):
-            yield from numbers_in(getattr(value, field.name))
-    elif isinstance(value, Sequence) and not isinstance(value, str):
-        for part in value:
-            yield from numbers_in(part)
+        return
+    for part in components_of(value):
+        yield from numbers_in(part)
 
 
 def snapshot_of(value: Any) -> tuple[Any, ...]:  # noqa: ANN401

@@ -13,6 +13,26 @@ from subbit.conformance.cases.judge import host
 from subbit.reference.layer import BinaryGroup, Group, UniformGroup, ValueGroup
 
 
+def components_of(value: Any) -> Iterator[Any]:  # noqa: ANN401
+    """Iterate over what an answer consists of, one level down.
+
+    Parameters
+    ----------
+    value : object
+        A record or a sequence; anything else has no parts.
+
+    Yields
+    ------
+    object
+        The fields or the items.
+    """
+    if is_dataclass(value) and not isinstance(value, type):
+        for field in fields(value):
+            yield getattr(value, field.name)
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        yield from value
+
+
 def groups_in(value: Any) -> Iterator[Group]:  # noqa: ANN401
     """Iterate over the groups in an answer.
 
@@ -28,12 +48,9 @@ def groups_in(value: Any) -> Iterator[Group]:  # noqa: ANN401
     """
     if isinstance(value, BinaryGroup | UniformGroup | ValueGroup):
         yield value
-    elif is_dataclass(value) and not isinstance(value, type):
-        for field in fields(value):
-            yield from groups_in(getattr(value, field.name))
-    elif isinstance(value, Sequence) and not isinstance(value, str):
-        for part in value:
-            yield from groups_in(part)
+        return
+    for part in components_of(value):
+        yield from groups_in(part)
 
 
 def misfits(value: Any) -> Iterator[str]:  # noqa: ANN401

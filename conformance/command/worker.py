@@ -8,7 +8,6 @@ what it finds as it finds it. Whatever happens to the process, what it has sent 
 """
 
 import contextlib
-import ctypes
 import faulthandler
 import os
 import re
@@ -26,7 +25,12 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from subbit.conformance.declared import within
-from subbit.conformance.programs.process import data_bytes, how_it_ended
+from subbit.conformance.programs.process import (
+    STARTING,
+    data_bytes,
+    die_with_parent,
+    how_it_ended,
+)
 from subbit.conformance.protocol import PROTOCOL, missing
 from subbit.conformance.target import Port, built_with, capabilities_of, is_program, resolve
 from subbit.reference.errors import ArgumentError, SubbitError
@@ -38,15 +42,12 @@ sys.path[:] = {path!r}
 from subbit.conformance.command.worker import serve
 serve(*{arguments!r})
 """
-_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 _LARGEST_GROWTH = 4
 """A process that keeps more than this part of the memory that it may take is replaced."""
-_STARTING = 120.0
-"""Seconds that a process may at least take to import its port."""
 _LAST_WORDS = 2.0
+"""Seconds that a process which is ended has to write where it was."""
 _GRACE = 5.0
 """Seconds after which a process that asks a program has itself stopped."""
-"""Seconds that a process which is ended has to write where it was."""
 
 Send: TypeAlias = Callable[[object], None]
 Work: TypeAlias = Callable[..., None]
@@ -174,8 +175,7 @@ def _limit(kind: int, most: int) -> None:
 def _prepare(parent: int, trace: str) -> Any:  # noqa: ANN401  (a file that has to stay open)
     from threadpoolctl import threadpool_limits
 
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+    die_with_parent()
     if os.getppid() != parent:
         os._exit(1)
     _limit(resource.RLIMIT_CORE, 0)
@@ -302,7 +302,7 @@ class Worker:
         """Seconds until the process has taken too long."""
         most = self.allowance.seconds
         # Importing takes its time, on a busy machine more than a case may.
-        most = max(most, _STARTING) if self.about is None else most
+        most = max(most, STARTING) if self.about is None else most
         most += 0.0 if self._folder is None else _GRACE
         return self.since + most - time.monotonic()
 

@@ -34,7 +34,7 @@ from .forms import FormError
 
 PROTOCOL_VERSION = 1
 STARTING = 120.0
-"""Seconds that a program may take to answer the first message."""
+"""Seconds that a program may take to answer the first message, or a process to import a port."""
 SECONDS = 300.0
 """Seconds that it may take for any other one, unless limits are set."""
 _LAST_WORDS = 2.0
@@ -92,7 +92,8 @@ def how_it_ended(code: int) -> str:
     return f"was ended by {signal.Signals(-code).name} ({signal.strsignal(-code)})"
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Have this process killed when the one that started it ends, where the system can."""
     with contextlib.suppress(AttributeError):
         _LIBC.prctl(_DIE_WITH_PARENT, signal.SIGKILL)
 
@@ -137,7 +138,7 @@ class Process:
                 bufsize=0,
                 # So that whatever it starts can be ended with it.
                 start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509  (one system call)
+                preexec_fn=die_with_parent,  # noqa: PLW1509  (one system call)
             )
             os.set_blocking(self._stream("stdin"), False)
             self._came, self._doing = b"", "hello"
