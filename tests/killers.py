@@ -18,6 +18,7 @@ from typing import TypeVar
 from planted_sources import BUGS, Bug, Faulty
 from planted_unwritten import UNWRITTEN
 
+from project import write_rows
 from subbit.conformance.cases import OPERATIONS
 from subbit.conformance.cases.judge import Outcome
 from subbit.conformance.cases.seeds import seeds_of
@@ -78,19 +79,14 @@ def _look(job: Callable[[T], object], wanted: Iterable[T], said: str) -> Iterato
     sys.stderr.write("\n")
 
 
-def _write(file: Path, rows: dict[str, object]) -> None:
-    lines = ",\n".join(f" {json.dumps(name)}: {json.dumps(row)}" for name, row in rows.items())
-    file.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
-
-
 def main() -> int:
     found = _look(partial(_of_operation, killers()), MUTANTS, "operations")
     ports = dict(zip(MUTANTS, found, strict=True))
-    _write(FILE, ports)
+    write_rows(FILE, ports)
     names = [bug.name for bug in PLANTED]
     found = _look(partial(_of_bug, killers(KERNELS)), PLANTED, "bugs")
     bugs = dict(zip(names, found, strict=True))
-    _write(KERNELS, bugs)
+    write_rows(KERNELS, bugs)
     missed = [name for name, seed in bugs.items() if seed is None]
     missed += [f"{o}: {m}" for o, row in ports.items() for m, seed in row.items() if seed is None]
     sys.stdout.write("".join(f"no case rejects {name}\n" for name in missed))

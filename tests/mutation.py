@@ -21,6 +21,7 @@ from pathlib import Path
 from mutated import Mutation, digest_of, mutant, mutations
 from reaching import Case, Reaching, reaching
 
+from project import write_rows
 from subbit.conformance.cases import OPERATIONS
 from subbit.conformance.cases.names import bad_of
 from subbit.conformance.inputs.seeds import seed_of
@@ -112,8 +113,7 @@ def save(found: dict[str, Found], file: Path) -> None:
             row["mutants"][str(one.number)] = (
                 [entry.by] if entry.killed else [entry.by, entry.tried, entry.of]
             )
-    lines = ",\n".join(f" {json.dumps(name)}: {json.dumps(row)}" for name, row in rows.items())
-    file.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
+    write_rows(file, rows)
 
 
 def sample(number: int, seed: int, found: list[Mutation]) -> list[Mutation]:

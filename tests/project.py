@@ -1,16 +1,19 @@
 """Where things are in this repository."""
 
 import ast
+import json
 import os
 import sys
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("reference", "fast", "conformance")
 T = TypeVar("T")
+DEEP = bool(os.environ.get("SUBBIT_DEEP"))
+"""Whether everything is asked for, with `make deep`."""
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
@@ -80,4 +83,10 @@ def pages() -> list[Path]:
 
 def some(cases: Iterable[T], *, every: int = 8) -> list[T]:
     """Return a share of the cases, or all of them for `make deep`."""
-    return list(cases)[:: 1 if os.environ.get("SUBBIT_DEEP") else every]
+    return list(cases)[:: 1 if DEEP else every]
+
+
+def write_rows(file: Path, rows: Mapping[str, object]) -> None:
+    """Write JSON with a line for each key, so that a change shows as one line."""
+    lines = ",\n".join(f" {json.dumps(name)}: {json.dumps(row)}" for name, row in rows.items())
+    file.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")

@@ -9,6 +9,7 @@ from subbit.conformance.cases.seeds import seeds_of
 from subbit.conformance.mutants import MUTANTS
 from subbit.conformance.protocol import CLASSES, PROTOCOL
 
+RECORDED = killers()
 COMPUTED = [name for name, item in OPERATIONS.items() if item.level > 0]
 
 
@@ -44,14 +45,15 @@ def test_the_honest_port_is_accepted(name):
 @pytest.mark.parametrize("name", COMPUTED)
 def test_mutants_are_rejected(name):
     """Each by the case that `killers.json` names; `python tests/killers.py` finds others."""
-    item, recorded = OPERATIONS[name], killers()[name]
+    item, recorded = OPERATIONS[name], RECORDED[name]
+    known = seeds_of(item, "ci")
     assert list(recorded) == [mutant.name for mutant in MUTANTS[name]]
-    assert set(recorded.values()) <= set(seeds_of(item, "ci"))
+    assert set(recorded.values()) <= set(known)
     for number, mutant in enumerate(MUTANTS[name]):
         seeds = [recorded[mutant.name]]
         if mutant.name in REMEMBERING:
             # What it remembers are the cases before.
-            seeds = seeds_of(item, "ci")[: seeds_of(item, "ci").index(*seeds) + 1]
+            seeds = known[: known.index(*seeds) + 1]
         found = [item.check(mutant.port, DECLARED, seed) for seed in seeds][-1]
         assert found.status == "failed", mutant.name
         assert found.message.startswith(f"{name} (")

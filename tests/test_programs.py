@@ -1,7 +1,6 @@
 """Ports that are programs: the same cases, reports and replays, and all that can go wrong."""
 
 import json
-import os
 import re
 import shlex
 import subprocess
@@ -12,7 +11,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from project import ROOT, some, with_path
+from project import DEEP, ROOT, some, with_path
 from subbit import reference
 from subbit.conformance.capabilities import in_json, read_capabilities
 from subbit.conformance.cases import OPERATIONS
@@ -29,7 +28,6 @@ PYTHON = shlex.quote(sys.executable)
 SERVED = f"{PYTHON} -m subbit.conformance.programs.serve"
 SMALL = f"{PYTHON} {shlex.quote(str(ROOT / 'tests' / 'programs' / 'small.py'))}"
 SCHEMA = json.loads((files("subbit.conformance") / "schemas/messages.json").read_text())
-DEEP = bool(os.environ.get("SUBBIT_DEEP"))
 # Large layers take their time; these are of every family, with records, callbacks and objects.
 CONFORMING = [
     *some([name for name, item in OPERATIONS.items() if item.level == 0]),

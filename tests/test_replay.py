@@ -63,13 +63,13 @@ def test_what_crashed_is_known_by_its_arguments(run, make_port):
         "HessianAccumulator:0",
     ],
 )
-def test_all_kinds_of_calls_can_be_shown(run, case):
+def test_all_kinds_of_calls_can_be_shown(run, case, tmp_path):
     from subbit.conformance.cases import OPERATIONS
 
     if case.partition(":")[0] not in OPERATIONS:
         case = next(name for name in OPERATIONS if "hessian" in name) + ":0"
-    shown = run("reference", "--replay", case)
-    assert shown.exit_code == 0, shown.output
+    shown, written = (run("reference", "--replay", case, *w) for w in ((), ("--arrays", tmp_path)))
+    assert shown.exit_code == written.exit_code == 0, shown.output + written.output
     assert "passed" in shown.output
 
 

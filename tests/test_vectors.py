@@ -1,7 +1,6 @@
 """Cases in files: the set in the package, the commands, and ports that answer from files."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -14,7 +13,7 @@ import pytest
 from safetensors.numpy import load, load_file, save_file
 from typer.testing import CliRunner
 
-from project import ROOT
+from project import DEEP, ROOT
 from subbit import reference
 from subbit.conformance import mutants
 from subbit.conformance.cases import OPERATIONS
@@ -29,7 +28,6 @@ from subbit.conformance.protocol import PROTOCOL
 
 SET = ROOT / "conformance" / "vectors"
 LIST = read_json(SET / "v1" / "vectors.json")
-DEEP = bool(os.environ.get("SUBBIT_DEEP"))
 # All of them take minutes.
 MADE = [name for name in OPERATIONS if name not in LIST["left_out"]]
 REMADE = MADE if DEEP else [n for n in MADE if OPERATIONS[n].level < 3][::29]

@@ -9,6 +9,7 @@ from killers import KERNELS, PLANTED, first_failure, killers
 from planted_sources import BUGS, FOLDER, FREE, OFFSETS, Faulty
 from planted_unwritten import UNWRITTEN, Lucky
 
+from project import some
 from subbit import fast
 from subbit.conformance.cases import OPERATIONS
 from subbit.conformance.cases.draw import is_strict
@@ -41,6 +42,8 @@ def test_bug_is_noticed(bug):
         assert is_strict(found.seed)
     strictly = f"(with race checks, in the random order {found.seed})"
     assert (strictly in found.message) == is_strict(found.seed)
+    if bug in some(PLANTED):
+        assert item.check(port, arithmetic_of(port), found.seed) == found
 
 
 @pytest.mark.parametrize("bug", ZERO_IS_RIGHT, ids=lambda bug: bug.name)
