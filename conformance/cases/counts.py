@@ -22,7 +22,7 @@ counted        means
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 WORDS: Mapping[str, str] = {
@@ -33,6 +33,10 @@ WORDS: Mapping[str, str] = {
     "objectives": "objectives",
 }
 """Words for the numbers that were compared."""
+
+
+def _together(own: Mapping[str, int], more: Mapping[str, int]) -> Mapping[str, int]:
+    return dict(Counter(own) + Counter(more)) if own and more else own or more
 
 
 @dataclass(frozen=True)
@@ -67,14 +71,18 @@ class Counts:
     skipped: Mapping[str, int] = field(default_factory=dict)
 
     def __add__(self, other: "Counts") -> "Counts":
-        made: dict[str, Any] = {}
-        for name in (f.name for f in fields(self)):
-            own, more = getattr(self, name), getattr(other, name)
-            if isinstance(own, Mapping):
-                made[name] = dict(Counter(own) + Counter(more))
-            else:
-                made[name] = max(own, more) if name == "largest" else own + more
-        return Counts(**made)
+        return Counts(
+            self.facts + other.facts,
+            self.equal + other.equal,
+            self.copied + other.copied,
+            self.bounded + other.bounded,
+            self.decided + other.decided,
+            self.open + other.open,
+            self.objectives + other.objectives,
+            max(self.largest, other.largest),
+            _together(self.unbounded, other.unbounded),
+            _together(self.skipped, other.skipped),
+        )
 
     @classmethod
     def of_json(cls, content: Mapping[str, Any]) -> Self:

@@ -21,6 +21,7 @@ from subbit.conformance import protocol
 from subbit.conformance.cases.asked import numbers_in, taken
 from subbit.conformance.cases.draw import Blend, Draw
 from subbit.conformance.cases.judge import Judge
+from subbit.conformance.cases.places import Place
 from subbit.conformance.target import Port
 from subbit.reference import Search
 from subbit.reference.bounds.rounding import Arithmetic, Rounded
@@ -145,8 +146,8 @@ class _Way:
             return []
         return recorder.calls
 
-    def places(self) -> tuple[float, float] | None:
-        """Return places before and after a decision that the case tells; None if there are none."""
+    def place(self) -> Place | None:
+        """Return a place beside a decision that the case tells; None if there is none."""
         least = self._gap(GAPS[0])
         low, high = self._gap(GAPS[-1]), 1.0 - self._gap(GAPS[-1])
         start = self.calls(low)
@@ -160,17 +161,19 @@ class _Way:
             else:
                 high = middle
         for power in GAPS:
-            places = low - self._gap(power) / 2, high + self._gap(power) / 2
-            if self._tells(*places, most):
-                return places
+            aside = self._gap(power) / 2
+            place = Place(self.attempt, low - aside, high + aside, most)
+            if self.tells(place):
+                return place
         return None
 
     def _gap(self, power: int) -> float:
         return min(WIDEST, self.arithmetic.unit_roundoff * 2.0**power)
 
-    def _tells(self, before: float, after: float, most: int) -> bool:
-        """Tell whether the case rejects the decisions of each place at the other."""
-        one, other = self.calls(before, most), self.calls(after, most)
+    def tells(self, place: Place) -> bool:
+        """Tell whether the case rejects the decisions of each side of a place at the other."""
+        before, after = place.before, place.after
+        one, other = self.calls(before, place.calls), self.calls(after, place.calls)
         given = [[x for call in calls for x in call.given] for calls in (one, other)]
         if len(one) != len(other) or len(given[0]) != len(given[1]):
             return False
@@ -191,7 +194,39 @@ def _decisions(calls: list[_Call]) -> Decisions:
     return tuple(part for call in calls for part in call.decided)
 
 
-def draws_beside(examine: Examine, arithmetic: Arithmetic, seed: int) -> list[Draw]:
+def find_place(examine: Examine, arithmetic: Arithmetic, seed: int) -> Place | None:
+    """Search for an input beside a decision.
+
+    Parameters
+    ----------
+    examine : callable
+        ``examine(port, judge, draw)`` judges a case.
+    arithmetic : Arithmetic
+        How the port computes.
+    seed : int
+        The case, from :data:`~subbit.conformance.cases.draw.NEAR` on.
+
+    Returns
+    -------
+    Place or None
+        Where the decision is; None if none is found.
+
+    Examples
+    --------
+    >>> from subbit.conformance.cases.draw import NEAR
+    >>> def examine(port, judge, draw):
+    ...     x = draw.weights()
+    ...     judge.exact("signs", port.sign(x), np.where(x < 0, -1, 1))
+    >>> find_place(examine, Arithmetic(), NEAR).calls
+    1
+    """
+    ways = (_Way(examine, arithmetic, seed, attempt) for attempt in range(ATTEMPTS))
+    return next((place for way in ways if (place := way.place())), None)
+
+
+def draws_beside(
+    examine: Examine, arithmetic: Arithmetic, seed: int, known: Place | None = None
+) -> list[Draw]:
     """Return the draws on both sides of a decision, or one if none is found.
 
     Parameters
@@ -202,6 +237,8 @@ def draws_beside(examine: Examine, arithmetic: Arithmetic, seed: int) -> list[Dr
         How the port computes.
     seed : int
         The case, from :data:`~subbit.conformance.cases.draw.NEAR` on.
+    known : Place, optional
+        Where the decision was when it was last searched for.
 
     Returns
     -------
@@ -217,10 +254,32 @@ def draws_beside(examine: Examine, arithmetic: Arithmetic, seed: int) -> list[Dr
     >>> len(draws_beside(examine, Arithmetic(), NEAR))
     2
     """
-    for attempt in range(ATTEMPTS):
-        way = _Way(examine, arithmetic, seed, attempt)
-        if places := way.places():
-            return [way.draw(place) for place in places]
+    holds = known and _Way(examine, arithmetic, seed, known.attempt).tells(known)
+    place = known if holds else find_place(examine, arithmetic, seed)
+    if place is not None:
+        way = _Way(examine, arithmetic, seed, place.attempt)
+        return [way.draw(place.before), way.draw(place.after)]
+    return undecided(seed)
+
+
+def undecided(seed: int) -> list[Draw]:
+    """Return the draws of a case without a decision.
+
+    Parameters
+    ----------
+    seed : int
+        The case.
+
+    Returns
+    -------
+    list of Draw
+        One, which says so.
+
+    Examples
+    --------
+    >>> undecided(3)[0].label
+    'between no decision found'
+    """
     draw = Draw(seed)
     draw.said["between"] = "no decision found"
     return [draw]

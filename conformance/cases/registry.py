@@ -16,7 +16,8 @@ from subbit.conformance import protocol
 from subbit.conformance.cases.asked import Asked, layout_of
 from subbit.conformance.cases.draw import BROAD, PAIRED, TALL, WIDE, Draw, is_strict
 from subbit.conformance.cases.judge import Judge, Outcome
-from subbit.conformance.cases.near import draws_beside
+from subbit.conformance.cases.near import draws_beside, undecided
+from subbit.conformance.cases.places import kept_places
 from subbit.conformance.declared import UndeclaredError
 from subbit.conformance.target import Port
 from subbit.reference.bounds.rounding import Arithmetic
@@ -147,11 +148,17 @@ class Operation:
         seed, beside = drawn[0].seed, drawn[0].beside
         with np.errstate(all="ignore"):
             asked = Asked(port, judge, seed, again=self.first) if self.level else port
-            for draw in draws_beside(self.examine, judge.arithmetic, seed) if beside else drawn[:]:
+            for draw in self._beside(judge.arithmetic, seed) if beside else drawn[:]:
                 drawn.append(draw)
                 self.examine(asked, judge, draw)
                 if judge.ratio > 1.0:
                     break
+
+    def _beside(self, arithmetic: Arithmetic, seed: int) -> list[Draw]:
+        kept = kept_places().get(arithmetic.dtype, {}).get(self.name, {})
+        if seed in kept and kept[seed] is None:
+            return undecided(seed)
+        return draws_beside(self.examine, arithmetic, seed, kept.get(seed))
 
     def _outcome(self, judge: Judge, draw: Draw, how: list[str]) -> Outcome:
         passed, counts = judge.ratio <= 1.0, judge.counts

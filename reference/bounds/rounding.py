@@ -51,6 +51,13 @@ STORED = ("scales", "means")
 Kind: TypeAlias = Literal["row", "column", "column_fit", "objective", "library", "product", "any"]
 
 
+@functools.cache
+def _numbers(dtype: str) -> tuple[float, float, float]:
+    """Return a type's unit roundoff, smallest normal number and largest number."""
+    type_ = np.finfo(dtype)
+    return float(type_.eps) / 2, float(type_.tiny), float(type_.max)
+
+
 def _gamma(depth: npt.ArrayLike, unit_roundoff: float) -> Array:
     product = np.asarray(depth, dtype=np.float64) * unit_roundoff
     return np.where(product < 1.0, product / np.maximum(1.0 - product, _SMALLEST), np.inf)
@@ -146,17 +153,17 @@ class Arithmetic:
     @property
     def unit_roundoff(self) -> float:
         """Largest relative error of one rounding, ``u``."""
-        return float(np.finfo(self.dtype).eps) / 2
+        return _numbers(self.dtype)[0]
 
     @property
     def tiny(self) -> float:
         """Smallest normal number: the error of a result that is flushed to zero."""
-        return float(np.finfo(self.dtype).tiny)
+        return _numbers(self.dtype)[1]
 
     @property
     def largest(self) -> float:
         """Largest number."""
-        return float(np.finfo(self.dtype).max)
+        return _numbers(self.dtype)[2]
 
     def depth(self, kind: Kind, terms: npt.ArrayLike, length: int | None = None) -> Array:
         """Count the additions that one term of a sum passes through.
