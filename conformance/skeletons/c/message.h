@@ -3,6 +3,8 @@
  * It needs nothing but the C library: JSON and safetensors are read here, since the suite uses few
  * forms of them. docs/format.md has all forms. Any port may copy this file.
  */
+#ifndef SUBBIT_MESSAGE_H
+#define SUBBIT_MESSAGE_H
 #include <math.h>
 #include <setjmp.h>
 #include <stdint.h>
@@ -19,10 +21,15 @@ typedef unsigned char Byte;
 static void **taken;
 static size_t takes, room;
 
+static void stop(const char *why) {
+    fprintf(stderr, "port: %s\n", why);
+    exit(2);
+}
+
 static void *get(size_t count, size_t size) {
     void *memory = calloc(count ? count : 1, size);
     if (takes == room) taken = realloc(taken, (room = 2 * room + 64) * sizeof *taken);
-    if (!memory || !taken) exit(2);
+    if (!memory || !taken) stop("no memory");
     return taken[takes++] = memory;
 }
 #define NEW(type, count) ((type *)get((size_t)(count), sizeof(type)))
@@ -111,11 +118,11 @@ static void load(const char *name) {
     char path[sizeof folder + 256];
     snprintf(path, sizeof path, "%s/%s", folder, name);
     FILE *file = fopen(path, "rb");
-    if (!file || fseek(file, 0, SEEK_END)) exit(2);
+    if (!file || fseek(file, 0, SEEK_END)) stop(path);
     long size = ftell(file);
     Byte *bytes = NEW(Byte, size + 1);
     rewind(file);
-    if (fread(bytes, 1, (size_t)size, file) != (size_t)size) exit(2);
+    if (fread(bytes, 1, (size_t)size, file) != (size_t)size) stop(path);
     fclose(file);
     long length = 0;
     EACH(i, 8) length |= (long)bytes[i] << 8 * i;
@@ -305,3 +312,4 @@ static void put_wholes(const int64_t *x, int axes, long n, long k) {
     EACH(i, axes == 1 ? n : CELLS) printf("%s%lld", i ? "," : "", (long long)x[i]);
     printf("]}");
 }
+#endif
