@@ -157,7 +157,7 @@ def check_new(file: Path) -> None:
     >>> check_new(Path("nowhere/port"))
     Traceback (most recent call last):
     ...
-    subbit.reference.errors.ArgumentError: FILE: expected a place in a folder that exists, got ...
+    subbit.reference.errors.ArgumentError: FILE: expected a place in a folder that exists, got nowhere/port
     """
     if file.exists() or file.is_symlink():
         raise ArgumentError("FILE", "a place where there is nothing yet", file)
