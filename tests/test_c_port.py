@@ -17,6 +17,7 @@ from subbit.conformance.protocol import PROTOCOL
 from subbit.conformance.target import resolve
 
 SOURCE = ROOT / "docs" / "ports" / "c"
+SHARED = ROOT / "conformance" / "skeletons" / "c"
 SET = ROOT / "conformance" / "vectors"
 CONFORMING = """
 sign bell_split rank_columns breakpoint_grid grid_codes exact_binarization first_minimum nm_mask
@@ -35,7 +36,8 @@ def folder(tmp_path_factory):
     """As the documentation says, in a copy."""
     copy = tmp_path_factory.mktemp("c") / "c"
     shutil.copytree(SOURCE, copy, ignore=shutil.ignore_patterns("port", "wrong?"))
-    made = subprocess.run(["make", "-C", copy], capture_output=True, text=True, check=False)
+    words = ["make", "-C", copy, f"SHARED={SHARED}"]
+    made = subprocess.run(words, capture_output=True, text=True, check=False)
     assert made.returncode == 0, made.stderr
     assert made.stderr == ""
     return copy

@@ -1,5 +1,9 @@
 """What a case compared is counted by kind, and what it did not, by name."""
 
+import re
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -16,6 +20,22 @@ from subbit.conformance.exceptions import Exceptions
 from subbit.reference.bounds.rounding import Arithmetic, Rounded
 
 SINGLE = Arithmetic("float32")
+
+
+def _one_code_wrong(W, H, config):
+    """The reference, with the first code of its second column turned around."""
+    layer = reference.gptq_layer(W, H, config)
+    number = next(n for n, block in enumerate(layer.blocks) if block.stop > 1)
+    block = layer.blocks[number]
+    (group,) = block.groups
+    codes = group.codes.copy()
+    codes[0, 1 - block.start] = 2**group.bits - 1 - codes[0, 1 - block.start]
+    other = replace(block, groups=(replace(group, codes=codes),))
+    blocks = (*layer.blocks[:number], other, *layer.blocks[number + 1 :])
+    return replace(layer, blocks=blocks)
+
+
+ONE_CODE_WRONG = SimpleNamespace(**vars(reference) | {"gptq_layer": _one_code_wrong})
 THIRD = 1.0 / 3.0
 HELD = float(np.float32(THIRD))
 
@@ -47,6 +67,31 @@ def test_a_zero_stands_for_what_the_type_flushes_or_holds_as_subnormal(judge):
     assert judge.ratio == 0.0
     judge.bound("kept", [2 * small], SINGLE.read([small]))
     assert judge.ratio == np.inf
+
+
+def test_a_choice_says_where_another_was_better(judge):
+    error = np.array([0.1, 0.1])
+    judge.choice("order", Rounded(np.array([0.05, 0.5]), error, SINGLE))
+    assert judge.sentence == (
+        "order: another is better by 0.5 at (1,), 5 times what rounding explains"
+    )
+    judge.choice("order", Rounded(np.array([np.inf, 0.0]), 0.0 * error, SINGLE))
+    assert judge.sentence == "order: of equal ones another is due at (0,)"
+
+
+def test_a_residual_says_where_it_is_largest(judge):
+    with judge.at_columns(slice(8, 16)):
+        judge.within("the fit", Rounded(np.array([1.0, 3.0]), np.ones(2), SINGLE))
+    assert judge.sentence == (
+        "the fit: 3 at (1,), 3 times what rounding explains, in columns 8 to 15"
+    )
+
+
+def test_a_finding_in_a_layer_says_in_which_column():
+    """Each column has a record of its own, so the place in it says nothing."""
+    wrong = OPERATIONS["gptq_layer"].check(ONE_CODE_WRONG, Arithmetic(), 0)
+    assert wrong.status == "failed"
+    assert re.search(r"codes: expected .* at \(0, 0\), in column 1\b", wrong.message), wrong.message
 
 
 def test_numbers_are_counted_by_their_bounds(judge):

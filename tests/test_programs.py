@@ -131,6 +131,10 @@ ENDINGS = {
 MEMORY = {"memory": r"raised MemoryError: no memory \(--memory-limit 0.5 GiB\)"}
 ANSWERS = {
     "chatter": "raised FormError: proxy_loss: expected a message on each line, got 'Hello!'",
+    "two values": r"got '….*, 2\] \[3\]}', which at character 183 is no JSON$",
+    "nan": r"character 29 is no JSON; what JSON has no number for is \{\"real\": \"nan\"\}",
+    "NaN": r"character 29 is no JSON; what JSON has no number for is \{\"real\": \"nan\"\}",
+    "list": r"expected a message on each line, an object with a type, got '\[1\]'",
     "number": r"raised FormError: proxy_loss: expected the id \d+, got \d+",
     "type": "expected a result, not_implemented or an error, got answer",
     "form": "raised FormError: dtype: expected one of F64, .*, got BF16",
@@ -229,7 +233,10 @@ UNSTARTED = [
     (("--exec", "./no-such-program"), "--exec: expected a program .*: .*No such file"),
     (("--exec", ""), "--exec: expected a program"),
     (("--exec", f"{PYTHON} -c pass"), "--exec: .*exited with code 0, in hello"),
-    (("--exec", f"{PYTHON} -c 'print(1)'"), "--exec: .*expected a message on each line, got '1'"),
+    (
+        ("--exec", f"{PYTHON} -c 'print(1)'"),
+        "--exec: .*expected a message on each line, an object with a type, got '1'",
+    ),
     (
         ("reference", "--exec", "./port"),
         "TARGET: expected either a port or one of --exec, --outputs, got reference, --exec",

@@ -172,7 +172,8 @@ def _judge_layer(judge: Judge, W: Array, H: Array, config: ARBLLM, layer: Quanti
     for weights, score, block in zip(states, scores, layer.blocks, strict=True):
         part = block.columns
         state = GroupsState(weights, score, alive[part], config.zones, gram[part, part])
-        _judge_block(judge, state, config, block)
+        with judge.at_columns(part):
+            _judge_block(judge, state, config, block)
     judge_objective(judge, W, H, layer, partial(reference.arb_llm_layer, config=config))
 
 

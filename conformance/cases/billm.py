@@ -93,7 +93,8 @@ def _judge_billm(judge: Judge, W: Array, H: Array, config: BiLLM, layer: Quantiz
     )
     scores = scores_bound(states, (damped, U), config.loop, layer)
     for state, score, block in zip(states, scores, layer.blocks, strict=True):
-        judge_block(judge, BlockState(state, score, alive[block.columns], config.zones), block)
+        with judge.at_columns(block.columns):
+            judge_block(judge, BlockState(state, score, alive[block.columns], config.zones), block)
     judge_objective(judge, W, H, layer, partial(reference.billm_layer, config=config))
 
 

@@ -6,6 +6,8 @@ A judge collects the comparisons of one case by the rules of
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -108,12 +110,65 @@ class Judge:
         self.ratio = 0.0
         self.sentence = ""
         self.counts = Counts()
+        self._where = ""
+
+    @contextmanager
+    def at(self, where: str) -> Iterator[None]:
+        """Say of a part of a layer where it stands, if something in it is wrong.
+
+        Parameters
+        ----------
+        where : str
+            The place, such as ``"columns 0 to 15"``.
+
+        Yields
+        ------
+        None
+            To the comparisons of that part.
+
+        Examples
+        --------
+        >>> judge = Judge(Arithmetic())
+        >>> with judge.at("column 5"):
+        ...     judge.exact("codes", [1, 2], [1, 3])
+        >>> judge.sentence
+        'codes: expected 3, found 2 at (1,), in column 5'
+        """
+        before, self._where = self._where, where
+        try:
+            yield
+        finally:
+            self._where = before
+
+    def at_columns(self, columns: slice) -> AbstractContextManager[None]:
+        """Say of a block, or of a column, which it is, if something in it is wrong.
+
+        Parameters
+        ----------
+        columns : slice
+            Its columns in the layer.
+
+        Returns
+        -------
+        context manager
+            For the comparisons of that part.
+
+        Examples
+        --------
+        >>> judge = Judge(Arithmetic())
+        >>> with judge.at_columns(slice(0, 16)):
+        ...     judge.true("the mask is nested", False)
+        >>> judge.sentence
+        'expected: the mask is nested, in columns 0 to 15'
+        """
+        first, last = columns.start, columns.stop - 1
+        return self.at(f"column {first}" if first == last else f"columns {first} to {last}")
 
     def _note(self, ratio: float, sentence: str, counts: Counts) -> None:
         self.counts += counts
         if ratio > self.ratio or math.isnan(ratio):
             self.ratio = math.inf if math.isnan(ratio) else ratio
-            self.sentence = sentence
+            self.sentence = f"{sentence}, in {self._where}" if self._where else sentence
 
     def take(self, other: "Judge") -> None:
         """Add the findings of another judge.
@@ -248,7 +303,8 @@ class Judge:
         zero = finite & (residual.error == 0.0)
         bounded = int(np.count_nonzero(finite & ~zero))
         counts = Counts(equal=int(np.count_nonzero(zero)), bounded=bounded, largest=ratio)
-        self._note(ratio, f"{what}: {ratio:.3g} times what rounding explains", counts)
+        said = f"{what}: {_at_worst(residual, finite)}, {ratio:.3g} times what rounding explains"
+        self._note(ratio, said, counts)
 
     def choice(self, what: str, margin: Rounded) -> None:
         """Compare choices of the port by how much better another one would have been.
@@ -266,7 +322,12 @@ class Judge:
         ratio = ratio if ratio > 1.0 else 0.0
         worse = np.count_nonzero(finite & (margin.value > 0.0))
         counts = Counts(decided=int(np.count_nonzero(finite) - worse), open=int(worse))
-        self._note(ratio, f"{what}: {ratio:.3g} times what rounding explains", counts)
+        said = _at_worst(margin, finite)
+        if said.startswith("inf"):
+            said = f"of equal ones another is due{said.removeprefix('inf')}"
+        else:
+            said = f"another is better by {said}, {ratio:.3g} times what rounding explains"
+        self._note(ratio, f"{what}: {said}", counts)
 
     def decision(
         self,
@@ -328,6 +389,16 @@ class Judge:
 def _worst_of(margin: Rounded) -> tuple[npt.NDArray[np.bool_], float]:
     finite = np.asarray(np.isfinite(margin.error))
     return finite, float(_ratios(np.abs(margin.value), margin.error, finite).max(initial=0.0))
+
+
+def _at_worst(margin: Rounded, judged: npt.NDArray[np.bool_]) -> str:
+    """Return the number farthest beyond what rounding explains, and its place."""
+    value = np.abs(margin.value)
+    if not value.size:
+        return "nothing"
+    place = np.unravel_index(int(np.argmax(_ratios(value, margin.error, judged))), value.shape)
+    where = tuple(int(i) for i in place)
+    return f"{value[place]:.9g}{f' at {where}' if where else ''}"
 
 
 def _ratios(

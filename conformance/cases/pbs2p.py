@@ -424,7 +424,8 @@ def _judge_layer(judge: Judge, W: Array, H: Array, config: PBS2P, layer: Quantiz
         unit = fine_scores_bound(ones, own, score=config.fine.fine_score, arithmetic=arithmetic)[0]
         masks, certain = masks_bound(weights, own, alive[part], config, unit)
         state = Pruned(weights, score, alive[part], config, gram[part, part], masks, certain)
-        judge_block(judge, state, block)
+        with judge.at_columns(part):
+            judge_block(judge, state, block)
     judge_objective(judge, W, H, layer, partial(reference.pbs2p_layer, config=config))
 
 

@@ -382,7 +382,8 @@ def _judge_blocks(
     scores = scores_bound(states, prepared, config.loop, layer)
     for state, score, block in zip(states, scores, layer.blocks, strict=True):
         part = block.columns
-        judge_block(judge, KeptState(state, score, alive[part], config, kept[:, part]), block)
+        with judge.at_columns(part):
+            judge_block(judge, KeptState(state, score, alive[part], config, kept[:, part]), block)
 
 
 for _name, _config in PRESETS.items():

@@ -22,7 +22,7 @@ from subbit.reference.errors import ArgumentError
 MODEL_HELP = "smollm2-135m, tiny, a Hugging Face folder, a .gguf file or a hub name"
 TEXT_HELP = "a named text or a file"
 LABEL_HELP = "METHOD:PRESET@N:M/BUDGET, all but METHOD optional; may be repeated"
-INIT_PORT_HELP = "Write a port that has every function of the protocol and implements none."
+INIT_PORT_HELP = "Write a port that has every function of the protocol, to be filled in."
 CHECK_HELP = "Report where a port agrees with the specification, or with the authors' code."
 BENCH_HELP = "Measure speed and memory."
 VECTORS_HELP = "Cases in files, for ports in any language."

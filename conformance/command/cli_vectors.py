@@ -1,8 +1,9 @@
 """The vectors command
 ===================
 
-``subbit vectors make DIR`` writes cases to files, ``lint DIR`` checks them, and ``answer DIR``
-lets a port answer their calls, for ``subbit check --outputs DIR``.
+``subbit vectors make DIR`` writes cases to files, ``lint DIR`` checks them, ``flags DIR`` lists the
+known ways to be wrong that they do not show, and ``answer DIR`` lets a port answer their calls, for
+``subbit check --outputs DIR``.
 """
 
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from subbit.conformance.command.console import Bar, make_console, refusals
 from subbit.conformance.frozen.lint import lint
 from subbit.conformance.frozen.make import SIZES, family_of, make
 from subbit.conformance.frozen.outputs import answer
-from subbit.conformance.frozen.tree import cases_in
+from subbit.conformance.frozen.tree import LIST, cases_in, read_json
 from subbit.conformance.protocol import LEVELS, PROTOCOL
 from subbit.conformance.target import resolve
 from subbit.reference.errors import ArgumentError
@@ -81,6 +82,23 @@ def lint_command(folder: Folder) -> None:
         console.print(f"{number} cases, {len(found)} faults", highlight=False)
     if found:
         raise typer.Exit(1)
+
+
+@vectors_app.command("flags")
+def flags_command(folder: Folder) -> None:
+    """List the known ways to be wrong that no answer in files shows, by reason."""
+    with refusals():
+        flags = read_json(folder / LIST)["flags"]
+        missed: dict[str, list[str]] = {}
+        for name, flag in flags.items():
+            if "reason" in flag or not flag["cases"]:
+                missed.setdefault(flag.get("reason", "no reason given"), []).append(name)
+        console = make_console()
+        shown = len(flags) - sum(map(len, missed.values()))
+        console.print(f"{shown} of {len(flags)} flags are shown by a case", highlight=False)
+        for reason, names in missed.items():
+            said = [f"{len(names)} are not: {reason}", *(f"  {name}" for name in names)]
+            console.print("\n".join(said), highlight=False, markup=False, soft_wrap=True)
 
 
 @vectors_app.command("answer")

@@ -120,8 +120,8 @@ aria-label="{label}: {words}">
 """
 
 
-def badge(report: Report) -> str:
-    """Return the result of a report as a small picture.
+def words_of(report: Report) -> str:
+    """Return the result of a report in a few words.
 
     Parameters
     ----------
@@ -131,12 +131,35 @@ def badge(report: Report) -> str:
     Returns
     -------
     str
+        Result and levels.
+
+    Examples
+    --------
+    >>> words_of({"result": "conforms", "level": 2})
+    'conforms, levels 0-2'
+    """
+    return f"{report['result']}, levels 0-{report['level']}"
+
+
+def badge(report: Report, label: str = "subbit") -> str:
+    """Return the result of a report as a small picture.
+
+    Parameters
+    ----------
+    report : mapping
+        The report.
+    label : str, default "subbit"
+        What the picture says on its left.
+
+    Returns
+    -------
+    str
         SVG.
     """
     code = report["exit_code"]
     bad = {DIVERGES, OUTDATED, INTERRUPTED}
     color = _GOOD if code == CONFORMS else _BAD if code in bad else _SOME
-    label, words = "subbit", f"{report['result']}, levels 0-{report['level']}"
+    words = words_of(report)
     left, right = (round(_CHARACTER * len(text) + 12) for text in (label, words))
     return _BADGE.format(
         label=escape(label),

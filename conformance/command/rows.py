@@ -158,10 +158,13 @@ def _row(
         "skipped": exceptions.reasons(SKIP, item.name, skipped),
         "expected": exceptions.reasons(EXPECT, item.name, [one.seed for one in known]),
     }
+    # What ended the process explains why others are left out, so it comes first.
+    last = judged.outcomes[-1:] if judged.ended else []
+    failed.sort(key=lambda one: one not in last)
     # Of cases that are equally far from their bounds, one that compared something.
     worst = max(
         failed or compared or outcomes,
-        key=lambda one: (one.ratio, one.status != "empty"),
+        key=lambda one: (one.ratio, one in last, one.status != "empty"),
         default=None,
     )
     status = _status(by["passed"] + known, compared, failed, counts)

@@ -2,11 +2,12 @@
 ======================
 
 ``subbit scoreboard NAME=REPORT.json ...`` makes one table of several reports, in Markdown:
-families and levels against ports.
+families and levels against ports. With ``--badges DIR`` it writes a badge of each, and shows them.
 """
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from subbit.conformance.command.console import refusals
+from subbit.conformance.command.files import badge, words_of
 from subbit.conformance.command.rows import NUMBERS, REFUSALS, SIGNATURES
 from subbit.conformance.target import OUTPUTS
 from subbit.reference.errors import ArgumentError
@@ -47,7 +49,7 @@ def read_reports(named: Iterable[str]) -> dict[str, dict[str, Any]]:
             raise ArgumentError("REPORT", "NAME=FILE, each name once", text)
         try:
             report = json.loads(Path(file).read_text(encoding="utf-8"))
-            if not {"summary", "verdicts", "result"} <= report.keys():
+            if not {"summary", "verdicts", "result", "level", "exit_code"} <= report.keys():
                 raise ValueError("it has no summary")  # noqa: TRY301  (as bad as no JSON)
         except (OSError, ValueError, AttributeError) as error:
             raise ArgumentError("REPORT", "a report of subbit check --json", error) from error
@@ -73,13 +75,49 @@ def _cell(line: Mapping[str, Any] | None) -> str:
     return f"{line['passed']} of {line['operations']}, {ratio}"
 
 
-def scoreboard(reports: Mapping[str, Mapping[str, Any]]) -> str:
+def write_badges(reports: Mapping[str, Mapping[str, Any]], folder: Path) -> dict[str, Path]:
+    """Write a badge of each report.
+
+    Parameters
+    ----------
+    reports : mapping of str to mapping
+        Reports by name.
+    folder : Path
+        The folder for them, which is made.
+
+    Returns
+    -------
+    dict of str to Path
+        The files by name, which are SVG.
+
+    Raises
+    ------
+    ArgumentError
+        If two names are the same in letters and digits, and so have the same file.
+    """
+    files: dict[str, Path] = {}
+    for name in reports:
+        file = folder / f"{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')}.svg"
+        if file in files.values():
+            raise ArgumentError("REPORT", f"names that differ in more than signs, for {file}", name)
+        files[name] = file
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, file in files.items():
+        file.write_text(badge(reports[name], name), encoding="utf-8")
+    return files
+
+
+def scoreboard(
+    reports: Mapping[str, Mapping[str, Any]], badges: Mapping[str, Path] | None = None
+) -> str:
     """Return a table of reports.
 
     Parameters
     ----------
     reports : mapping of str to mapping
         Reports by the names that the table has for them.
+    badges : mapping of str to Path, optional
+        Files of their badges.
 
     Returns
     -------
@@ -96,6 +134,9 @@ def scoreboard(reports: Mapping[str, Mapping[str, Any]]) -> str:
     }
     keys = sorted({key for own in lines.values() for key in own}, key=lambda key: (key[1], key[0]))
     rows = [["", "level", *reports], ["---"] * (2 + len(reports))]
+    if badges is not None:
+        shown = [f"![{words_of(reports[n])}]({file.as_posix()})" for n, file in badges.items()]
+        rows.append(["badge", "", *shown])
     about = {name: _about(report) for name, report in reports.items()}
     rows += [[what, "", *(own[what] for own in about.values())] for what in _ABOUT]
     rows += [
@@ -107,6 +148,10 @@ def scoreboard(reports: Mapping[str, Mapping[str, Any]]) -> str:
 
 def scoreboard_command(
     reports: Annotated[list[str], typer.Argument(metavar="NAME=REPORT...", help="reports in JSON")],
+    *,
+    badges: Annotated[
+        Path | None, typer.Option(help="write a badge of each, in SVG, to this folder")
+    ] = None,
 ) -> None:
     """Make one table, in Markdown, of several reports.
 
@@ -114,6 +159,9 @@ def scoreboard_command(
     ----------
     reports : list of str
         NAME=FILE for each.
+    badges : Path, optional
+        A folder for badges, which the table then shows.
     """
     with refusals():
-        typer.echo(scoreboard(read_reports(reports)))
+        read = read_reports(reports)
+        typer.echo(scoreboard(read, None if badges is None else write_badges(read, badges)))

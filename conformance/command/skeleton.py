@@ -3,12 +3,14 @@
 
 ``subbit init-port FILE`` writes a port that has every function of the protocol and
 implements none. As bodies are filled in, ``subbit check`` says which are correct. For another
-language it writes a list of the functions in JSON instead, to read or to generate code from.
+language it writes a program, in C or to be translated, or a list of the functions in JSON, to
+generate code from.
 """
 
 import inspect
 import json
 import re
+from collections.abc import Callable, Mapping
 from itertools import groupby
 from pathlib import Path
 from textwrap import indent
@@ -18,6 +20,7 @@ import typer
 
 from subbit import reference
 from subbit.conformance.command.console import make_console, refusals
+from subbit.conformance.command.skeleton_programs import check_new, write_c, write_exec
 from subbit.conformance.programs.forms import Codec
 from subbit.conformance.protocol import CLASSES, PROTOCOL, Function
 from subbit.reference.contracts.settings import Switches
@@ -161,41 +164,77 @@ def listing() -> dict[str, dict[str, Any]]:
     }
 
 
+def _write_python(file: Path) -> str:
+    if file.suffix != ".py" or not file.stem.isidentifier():
+        raise ArgumentError("FILE", "a name that can be imported, such as my_port.py", file)
+    file.write_text(skeleton(file.stem), encoding="utf-8")
+    return (
+        f"{file} has {len(PROTOCOL)} functions to fill in; from its folder:\n"
+        f"PYTHONPATH=. subbit check {file.stem} --level 2"
+    )
+
+
+def _write_listing(file: Path) -> str:
+    text = json.dumps(listing(), indent=1, ensure_ascii=False)
+    file.write_text(f"{text}\n", encoding="utf-8")
+    return f"{file} lists {len(PROTOCOL)} functions"
+
+
+def _told(file: Path, before: str = "") -> str:
+    command = f"subbit check --exec ./{file.name} --level 2 --depth quick"
+    return (
+        f"{file} has a table of {len(PROTOCOL)} functions, of which one is there; "
+        f"from its folder:\n{before}{command}"
+    )
+
+
+def _write_exec(file: Path) -> str:
+    write_exec(file, listing())
+    return _told(file)
+
+
+def _write_c(folder: Path) -> str:
+    write_c(folder, listing())
+    return _told(folder / "port.c", "make && ").replace("./port.c", "./port")
+
+
+_LANGUAGES: Mapping[str, Callable[[Path], str]] = {
+    "python": _write_python,
+    "c": _write_c,
+    "exec": _write_exec,
+    "any": _write_listing,
+}
+"""What writes a port, and says what it wrote."""
+
+
 def init_port_command(
-    file: Annotated[Path, typer.Argument(help="the file to write, .py or .json")],
+    file: Annotated[
+        Path, typer.Argument(help="what to write: a file .py or .json, a program, a folder for C")
+    ],
     *,
     language: Annotated[
-        str, typer.Option(help="python; or any, for a list of the functions in JSON")
+        str,
+        typer.Option(
+            help="python; c, or exec for a program to translate to another language; "
+            "any, for a list of the functions in JSON"
+        ),
     ] = "python",
 ) -> None:
-    """Write a port that has every function of the protocol and implements none.
+    """Write a port that has every function of the protocol, to be filled in.
 
     Parameters
     ----------
     file : Path
-        The file; it must not exist yet.
-    language : {"python", "any"}
+        The file, or the folder for C; it must not exist yet.
+    language : {"python", "c", "exec", "any"}
         What to write.
 
     Raises
     ------
     ArgumentError
-        If it exists, or its name cannot be imported.
+        If it exists, cannot be written, or its name cannot be imported.
     """
     with refusals():
-        check_choice("--language", language, ("python", "any"))
-        if file.exists():
-            raise ArgumentError("FILE", "a file that does not exist yet", file)
-        if language == "any":
-            text = json.dumps(listing(), indent=1, ensure_ascii=False)
-            file.write_text(f"{text}\n", encoding="utf-8")
-            make_console().print(f"{file} lists {len(PROTOCOL)} functions", highlight=False)
-            return
-        if file.suffix != ".py" or not file.stem.isidentifier():
-            raise ArgumentError("FILE", "a name that can be imported, such as my_port.py", file)
-        file.write_text(skeleton(file.stem), encoding="utf-8")
-        make_console().print(
-            f"{file} has {len(PROTOCOL)} functions to fill in; from its folder:\n"
-            f"PYTHONPATH=. subbit check {file.stem} --level 2",
-            highlight=False,
-        )
+        check_choice("--language", language, tuple(_LANGUAGES))
+        check_new(file)
+        make_console().print(_LANGUAGES[language](file), highlight=False, markup=False)

@@ -146,7 +146,7 @@ def tables(report: Mapping[str, Any]) -> tuple[Table, Table]:
     Returns
     -------
     tuple of Table
-        The summary, and the operations.
+        The summary, and the operations that are implemented.
     """
     name = f"{report['target']} ({report['dtype']})"
     summary = _table(f"{name}: summary", SUMMARY_HEADINGS)
@@ -154,7 +154,9 @@ def tables(report: Mapping[str, Any]) -> tuple[Table, Table]:
         summary.add_row(*summary_cells(line), style=STYLES[line["status"]])
     details = _table(f"{name}: error ÷ bound, at most 1", HEADINGS)
     for row in sorted_rows(report):
-        details.add_row(*cells(row), style=STYLES[row["status"]])
+        # A port that has begun lacks hundreds; the summary counts them, and JSON and page have all.
+        if row["status"] != MISSING:
+            details.add_row(*cells(row), style=STYLES[row["status"]])
     return summary, details
 
 
@@ -280,7 +282,8 @@ def show(report: Mapping[str, Any], console: Console) -> None:
         Console to print to.
     """
     for table in tables(report):
-        console.print(table)
+        if table.row_count:
+            console.print(table)
     for row in sorted_rows(report):
         if row["status"] in {EMPTY, PARTIAL, EXCEPTED}:
             said = f"{row['operation']} ({row['part']}): {row['message']}"

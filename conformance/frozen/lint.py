@@ -101,11 +101,19 @@ def lint(folder: Path) -> Iterator[str]:
             flags.setdefault(flag, set()).add(path)
     if number != content.get("cases"):
         yield f"{LIST}: expected {content.get('cases')} cases, found {number}"
-    listed = {flag: set(one["cases"]) for flag, one in content.get("flags", {}).items()}
-    for flag in sorted(listed.keys() | flags.keys()):
-        if listed.get(flag, set()) != flags.get(flag, set()):
-            yield f"{LIST}: the flag {flag} has other cases than those that carry it"
+    yield from _flag_faults(content.get("flags", {}), flags)
     yield from _strangers(folder)
+
+
+def _flag_faults(
+    listed: Mapping[str, Mapping[str, Any]], carried: Mapping[str, set[str]]
+) -> Iterator[str]:
+    for flag in sorted(listed.keys() | carried.keys()):
+        one = listed.get(flag, {"cases": []})
+        if set(one["cases"]) != carried.get(flag, set()):
+            yield f"{LIST}: the flag {flag} has other cases than those that carry it"
+        elif not one["cases"] and not one.get("reason"):
+            yield f"{LIST}: the flag {flag} has neither cases nor a reason why there are none"
 
 
 def _invalid(validator: Any, content: object, path: str) -> Iterator[str]:  # noqa: ANN401

@@ -6,8 +6,7 @@ rejects it: a *flag*. They follow from operation and size alone, so making them 
 same files.
 """
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,19 +14,12 @@ from typing import Any
 from safetensors.numpy import save
 
 from subbit import reference
-from subbit.conformance.cases.asked import AGAIN
-from subbit.conformance.cases.draw import WIDE
-from subbit.conformance.cases.registry import LAYERS, Operation
-from subbit.conformance.cases.seeds import seeds_of
-from subbit.conformance.mutants import MUTANTS, Mutant
-from subbit.conformance.programs.arrays import Tensors
-from subbit.conformance.programs.calls import read_call, write_call
-from subbit.conformance.programs.forms import Codec
+from subbit.conformance.cases.registry import Operation
+from subbit.conformance.mutants import MUTANTS
 from subbit.conformance.protocol import PROTOCOL
-from subbit.conformance.target import Port
-from subbit.reference.bounds.rounding import Arithmetic
 from subbit.reference.errors import ArgumentError
 
+from .flags import Rejections, flag_of, small_cases, with_flags
 from .record import Recorded, StatefulError, record
 from .tree import CASE, EXPECTED, FORMAT, INPUT, LIST, ROOT, VERSION, dump
 
@@ -46,7 +38,7 @@ class Vectors:
     files : dict of str to bytes
         Files by their paths.
     flags : dict of str to dict
-        Known ways to be wrong, each with the cases that catch it.
+        Known ways to be wrong, each with the cases that catch it, or why none does.
     left_out : str
         Why there are none; empty if there are.
     """
@@ -96,86 +88,6 @@ def family_of(item: Operation) -> str:
     return PROTOCOL[item.needs[0]].family
 
 
-def flag_of(mutant: Mutant) -> str:
-    """Return the name of a flag.
-
-    Parameters
-    ----------
-    mutant : Mutant
-        The wrong port.
-
-    Returns
-    -------
-    str
-        Operation and what is wrong, in letters, digits and hyphens.
-    """
-    wrong = re.sub(r"[^a-z0-9]+", "-", mutant.name.lower()).strip("-")
-    return f"{mutant.operation}/{wrong}"
-
-
-def _candidates(item: Operation) -> Iterator[int]:
-    """Yield cases that do not depend on the type of a port, the small ones first."""
-    # Layers take their time.
-    for seed in seeds_of(item, "quick" if item.level == LAYERS else "ci"):
-        # Calls that are repeated tell nothing about answers in files.
-        if seed < WIDE and (seed != AGAIN or not item.level):
-            yield seed
-
-
-class _Filed:
-    """A port as files know it: each call has arguments of its own, all of them, by rows."""
-
-    def __init__(self, port: Port) -> None:
-        self._port = port
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  (whatever the port has)
-        value = getattr(self._port, name)
-        if name not in PROTOCOL:
-            return value
-
-        def filed(*places: Any, **names: Any) -> Any:  # noqa: ANN401
-            codec = Codec(Tensors(1 << 62))
-            return value(**read_call(name, write_call(name, places, names, codec), codec))
-
-        return filed
-
-
-def _caught(item: Operation, mutant: Mutant, seed: int) -> str:
-    """Return how the answers of a wrong port show it in a case; empty if they do not."""
-    outcome = item.check(_Filed(mutant.port), Arithmetic(), seed)
-    return outcome.message.partition("): ")[2] if outcome.status == "failed" else ""
-
-
-class _Rejections:
-    """How cases reject the wrong ports of an operation."""
-
-    def __init__(self, item: Operation) -> None:
-        self._item = item
-        self._found: dict[tuple[str, int], str] = {}
-
-    def by(self, mutant: Mutant, seeds: Iterable[int]) -> dict[int, str]:
-        """Return the cases that reject a wrong port, and how."""
-        said = {}
-        for seed in seeds:
-            key = (mutant.name, seed)
-            if key not in self._found:
-                self._found[key] = _caught(self._item, mutant, seed)
-            if self._found[key]:
-                said[seed] = self._found[key]
-        return said
-
-
-def _with_flags(item: Operation, seeds: list[int], rejections: _Rejections) -> list[int]:
-    """Return the cases, with one more for each wrong port that none of them rejects."""
-    chosen = list(seeds)
-    for mutant in MUTANTS.get(item.name, ()):
-        if rejections.by(mutant, chosen):
-            continue
-        others = (seed for seed in _candidates(item) if seed not in chosen)
-        chosen += [next((s for s in others if rejections.by(mutant, [s])), chosen[0])]
-    return sorted(set(chosen))
-
-
 def vectors_of(item: Operation, size: str) -> Vectors:
     """Make the vectors of an operation.
 
@@ -192,7 +104,7 @@ def vectors_of(item: Operation, size: str) -> Vectors:
         Files and flags.
     """
     found = Vectors()
-    seeds = list(_candidates(item))[: SIZES[size]]
+    seeds = list(small_cases(item))[: SIZES[size]]
     try:
         recorded = {seed: record(item, seed) for seed in seeds}
     except StatefulError as error:
@@ -202,20 +114,21 @@ def vectors_of(item: Operation, size: str) -> Vectors:
     if largest > LARGEST:
         found.left_out = f"a case of {item.name} takes {largest / LARGEST:.0f} MiB"
         return found
-    rejections = _Rejections(item)
-    seeds = _with_flags(item, seeds, rejections)
+    rejections = Rejections(item)
+    rejections.recorded |= recorded
+    seeds, reasons = with_flags(item, seeds, rejections)
     for mutant in MUTANTS.get(item.name, ()):
-        said = rejections.by(mutant, seeds)
-        found.flags[flag_of(mutant)] = {
+        said, flag = rejections.by(mutant, seeds), flag_of(mutant)
+        found.flags[flag] = {
             "wrong": mutant.name,
             "functions": sorted(mutant.functions),
             "seen": next(iter(said.values()), ""),
             "cases": [path_of(item, seed) for seed in said],
-        }
+        } | ({"reason": reasons[flag]} if flag in reasons else {})
     for seed in seeds:
         path = path_of(item, seed)
         flags = [flag for flag, one in found.flags.items() if path in one["cases"]]
-        found.files |= _files(recorded.get(seed) or record(item, seed), flags, path)
+        found.files |= _files(rejections.case(seed), flags, path)
     return found
 
 
@@ -231,6 +144,7 @@ def _files(case: Recorded, flags: list[str], path: str) -> dict[str, bytes]:
         "case": case.seed,
         "drawn": case.label,
         "flags": flags,
+        **({"dtype": case.dtype} if case.dtype else {}),
         "calls": [
             {"function": call.function, "key": call.key, "arguments": call.arguments} | call.answer
             for call in case.calls

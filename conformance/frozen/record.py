@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from subbit import reference
 from subbit.conformance.cases.counts import Counts
+from subbit.conformance.cases.draw import WIDE
 from subbit.conformance.cases.judge import Judge, host
 from subbit.conformance.cases.names import parts_of
 from subbit.conformance.cases.registry import Operation
@@ -283,6 +284,8 @@ class Recorded:
         Comparisons of arrays, and the names and rules of all others.
     inputs, expected : Tensors
         Arrays of arguments, and of answers and comparisons.
+    dtype : str, default ""
+        The type of the ports that it is for, if others are asked something else.
     """
 
     operation: Operation
@@ -292,6 +295,7 @@ class Recorded:
     comparisons: list[dict[str, Any]]
     inputs: Tensors
     expected: Tensors
+    dtype: str = ""
 
 
 def record(item: Operation, seed: int) -> Recorded:
@@ -329,9 +333,16 @@ def record(item: Operation, seed: int) -> Recorded:
             raise SubbitError(f"{item.name}:{seed}, {name}: {outcome.message}")
         runs[name], label = (recorder, judge), label or outcome.message
     first = runs["float64"][0]
+    # What comes after the first call may depend on what rounding decided in it. The few small cases
+    # that ask ports of another type for something else are not asked of these, as ever.
+    asked = {run[0].calls[0].key for run in runs.values() if run[0].calls}
+    alike = len(asked) <= 1 or seed < WIDE
+    if not alike:
+        runs = {"float64": runs["float64"]}
     comparisons = _comparisons(runs, codecs[1])
     inputs, expected = (codec.tensors for codec in codecs)
-    return Recorded(item, seed, label, first.calls, comparisons, inputs, expected)
+    dtype = "" if alike else "float64"
+    return Recorded(item, seed, label, first.calls, comparisons, inputs, expected, dtype)
 
 
 def _comparisons(runs: Mapping[str, tuple[Recorder, Noting]], codec: Codec) -> list[dict[str, Any]]:

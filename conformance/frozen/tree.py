@@ -139,6 +139,11 @@ class Case:
         """The case."""
         return int(self.content["case"])
 
+    @property
+    def dtype(self) -> str:
+        """The type of the ports that it is for; empty for all."""
+        return str(self.content.get("dtype", ""))
+
     @cached_property
     def inputs(self) -> Tensors:
         """Arrays of arguments."""

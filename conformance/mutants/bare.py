@@ -105,7 +105,7 @@ def _by_squares(values: AnyArray, axis: int | None) -> AnyArray:
 
 
 def _standardized(W: Any, norms: Any, **switches: Any) -> AnyArray:  # noqa: ANN401
-    over = 1 if switches.get("axis", "matrix") == "row" else None
+    over = 1 if switches.get("axis", "row") == "row" else None
     if switches.get("standardize", "before") != "after":
         made = reference.standardized_importance(W, norms, **switches)
         return np.asarray(made)

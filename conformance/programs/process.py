@@ -13,6 +13,7 @@ import contextlib
 import ctypes
 import json
 import os
+import re
 import resource
 import select
 import shlex
@@ -44,6 +45,8 @@ _LIBC = ctypes.CDLL(None)
 _CHUNK = 2**16
 _SHOWN = 80
 """Characters of a line that is no message."""
+_NO_NUMBER = re.compile(r"-?(nan|inf)", re.IGNORECASE)
+_REALS = 'what JSON has no number for is {"real": "nan"}, "inf" or "-inf"'
 
 
 class ProgramEndedError(BaseException):
@@ -96,6 +99,34 @@ def die_with_parent() -> None:
     """Have this process killed when the one that started it ends, where the system can."""
     with contextlib.suppress(AttributeError):
         _LIBC.prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+
+
+def _shown(text: str, place: int = 0) -> str:
+    """Return the part of a text that begins a little before a place."""
+    start = max(place - _SHOWN // 2, 0)
+    stop = start + _SHOWN
+    return repr(f"{'…' * (start > 0)}{text[start:stop]}{'…' * (stop < len(text))}")
+
+
+def _message_in(line: bytes, doing: str) -> Mapping[str, Any]:
+    """Read a message, or say what is wrong with the line and where."""
+    text = line.decode(errors="replace")
+    expected = f"{doing}: expected a message on each line"
+    try:
+        message = json.loads(text, parse_constant=_refuse_constant)
+    except ValueError as error:
+        # Python reads NaN and the like without a place.
+        place = getattr(error, "pos", text.find(str(error)))
+        hint = f"; {_REALS}" if _NO_NUMBER.match(text, place) else ""
+        at = "" if not place else f", which at character {place + 1} is no JSON"
+        raise FormError(f"{expected}, got {_shown(text, place)}{at}{hint}") from error
+    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+        raise FormError(f"{expected}, an object with a type, got {_shown(text)}")
+    return message
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)
 
 
 class Process:
@@ -246,14 +277,7 @@ class Process:
                 raise ProgramEndedError(self._ending())
             self._came += more
         line, _, self._came = self._came.partition(b"\n")
-        try:
-            message = json.loads(line)
-        except ValueError:
-            message = None
-        if not isinstance(message, dict) or not isinstance(message.get("type"), str):
-            shown = line[:_SHOWN].decode(errors="replace")
-            raise FormError(f"{self._doing}: expected a message on each line, got {shown!r}")
-        return message
+        return _message_in(line, self._doing)
 
     def _wait(self, read: list[int], write: list[int], until: float, seconds: float) -> None:
         left = until - time.monotonic()

@@ -33,6 +33,14 @@ SAY = {
     "missing": {"type": "not_implemented", "message": "not yet"},
 }
 
+CHATTER = {
+    "chatter": "Hello!",
+    "two values": f'{{"type": "result", "value": [{"1, " * 50}2] [3]}}',
+    "nan": '{"type": "result", "value": -nan}',
+    "NaN": '{"type": "result", "value": NaN}',
+    "list": "[1]",
+}
+
 
 def say(line):
     sys.stdout.write(f"{line}\n")
@@ -66,5 +74,5 @@ def answer(call):
 for text in sys.stdin:
     message = json.loads(text)
     own = {"id": message["id"]} if "id" in message else {}
-    chatters = sys.argv[1] == "chatter" and message.get("function") == "proxy_loss"
-    say("Hello!" if chatters else json.dumps(own | answer(message)))
+    line = CHATTER.get(sys.argv[1]) if message.get("function") == "proxy_loss" else None
+    say(line or json.dumps(own | answer(message)))

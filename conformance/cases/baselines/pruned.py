@@ -149,11 +149,13 @@ def _sparsegpt(judge: Judge, W: Array, H: Array, config: SparseGPT, layer: Quant
     states = _column_states(judge, given, U, layer)
     columns = states(W.shape[1])
     for block in layer.blocks:
-        _sparsegpt_block(judge, U, states, block, config)
+        with judge.at_columns(block.columns):
+            _sparsegpt_block(judge, U, states, block, config)
         for column in range(block.start, block.stop):
             (group,) = cut_block(block, column, column + 1).groups
             if isinstance(group, ValueGroup):
-                judge.bound("kept values", group.values, columns[column].keep(group.mask))
+                with judge.at(f"column {column}"):
+                    judge.bound("kept values", group.values, columns[column].keep(group.mask))
     judge_objective(judge, W, H, layer, partial(reference.sparsegpt_layer, config=config))
 
 
@@ -318,9 +320,11 @@ def _pb_llm_layer(port: Port, judge: Judge, draw: Draw) -> None:
         low, high = block.groups
         if isinstance(low, BinaryGroup) and isinstance(high, UniformGroup):
             part = block.columns
-            _low_part(judge, start[:, part], U[part, part], (low, high), config)
+            with judge.at_columns(part):
+                _low_part(judge, start[:, part], U[part, part], (low, high), config)
         for column in range(block.start, block.stop):
             one = cut_block(block, column, column + 1)
             grid_of = fitted if column == block.start else None
-            _pb_llm_column(judge, columns[column], one, config, grid_of)
+            with judge.at(f"column {column}"):
+                _pb_llm_column(judge, columns[column], one, config, grid_of)
     judge_objective(judge, W, H, layer, partial(reference.pb_llm_layer, config=config))

@@ -49,13 +49,14 @@ def _rtn_layer(port: Port, judge: Judge, draw: Draw) -> None:
     for block in layer.blocks:
         judge.form("names of the groups", [group.name for group in block.groups], ["all"])
         (group,), part = block.groups, state[:, block.columns]
-        if config.kind == "sign" and isinstance(group, BinaryGroup):
-            everything = np.ones(part.shape, dtype=np.bool_)
-            binary_group(judge, part, everything, group, order=1, mode=mode)
-        elif isinstance(group, UniformGroup):
-            uniform_group(judge, part, group, grid_of=part, bits=config.bits)
-        else:
-            judge.fail("a group is of the wrong kind")
+        with judge.at_columns(block.columns):
+            if config.kind == "sign" and isinstance(group, BinaryGroup):
+                everything = np.ones(part.shape, dtype=np.bool_)
+                binary_group(judge, part, everything, group, order=1, mode=mode)
+            elif isinstance(group, UniformGroup):
+                uniform_group(judge, part, group, grid_of=part, bits=config.bits)
+            else:
+                judge.fail("a group is of the wrong kind")
 
 
 def _order(judge: Judge, H: Array, layer: QuantizedLayer, *, ordered: bool) -> AnyArray:
@@ -118,4 +119,5 @@ def _gptq_columns(
             (group,) = cut_block(block, column, column + 1).groups
             if isinstance(group, UniformGroup):
                 grid_of = fitted if column == block.start else None
-                uniform_group(judge, columns[column], group, grid_of=grid_of, bits=config.bits)
+                with judge.at(f"column {column}"):
+                    uniform_group(judge, columns[column], group, grid_of=grid_of, bits=config.bits)

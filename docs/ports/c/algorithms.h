@@ -4,8 +4,6 @@
  * WRONG makes a port that is wrong on purpose: 1 adds in float32 but declares float64, 2 takes the
  * last of equally good candidates, 3 reads through a null pointer in minmax_grid.
  */
-#include <float.h>
-
 #include "message.h"
 
 #ifndef WRONG

@@ -1,13 +1,12 @@
-/* A port of subbit in C99: one C function for each of the specification's, and the loop that
- * answers calls. Each function reads its arguments first, which refuses what is not valid, and then
+/* A port of subbit in C99: one C function for each of the specification's; serve.h has the loop
+ * that answers calls. Each function reads its arguments first, which refuses what is not valid, and then
  * writes its answer.
  *
  *     make port
  *     subbit check --exec ./port --level 2
  */
 #include "algorithms.h"
-
-static long n, k;
+#include "serve.h"
 
 /* ---- Binarization ---- */
 static void sign(void) {
@@ -405,10 +404,7 @@ static void billm_block(void) {
 
 /* ---- The program ---- */
 #define F(name) {#name, name}
-static const struct {
-    const char *name;
-    void (*answer)(void);
-} FUNCTIONS[] = {
+static const Function FUNCTIONS[] = {
     F(sign), F(masked_mean), F(masked_scale), F(binarize_once), F(residual_binarize),
     F(minmax_grid), F(grid_codes), F(rtn_layer), F(nm_mask), F(pattern_bits), F(rank_patterns),
     F(unrank_patterns), F(arb_start), F(arb), {"refine_mean", refined_mean},
@@ -418,45 +414,14 @@ static const struct {
     F(maximum_grid), F(quantile_grid), F(breakpoint_grid), {"choose_salient", salient_columns},
     {"choose_split", split_columns}, F(billm_block),
 };
-#define COUNT (long)(sizeof FUNCTIONS / sizeof *FUNCTIONS)
 
-static void hello(const Node *message) {
-    snprintf(folder, sizeof folder, "%s", text_in(message, "folder"));
-    printf("{\"type\":\"hello\",\"protocol\":1,\"inline\":0,\"functions\":[");
-    EACH(f, COUNT) printf("%s\"%s\"", f ? "," : "", FUNCTIONS[f].name);
-    printf("],\"capabilities\":{\"dtype\":\"float64\",\"settings\":{"
-           "\"pattern_bits\":{\"group\":{\"most\":60}},\"rank_patterns\":{\"group\":{\"most\":60}},"
-           "\"unrank_patterns\":{\"group\":{\"most\":60}},\"arb\":{\"levels\":[\"alternate\"]}}}}\n");
-}
-
-static void call(const Node *message) {
-    id = (long)in(message, "id")->number, arguments = in(message, "arguments"), header = NULL;
-    if (in(message, "tensors")) load(text_in(message, "tensors"));
-    n = k = 0;
-    EACH(f, COUNT) if (is(message, "function", FUNCTIONS[f].name)) {
-        if (!setjmp(refused)) FUNCTIONS[f].answer();
-        return;
-    }
-    printf("{\"type\":\"not_implemented\",\"id\":%ld}\n", id);
-}
+static const char CAPABILITIES[] =
+    "{\"dtype\":\"float64\",\"settings\":{\"pattern_bits\":{\"group\":{\"most\":60}},"
+    "\"rank_patterns\":{\"group\":{\"most\":60}},\"unrank_patterns\":{\"group\":{\"most\":60}},"
+    "\"arb\":{\"levels\":[\"alternate\"]}}}";
 
 int main(void) {
-    size_t size = 1 << 16, used = 0;
-    char *line = malloc(size);
     EACH(a, 61) EACH(b, a + 1)
         choices[a][b] = b && b < a ? choices[a - 1][b - 1] + choices[a - 1][b] : 1;
-    while (line && fgets(line + used, (int)(size - used), stdin)) {
-        used += strlen(line + used);
-        if (line[used - 1] != '\n') { /* the line goes on */
-            if (used + 1 == size) line = realloc(line, size *= 2);
-            continue;
-        }
-        at = line, used = 0;
-        const Node *message = read_node();
-        if (is(message, "type", "hello")) hello(message);
-        else call(message);
-        fflush(stdout);
-        give_back();
-    }
-    return 0;
+    return serve(FUNCTIONS, sizeof FUNCTIONS / sizeof *FUNCTIONS, CAPABILITIES);
 }

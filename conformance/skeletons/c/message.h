@@ -2,7 +2,22 @@
  *
  * It needs nothing but the C library: JSON and safetensors are read here, since the suite uses few
  * forms of them. docs/format.md has all forms. Any port may copy this file.
+ *
+ *     an argument                       is read by                        an answer     is written by
+ *     numbers of shape (n, k), (k,)     matrix, vector                    numbers       put
+ *     numbers of any shape              values                            one number    put_number
+ *     a mask (n, k), all if null        entries                           a mask        put_mask
+ *     a mask (k,); (k,) or (n, k)       columns; part                     whole ones    put_wholes
+ *     whole numbers                     places                            signs, codes  put_bytes
+ *     one whole number, one number      number, real
+ *     true or false; a text             flag; second of two, name_of
+ *     a configuration                   config, then in for its settings
+ *
+ * argument returns NULL for null. Numbers that JSON does not have are {"real":"nan"}, "inf", "-inf".
  */
+#ifndef SUBBIT_MESSAGE_H
+#define SUBBIT_MESSAGE_H
+#include <float.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdint.h>
@@ -19,10 +34,15 @@ typedef unsigned char Byte;
 static void **taken;
 static size_t takes, room;
 
+static void stop(const char *why) {
+    fprintf(stderr, "port: %s\n", why);
+    exit(2);
+}
+
 static void *get(size_t count, size_t size) {
     void *memory = calloc(count ? count : 1, size);
     if (takes == room) taken = realloc(taken, (room = 2 * room + 64) * sizeof *taken);
-    if (!memory || !taken) exit(2);
+    if (!memory || !taken) stop("no memory");
     return taken[takes++] = memory;
 }
 #define NEW(type, count) ((type *)get((size_t)(count), sizeof(type)))
@@ -111,11 +131,11 @@ static void load(const char *name) {
     char path[sizeof folder + 256];
     snprintf(path, sizeof path, "%s/%s", folder, name);
     FILE *file = fopen(path, "rb");
-    if (!file || fseek(file, 0, SEEK_END)) exit(2);
+    if (!file || fseek(file, 0, SEEK_END)) stop(path);
     long size = ftell(file);
     Byte *bytes = NEW(Byte, size + 1);
     rewind(file);
-    if (fread(bytes, 1, (size_t)size, file) != (size_t)size) exit(2);
+    if (fread(bytes, 1, (size_t)size, file) != (size_t)size) stop(path);
     fclose(file);
     long length = 0;
     EACH(i, 8) length |= (long)bytes[i] << 8 * i;
@@ -145,6 +165,18 @@ static Array array_of(const Node *node) {
 }
 
 /* ---- Arguments: each is checked against its contract. ---- */
+static const char *seen(const Node *node) {
+    static char text[96];
+    const char *kinds[] = {"null", "true or false", "a whole number", "a number", "text", "a list"};
+    if (!node) return kinds[NOTHING];
+    if (node->kind != OBJECT) return kinds[node->kind];
+    Array array = array_of(node);
+    if (!in(node, "shape")) return "another object";
+    snprintf(text, sizeof text, "an array of %.8s with %d axes and %ld elements", array.dtype,
+             array.axes, array.count);
+    return text;
+}
+
 static Node *argument(const char *name) {
     Node *node = in(arguments, name);
     return node && node->kind != NOTHING ? node : NULL;
@@ -153,7 +185,7 @@ static Node *argument(const char *name) {
 static double *doubles(const char *name, Node *node, int axes, long *shape) {
     Array array = array_of(node);
     if (strcmp(array.dtype, "F64") || (axes >= 0 && array.axes != axes) || !array.count)
-        refuse(name, "an array of numbers", "something else");
+        refuse(name, "an array of numbers of another form", seen(node));
     EACH(i, axes > 0 ? axes : 0) {
         if (shape[i] && shape[i] != array.shape[i]) refuse(name, "another shape", "this one");
         shape[i] = array.shape[i];
@@ -191,7 +223,7 @@ static Byte *flags(const char *name, Node *node, long rows, long n, long k, int 
     int columns = array.axes == 1 && array.shape[0] == k && !rows;
     int entries = array.axes == 2 && array.shape[0] == n && array.shape[1] == k && rows;
     if (strcmp(array.dtype, "BOOL") || !(columns || entries))
-        refuse(name, "a mask of the shape of the weights", "something else");
+        refuse(name, "a mask of the shape of the weights", seen(node));
     EACH(i, CELLS) mask[i] = array.data[columns ? i % k : i];
     return mask;
 }
@@ -206,7 +238,7 @@ static Byte *part(const char *name, long n, long k) {
 
 static long whole(const char *name, const Node *node, double least, double most) {
     if (!node || node->kind != WHOLE || node->number < least || node->number > most)
-        refuse(name, "a whole number in its range", "something else");
+        refuse(name, "a whole number in its range", seen(node));
     return (long)node->number;
 }
 
@@ -218,26 +250,26 @@ static double real(const char *name, double least, double most) {
     Node *node = argument(name);
     if (!node || (node->kind != WHOLE && node->kind != REAL) || !(node->number >= least) ||
         !(node->number <= most))
-        refuse(name, "a number in its range", "something else");
+        refuse(name, "a number in its range", seen(node));
     return node->number;
 }
 
 static int flag(const char *name) {
     Node *node = argument(name);
-    if (!node || node->kind != FLAG) refuse(name, "true or false", "something else");
+    if (!node || node->kind != FLAG) refuse(name, "true or false", seen(node));
     return node->number != 0;
 }
 
 /* Whether a setting is the second of two. */
 static int second(const char *name, const char *one, const char *two) {
     if (!is(arguments, name, one) && !is(arguments, name, two))
-        refuse(name, "one of its settings", "something else");
+        refuse(name, "one of its settings", text_in(arguments, name));
     return is(arguments, name, two);
 }
 
 static const char *name_of(const char *name) {
     Node *node = argument(name);
-    if (!node || node->kind != TEXT) refuse(name, "a name", "something else");
+    if (!node || node->kind != TEXT) refuse(name, "a name", seen(node));
     return node->text;
 }
 
@@ -250,7 +282,7 @@ static void orders(const char *name, long *found, long most) {
     Node *node = argument(name);
     if (!node || node->kind != LIST || !node->first || !node->first->next ||
         node->first->next->next)
-        refuse(name, "two orders", "something else");
+        refuse(name, "two orders", seen(node));
     found[0] = whole(name, node->first, 1, most);
     found[1] = whole(name, node->first->next, 1, most);
 }
@@ -260,7 +292,7 @@ static int64_t *places(const char *name, int axes, double most, Array *array) {
     *array = array_of(argument(name));
     int64_t *found = NEW(int64_t, array->count);
     if (strcmp(array->dtype, "I64") || array->axes != axes || !array->count)
-        refuse(name, "whole numbers", "something else");
+        refuse(name, "whole numbers", seen(argument(name)));
     memcpy(found, array->data, (size_t)array->count * sizeof *found);
     EACH(i, array->count)
         if (found[i] < 0 || (double)found[i] > most) refuse(name, "numbers in range", "others");
@@ -273,6 +305,11 @@ static void begin(const char *text) {
 }
 static void end(const char *text) { printf("%s}\n", text); }
 
+static void put_number(double x) {
+    if (x == x && fabs(x) <= DBL_MAX) printf("%.17g", x);
+    else printf("{\"real\":\"%s\"}", x != x ? "nan" : x > 0 ? "inf" : "-inf");
+}
+
 static void open_array(const char *dtype, int axes, const long *shape) {
     printf("{\"dtype\":\"%s\",\"shape\":[", dtype);
     EACH(i, axes) printf("%s%ld", i ? "," : "", shape[i]);
@@ -282,7 +319,10 @@ static void open_array(const char *dtype, int axes, const long *shape) {
 static void put(const double *x, int axes, long n, long k) {
     long shape[2] = {n, k};
     open_array("F64", axes, shape);
-    EACH(i, axes == 1 ? n : CELLS) printf("%s%.17g", i ? "," : "", x[i]);
+    EACH(i, axes == 1 ? n : CELLS) {
+        if (i) printf(",");
+        put_number(x[i]);
+    }
     printf("]}");
 }
 
@@ -305,3 +345,4 @@ static void put_wholes(const int64_t *x, int axes, long n, long k) {
     EACH(i, axes == 1 ? n : CELLS) printf("%s%lld", i ? "," : "", (long long)x[i]);
     printf("]}");
 }
+#endif
