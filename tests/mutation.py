@@ -249,7 +249,7 @@ def report(found: dict[str, Found]) -> Iterator[str]:
     yield f"{count} of {all_of} mutants rejected, {share:.1%}; of those not equivalent {other:.1%}"
 
 
-def main() -> int:
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sample", type=int, default=0, help="how many; all by default")
     parser.add_argument("--seed", type=int, default=0)
@@ -262,7 +262,11 @@ def main() -> int:
     parser.add_argument("--verify", action="store_true", help="try the recorded cases again")
     parser.add_argument("--cases-only", action="store_true", help="leave out the theorems")
     parser.add_argument("--out", type=Path, default=FILE)
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> int:
+    options = _options()
     found = recorded(options.out)
     wanted = [one for one in mutations() if options.only in one.key]
     wanted = sample(options.sample, options.seed, wanted) if options.sample else wanted
