@@ -42,8 +42,7 @@ def ratio(numerator: Array, denominator: Array, current: Array, eps: float, kind
     """
     # Eq. (20), subbit:  x / (d + ε), or x / (d + ε mean(d))
     divisor = denominator + (eps * np.mean(denominator) if kind == "relative" else eps)
-    usable = divisor > 0.0
-    return np.where(usable, numerator / np.where(usable, divisor, 1.0), current)
+    return np.divide(numerator, divisor, out=current.copy(), where=divisor > 0.0)
 
 
 def solve_normal(G: Array, g: Array) -> Array:
@@ -79,13 +78,14 @@ def solve_normal(G: Array, g: Array) -> Array:
     # Eq. (22), subbit:  G = L D Lᵀ by elimination,  x from L D Lᵀ x = g
     for p in range(count):
         usable[:, p] = rest[:, p, p] > DEPENDENT * G[:, p, p]
-        pivot = np.where(usable[:, p], rest[:, p, p], 1.0)
-        factor = np.where(usable[:, p, None], rest[:, p + 1 :, p] / pivot[:, None], 0.0)
+        below = rest[:, p + 1 :, p]
+        pivot = rest[:, p, p, None]
+        factor = np.divide(below, pivot, out=np.zeros_like(below), where=usable[:, p, None])
         rest[:, p + 1 :, :] -= factor[:, :, None] * rest[:, None, p, :]
         right[:, p + 1 :] -= factor * right[:, p, None]
     solution = np.zeros(g.shape)
     for p in reversed(range(count)):
         known = np.sum(rest[:, p, p + 1 :] * solution[:, p + 1 :], axis=1)
-        pivot = np.where(usable[:, p], rest[:, p, p], 1.0)
-        solution[:, p] = np.where(usable[:, p], (right[:, p] - known) / pivot, 0.0)
+        own = right[:, p] - known
+        np.divide(own, rest[:, p, p], out=solution[:, p], where=usable[:, p])
     return solution

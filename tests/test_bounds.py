@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pytest
@@ -915,6 +916,39 @@ def test_what_is_flushed_is_inside():
     assert (read(1e-30) * read(1e-30)).error >= 1e-60
     assert read([[0.0, 0.5]]).error.max() == 0.0
     assert (read(0.0) * read(0.1)).error == 0.0
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-3, 1.0])
+def test_flushing_raises_an_error_by_its_slack(size):
+    rng, port, operations = np.random.default_rng(0), Arithmetic("float16"), 16
+    zero, lost = np.zeros((3, 5)), operations * port.tiny
+    for _ in range(20):
+        X, D = rng.standard_normal((7, 5)), size * rng.standard_normal((3, 5))
+        S, F = X.T @ X, rng.uniform(-lost, lost, D.shape)
+        before, after = (reference.calibrated_error_trace(x, zero, S) for x in (D, D + F))
+        weight = len(D) * np.abs(S).sum()
+        slack = objective_bounds.flushed_slack(before, weight, operations, arithmetic=port)
+        assert compare.objective(after, before, slack) <= 1
+
+
+def test_the_slack_of_flushing_is_reached_and_no_share_of_ordinary_errors():
+    port, ones = Arithmetic("float32"), np.ones((3, 5))
+    lost = port.tiny * ones
+    reached = reference.calibrated_error_trace(lost, 0 * lost, np.ones((5, 5)))
+    slack = partial(objective_bounds.flushed_slack, weight=75, operations=1, arithmetic=port)
+    assert slack(0.0) == pytest.approx(reached, rel=1e-12)
+    assert 0.0 < slack(1.0) < 1e-35
+    assert 0.0 < slack(1.0, squares=True) < 1e-17
+
+
+def test_a_choice_by_squares_that_are_flushed_is_inside():
+    port = Arithmetic("float32")
+    W = np.array([[0.5, 0.9]], dtype=F) * np.sqrt(F(port.tiny))
+    squares = [port.held(x**2) for x in W[0]]
+    assert squares == [0.0, 0.0]
+    dropped, best = W[0].max() ** 2, W[0].min() ** 2
+    slack = objective_bounds.flushed_slack(best, 2, 1, squares=True, arithmetic=port)
+    assert compare.objective(dropped, best, slack) <= 1
 
 
 # What a port declares.

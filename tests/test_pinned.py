@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from subbit import reference
+from subbit import fast, reference
 from subbit.conformance.cases import OPERATIONS
 from subbit.conformance.cases.draw import Draw
 from subbit.conformance.cases.judge import Judge
@@ -16,6 +16,7 @@ from subbit.conformance.target import arithmetic_of
 
 ARITHMETIC = arithmetic_of(reference)
 PINNED = pinned_cases()
+TINY = [pin for pin in PINNED if "W tiny" in pin.drawn]
 each_pin = pytest.mark.parametrize("pin", PINNED, ids=lambda pin: pin.replay)
 
 
@@ -46,6 +47,13 @@ def test_a_pin_draws_what_it_says_and_the_reference_passes(pin):
     assert outcome.status == "passed"
     assert outcome.compared > 0
     assert pin.found.endswith(".")
+
+
+@pytest.mark.parametrize("pin", TINY, ids=lambda pin: pin.replay)
+def test_pins_near_the_least_normal_number_pass_for_a_port_that_flushes(pin):
+    port = fast.on("simulated")
+    outcome = OPERATIONS[pin.operation].check(port, arithmetic_of(port), pin.seed)
+    assert (outcome.message, outcome.status) == (pin.drawn, "passed")
 
 
 @each_pin

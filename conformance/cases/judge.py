@@ -369,7 +369,9 @@ class Judge:
         counts = Counts(decided=int(np.count_nonzero(finite) - undecided), open=int(undecided))
         self._note(ratio, _sentence(what, found, wanted, ratios == ratio), counts)
 
-    def objective(self, what: str, reached: float, best: float, allowed: float) -> None:
+    def objective(
+        self, what: str, reached: float, best: float, allowed: float, flushed: float
+    ) -> None:
         """Compare the objective of a choice with the best, within a slack.
 
         Parameters
@@ -379,10 +381,15 @@ class Judge:
         reached, best : float
             The objective of the port's choice, and the reference's.
         allowed : float
-            The slack.
+            The slack of rounding and of equally good choices.
+        flushed : float
+            What is lost to numbers that are flushed to zero, which no share of the objective
+            holds: :func:`~subbit.reference.bounds.objective.flushed_slack`, or 0 if it is
+            computed from whole numbers.
         """
-        ratio = compare.objective(reached, best, allowed)
-        said = f"{what}: expected at most {best:.9g} + {allowed:.3g}, found {reached:.9g}"
+        slack = allowed + flushed
+        ratio = compare.objective(reached, best, slack)
+        said = f"{what}: expected at most {best:.9g} + {slack:.3g}, found {reached:.9g}"
         self._note(ratio, said, Counts(objectives=1))
 
 

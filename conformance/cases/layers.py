@@ -2,8 +2,9 @@
 ================================
 
 States and scores that follow from a port's own record, and the objective that a layer
-reaches. It may exceed the reference's by the share :data:`SLACK`, and by as much as the
-reference's own changes when its input is moved by rounding.
+reaches. It may exceed the reference's by the share :data:`SLACK`, by what is lost to numbers
+that are flushed to zero, and by as much as the reference's own changes when its input is moved
+by rounding.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from subbit.conformance.inputs.families import Array, Mask
 from subbit.conformance.inputs.moved import TRIES, moved
 from subbit.reference import Loop, QuantizedBlock, QuantizedLayer, UniformGroup, ValueGroup
 from subbit.reference.bounds.hessian import damp_bound, inverse_factor_bound
+from subbit.reference.bounds.objective import flushed_slack
 from subbit.reference.bounds.rounding import Rounded
 from subbit.reference.bounds.zones.saliency import (
     inverse_hessian_saliency_bound,
@@ -28,6 +30,8 @@ from subbit.reference.layer import Group
 Quantize = Callable[[Array, Array], QuantizedLayer]
 
 SLACK = 0.1
+FLUSHES = 256
+"""Operations of a fit that an entry passes through; a scale counts once for each level."""
 INPUTS = ("iid", "ar0.5", "scaled", "positive", "dead")
 
 
@@ -62,12 +66,21 @@ def judge_objective(
     own, least = reached(layer), reached(quantize(W, H))
     energy = reference.calibrated_error_trace(given, np.zeros(W.shape), S)
     roundings = judge.arithmetic.unit_roundoff * 64 * energy
+    # Each column before an entry's takes a product from it.
+    operations, weight = FLUSHES + 2 * len(H), len(W) * np.sum(np.abs(S))
+
+    def slack() -> tuple[float, float]:
+        flushed = flushed_slack(
+            least, weight, operations, squares=True, arithmetic=judge.arithmetic
+        )
+        return SLACK * least + roundings, float(flushed)
+
     for seed in range(TRIES):
-        if own <= least + SLACK * least + roundings:
+        if own <= least + sum(slack()):
             break
-        other = moved(W, H, seed, unit_roundoff=judge.arithmetic.unit_roundoff)
+        other = moved(W, H, seed, arithmetic=judge.arithmetic)
         least = max(least, reached(quantize(*other)))
-    judge.objective("objective of the layer", own, least, SLACK * least + roundings)
+    judge.objective("objective of the layer", own, least, *slack())
 
 
 def live_columns(H: Array, loop: Loop) -> Mask:

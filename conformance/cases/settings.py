@@ -247,7 +247,7 @@ def judge_decoded(
     if found.shape == wanted.shape and np.any(~(np.abs(found - wanted) <= allowed)):
         for seed in range(TRIES):
             order = reordered(H, sorted_together, seed)
-            given = moved(W, H, seed, unit_roundoff=unit)
+            given = moved(W, H, seed, arithmetic=judge.arithmetic)
             other = np.empty_like(wanted)
             other[:, order] = reading(given[0][:, order], given[1][np.ix_(order, order)]).decode()
             allowed = np.maximum(allowed, SPREAD * np.abs(other - wanted))

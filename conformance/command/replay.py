@@ -166,10 +166,12 @@ class _Keeping(Judge):
         self._keep(what, **own)
         super().decision(what, actual, expected, margin, ordered=ordered)
 
-    def objective(self, what: str, reached: float, best: float, allowed: float) -> None:
+    def objective(
+        self, what: str, reached: float, best: float, allowed: float, flushed: float
+    ) -> None:
         """Compare the objective of a choice with the best."""
-        self._keep(what, expected=best, found=reached, bound=allowed)
-        super().objective(what, reached, best, allowed)
+        self._keep(what, expected=best, found=reached, bound=allowed + flushed)
+        super().objective(what, reached, best, allowed, flushed)
 
 
 def replay_case(port: Port, send: Send, name: str, seed: int) -> None:

@@ -204,10 +204,12 @@ class Noting(Judge):
         self._keep(what, "decision", actual, expected=wanted, margin=value, open=left_open)
         super().decision(what, actual, expected, margin, ordered=ordered)
 
-    def objective(self, what: str, reached: float, best: float, allowed: float) -> None:
+    def objective(
+        self, what: str, reached: float, best: float, allowed: float, flushed: float
+    ) -> None:
         """Compare the objective of a choice with the best."""
         self._keep(what, "objective")
-        super().objective(what, reached, best, allowed)
+        super().objective(what, reached, best, allowed, flushed)
 
 
 class Recorder:

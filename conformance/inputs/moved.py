@@ -3,12 +3,14 @@
 
 Two correct ports part for good at a decision that is left to rounding: a weight on its mean,
 two candidates that are equally good. Moving a layer's weights and Hessian by a few roundings
-shows whether it holds such a decision: whatever then jumps was never decided.
+shows whether it holds such a decision: whatever then jumps was never decided. So does moving
+them by what a port may lose to numbers that it flushes to zero.
 """
 
 import numpy as np
 
 from subbit.conformance.inputs.families import Array
+from subbit.reference.bounds.rounding import Arithmetic
 from subbit.reference.notation import Indices
 
 ROUNDINGS = 32.0
@@ -17,7 +19,12 @@ TRIES = 16
 """Number of times a layer is moved before all of it counts as decided."""
 
 
-def moved(W: Array, H: Array, seed: int, *, unit_roundoff: float = 2.0**-53) -> tuple[Array, Array]:
+_FLOAT64 = Arithmetic()
+
+
+def moved(
+    W: Array, H: Array, seed: int, *, arithmetic: Arithmetic = _FLOAT64
+) -> tuple[Array, Array]:
     """Move a layer by a few roundings.
 
     Parameters
@@ -28,13 +35,14 @@ def moved(W: Array, H: Array, seed: int, *, unit_roundoff: float = 2.0**-53) -> 
         Proxy Hessian.
     seed : int
         Seed of the move.
-    unit_roundoff : float, default 2⁻⁵³
-        Relative size of a rounding.
+    arithmetic : Arithmetic, default float64
+        Whose roundings.
 
     Returns
     -------
     W : ndarray of float64, shape (n, m)
-        The weights, each moved by at most :data:`ROUNDINGS`; zeros stay.
+        The weights, each moved by at most :data:`ROUNDINGS`, and by a number whose square
+        may be flushed to zero; zeros stay.
     H : ndarray of float64, shape (m, m)
         The Hessian, moved likewise and still symmetric; dead inputs stay dead.
 
@@ -44,10 +52,12 @@ def moved(W: Array, H: Array, seed: int, *, unit_roundoff: float = 2.0**-53) -> 
     >>> bool(0 < abs(W[0, 0] - 1) <= ROUNDINGS * 2.0**-53), float(W[0, 1]), float(H[0, 1])
     (True, 0.0, 0.0)
     """
-    rng, size = np.random.default_rng(seed), ROUNDINGS * unit_roundoff
+    rng, size = np.random.default_rng(seed), ROUNDINGS * arithmetic.unit_roundoff
     noise = rng.uniform(-size, size, H.shape)
     shares = np.triu(noise) + np.triu(noise, 1).T
-    return W * (1.0 + rng.uniform(-size, size, W.shape)), H * (1.0 + shares)
+    own, unseen = W * (1.0 + rng.uniform(-size, size, W.shape)), np.sqrt(arithmetic.tiny)
+    lost = rng.uniform(-unseen, unseen, W.shape)
+    return own + np.where(W == 0.0, 0.0, lost), H * (1.0 + shares)
 
 
 def reordered(H: Array, group: int, seed: int) -> Indices:

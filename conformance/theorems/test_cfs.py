@@ -12,6 +12,7 @@ from subbit.conformance import compare
 from subbit.conformance.inputs.families import CONTINUOUS, LIVE, Activations, Array, Weights
 from subbit.conformance.inputs.strategies import seeds
 from subbit.conformance.target import Port
+from subbit.reference.errors import ArgumentError
 
 KINDS = ("arccos", "one_minus", "reciprocal", "redundancy")
 every_kind = pytest.mark.parametrize("kind", KINDS)
@@ -58,6 +59,27 @@ def test_B11_importance_has_mean_one_and_falls_with_the_cosine(
 def test_B11_layers_that_do_nothing_are_all_alike(port: Port, kind: str) -> None:
     """B11: if all cosines are one, no layer is more important than another."""
     assert compare.bound(port.layer_importance(np.ones(3), kind=kind), np.ones(3), 1e-6) <= 1
+
+
+@every_kind
+def test_B11_cosines_up_to_both_ends_have_an_importance_and_no_others(
+    port: Port, kind: str
+) -> None:
+    """B11: -1 and 1 are cosines of angles, and nothing beyond; some formulas need one above 0."""
+    positive = kind in {"reciprocal", "redundancy"}
+    lowest = 2.0**-10 if positive else -1.0
+    assert np.isfinite(port.layer_importance([lowest, 1.0], kind=kind)).all()
+    for wrong in (1.5, -1.5, *([0.0] if positive else [])):
+        with pytest.raises(ArgumentError, match=r"^cosines:"):
+            port.layer_importance([0.5, wrong], kind=kind)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_B11_no_cosine_is_beyond_one(port: Port, sign: float) -> None:
+    """B11: of parallel vectors it is 1 but for rounding, which must not carry it beyond."""
+    for width in range(1, 65):
+        x = np.ones((1, width))
+        assert np.abs(port.block_cosine(x, sign * x)) <= 1.0
 
 
 @given(

@@ -197,3 +197,44 @@ def test_zones_are_searched_by_themselves(
         again = _masks(port.choose_column_groups(**other, config=config))
         for group in ("sparse", "concentrated"):
             assert compare.exact(again[name + group], found[name + group]) == 0
+
+
+@given(
+    layer=layers(CONTINUOUS, rows=(1, 4), columns=(2, 16)),
+    seed=seeds(),
+    settings=switches,
+    splits=st.integers(2, 3),
+)
+def test_cuts_do_not_see_the_unit(
+    port: Port, layer: Layer, seed: int, settings: dict[str, Any], splits: int
+) -> None:
+    """Weights and scores times a power of two are cut in the same places, however small."""
+    block, config = _block(port, layer, seed), port.ColumnGroups(splits=splits, **settings)
+    found = _masks(port.choose_column_groups(**block, config=config))
+    small = block | {name: 2.0**-30 * block[name] for name in ("W", "S")}
+    for name, mask in _masks(port.choose_column_groups(**small, config=config)).items():
+        assert compare.exact(mask, found[name]) == 0
+
+
+@given(layer=layers(CONTINUOUS, rows=(1, 4), columns=(2, 16)), seed=seeds(), rows=st.integers(1, 4))
+def test_rows_of_zeros_move_no_cut_of_salient_columns(
+    port: Port, layer: Layer, seed: int, rows: int
+) -> None:
+    """The released grid of a salient zone has the quantiles of its nonzero entries."""
+    config = port.ColumnGroups(grid="quantiles_with_zeros", bitmap="zones", splits=2)
+    block = _block(port, layer, seed)
+    found = _masks(port.choose_column_groups(**block, config=config))
+    more = block | {name: np.pad(block[name], ((0, rows), (0, 0))) for name in ("W", "S")}
+    again = _masks(port.choose_column_groups(**more, config=config))
+    for name in ("salient-sparse-1", "salient-sparse-2", "salient-concentrated"):
+        assert compare.exact(again[name][:-rows], found[name]) == 0
+
+
+def test_a_cut_no_better_than_those_before_takes_the_first_candidate(port: Port) -> None:
+    """As in the released loop: leaving all together is best, at first and again. Nothing rounds."""
+    W, alive = np.array([[18.0, -27.0, -36.0, 27.0]]), np.ones(4, dtype=np.bool_)
+    settings = {"center": True, "grid": "breakpoints", "bitmap": "zones", "minimum": "kept"}
+    config = port.ColumnGroups(splits=2, **settings)
+    found = _masks(port.choose_column_groups(W, W**2, alive, ~alive, config))
+    assert not found["sparse-1"].any()
+    assert compare.exact(found["sparse-2"], np.abs(W) > 18.0) == 0

@@ -119,6 +119,16 @@ def test_activation_order_is_a_permutation(port: Port, bits: int, layer: Layer) 
     assert compare.exact(result.order, order) == 0
 
 
+@pytest.mark.parametrize(("diagonal", "order"), [((0.5, 0, 1.5), (2, 1, 0)), ((1, 0), (0, 1))])
+def test_a_dead_input_counts_as_one_in_the_activation_order(
+    port: Port, diagonal: tuple[float, ...], order: tuple[int, ...]
+) -> None:
+    """Eq. (14): its diagonal is replaced before the columns are sorted; of equal ones the first."""
+    W = np.arange(1.0, 1.0 + len(order))[None]
+    result = _gptq(port, W, np.diag(diagonal), bits=2, activation_order=True)
+    assert compare.exact(result.order, np.array(order)) == 0
+
+
 @pytest.mark.parametrize("group_size", [None, 5])
 @given(layer=layers(FAMILIES), bits=widths)
 def test_diagonal_hessian_is_round_to_nearest(

@@ -93,6 +93,7 @@ def test_objectives_of_a_perfect_image_are_zero(
     assert port.calibrated_error_trace(W.values, W.values, X.T @ X) == 0
     assert port.proxy_loss(W.values, W.values, inputs.hessian) == 0
     assert port.relative_error(W.values, W.values, X.T @ X) == 0
+    assert port.relative_error(0.0 * W.values, 0.0 * W.values, X.T @ X) == 0
 
 
 @pytest.mark.parametrize("power", [1, 3])

@@ -3,6 +3,7 @@
 from fractions import Fraction
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -122,3 +123,14 @@ def test_ranking_is_stable_and_descending(port: Port, matrix: Weights) -> None:
     ranking = port.rank_columns(scores)
     expected = sorted(range(len(scores)), key=lambda j: (-Fraction(scores[j]), j))
     assert ranking.tolist() == expected
+
+
+@pytest.mark.parametrize(("sign_zero", "error"), [(1, 1.0), (0, 3 / 16)])
+def test_an_entry_on_the_mean_has_the_sign_that_was_asked_for(
+    port: Port, sign_zero: int, error: float
+) -> None:
+    """At order 2 the error tells signs of zero apart; nothing rounds."""
+    T = np.array([[2.0, 1.0, 1.0, 4.0]])
+    switches = {"orders": (2, 1), "center": True, "sign_zero": sign_zero}
+    search = port.salient_search(T, np.arange(4), np.array([4]), **switches)
+    assert compare.bound(search.objectives, [error], 64 * port.unit_roundoff * np.sum(T**2)) <= 1

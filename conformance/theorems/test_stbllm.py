@@ -387,3 +387,12 @@ def test_arguments_are_not_changed(port: Port, which: tuple[str, str], layer: La
     port.stbllm_layer(W, H, _config(port, *which, levels=5))
     assert compare.exact(W, layer[0].values) == 0
     assert compare.exact(H, layer[1].hessian) == 0
+
+
+@pytest.mark.parametrize("regions", [2, 3])
+def test_where_there_is_nothing_all_regions_are_empty(port: Port, regions: int) -> None:
+    """As many as asked for, of the shape of the weights."""
+    W, nothing = np.ones((2, 4)), np.zeros(4, dtype=np.bool_)
+    masks = port.choose_regions(W, W**2, nothing, port.Regions(regions=regions))
+    assert [mask.shape for mask in masks] == [W.shape] * regions
+    assert not np.any(masks)

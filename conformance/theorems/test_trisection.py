@@ -251,3 +251,20 @@ def test_a_factor_below_one_is_refused(port: Port, factor: float) -> None:
     ):
         with pytest.raises(ValueError, match="factor"):
             function(*arguments, factor=factor)
+
+
+def test_every_one_of_many_candidates_is_judged(port: Port) -> None:
+    """More of them than a search holds at once have the objectives that they have in parts."""
+    T = port.held(np.random.default_rng(0).standard_normal((2, 9)))
+    part, tried = np.ones(9, dtype=np.bool_), np.linspace(0.01, 2.0, 1100)
+    found = port.trisection_search(T, part, tried).objectives
+    halves = [port.trisection_search(T, part, some).objectives for some in np.split(tried, 2)]
+    assert compare.bound(found, np.concatenate(halves), _allowed(port, T, part)) <= 1
+
+
+def test_an_entry_on_the_mean_is_not_in_its_place_at_the_second_order(port: Port) -> None:
+    """``x − μ − α B`` is ``0, 0, 0, 1``: nothing rounds, and no other residual has its error."""
+    T, part = np.array([[2.0, 1.0, 1.0, 4.0]]), np.ones(4, dtype=np.bool_)
+    switches = {"orders": (2, 1, 1), "center": True, "sign_zero": 0}
+    search = port.trisection_search(T, part, np.array([8.0]), **switches)
+    assert compare.bound(search.objectives, [3 / 16], _allowed(port, T, part)) <= 1

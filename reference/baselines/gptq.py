@@ -111,15 +111,17 @@ class _GridCodes:
         return self.block(slice(column, column + 1))
 
     def block(self, columns: slice) -> QuantizedBlock:
-        """Return the record of a range of columns, one group per grid in it."""
+        """Return the record of a range of columns, one group per grid in it.
+
+        A layer's own blocks have one grid each, so none of their codes is outside its mask.
+        """
         numbers = np.arange(columns.start, columns.stop) // self.groups[0].stop
         codes = self.codes[:, columns]
         groups = []
         for number in np.unique(numbers):
             scale, zero = self.grids[number]
             mask = np.broadcast_to(numbers == number, codes.shape)
-            part = np.where(mask, codes, np.uint8(0))
-            groups.append(UniformGroup("all", mask, part, scale, zero, self.bits))
+            groups.append(UniformGroup("all", mask, codes, scale, zero, self.bits))
         return QuantizedBlock(columns.start, columns.stop, tuple(groups))
 
 

@@ -149,19 +149,18 @@ class _Parts:
         codes = grid_codes(values, *self.grid, config.high_bits)
         self.signs[:, column] = np.where(low.mask[:, column], signs, 0)
         self.codes[:, column] = np.where(low.mask[:, column], 0, codes)
-        return self.block(column)
+        return QuantizedBlock(column.start, column.stop, self.groups(column))
 
-    def block(self, columns: slice, start: int = 0) -> QuantizedBlock:
-        """Return the record of a range of columns."""
+    def groups(self, columns: slice) -> tuple[BinaryGroup, UniformGroup]:
+        """Return both parts of a range of columns of the block."""
         mask = self.low.mask[:, columns]
         plane = Plane(self.signs[:, columns], self.low.scale)
         codes, bits = self.codes[:, columns], self.config.high_bits
         # Eq. (47), subbit:  Q_ij = μ_i + α_i sign(W_ij − μ_i) under L, s_i (C_ij − z_i) elsewhere
-        groups = (
+        return (
             BinaryGroup("low", mask, (plane,), self.low.mean),
             UniformGroup("high", ~mask, codes, *self.grid, bits),
         )
-        return QuantizedBlock(start + columns.start, start + columns.stop, groups)
 
 
 @contract(3, W=LAYER, H=UNDAMPED, config=Config(PBLLM))
@@ -209,6 +208,6 @@ def pb_llm_layer(W: Array, H: Array, config: PBLLM = PBLLM()) -> QuantizedLayer:
             return part.round(block[:, column], column)
 
         compensate(inside, U[columns, columns], round_column, block_size=1, mode="exact")
-        return part.block(slice(0, columns.stop - columns.start), columns.start)
+        return QuantizedBlock(columns.start, columns.stop, part.groups(slice(None)))
 
     return compensate(weights, U, quantize_block, block_size=config.block_size, mode="exact").layer

@@ -110,13 +110,13 @@ def _prune_block(W: Array, U: Array, config: SparseGPT, start: int) -> Quantized
 
     def prune_column(current: Array, column: slice) -> QuantizedBlock:
         if config.keep is not None and column.start % config.keep[1] == 0:
-            group = slice(column.start, column.start + config.keep[1])
-            scores = trailing_saliency(current[:, group], U[group, group])
-            kept[:, group] = nm_mask(scores, *config.keep, tail=config.tail)
+            part = slice(column.start, column.start + config.keep[1])
+            scores = trailing_saliency(current[:, part], U[part, part])
+            kept[:, part] = nm_mask(scores, *config.keep, tail=config.tail)
         mask = kept[:, column]
         # Alg. 1, SparseGPT:  Q_:j = M_:j ∘ W_:j, so that E_:j = (1 − M_:j) ∘ W_:j / U_jj
-        values = np.where(mask, current[:, column], 0.0)
-        return QuantizedBlock(column.start, column.stop, (ValueGroup("kept", mask, values),))
+        group = ValueGroup("kept", mask, current[:, column])
+        return QuantizedBlock(column.start, column.stop, (group,))
 
     made = compensate(W, U, prune_column, block_size=1, mode="exact").layer
     group = ValueGroup("kept", kept, made.decode())

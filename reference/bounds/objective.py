@@ -10,8 +10,14 @@ symbol     shape     meaning
 ``d``      (n, m)    entries of ``D = W - Q``, off by ``e_d = e_w + e_q + γ_1 |d|``
 ``y``      (n, T)    outputs ``D Xᵀ``
 ``g``      (n, m)    ``D S``
+``l``      scalar    what flushing to zero takes from an entry, at most
 ========== ========= ===============================================================
 """
+
+import numpy as np
+import numpy.typing as npt
+
+from subbit.reference.notation import Array
 
 from .rounding import Arithmetic, Input, Rounded
 
@@ -202,3 +208,55 @@ def proxy_loss_bound(W: Input, Q: Input, H: Input, *, arithmetic: Arithmetic) ->
     """
     # Eq. (B16), subbit:  |ℒ̂ − ℒ| ≤ ½ (Σ (|g| e_d + e_g |d|) + γ_{p+1} Σ|g d|),  g = D H
     return calibrated_error_trace_bound(W, Q, H, arithmetic=arithmetic).flip(0.5)
+
+
+def flushed_slack(
+    error: npt.ArrayLike,
+    weight: npt.ArrayLike,
+    operations: int,
+    *,
+    squares: bool = False,
+    arithmetic: Arithmetic,
+) -> Array:
+    """Return how far flushing to zero raises the error that a method reaches.
+
+    Parameters
+    ----------
+    error : array_like of float64, any shape
+        Errors that are reached without flushing.
+    weight : array_like of float64, shape of `error`
+        Sum of ``|S|`` over all pairs of entries of a row, over all rows; for a sum of squares
+        the number of entries.
+    operations : int
+        Operations that an entry passes through, each of which may flush.
+    squares : bool, default False
+        Whether the method also compares or divides squares of entries.
+    arithmetic : Arithmetic
+        How the port computes.
+
+    Returns
+    -------
+    ndarray of float64, shape of `error`
+        Slack of the errors.
+
+    Notes
+    -----
+    1. An operation takes at most the smallest normal number t from its result, so c of them
+       move an entry by ``l = c t``. A square is flushed where its root is below ``√t``, and what
+       is decided by c of them is the same as for zeros: ``l = √(c t)``.
+    2. The error is the square of a seminorm, in which the moves of all entries have at most
+       ``φ = l² Σ|S|``; so the root of the error rises by at most ``√φ``.
+
+    Examples
+    --------
+    >>> from subbit.reference.bounds.rounding import Arithmetic
+    >>> port = Arithmetic("float32")
+    >>> bool(flushed_slack(1.0, 64, 16, arithmetic=port) < 1e-34)
+    True
+    >>> bool(flushed_slack(0.0, 1, 1, arithmetic=port) == port.tiny**2)
+    True
+    """
+    lost = operations * arithmetic.tiny
+    moved = (lost if squares else lost**2) * np.asarray(weight, dtype=np.float64)
+    # Eq. (B122), subbit:  L(D + F) − L(D) ≤ 2 √(L(D) φ) + φ,  φ = l² Σ|S|,  |F| ≤ l
+    return np.asarray(2.0 * np.sqrt(np.asarray(error) * moved) + moved)

@@ -87,7 +87,7 @@ def arb_start(
 def _printed_start(W: Array, group: BinaryGroup, config: Refinement) -> BinaryGroup:
     M, (n, k) = group.mask, group.mask.shape
     share = np.count_nonzero(M, axis=1) / k if config.divisor == "width" else np.ones(n)
-    total, rest, planes = np.zeros(n), np.where(M, W, 0.0), []
+    total, rest, planes = np.zeros(n), W, []
     for _ in group.planes:
         # Alg. 1, ARB-LLM:  μ = Σ M∘W / m,  α = Σ M∘|W − μ| / m,  B = sign(M∘W)
         mean = masked_mean(rest, M) * share
@@ -96,7 +96,7 @@ def _printed_start(W: Array, group: BinaryGroup, config: Refinement) -> BinaryGr
         B = np.where(M, sign(signed, config.sign_zero), np.int8(0))
         planes.append(Plane(B, scale))
         total += mean
-        rest = np.where(M, rest - mean[:, None] - scale[:, None] * B, 0.0)
+        rest = rest - mean[:, None] - scale[:, None] * B
     return replace(group, planes=tuple(planes), mean=total)
 
 

@@ -47,7 +47,7 @@ def _plane(Z: Array, M: Mask, sign_zero: SignOfZero) -> Plane:
     rows = masked_mean(magnitudes, M)
     used = M & (rows > 0.0)[:, None]
     # Eq. (12), ARB-LLM:  α_r = mean_j |W_ij|,  α_c = mean_i |W_ij| / α_r,i,  B = sign(W)
-    shares = np.where(used, magnitudes / np.where(rows > 0.0, rows, 1.0)[:, None], 0.0)
+    shares = np.divide(magnitudes, rows[:, None], out=np.zeros_like(magnitudes), where=used)
     columns = masked_mean(shares.T, used.T)
     return Plane(np.where(M, sign(Z, sign_zero), np.int8(0)), rows, columns)
 
@@ -86,7 +86,7 @@ def rc_start(
     array([[ 2., -4.],
            [ 1.,  2.]])
     """
-    rest, planes = np.where(mask, W, 0.0), []
+    rest, planes = W, []
     # Eq. (12), ARB-LLM:  for W, and at order 2 for what is left of it
     for _ in range(order):
         planes.append(_plane(rest, mask, config.sign_zero))
@@ -112,8 +112,7 @@ def _with_plane(group: BinaryGroup, plane: int, new: Plane) -> BinaryGroup:
 
 
 def _columns(group: BinaryGroup, plane: int) -> Array:
-    scales = group.planes[plane].column_scale
-    return np.ones(group.mask.shape[1]) if scales is None else scales
+    return np.asarray(group.planes[plane].column_scale)
 
 
 def _fit_rows(
@@ -300,9 +299,8 @@ def arb_rc_steps(
             group = _fit_columns(group, plane, products, eps, kind)
             yield "columns", group
         if order == 2 or column_signs == "refreshed":
+            # At order 1 they are those of the weights from the start, and so are the products.
             group = refine_rc_signs(W, group, sign_zero=config.sign_zero)
-            if order == 1:
-                products = _products(W, group, 0)
             yield "signs", group
 
 

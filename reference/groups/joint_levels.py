@@ -103,11 +103,11 @@ def _best_cuts(W: Array, M: Mask) -> Array:
     c = np.count_nonzero(M, axis=1)[:, None]
     j = np.arange(1, W.shape[1])
     between = (j < c) & (ordered[:, :-1] < ordered[:, 1:])
-    sums = np.cumsum(np.where(np.isinf(ordered), 0.0, ordered - mean[:, None]), axis=1)[:, :-1]
-    # Eq. (23), subbit:  ‖W − μ‖² − error_j = C_j² c / (j (c − j)),  C_j = Σ_{i≤j} (w_i − μ)
-    gain = np.where(between, sums**2 * c / np.where(between, j * (c - j), 1), -1.0)
+    sums = np.cumsum(ordered - mean[:, None], axis=1)[:, :-1]
+    # Eq. (23), subbit:  ‖W − μ‖² − error_j = c C_j² / (j (c − j)),  C_j = Σ_{i≤j} (w_i − μ)
+    gain = np.divide(sums**2, j * (c - j), out=np.full(sums.shape, -1.0), where=between)
     if not j.size:
-        return np.where(M, W, np.inf)[:, 0]
+        return np.full(len(W), np.inf)
     best = np.argmax(gain, axis=1)
     cut = np.take_along_axis(ordered, best[:, None], axis=1)[:, 0]  # (n, k) -> (n,)
     return np.where(np.any(between, axis=1), cut, np.inf)

@@ -88,7 +88,7 @@ def norm_budget(norms: Array, keep: int, group: int, *, repair: bool = False) ->
     # Eq. (ratio), STBLLM:  N_l / M = α_l + (1 − α_l) N / M,  α_l = w_l / Σ w
     wishes = group * share + (1.0 - share) * keep
     if repair:
-        return _centered(wishes, keep, group)
+        return repair_budget(wishes, keep, 1, group)
     return np.rint(wishes).astype(np.int64)
 
 
@@ -173,7 +173,7 @@ def outlier_budget(
     # Eq. (ratio), OWL:  z_l = λ (o_l − min o) / (max o − min o),  z_l ← z_l − mean z
     wishes = keep + _spread(outliers, spread)
     if repair:
-        return _centered(wishes, keep, group)
+        return repair_budget(wishes, keep, 1, group)
     steps = np.rint(wishes - keep).astype(np.int64)
     if promote:
         steps[steps == 1] = 2
@@ -187,10 +187,6 @@ def _spread(shares: Array, spread: float) -> Array:
         return np.zeros(len(shares))
     z = spread * ((shares - np.min(shares)) / span)
     return np.asarray(z - np.mean(z))
-
-
-def _centered(wishes: Array, keep: int, group: int) -> Counts:
-    return repair_budget(wishes - np.mean(wishes) + keep, keep, 1, group)
 
 
 @contract(
@@ -230,7 +226,7 @@ def repair_budget(wishes: Array, keep: int, low: int, high: int) -> Counts:
     array([5, 4, 4, 3])
     """
     # Eq. (38), subbit:  min Σ (N_l − x_l)²,  Σ N_l = L N:  the cheapest steps v → v + 1
-    cost = np.arange(low, high) - wishes[:, None] + 0.5  # (L, high − low)
+    cost = np.arange(low, high) - wishes[:, None]  # half of it, less ½; (L, high − low)
     taken = np.zeros(cost.size, dtype=np.bool_)
     taken[np.argsort(cost, axis=None, kind="stable")[: len(wishes) * (keep - low)]] = True
     # (L, high − low) -> (L,)

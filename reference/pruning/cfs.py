@@ -86,7 +86,8 @@ def _directions(values: Array) -> Array:
     largest = np.max(np.abs(values), axis=1, keepdims=True)
     scaled = np.divide(values, largest, out=np.zeros_like(values), where=largest > 0.0)
     norms = np.sqrt(np.sum(scaled**2, axis=1, keepdims=True))
-    return scaled / np.where(norms > 0.0, norms, 1.0)
+    # The largest entry is 1 now, so only zeros have a norm below 1.
+    return scaled / np.maximum(norms, 1.0)
 
 
 @contract(
@@ -125,8 +126,11 @@ def layer_importance(cosines: Array, *, kind: Importance = "arccos") -> Array:
     c = cosines
     least = 0.0 if kind in {"reciprocal", "redundancy"} else -1.0
     if np.max(c) > 1.0 or np.min(c) < least or (least == 0.0 and np.min(c) <= 0.0):
-        span = "above 0 and up to 1" if least == 0.0 else "from -1 to 1"
-        raise ArgumentError("cosines", f"numbers {span}", f"{c.min():g} to {c.max():g}")
+        raise ArgumentError(
+            "cosines",
+            "numbers above 0 and up to 1" if least == 0.0 else "numbers from -1 to 1",
+            f"{c.min():g} to {c.max():g}",
+        )
     if kind == "redundancy":
         # Eq. (59), subbit:  LI_l = 2 − c_l / mean(c)
         return np.asarray(2.0 - c / np.mean(c))

@@ -145,11 +145,11 @@ def _choices(keep: int, group: int) -> Mask:
 
 
 def _choice_losses(weights: Array, G: Array, removed: Mask) -> Array:
-    """Compute all choices' losses in a group: (n, M) weights, (M, M) inverse, (C, M) choices."""
+    """Compute twice the losses of a group's choices: (n, M) weights, (M, M) inverse, (C, M)."""
     sets = np.nonzero(removed)[1].reshape(len(removed), -1)  # (C, M − N)
     w = weights[:, sets].transpose(1, 2, 0)  # (C, M − N, n)
     y = _solve(G[sets[:, :, None], sets[:, None, :]], w)  # (C, M - N, n)
-    return 0.5 * np.sum(w * y, axis=1).T
+    return np.asarray(np.sum(w * y, axis=1).T)
 
 
 @contract(2, W=LAYER, H=DAMPED, keep=KEEP, group=GROUP_SIZE)
@@ -187,7 +187,7 @@ def removal_mask(W: Array, H: Array, keep: int, group: int) -> Mask:
     for start in range(0, n, step):
         for first in range(0, m, group):
             place = slice(start, start + step), slice(first, first + group)
-            # Eq. (12), MRP:  L = ½ w_p [G_pp]⁻¹ w_pᵀ, for every set p of the group
+            # Eq. (12), MRP:  2 L = w_p [G_pp]⁻¹ w_pᵀ, for every set p of the group
             losses = _choice_losses(W[place], G[place[1], place[1]], ~kept)
             mask[place] = kept[np.argmin(losses, axis=1)]
     return mask

@@ -25,8 +25,10 @@ symbol     meaning
 ========== =====================================================
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from math import ceil, log2
+from typing import TypeVar
 
 import numpy as np
 
@@ -45,6 +47,8 @@ from subbit.reference.records import Layer
 
 from .kept_entries import flags_of, meant_entries
 from .patterns import pattern_bits, pattern_entropy
+
+_Bits = TypeVar("_Bits", int, float)
 
 NOMINAL_FLOAT = 16
 """Bits of a weight stored as is, as papers on pruning count them."""
@@ -207,13 +211,7 @@ def index_floor(layer: QuantizedLayer) -> float:
     (3, 2.585)
     """
     # Eq. (39), subbit:  floor = Σ_blocks n ⌊k/M⌋ log2 C(M, N) + flags
-    return float(
-        sum(
-            _patterns(block) * (0.0 if block.pattern is None else pattern_entropy(*block.pattern))
-            + _flags(block)
-            for block in layer.blocks
-        )
-    )
+    return float(sum(_patterns(block, pattern_entropy) + _flags(block) for block in layer.blocks))
 
 
 def _index_bits(choices: int) -> int:
@@ -232,20 +230,16 @@ def _map_bits(block: QuantizedBlock) -> PayloadBits:
     return PayloadBits(
         group_map=_group_map(block, salient) + _group_map(block, ~salient),
         column_map=0 if block.salient is None else k,
-        kept_map=_patterns(block) * _pattern_width(block) + _flags(block),
+        kept_map=_patterns(block, pattern_bits) + _flags(block),
     )
 
 
-def _patterns(block: QuantizedBlock) -> int:
-    """Count the patterns of a block."""
+def _patterns(block: QuantizedBlock, bits: Callable[[int, int], _Bits]) -> _Bits | int:
+    """Count the bits of a block's patterns, by those of one of them."""
     if block.pattern is None:
         return 0
-    n, k = block.groups[0].mask.shape
-    return n * (k // block.pattern[1])
-
-
-def _pattern_width(block: QuantizedBlock) -> int:
-    return 0 if block.pattern is None else pattern_bits(*block.pattern)
+    (n, k), (keep, group) = block.groups[0].mask.shape, block.pattern
+    return n * (k // group) * bits(keep, group)
 
 
 def _flags(block: QuantizedBlock) -> int:

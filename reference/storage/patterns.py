@@ -134,8 +134,9 @@ def rank_patterns(mask: Mask, keep: int, group: int) -> Numbers:
     kept = mask.reshape(n, -1, group)  # (n, m) -> (n, m/M, M)
     counts = np.count_nonzero(kept, axis=2)
     if np.any(counts != keep):
-        wrong = int(counts[counts != keep][0])
-        raise ArgumentError("mask", f"{keep} of each {group} columns", f"a group with {wrong}")
+        raise ArgumentError(
+            "mask", f"{keep} of each {group} columns", f"a group with {counts[counts != keep][0]}"
+        )
     # Eq. (36), subbit:  t = Σ_j (1 − m_j) C(M − 1 − j, r_j − 1),  r_j = Σ_{i ≥ j} m_i
     left = np.cumsum(kept[:, :, ::-1], axis=2)[:, :, ::-1]  # (n, m/M, M)
     passed = steps[np.arange(group), left]

@@ -30,7 +30,8 @@ from subbit.reference.bounds.groups.joint_levels import (
     two_means_bound,
     two_means_margin,
 )
-from subbit.reference.bounds.rounding import Rounded
+from subbit.reference.bounds.objective import flushed_slack
+from subbit.reference.bounds.rounding import Arithmetic, Rounded
 from subbit.reference.notation import AnyArray, Mask, SignOfZero
 
 ZEROS: tuple[SignOfZero, ...] = (1, 0)
@@ -269,6 +270,34 @@ def judge_start(
     for place, part in enumerate(part for part in parts if part is not None):
         kind = "scales" if place else "means"
         judge.bound(kind, levels_of(group)[:, place], part.kept_as(kind))
+
+
+def flushed_in_rows(
+    errors: Array, group: BinaryGroup, config: Refinement, arithmetic: Arithmetic
+) -> Array:
+    """Return how far flushing to zero raises the errors of a group's rows.
+
+    Parameters
+    ----------
+    errors : ndarray of float64, shape (n,)
+        Errors at the start.
+    group : BinaryGroup
+        The group.
+    config : Refinement
+        The switches: each half step takes the errors down, but for what it flushes.
+    arithmetic : Arithmetic
+        How the port computes.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        Slack of the errors.
+    """
+    rounds = config.iterations + config.calibrated_iterations + 1
+    # A level is a mean of differences, which are flushed before, while and after they are added.
+    operations = 4 * (len(group.planes) + 1) * rounds
+    count = np.count_nonzero(group.mask, axis=1)
+    return flushed_slack(errors, count, operations, arithmetic=arithmetic)
 
 
 def drawn_weights(draw: Draw) -> tuple[Array, AnyArray, int]:

@@ -20,6 +20,7 @@ from subbit.conformance.cases.groups.arb import (
     computed_levels,
     drawn_config,
     drawn_weights,
+    flushed_in_rows,
     judge_levels,
     judge_start,
     kept_levels,
@@ -55,6 +56,7 @@ from subbit.reference.bounds.groups.arb_x import (
 )
 from subbit.reference.bounds.groups.joint_levels import solve_levels_bound
 from subbit.reference.bounds.layer import decode_bound
+from subbit.reference.bounds.objective import flushed_slack
 from subbit.reference.bounds.rounding import Rounded
 from subbit.reference.groups.arb_rc import ColumnSigns
 
@@ -226,10 +228,10 @@ def _rows_of(W: Array, group: BinaryGroup) -> Array:
 
 
 def _judge_risen(
-    judge: Judge, W: Array, group: BinaryGroup, start: BinaryGroup, pull: float
+    judge: Judge, W: Array, group: BinaryGroup, start: BinaryGroup, form: tuple[Refinement, float]
 ) -> None:
     """Judge that the errors of rows have not risen, except for the pull of an eps."""
-    own, first = _rows_of(W, group), _rows_of(W, start)
+    (config, pull), own, first = form, _rows_of(W, group), _rows_of(W, start)
     energy = np.sum(np.where(group.mask, W, 0.0) ** 2, axis=1)
     noise = (64 * W.shape[1] * judge.arithmetic.unit_roundoff + pull**2) * energy
     if judge.arithmetic.narrows:
@@ -237,9 +239,11 @@ def _judge_risen(
         stored = computed_levels(judge.arithmetic.exactly(levels_of(group))).error.sum(axis=1)
         moved = np.sqrt(np.count_nonzero(group.mask, axis=1)) * stored
         noise = noise + 2.0 * np.sqrt(own) * moved + moved**2
-    for place in np.flatnonzero(np.isfinite(first)):
-        allowed = RISE * first[place] + noise[place]
-        judge.objective(f"error of row {place}", own[place], first[place], allowed)
+    allowed = RISE * first + noise
+    flushed = flushed_in_rows(first, group, config, judge.arithmetic)
+    for row in np.flatnonzero(np.isfinite(first)):
+        name = f"error of row {row}"
+        judge.objective(name, own[row], first[row], allowed[row], flushed[row])
 
 
 def _signs_where(judge: Judge, group: BinaryGroup, basis: Array, decided: Mask) -> None:
@@ -281,7 +285,7 @@ def judge_end(
     judge.bound("levels", levels_of(group), kept_levels(state.levels))
     if config.sign_zero == 1:
         pull = config.iterations * config.eps * (W.shape[1] if config.eps_kind == "relative" else 1)
-        _judge_risen(judge, W, group, start, pull)
+        _judge_risen(judge, W, group, start, (config, pull))
 
 
 @operation(2, large=(*LARGE, BROAD + 2, VAST, VAST + 1), keeps=True)
@@ -366,7 +370,13 @@ def _arb_rc(port: Port, judge: Judge, draw: Draw) -> None:
         steps = reference.arb_rc_steps(
             W, mask, order=order, config=config, column_signs=column_signs
         )
-        judge.objective("error", *together, RISE * energy + _ridge(steps, config))
+        # Scales are quotients of products: what is below √t may be lost to them.
+        operations = 4 * order * (config.iterations + 1)
+        flushed = flushed_slack(
+            together[1], mask.sum(), operations, squares=True, arithmetic=judge.arithmetic
+        )
+        allowed = RISE * energy + _ridge(steps, config)
+        judge.objective("error", *together, allowed, float(flushed))
 
 
 def _ridge(steps: Iterable[tuple[str, BinaryGroup]], config: Refinement) -> float:

@@ -152,7 +152,7 @@ def moved_fit(W: Rounded, S: Rounded, seed: int) -> tuple[Array, Array]:
     S : ndarray of float64, shape (k, k)
         The Gram matrix.
     """
-    own, gram = moved(W.value, S.value, seed, unit_roundoff=W.arithmetic.unit_roundoff)
+    own, gram = moved(W.value, S.value, seed, arithmetic=W.arithmetic)
     rng = np.random.default_rng(seed)
     return own + 2.0 * W.error * rng.uniform(-1.0, 1.0, own.shape), gram
 

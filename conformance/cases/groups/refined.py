@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from subbit import reference
-from subbit.conformance.cases.groups.arb import levels_of, signs_in
+from subbit.conformance.cases.groups.arb import flushed_in_rows, levels_of, signs_in
 from subbit.conformance.cases.groups.arb_rc import scales_of
 from subbit.conformance.cases.groups.joint_fit import first_fit, judge_joint_fit
 from subbit.conformance.cases.groups.joint_signs import judge_joint, judge_signs
@@ -209,8 +209,10 @@ def _judge_risen(judge: Judge, part: _Part, start: BinaryGroup, rows: Mask) -> N
     energy, moved = np.sum(V.value**2, axis=1), np.sqrt(np.sum(V.error**2, axis=1))
     share = RISE + 64 * V.shape[1] * judge.arithmetic.unit_roundoff
     allowed = share * energy + 4.0 * np.sqrt(energy) * moved + 2.0 * moved**2
+    flushed = flushed_in_rows(first, part.group, part.config.refinement, judge.arithmetic)
     for row in np.flatnonzero(rows):
-        judge.objective(f"error of row {row}", own[row], first[row], allowed[row])
+        name = f"error of row {row}"
+        judge.objective(name, own[row], first[row], allowed[row], flushed[row])
 
 
 def _judge_empty(judge: Judge, group: BinaryGroup, mask: Mask) -> None:

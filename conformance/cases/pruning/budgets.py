@@ -64,7 +64,7 @@ def _judge_repaired(
     # A wish is off by the rounding of its mean; so then is the loss of each step from the best.
     wrong = 16 * len(own) * judge.arithmetic.unit_roundoff * max(high, float(np.ptp(wishes)))
     allowed = 2 * wrong * float(np.abs(own - best).sum()) + 1e-12 * least
-    judge.objective("loss of rounding", reached, least, allowed)
+    judge.objective("loss of rounding", reached, least, allowed, flushed=0.0)
 
 
 @operation(1)

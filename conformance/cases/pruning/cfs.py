@@ -78,7 +78,7 @@ def _coarse_budget(port: Port, judge: Judge, draw: Draw) -> None:
         best = reference.coarse_budget(importance, keep, group, **ends, rule=rule)
         own, least = (np.sum((n - wishes.value) ** 2) for n in (found, best))
         slack = np.sum(2.0 * wishes.error * (np.abs(found - best)) + 1e-12 * wishes.reach)
-        judge.objective("loss", float(own), float(least), float(slack))
+        judge.objective("loss", float(own), float(least), float(slack), flushed=0.0)
         return
     wanted = np.clip(np.floor(wishes.value + 0.5), low, high)
     edge = wishes.value + 0.5 - np.round(wishes.value + 0.5)
