@@ -154,10 +154,10 @@ def check_new(file: Path) -> None:
 
     Examples
     --------
-    >>> check_new(Path("nowhere/port"))
+    >>> check_new(Path("no/c"))
     Traceback (most recent call last):
     ...
-    subbit.reference.errors.ArgumentError: FILE: expected a place in a folder that exists, got nowhere/port
+    subbit.reference.errors.ArgumentError: FILE: expected a place in a folder that exists, got no/c
     """
     if file.exists() or file.is_symlink():
         raise ArgumentError("FILE", "a place where there is nothing yet", file)
