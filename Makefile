@@ -62,7 +62,7 @@ $(VENV)/.dev: $(VENV)/.data pyproject.toml constraints.txt
 
 demo: $(VENV)/.demo
 	@echo "==> holding the CUDA kernels to the specification, on the simulated device"
-	$(BIN)/subbit check fast:simulated --depth quick
+	$(BIN)/subbit check fast:simulated --depth quick --jobs $(JOBS)
 	@echo "==> quantizing the first decoder blocks of a real model"
 	$(BIN)/subbit demo
 

@@ -181,12 +181,15 @@ def curve_command(
 def demo_command(
     *,
     out: Annotated[Path | None, typer.Option(help="keep results and tables in this folder")] = None,
+    whole: Annotated[
+        bool, typer.Option("--all", help="four decoder blocks, in fifteen ways: ten minutes more")
+    ] = False,
 ) -> None:
-    """Quantize four decoder blocks of a real model in fifteen ways and compare them."""
+    """Quantize two decoder blocks of a real model in six ways and compare them."""
     with refusals():
         from subbit.conformance.command.cli_curve import run_demo
 
-        run_demo(out)
+        run_demo(out, whole=whole)
 
 
 def kernels_command(

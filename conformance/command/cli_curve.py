@@ -9,17 +9,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from rich.console import RenderableType
+
 from subbit.conformance.command.cli_run import (
     CalibrationOptions,
     check_label,
     cut_windows,
     draw_calibration,
+    loaded,
     words,
 )
 from subbit.conformance.command.cli_tables import part_table, prefix_table
 from subbit.conformance.command.console import Bar, Table, make_console, write_tables
 from subbit.conformance.models.base import DecoderModel
-from subbit.conformance.models.load import load_model
 from subbit.conformance.runs.curve import Laboratory
 from subbit.conformance.runs.jobs import Comparison, parse_counts, steps_left
 from subbit.conformance.runs.labels import FORM
@@ -57,6 +59,25 @@ DEMO = CurveOptions(
         "rtn:sign",
         "gptq:2bit",
         "billm:paper",
+        "arb-rc:paper",
+        "stbllm:paper@4:8",
+        "pbs2p:best@4:8",
+    ),
+    ks="2",
+    calibration=CalibrationOptions("enwiki-excerpt:calibration", samples=16, length=1024, seed=0),
+    text="enwiki-excerpt:evaluation",
+    window=512,
+    windows=6,
+    out=Path(),
+    with_parts=False,
+)
+"""One form of each method, and two decoder blocks."""
+DEMO_ALL = replace(
+    DEMO,
+    labels=(
+        "rtn:sign",
+        "gptq:2bit",
+        "billm:paper",
         "billm:released",
         "arb-x:paper",
         "arb-rc:paper",
@@ -71,12 +92,6 @@ DEMO = CurveOptions(
         "pbs2p:best@4:8",
     ),
     ks="1,2,4",
-    calibration=CalibrationOptions("enwiki-excerpt:calibration", samples=16, length=1024, seed=0),
-    text="enwiki-excerpt:evaluation",
-    window=512,
-    windows=6,
-    out=Path(),
-    with_parts=False,
 )
 
 
@@ -90,7 +105,7 @@ class _Models:
     def peek(self) -> DecoderModel:
         """Return the model, for reading only."""
         if self.first is None:
-            self.first = load_model(self.spec)
+            self.first = loaded(self.spec)
         return self.first
 
     def take(self) -> DecoderModel:
@@ -147,7 +162,12 @@ def run_curve(options: CurveOptions, title: str = "curve") -> Sequence[Table]:
     notebook = Notebook(options.out, results)
     laboratory = Laboratory(models.take, port, sequences, tokens, notebook)
     steps = steps_left(model, results, comparison.jobs)
-    with Bar(title, steps, make_console(stderr=True)) as bar:
+    console = make_console(stderr=True)
+
+    def so_far() -> RenderableType:
+        return prefix_table(notebook.results, comparison).drawn()
+
+    with Bar(title, steps, console, above=so_far) as bar:
         laboratory.step = bar.step
         del model
         results = laboratory.measure(comparison.jobs)
@@ -169,10 +189,11 @@ def _report(
         plot_study(results, comparison, options.plot)
 
 
-def run_demo(out: Path | None) -> None:
+def run_demo(out: Path | None, *, whole: bool) -> None:
     """Run the demonstration, in a given folder or in a temporary one."""
+    options = DEMO_ALL if whole else DEMO
     if out is not None:
-        run_curve(replace(DEMO, out=out), "demo")
+        run_curve(replace(options, out=out), "demo")
         return
     with tempfile.TemporaryDirectory(prefix="subbit-demo-") as folder:
-        run_curve(replace(DEMO, out=Path(folder)), "demo")
+        run_curve(replace(options, out=Path(folder)), "demo")

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from subbit.conformance.command.cli_tables import bits_table, score_table, summary_table
-from subbit.conformance.command.console import Bar, make_console
+from subbit.conformance.command.console import Bar, make_console, under_way
 from subbit.conformance.models.base import DecoderModel, Tokens
 from subbit.conformance.models.load import load_model
 from subbit.conformance.runs.calibrate import batches
@@ -107,11 +107,17 @@ def _layer_line(result: LayerResult) -> str:
     )
 
 
+def loaded(spec: str) -> DecoderModel:
+    """Load a model, and say so meanwhile."""
+    with under_way(f"loading {spec}"):
+        return load_model(spec)
+
+
 def run_quantize(options: QuantizeOptions) -> None:
     """Quantize a model and print the results."""
     label = check_label(options.label)
     port = resolve(options.target)
-    model = load_model(options.model)
+    model = loaded(options.model)
     sequences, calibration = draw_calibration(model, options.calibration)
     settings = plan(
         model,
@@ -147,14 +153,14 @@ def open_run(spec: str) -> tuple[DecoderModel, Manifest | None]:
     """
     folder = Path(spec)
     if not (folder / MANIFEST).is_file():
-        return load_model(spec), None
+        return loaded(spec), None
     manifest = load_manifest(folder)
     if not manifest.complete:
         message = f"{folder}: the run there is not finished; continue it with quantize --resume"
         raise SubbitError(message)
     if (folder / "config.json").is_file():
-        return load_model(spec), manifest
-    model = load_model(manifest.settings.model)
+        return loaded(spec), manifest
+    model = loaded(manifest.settings.model)
     for block in manifest.blocks:
         set_weights(model, folder, block.block)
     return model, manifest
@@ -166,7 +172,7 @@ def run_evaluate(
     """Evaluate a model and print its perplexity."""
     model, manifest = open_run(spec)
     tokens, used = cut_windows(model, text, length, windows)
-    other = None if reference is None else load_model(reference)
+    other = None if reference is None else loaded(reference)
     steps = sum(1 for _ in batches(tokens.shape))
     with Bar("evaluate", steps, make_console(stderr=True)) as bar:
         measured = evaluate(model, tokens, other, bar.step)

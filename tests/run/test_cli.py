@@ -3,18 +3,21 @@
 import dataclasses
 import errno
 import importlib.util
+import io
 import json
 import re
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
+from rich.console import Console
 from run.helpers import files_of
 from typer.testing import CliRunner
 
 from subbit.conformance.command import cli, cli_curve
-from subbit.conformance.command.console import Bar, Table, format_number, make_console
+from subbit.conformance.command.console import Bar, Table, format_number, make_console, under_way
 from subbit.conformance.models import checkpoint, llama
 from subbit.conformance.models.load import load_model
 from subbit.conformance.runs import records
@@ -40,11 +43,11 @@ def quantize(text, out, *options, model="tiny", method="billm"):
 
 
 def sentence(result):
-    """The one line on standard error of a refused command."""
+    """The one line on standard error of a refused command, beside that it loads a model."""
     assert result.exit_code == 2, result.output
     assert result.stdout == ""
     assert "Traceback" not in result.stderr
-    lines = result.stderr.splitlines()
+    lines = [line for line in result.stderr.splitlines() if not line.startswith("loading ")]
     assert len(lines) == 1
     assert lines[0].startswith("subbit: ")
     return lines[0]
@@ -318,9 +321,10 @@ def test_curve_refuses_bad_options(options, complaint, text, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_demo_is_a_comparison_of_methods(text, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("name", "words"), [("DEMO", []), ("DEMO_ALL", ["--all"])])
+def test_demo_is_a_comparison_of_methods(name, words, text, tmp_path, monkeypatch):
     small = dataclasses.replace(
-        cli_curve.DEMO,
+        getattr(cli_curve, name),
         model="tiny",
         ks="1,2",
         calibration=cli_curve.CalibrationOptions(text, 3, 32, 0),
@@ -328,13 +332,22 @@ def test_demo_is_a_comparison_of_methods(text, tmp_path, monkeypatch):
         window=32,
         windows=2,
     )
-    monkeypatch.setattr(cli_curve, "DEMO", small)
-    shown = run("demo", "--out", tmp_path / "out")
+    monkeypatch.setattr(cli_curve, name, small)
+    shown = run("demo", *words, "--out", tmp_path / "out")
     assert shown.exit_code == 0, shown.output
     rows = re.findall(r"│ ([a-z][a-z: 0-9@-]+?) +│", shown.stdout)
     assert rows == ["full precision", *small.labels]
     assert {"results.json", "tables.md", "runs"} == {p.name for p in (tmp_path / "out").iterdir()}
-    assert run("demo").exit_code == 0
+    if not words:
+        assert run("demo").exit_code == 0
+
+
+def test_the_short_demo_shows_a_part_of_the_long_one():
+    """So that its numbers stand in the long one's table too."""
+    short, whole = cli_curve.DEMO, cli_curve.DEMO_ALL
+    assert set(short.labels) < set(whole.labels)
+    assert set(short.ks.split(",")) < set(whole.ks.split(","))
+    assert dataclasses.replace(short, labels=whole.labels, ks=whole.ks) == whole
 
 
 def test_help_is_quick_to_import_and_names_every_command():
@@ -371,6 +384,38 @@ def test_the_bar_tells_the_remaining_time_where_there_is_no_terminal(monkeypatch
             now[0] = second
             bar.step(f"step at {second:.0f}")
     assert capsys.readouterr().err == "work: step at 20, 2/4, about 20 s left\n"
+
+
+def test_the_bar_has_the_results_so_far_above_it():
+    written, rows = io.StringIO(), [("billm", "1")]
+    console = Console(file=written, force_terminal=True, width=80, _environ={"TERM": "xterm"})
+
+    def so_far():
+        return Table("T", ("method", "ppl"), tuple(rows), ()).drawn()
+
+    with Bar("work", 2, console, above=so_far) as bar:
+        bar.step("one")
+        rows.append(("pbs2p", "2"))
+        bar.step("two")
+        bar.progress.refresh()
+        assert "pbs2p" in written.getvalue()
+        assert "2/2" in written.getvalue()
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0.0, ""), (1.5, "loading tiny\n")])
+def test_work_without_steps_is_named_where_it_takes_time(seconds, said, capsys):
+    with under_way("loading tiny"):
+        time.sleep(seconds)
+    assert capsys.readouterr().err == said
+
+
+def test_loading_shows_at_once_on_a_terminal(monkeypatch):
+    written = io.StringIO()
+    console = Console(file=written, force_terminal=True, width=80, _environ={"TERM": "xterm"})
+    monkeypatch.setattr("subbit.conformance.command.console.make_console", lambda **_: console)
+    with under_way("loading [tiny]"):
+        time.sleep(0.5)
+    assert "loading [tiny]" in written.getvalue()
 
 
 @pytest.mark.skipif(
