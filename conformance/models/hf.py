@@ -20,7 +20,10 @@ from subbit.reference.errors import ArgumentError
 from .base import Capture, Float32, Linear, Tokens, check_index, check_new_weight, check_tokens
 from .checkpoint import read_json, write_whole
 from .gguf_file import open_gguf, read_codec, read_metadata, stored_precision
+from .gguf_transformers import check_keys, check_tensors, check_tokenizer
 from .layouts import GGUF_NAMES, find_layout
+from .ledger import TENSORS, is_listed
+from .llama_config import NotCoveredError
 from .needs import require
 
 
@@ -280,7 +283,11 @@ def _load_gguf(path: Path, spec: str) -> TransformersModel:
     metadata = read_metadata(reader)
     architecture = str(metadata.get("general.architecture"))
     find_layout(GGUF_NAMES.get(architecture, architecture))
-    model = _load_weights(str(path.parent), gguf_file=path.name)
+    where = {"gguf_file": path.name}
+    config = _attempt(str(path.parent), library.AutoConfig.from_pretrained, **where)
+    check_keys(metadata, config)
+    model = _load_weights(str(path.parent), **where)
+    check_tensors(reader, model, architecture)
     config = model.config
     # transformers refuses to save a model whose config says it came from a quantized file.
     del config.quantization_config
@@ -288,8 +295,9 @@ def _load_gguf(path: Path, spec: str) -> TransformersModel:
     plain.load_state_dict(model.state_dict())
     try:
         codec: _Codec = read_codec(metadata)
-    except ArgumentError:
-        own = _attempt(str(path.parent), library.AutoTokenizer.from_pretrained, gguf_file=path.name)
+    except NotCoveredError:
+        check_tokenizer(metadata)
+        own = _attempt(str(path.parent), library.AutoTokenizer.from_pretrained, **where)
         codec = TransformersCodec(own)
     return TransformersModel(plain, codec, spec, stored_precision(reader))
 
@@ -301,6 +309,10 @@ def _load_weights(source: str, **where: str) -> Any:  # noqa: ANN401 - an untype
     if report["missing_keys"]:
         missing = min(report["missing_keys"])
         raise ArgumentError("model", f"a checkpoint with the weight {missing}", "one without it")
+    extra = sorted(key for key in report["unexpected_keys"] if not is_listed(key, TENSORS))
+    if extra:
+        expected = f"only tensors that {type(model).__name__} of transformers uses"
+        raise ArgumentError("model", expected, extra[0])
     return model
 
 

@@ -24,6 +24,15 @@ COVERED = {
 }
 
 
+USED = (
+    "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+    "num_key_value_heads", "head_dim", "max_position_embeddings", "rms_norm_eps", "rope_theta",
+    "rope_scaling", "rope_parameters", "tie_word_embeddings", "quantization_config", "model_type",
+    "hidden_act", "attention_bias", "mlp_bias",
+)  # fmt: skip
+USED_OF_ROPE = ("rope_type", "type", "rope_theta")
+
+
 class NotCoveredError(ArgumentError):
     """A model that the NumPy decoder does not support."""
 

@@ -140,7 +140,13 @@ def test_unpermute_undoes_the_interleaving() -> None:
         {"architecture": "mamba"},
         {"rotated": 8},
         {"pre": "llama-bpe"},
-        {"rope_freqs.weight": np.ones(8, dtype=np.float32)},
+        {"rope_freqs.weight": np.full(8, 2, dtype=np.float32)},
+        {"blk.0.attn_q.bias": np.zeros(64, dtype=np.float32)},
+        {"llama.rope.scaling.type": "linear"},
+        {"llama.attention.head_count_kv": [2, 1, 2]},
+        {"llama.vocab_size": 300},
+        {"llama.something.new": 1},
+        {"tokenizer.ggml.add_eos_token": True},
     ],
 )
 def test_gguf_features_that_are_not_computed_are_refused(
