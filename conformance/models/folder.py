@@ -8,12 +8,18 @@ The NumPy decoder reads a folder itself if it supports everything that the folde
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from subbit.reference.errors import ArgumentError
+
+from .base import Float32
 from .checkpoint import read_json, read_weights, weight_files
 from .ledger import LLAMA_KEYS, TENSORS, is_listed
 from .llama import LlamaModel
 from .llama_config import USED, USED_OF_ROPE, NotCoveredError, read_config
 from .tokenizer import read_folder as read_tokenizer
 
+EMBEDDING = "model.embed_tokens.weight"
 TOKEN_ROLES = ("bos_token_id", "eos_token_id", "pad_token_id")
 
 
@@ -53,10 +59,20 @@ def read_folder(folder: Path, name: str) -> LlamaModel:
         for key, weight in read_weights(folder).items()
         if key in config.shapes() or not is_listed(key, TENSORS)
     }
-    if settings.get("tie_word_embeddings"):
-        weights.pop("lm_head.weight", None)
+    _settle_head(weights, tied=settings.get("tie_word_embeddings", False))
     roles = {role: settings[role] for role in TOKEN_ROLES if role in settings}
     return LlamaModel(config, weights, read_tokenizer(folder), name, _precision(settings), roles)
+
+
+def _settle_head(weights: dict[str, Float32], *, tied: bool) -> None:
+    """Leave out a copy of the embedding; refuse to use the embedding where the file does not."""
+    head = weights.get("lm_head.weight")
+    if head is None and not tied:
+        expected = "a checkpoint with the weight lm_head.weight, or tie_word_embeddings"
+        raise ArgumentError("model", expected, "one without it")
+    # As in transformers, a head that differs counts, whatever config.json says.
+    if tied and head is not None and np.array_equal(head, weights.get(EMBEDDING, ())):
+        del weights["lm_head.weight"]
 
 
 def _check_keys(settings: dict[str, Any]) -> None:

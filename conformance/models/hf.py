@@ -26,6 +26,9 @@ from .ledger import TENSORS, is_listed
 from .llama_config import NotCoveredError
 from .needs import require
 
+CHECKED_TOKENS = 16
+CHECKED_SHARE = 1e-4  # of the largest logit
+
 
 class _Codec(Protocol):
     """The tokenizer that a model needs."""
@@ -160,6 +163,8 @@ class TransformersModel:
             for path in self._layout.head:
                 module = _find(self.model, path)
                 x = x if module is None else module(x)
+            if cap := getattr(self.model.config, "final_logit_softcapping", None):
+                x = cap * self._torch.tanh(x / cap)
         return np.asarray(x.numpy())
 
     def linears(self, index: int) -> tuple[Linear, ...]:
@@ -188,6 +193,30 @@ class TransformersModel:
             self.model.save_pretrained(staging)
 
         write_whole(Path(folder), write)
+
+    def check_whole(self) -> None:
+        """Compare the parts in turn with the library's own forward pass, on a few tokens.
+
+        Raises
+        ------
+        ArgumentError
+            If the logits differ, because the model does something outside its parts.
+        """
+        length = min(CHECKED_TOKENS, self.context)
+        tokens = np.linspace(0, self.vocabulary - 1, length).astype(np.int64)[None]
+        hidden = self.embed(tokens)
+        for index in range(self.n_blocks):
+            hidden = self.run_block(index, hidden)
+        with self._torch.no_grad():
+            whole = self.model(input_ids=self._torch.from_numpy(tokens), use_cache=False)
+        theirs = whole.logits[0].float().numpy()
+        apart = float(np.abs(self.head(hidden[0]) - theirs).max())
+        # The modules are the same ones, so that only the order of sums could differ.
+        if not apart <= CHECKED_SHARE * np.abs(theirs).max():
+            kind = type(self.model).__name__
+            expected = f"a {kind} that is its embedding, its decoder blocks and its head"
+            came = f"logits that are {apart:.3g} from its own"
+            raise ArgumentError("model", expected, came)
 
     def _tensor(self, values: npt.NDArray[Any]) -> Any:  # noqa: ANN401 - an untyped library
         return self._torch.from_numpy(np.array(values, dtype=np.float32, order="C"))
@@ -258,8 +287,9 @@ def load_transformers(spec: str) -> TransformersModel:
     Raises
     ------
     ArgumentError
-        If it cannot be read or reached, lacks a weight, has one that is not finite, or its
-        architecture is not supported.
+        If it cannot be read or reached, lacks a weight, has one that is not finite or not
+        used, if its parts in turn do not give its logits, or its architecture is not
+        supported.
     """
     library = require("transformers", "model", "models")
     library.utils.logging.set_verbosity_error()
@@ -274,7 +304,7 @@ def load_transformers(spec: str) -> TransformersModel:
     model = _load_weights(spec)
     tokenizer = _attempt(spec, library.AutoTokenizer.from_pretrained)
     precision = f"{config.dtype or 'float32'} checkpoint".removeprefix("torch.")
-    return TransformersModel(model, TransformersCodec(tokenizer), spec, precision)
+    return _checked(TransformersModel(model, TransformersCodec(tokenizer), spec, precision))
 
 
 def _load_gguf(path: Path, spec: str) -> TransformersModel:
@@ -299,7 +329,12 @@ def _load_gguf(path: Path, spec: str) -> TransformersModel:
         check_tokenizer(metadata)
         own = _attempt(str(path.parent), library.AutoTokenizer.from_pretrained, **where)
         codec = TransformersCodec(own)
-    return TransformersModel(plain, codec, spec, stored_precision(reader))
+    return _checked(TransformersModel(plain, codec, spec, stored_precision(reader)))
+
+
+def _checked(model: TransformersModel) -> TransformersModel:
+    model.check_whole()
+    return model
 
 
 def _load_weights(source: str, **where: str) -> Any:  # noqa: ANN401 - an untyped library

@@ -83,6 +83,32 @@ def test_an_untied_head_is_kept(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("tied", [False, None])
+def test_an_untied_head_that_is_missing_is_refused(folder: Path, tied: bool | None) -> None:  # noqa: FBT001
+    edit(folder / "config.json", lambda config: config.update(tie_word_embeddings=tied))
+    if tied is None:
+        edit(folder / "config.json", lambda config: config.pop("tie_word_embeddings"))
+    with pytest.raises(ArgumentError, match=r"model: expected .* weight lm_head\.weight"):
+        load_model(str(folder))
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_a_tied_folder_with_a_head_of_its_own_is_what_transformers_makes_of_it(
+    folder: Path, factor: int
+) -> None:
+    weights = load_file(folder / "model.safetensors")
+    weights["lm_head.weight"] = factor * weights["model.embed_tokens.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    tokens = np.arange(9)[None]
+    ours = load_model(f"numpy:{folder}")
+    np.testing.assert_array_equal(logits(ours, tokens), factor * logits(tiny_model(), tokens))
+    assert isinstance(ours, LlamaModel)
+    assert ("lm_head.weight" in ours.weights) == (factor == 2)
+    pytest.importorskip("transformers")
+    theirs = load_model(f"transformers:{folder}")
+    np.testing.assert_allclose(logits(theirs, tokens), logits(ours, tokens), atol=4e-5)
+
+
 def test_the_embedded_tokenizer_survives_in_a_saved_folder(
     embedded: LlamaModel, saved_embedded: Path
 ) -> None:
