@@ -13,7 +13,7 @@ import numpy as np
 from subbit.reference.errors import ArgumentError
 
 from .base import Float32
-from .checkpoint import read_json, read_weights, weight_files
+from .checkpoint import companion_files, read_json, read_weights, weight_files
 from .ledger import LLAMA_KEYS, TENSORS, is_listed
 from .llama import LlamaModel
 from .llama_config import USED, USED_OF_ROPE, NotCoveredError, read_config
@@ -61,7 +61,10 @@ def read_folder(folder: Path, name: str) -> LlamaModel:
     }
     _settle_head(weights, tied=settings.get("tie_word_embeddings", False))
     roles = {role: settings[role] for role in TOKEN_ROLES if role in settings}
-    return LlamaModel(config, weights, read_tokenizer(folder), name, _precision(settings), roles)
+    return LlamaModel(
+        config, weights, read_tokenizer(folder), name, _precision(settings), roles,
+        companion_files(folder),
+    )  # fmt: skip
 
 
 def _settle_head(weights: dict[str, Float32], *, tied: bool) -> None:

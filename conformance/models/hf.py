@@ -18,7 +18,7 @@ import numpy.typing as npt
 from subbit.reference.errors import ArgumentError
 
 from .base import Capture, Float32, Linear, Tokens, check_index, check_new_weight, check_tokens
-from .checkpoint import read_json, write_whole
+from .checkpoint import companion_files, copy_companions, read_json, write_whole
 from .gguf_file import open_gguf, read_codec, read_metadata, stored_precision
 from .gguf_transformers import check_keys, check_tensors, check_tokenizer
 from .layouts import GGUF_NAMES, find_layout
@@ -95,6 +95,8 @@ class TransformersModel:
         Its tokenizer.
     name, precision : str
         See `base.DecoderModel`.
+    companions : tuple of Path
+        Files of the source that travel to a saved folder, as from `companion_files`.
 
     Raises
     ------
@@ -106,6 +108,7 @@ class TransformersModel:
     codec: _Codec = field(repr=False)
     name: str
     precision: str
+    companions: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         """Find the blocks, and check the weights."""
@@ -189,6 +192,7 @@ class TransformersModel:
         """Write a Hugging Face checkpoint; see `base.DecoderModel.save`."""
 
         def write(staging: Path) -> None:
+            copy_companions(self.companions, staging)
             self.codec.write(staging)
             self.model.save_pretrained(staging)
 
@@ -304,7 +308,9 @@ def load_transformers(spec: str) -> TransformersModel:
     model = _load_weights(spec)
     tokenizer = _attempt(spec, library.AutoTokenizer.from_pretrained)
     precision = f"{config.dtype or 'float32'} checkpoint".removeprefix("torch.")
-    return _checked(TransformersModel(model, TransformersCodec(tokenizer), spec, precision))
+    files = companion_files(path) if path.is_dir() else ()
+    codec = TransformersCodec(tokenizer)
+    return _checked(TransformersModel(model, codec, spec, precision, files))
 
 
 def _load_gguf(path: Path, spec: str) -> TransformersModel:

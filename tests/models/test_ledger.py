@@ -182,3 +182,33 @@ def test_unknown_keys_of_a_folder_are_left_to_transformers(
     with pytest.raises(NotCoveredError, match=f"that the NumPy decoder knows, got {unknown}"):
         load_model(f"numpy:{tmp_path}")
     assert not isinstance(load_model(str(tmp_path)), LlamaModel)
+
+
+@pytest.mark.parametrize("engine", ["numpy:", "transformers:"])
+def test_all_files_but_weights_travel_to_a_saved_folder(tmp_path: Path, engine: str) -> None:
+    if engine == "transformers:":
+        pytest.importorskip("transformers")
+    source, out = tmp_path / "source", tmp_path / "out"
+    tiny_model().save(source)
+    kept = {
+        "chat_template.jinja": "{{ messages }}",
+        "generation_config.json": '{"temperature": 0.5}',
+        "README.md": "# Tiny",
+        "tokenizer.model": "x",
+    }
+    left = {"old.bin": "x", ".hidden": "x", "manifest.json": "{}", "model.gguf": "x"}
+    for name, text in {**kept, **left}.items():
+        (source / name).write_text(text)
+    (source / "onnx").mkdir()
+    model = load_model(f"{engine}{source}")
+    model.set_weight(0, "mlp.up_proj", model.weight(0, "mlp.up_proj") * 2)
+    model.save(out)
+    assert {path.name for path in out.iterdir()} == {
+        "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", *kept
+    }  # fmt: skip
+    for name in ("chat_template.jinja", "README.md", "tokenizer.model"):
+        assert (out / name).read_text() == kept[name]
+    assert json.loads((out / "generation_config.json").read_text())["temperature"] == 0.5
+    assert not np.array_equal(
+        load_model(f"numpy:{out}").weight(0, "mlp.up_proj"), tiny_model().weight(0, "mlp.up_proj")
+    )
