@@ -147,6 +147,8 @@ class LayerResult:
         Salient columns over all columns.
     seconds, cpu_seconds : float
         Time spent quantizing it.
+    underflows : int, default 0
+        Scales that lose digits, being smaller than the normal numbers of their stored type.
     """
 
     block: int
@@ -159,6 +161,7 @@ class LayerResult:
     salient_share: float
     seconds: float
     cpu_seconds: float
+    underflows: int = 0
 
     @property
     def weights(self) -> int:

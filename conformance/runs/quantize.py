@@ -42,6 +42,7 @@ from .manifest import (
 )
 from .plan import chosen_linears
 from .records import load_records, pack_records, write_atomically
+from .stored_scales import round_scales
 
 
 def _nothing(*_: object) -> None:
@@ -132,7 +133,9 @@ class _Run:
         """Quantize one linear and put its decoded weight into the model."""
         clock = _Clock()
         W = self.model.weight(index, linear.name)
-        layer = self.layer_routine(W, H, self.config).with_scales(self.settings.scales)
+        layer, underflows = round_scales(
+            self.layer_routine(W, H, self.config), self.settings.scales
+        )
         Q = layer.decode()
         self.model.set_weight(index, linear.name, Q)
         times = clock.read()
@@ -148,6 +151,7 @@ class _Run:
             nominal=nominal_bits(layer) * W.size,
             payload=payload,
             salient_share=_salient_share(layer),
+            underflows=underflows,
             **times,
         )
         return layer, result
