@@ -25,6 +25,7 @@ from .layouts import GGUF_NAMES, find_layout
 from .ledger import TENSORS, is_listed
 from .llama_config import NotCoveredError
 from .needs import require
+from .tokenizer import has_tokenizer
 
 CHECKED_TOKENS = 16
 CHECKED_SHARE = 1e-4  # of the largest logit
@@ -303,6 +304,9 @@ def load_transformers(spec: str) -> TransformersModel:
         return _load_gguf(path, spec)
     if path.is_dir():
         find_layout(str(read_json(path / "config.json").get("model_type")))
+        if not has_tokenizer(path):
+            expected = "a folder with a tokenizer, such as a file tokenizer.json"
+            raise ArgumentError("model", expected, f"{path} without one")
     config = _attempt(spec, library.AutoConfig.from_pretrained)
     find_layout(config.model_type)
     model = _load_weights(spec)

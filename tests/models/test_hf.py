@@ -220,6 +220,13 @@ def test_missing_and_nan_weights_are_refused(
         load_model(str(tmp_path))
 
 
+@pytest.mark.parametrize("name", ["llama", "gpt2"])
+def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path, name: str) -> None:
+    (make(tmp_path, name) / "tokenizer.json").unlink()
+    with pytest.raises(ArgumentError, match=r"with a tokenizer, such as .*tokenizer\.json"):
+        load_model(str(tmp_path))
+
+
 def test_a_damaged_folder_is_refused_in_one_line(tmp_path: Path) -> None:
     make(tmp_path, "opt")
     (tmp_path / "model.safetensors").write_bytes(b"\x10")

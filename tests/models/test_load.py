@@ -316,11 +316,22 @@ def test_settings_are_read_in_both_spellings() -> None:
     assert (old.theta, old.kv_heads, old.head_width) == (500.0, 2, 4)
 
 
-@pytest.mark.parametrize("spec", ["", "none", "a.gguf", "./none", "a/b/c", "smolm2-135m"])
+@pytest.mark.parametrize("spec", ["", "none", "a.gguf", "./none", "a/b/c", "smolm2-135m", "a:b"])
 @pytest.mark.parametrize("engine", ["", "numpy:", "transformers:"])
 def test_unknown_names_are_refused_without_the_network(engine: str, spec: str) -> None:
     with pytest.raises(ArgumentError, match="model: expected smollm2-135m, tiny, a Hugging Face"):
         load_model(engine + spec)
+
+
+@pytest.mark.parametrize("name", ["runs:1", "numpy:x", "transformers:tiny"])
+def test_a_path_may_have_a_colon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny_model(seed=1).save(name)
+    expected = tiny_model(seed=1).weight(0, "mlp.up_proj")
+    for spec in (name, f"numpy:{name}", str(tmp_path / name)):
+        np.testing.assert_array_equal(load_model(spec).weight(0, "mlp.up_proj"), expected)
 
 
 def test_a_missing_wheel_is_named_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
