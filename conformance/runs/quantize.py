@@ -21,7 +21,13 @@ from typing import Any
 
 import numpy as np
 
-from subbit.conformance.models.base import DecoderModel, Float32, Linear, Tokens
+from subbit.conformance.models.base import (
+    DecoderModel,
+    Float32,
+    Linear,
+    Tokens,
+    check_tokens,
+)
 from subbit.reference import nominal_bits, payload_bits, relative_error
 from subbit.reference.errors import ArgumentError, SubbitError
 from subbit.reference.layer import QuantizedLayer
@@ -327,6 +333,7 @@ def quantize_model(
         If `out` cannot be written; its finished blocks stay valid.
     """
     run = _Run(model, port, settings, hooks or Hooks(), out)
+    check_tokens(sequences, model.vocabulary, model.context)
     if settings.calibration.sha256 != tokens_digest(sequences):
         raise ArgumentError("sequences", "those that the settings describe", "others")
     if kept is not None and (settings.keep is None or len(kept) != model.n_blocks):
