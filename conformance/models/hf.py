@@ -350,10 +350,15 @@ def _checked(model: TransformersModel) -> TransformersModel:
 def _load_weights(source: str, **where: str) -> Any:  # noqa: ANN401 - an untyped library
     torch = require("torch", "model", "models")
     loader = require("transformers", "model", "models").AutoModelForCausalLM.from_pretrained
-    model, report = _attempt(source, loader, dtype=torch.float32, output_loading_info=True, **where)
+    # Mismatched shapes are in the report too; the library's own message only points at a log.
+    asked = {"output_loading_info": True, "ignore_mismatched_sizes": True}
+    model, report = _attempt(source, loader, dtype=torch.float32, **asked, **where)
     if report["missing_keys"]:
         missing = min(report["missing_keys"])
         raise ArgumentError("model", f"a checkpoint with the weight {missing}", "one without it")
+    if report["mismatched_keys"]:
+        name, came, expected = min(report["mismatched_keys"])
+        raise ArgumentError("model", f"{name} of shape {tuple(expected)}", tuple(came))
     extra = sorted(key for key in report["unexpected_keys"] if not is_listed(key, TENSORS))
     if extra:
         expected = f"only tensors that {type(model).__name__} of transformers uses"
@@ -365,9 +370,12 @@ def _attempt(source: str, load: Any, **options: Any) -> Any:  # noqa: ANN401 - a
     try:
         return load(source, **options)
     except Exception as error:  # the library raises many kinds, each with its reason
-        reason = str(error).strip().partition("\n")[0]
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        # A line that ends in a colon announces the reason.
+        reason = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
         expected = "a model that transformers can load"
-        raise ArgumentError("model", expected, f"{source} ({reason})") from error
+        came = f"{source} ({reason or type(error).__name__})"
+        raise ArgumentError("model", expected, came) from error
 
 
 def _find(model: Any, path: str) -> Any:  # noqa: ANN401 - an untyped library

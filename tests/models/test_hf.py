@@ -220,6 +220,36 @@ def test_missing_and_nan_weights_are_refused(
         load_model(str(tmp_path))
 
 
+def test_a_weight_of_another_shape_is_named_with_both(tmp_path: Path) -> None:
+    path = make(tmp_path, "qwen2") / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "intermediate_size": 40}))
+    expected = (
+        r"model: expected model\.layers\.0\.mlp\.\w+_proj\.weight of shape \(.*40.*\), got \(.*48"
+    )
+    with pytest.raises(ArgumentError, match=expected):
+        load_model(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ("this failed:\n\n  for a reason\nand more", r"this failed: for a reason\)$"),
+        ("for a reason\nand more", r" \(for a reason\)$"),
+        ("", r" \(OSError\)$"),
+    ],
+)
+def test_a_reason_of_the_library_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, message: str, reason: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(message)
+
+    make(tmp_path, "opt")
+    monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", fail)
+    with pytest.raises(ArgumentError, match=reason):
+        load_model(str(tmp_path))
+
+
 @pytest.mark.parametrize("name", ["llama", "gpt2"])
 def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path, name: str) -> None:
     (make(tmp_path, name) / "tokenizer.json").unlink()
