@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from subbit.conformance.models.gguf_file import read_gguf
+from subbit.conformance.models.gguf_transformers import check_keys
 from subbit.conformance.models.llama import LlamaModel
 from subbit.conformance.models.llama_config import NotCoveredError
 from subbit.conformance.models.load import load_model
@@ -135,6 +137,31 @@ def test_biases_count_where_the_architecture_has_them(tmp_path: Path) -> None:
         load_model(str(path))
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({}, None),
+        ({"sliding_window": 64}, None),
+        ({"sliding_window": 63}, r"with gemma3\.attention\.sliding_window, got none, .* takes 63"),
+        ({"query_pre_attn_scalar": 256}, "root of 16, the width of a head, got transformers' 256"),
+    ],
+)
+def test_defaults_that_a_gguf_file_does_not_state_are_refused(
+    change: dict[str, int], reason: str | None
+) -> None:
+    pytest.importorskip("transformers")
+    sizes = {"head_dim": 16, "max_position_embeddings": 64, "query_pre_attn_scalar": 16}
+    config = SimpleNamespace(**{**sizes, **change})
+    stated: dict[str, Any] = {"general.architecture": "gemma3"}
+    if reason is None:
+        check_keys(stated, config)
+        return
+    with pytest.raises(NotCoveredError, match=reason):
+        check_keys(stated, config)
+    if "sliding_window" in change:
+        check_keys({**stated, "gemma3.attention.sliding_window": 63}, config)
+
+
 def add(folder: Path, **tensors: npt.NDArray[np.float32]) -> None:
     """Add tensors to a folder's weights."""
     path = folder / "model.safetensors"
@@ -161,6 +188,19 @@ def test_extra_tensors_of_a_folder_are_refused_by_name(tmp_path: Path, engine: s
     add(tmp_path, **{name: filled(64, 1)})
     with pytest.raises(ArgumentError, match=f"model: expected only .* got {name}"):
         load_model(f"{engine}{tmp_path}")
+
+
+def test_keys_that_common_folders_have_stay_with_the_numpy_decoder(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    tiny_model().save(tmp_path)
+    config = transformers.AutoConfig.from_pretrained(tmp_path)
+    config.save_pretrained(tmp_path)
+    written = json.loads((tmp_path / "config.json").read_text())
+    # As in SmolLM2's folder.
+    notes = {"is_llama_config": True, "rope_interleaved": False, "pretraining_tp": 1}
+    (tmp_path / "config.json").write_text(json.dumps({**written, **notes}))
+    model = load_model(f"numpy:{tmp_path}")
+    np.testing.assert_array_equal(logits(model, TOKENS), logits(tiny_model(), TOKENS))
 
 
 @pytest.mark.parametrize(

@@ -282,6 +282,7 @@ def test_damaged_folders_are_refused(folder: Path, name: str, content: bytes) ->
         ("hidden_act", "gelu"),
         ("attention_bias", True),
         ("mlp_bias", True),
+        ("rope_interleaved", True),
         ("rope_scaling", {"rope_type": "llama3", "factor": 8.0}),
         ("rope_scaling", {"type": "linear", "factor": 2.0}),
         ("rope_parameters", {"rope_type": "yarn", "rope_theta": 1e4}),
