@@ -12,7 +12,7 @@ from rich.console import Console
 
 from subbit.conformance.command.cli_tables import bits_table, score_table, summary_table
 from subbit.conformance.command.console import Bar, make_console, under_way
-from subbit.conformance.models.base import DecoderModel, Tokens
+from subbit.conformance.models.base import DecoderModel, Tokens, check_tokenized
 from subbit.conformance.models.load import load_model
 from subbit.conformance.runs.calibrate import batches
 from subbit.conformance.runs.evaluate import evaluate, evaluation_windows
@@ -84,6 +84,7 @@ def draw_calibration(
     check_count("length", options.length, 2, model.context)
     documents = load_documents(options.text, "calibration").documents
     tokens = [model.tokenize(document) for document in documents]
+    check_tokenized(tokens, model.vocabulary)
     sequences = sample_sequences(tokens, options.samples, options.length, options.seed)
     return sequences, describe_calibration(options.text, options.seed, sequences)
 
@@ -94,6 +95,7 @@ def cut_windows(
     """Cut the evaluation text into windows."""
     check_count("window length", length, 2, model.context)
     tokens = model.tokenize(load_text(text, "text"))
+    check_tokenized([tokens], model.vocabulary)
     cut = evaluation_windows(tokens, length=length, windows=windows)
     return cut, Windows(text, len(cut), length, tokens_digest(cut))
 

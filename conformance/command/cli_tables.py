@@ -87,6 +87,9 @@ def summary_table(manifest: Manifest, inventories: Mapping[str, Inventory]) -> T
         rows.append((kind, *cells))
     spent = sum(block.cpu_seconds for block in manifest.blocks)
     notes = (*manifest_notes(manifest), f"calibration and quantization: {spent:.1f} CPU-seconds")
+    if lost := sum(layer.underflows for layer in manifest.layers):
+        used = manifest.settings.scales
+        notes += (f"underflow: {lost:,} scales lose digits in {used}; a wider --scales keeps them",)
     columns = ("part", "linears", "mean relative error", "salient", *BITS, "CPU-s")
     return Table("Quantized linears", columns, tuple(rows), notes)
 

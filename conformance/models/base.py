@@ -18,7 +18,7 @@ A whole forward pass is ``embed``, then ``run_block`` for every block in order, 
 ``head`` on a few hundred rows at a time (all logits at once cost gigabytes).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -242,6 +242,36 @@ def check_tokens(tokens: npt.NDArray[Any], vocabulary: int, context: int) -> Non
     if tokens.min() < 0 or tokens.max() >= vocabulary:
         came = f"{tokens.min()} to {tokens.max()}"
         raise ArgumentError("tokens", f"numbers from 0 to {vocabulary - 1}", came)
+
+
+def check_tokenized(tokens: Iterable[npt.NDArray[Any]], vocabulary: int) -> None:
+    """Refuse a tokenizer that gives tokens which the embedding does not have.
+
+    Parameters
+    ----------
+    tokens : iterable of ndarray of int, shapes (T,)
+        Tokens of some texts.
+    vocabulary : int
+        Rows of the embedding.
+
+    Raises
+    ------
+    ArgumentError
+        If a token is too large; the message names the largest.
+
+    Examples
+    --------
+    >>> check_tokenized([np.array([0, 255])], 256)
+    >>> check_tokenized([np.array([0, 256])], 256)
+    Traceback (most recent call last):
+        ...
+    subbit.reference.errors.ArgumentError: model: expected a tokenizer whose tokens are rows of \
+the embedding, 0 to 255, got token 256 in the text
+    """
+    largest = max((int(some.max(initial=-1)) for some in tokens), default=-1)
+    if largest >= vocabulary:
+        expected = f"a tokenizer whose tokens are rows of the embedding, 0 to {vocabulary - 1}"
+        raise ArgumentError("model", expected, f"token {largest} in the text")
 
 
 def check_new_weight(weight: npt.NDArray[Any], shape: tuple[int, ...]) -> None:

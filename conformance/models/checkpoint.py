@@ -11,7 +11,7 @@ import shutil
 import stat
 import struct
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,58 @@ from .tokenizer import TextCodec
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+WEIGHT_ENDINGS = (
+    ".safetensors", ".index.json", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx",
+    ".gguf",
+)  # fmt: skip
+# Each checkpoint has its own; the second is the state of a run.
+OWN = (CONFIG, "manifest.json")
 FLOATS = ("F64", "F32", "F16", "BF16")
 
 
+def companion_files(folder: Path) -> tuple[Path, ...]:
+    """Return the files of a source that travel unchanged to a checkpoint made of it.
+
+    Parameters
+    ----------
+    folder : Path
+        A Hugging Face folder.
+
+    Returns
+    -------
+    tuple of Path
+        All but weights, ``config.json`` and hidden files, such as ``chat_template.jinja``.
+    """
+    return tuple(
+        path
+        for path in sorted(folder.iterdir())
+        if path.is_file()
+        and not path.name.startswith(".")
+        and not path.name.endswith(WEIGHT_ENDINGS)
+        and path.name not in OWN
+    )
+
+
+def copy_companions(files: Iterable[Path], staging: Path) -> None:
+    """Copy files to a checkpoint, before those of its own.
+
+    Parameters
+    ----------
+    files : iterable of Path
+        As from `companion_files`.
+    staging : Path
+        An existing folder.
+    """
+    for path in files:
+        shutil.copyfile(path, staging / path.name)
+
+
 def write_checkpoint(
-    folder: Path, config: dict[str, Any], weights: dict[str, Float32], codec: TextCodec
+    folder: Path,
+    config: dict[str, Any],
+    weights: dict[str, Float32],
+    codec: TextCodec,
+    companions: Iterable[Path] = (),
 ) -> None:
     """Write a folder that ``from_pretrained`` loads.
 
@@ -45,6 +92,8 @@ def write_checkpoint(
         Contents of ``model.safetensors``.
     codec : TextCodec
         The tokenizer.
+    companions : iterable of Path, optional
+        Files of the source to copy, as from `companion_files`.
 
     Raises
     ------
@@ -53,6 +102,7 @@ def write_checkpoint(
     """
 
     def write(staging: Path) -> None:
+        copy_companions(companions, staging)
         codec.write(staging)
         save_file(weights, staging / WEIGHTS, metadata={"format": "pt"})
         (staging / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

@@ -8,11 +8,18 @@ The NumPy decoder reads a folder itself if it supports everything that the folde
 from pathlib import Path
 from typing import Any
 
-from .checkpoint import read_json, read_weights, weight_files
+import numpy as np
+
+from subbit.reference.errors import ArgumentError
+
+from .base import Float32
+from .checkpoint import companion_files, read_json, read_weights, weight_files
+from .ledger import LLAMA_KEYS, TENSORS, is_listed
 from .llama import LlamaModel
-from .llama_config import NotCoveredError, read_config
+from .llama_config import USED, USED_OF_ROPE, NotCoveredError, read_config
 from .tokenizer import read_folder as read_tokenizer
 
+EMBEDDING = "model.embed_tokens.weight"
 TOKEN_ROLES = ("bos_token_id", "eos_token_id", "pad_token_id")
 
 
@@ -40,17 +47,45 @@ def read_folder(folder: Path, name: str) -> LlamaModel:
     """
     settings = read_json(folder / "config.json")
     config = read_config(settings)
+    _check_keys(settings)
     if "quantization_config" in settings:
         raise NotCoveredError("model", "plain weights for the NumPy decoder", "quantized ones")
     if not weight_files(folder):
         raise NotCoveredError("model", "safetensors files for the NumPy decoder", folder)
     if not (folder / "tokenizer.json").is_file():
         raise NotCoveredError("model", "a tokenizer.json for the NumPy decoder", folder)
-    weights = read_weights(folder)
-    if settings.get("tie_word_embeddings"):
-        weights.pop("lm_head.weight", None)
+    weights = {
+        key: weight
+        for key, weight in read_weights(folder).items()
+        if key in config.shapes() or not is_listed(key, TENSORS)
+    }
+    _settle_head(weights, tied=settings.get("tie_word_embeddings", False))
     roles = {role: settings[role] for role in TOKEN_ROLES if role in settings}
-    return LlamaModel(config, weights, read_tokenizer(folder), name, _precision(settings), roles)
+    return LlamaModel(
+        config, weights, read_tokenizer(folder), name, _precision(settings), roles,
+        companion_files(folder),
+    )  # fmt: skip
+
+
+def _settle_head(weights: dict[str, Float32], *, tied: bool) -> None:
+    """Leave out a copy of the embedding; refuse to use the embedding where the file does not."""
+    head = weights.get("lm_head.weight")
+    if head is None and not tied:
+        expected = "a checkpoint with the weight lm_head.weight, or tie_word_embeddings"
+        raise ArgumentError("model", expected, "one without it")
+    # As in transformers, a head that differs counts, whatever config.json says.
+    if tied and head is not None and np.array_equal(head, weights.get(EMBEDDING, ())):
+        del weights["lm_head.weight"]
+
+
+def _check_keys(settings: dict[str, Any]) -> None:
+    """Refuse keys whose effect the NumPy decoder does not know; transformers may know it."""
+    rope = settings.get("rope_scaling") or settings.get("rope_parameters") or {}
+    unknown = [key for key in settings if key not in USED and not is_listed(key, LLAMA_KEYS)]
+    unknown += [key for key in rope if key not in USED_OF_ROPE]
+    if unknown:
+        expected = "keys of config.json that the NumPy decoder knows"
+        raise NotCoveredError("model", expected, unknown[0])
 
 
 def _precision(settings: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 from subbit.reference.errors import ArgumentError
 
 from .base import Float32
+from .ledger import Sizes, check_gguf_keys
 from .llama import LlamaModel
 from .llama_config import LlamaConfig, NotCoveredError
 from .needs import require, wheel_file
@@ -39,6 +40,15 @@ IN_BLOCK = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
+FREQUENCIES = "rope_freqs.weight"  # divisors of the rotary frequencies
+
+SIZES = (
+    "block_count", "context_length", "embedding_length", "feed_forward_length", "vocab_size",
+    "attention.head_count", "attention.head_count_kv", "attention.key_length",
+    "attention.layer_norm_rms_epsilon", "rope.dimension_count", "rope.freq_base",
+)  # fmt: skip
+TOKENIZER = "tokenizer."
+TOKENIZER_KEYS = ("model", "pre", "tokens", "token_type", "merges", "add_bos_token")
 
 
 def smollm2() -> LlamaModel:
@@ -84,6 +94,8 @@ def read_gguf(path: Path, name: str) -> LlamaModel:
     config = _config(metadata)
     weights: dict[str, Float32] = {}
     for tensor in reader.tensors:
+        if changes_nothing(tensor):
+            continue
         key = hugging_face_name(tensor.name)
         weights[key] = _dequantize(tensor)
         for part, heads in (("q_proj", config.heads), ("k_proj", config.kv_heads)):
@@ -133,14 +145,39 @@ def read_codec(metadata: dict[str, Any]) -> TextCodec:
     -------
     TextCodec
         The tokenizer.
+
+    Raises
+    ------
+    NotCoveredError
+        If it is of another kind, or the file says something of it that is not used.
     """
-    prefix = "tokenizer.ggml."
+    prefix = TOKENIZER + "ggml."
     own = {
         key.removeprefix(prefix): value for key, value in metadata.items() if key.startswith(prefix)
     }
     if "tokenizer.chat_template" in metadata:
         own["chat_template"] = metadata["tokenizer.chat_template"]
-    return from_gguf(own)
+    codec = from_gguf(own)
+    described = {key: value for key, value in metadata.items() if key.startswith(TOKENIZER)}
+    used = {prefix + key for key in TOKENIZER_KEYS}
+    check_gguf_keys(described, used, Sizes(0, 0), "the byte-level tokenizer")
+    return codec
+
+
+def changes_nothing(tensor: Any) -> bool:  # noqa: ANN401 - an untyped library
+    """Return whether a tensor divides all rotary frequencies by 1.
+
+    Parameters
+    ----------
+    tensor : gguf.ReaderTensor
+        A tensor of a file.
+
+    Returns
+    -------
+    bool
+        Newer converters write the divisors even where there is nothing to divide.
+    """
+    return tensor.name == FREQUENCIES and bool((_dequantize(tensor) == 1).all())
 
 
 def unpermute(weight: Float32, heads: int) -> Float32:
@@ -210,8 +247,18 @@ def read_metadata(reader: Any) -> dict[str, Any]:  # noqa: ANN401 - an untyped l
     -------
     dict
         Numbers, strings and lists by key.
+
+    Raises
+    ------
+    ArgumentError
+        If the file is one part of several.
     """
-    return {name: entry.contents() for name, entry in reader.fields.items()}
+    metadata = {name: entry.contents() for name, entry in reader.fields.items()}
+    parts = metadata.get("split.count", 1)
+    if parts > 1:
+        expected = "a GGUF file in one part (llama-gguf-split --merge joins the parts)"
+        raise ArgumentError("model", expected, f"part {metadata['split.no'] + 1} of {parts}")
+    return metadata
 
 
 def stored_precision(reader: Any) -> str:  # noqa: ANN401 - an untyped library
@@ -243,28 +290,40 @@ def _config(metadata: dict[str, Any]) -> LlamaConfig:
         for key, value in metadata.items()
         if key.startswith("llama.")
     }
-    if own.get("rope.scaling.type", "none") != "none":
-        raise NotCoveredError("model", "no rotary scaling", own["rope.scaling.type"])
     try:
-        heads, width = own["attention.head_count"], own["embedding_length"]
-        head_width = own.get("attention.key_length", width // heads)
-        if own.get("rope.dimension_count", head_width) != head_width:
-            raise NotCoveredError("model", "rotation of whole heads", own["rope.dimension_count"])
-        return LlamaConfig(
-            vocabulary=len(metadata["tokenizer.ggml.tokens"]),
-            width=width,
-            mlp_width=own["feed_forward_length"],
-            n_blocks=own["block_count"],
-            heads=heads,
-            kv_heads=own.get("attention.head_count_kv", heads),
-            head_width=head_width,
-            context=own["context_length"],
-            # The file has single precision; the decimal is the original value.
-            epsilon=float(str(np.float32(own["attention.layer_norm_rms_epsilon"]))),
-            theta=own.get("rope.freq_base", 10000.0),
-        )
+        config = _sizes(own, len(metadata["tokenizer.ggml.tokens"]))
     except KeyError as error:
         raise ArgumentError("model", "a complete GGUF file", f"no key {error}") from error
+    used = {f"llama.{key}" for key in SIZES} | {"general.architecture"}
+    rest = {key: value for key, value in metadata.items() if not key.startswith(TOKENIZER)}
+    check_gguf_keys(rest, used, Sizes(config.head_width, config.context), "the NumPy decoder")
+    return config
+
+
+def _sizes(own: dict[str, Any], vocabulary: int) -> LlamaConfig:
+    for key in SIZES:
+        if isinstance(own.get(key), list):
+            raise NotCoveredError("model", f"one {key} for all decoder blocks", own[key])
+    heads, width = own["attention.head_count"], own["embedding_length"]
+    head_width = own.get("attention.key_length", width // heads)
+    if own.get("rope.dimension_count", head_width) != head_width:
+        raise NotCoveredError("model", "rotation of whole heads", own["rope.dimension_count"])
+    if own.get("vocab_size", vocabulary) != vocabulary:
+        expected = f"a vocab_size of {vocabulary}, the tokenizer's"
+        raise NotCoveredError("model", expected, own["vocab_size"])
+    return LlamaConfig(
+        vocabulary=vocabulary,
+        width=width,
+        mlp_width=own["feed_forward_length"],
+        n_blocks=own["block_count"],
+        heads=heads,
+        kv_heads=own.get("attention.head_count_kv", heads),
+        head_width=head_width,
+        context=own["context_length"],
+        # The file has single precision; the decimal is the original value.
+        epsilon=float(str(np.float32(own["attention.layer_norm_rms_epsilon"]))),
+        theta=own.get("rope.freq_base", 10000.0),
+    )
 
 
 def _dequantize(tensor: Any) -> Float32:  # noqa: ANN401 - an untyped library

@@ -18,10 +18,17 @@ import numpy.typing as npt
 from subbit.reference.errors import ArgumentError
 
 from .base import Capture, Float32, Linear, Tokens, check_index, check_new_weight, check_tokens
-from .checkpoint import read_json, write_whole
+from .checkpoint import companion_files, copy_companions, read_json, write_whole
 from .gguf_file import open_gguf, read_codec, read_metadata, stored_precision
+from .gguf_transformers import check_keys, check_tensors, check_tokenizer
 from .layouts import GGUF_NAMES, find_layout
+from .ledger import TENSORS, is_listed
+from .llama_config import NotCoveredError
 from .needs import require
+from .tokenizer import has_tokenizer
+
+CHECKED_TOKENS = 16
+CHECKED_SHARE = 1e-4  # of the largest logit
 
 
 class _Codec(Protocol):
@@ -89,6 +96,8 @@ class TransformersModel:
         Its tokenizer.
     name, precision : str
         See `base.DecoderModel`.
+    companions : tuple of Path
+        Files of the source that travel to a saved folder, as from `companion_files`.
 
     Raises
     ------
@@ -100,6 +109,7 @@ class TransformersModel:
     codec: _Codec = field(repr=False)
     name: str
     precision: str
+    companions: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         """Find the blocks, and check the weights."""
@@ -157,6 +167,8 @@ class TransformersModel:
             for path in self._layout.head:
                 module = _find(self.model, path)
                 x = x if module is None else module(x)
+            if cap := getattr(self.model.config, "final_logit_softcapping", None):
+                x = cap * self._torch.tanh(x / cap)
         return np.asarray(x.numpy())
 
     def linears(self, index: int) -> tuple[Linear, ...]:
@@ -181,10 +193,35 @@ class TransformersModel:
         """Write a Hugging Face checkpoint; see `base.DecoderModel.save`."""
 
         def write(staging: Path) -> None:
+            copy_companions(self.companions, staging)
             self.codec.write(staging)
             self.model.save_pretrained(staging)
 
         write_whole(Path(folder), write)
+
+    def check_whole(self) -> None:
+        """Compare the parts in turn with the library's own forward pass, on a few tokens.
+
+        Raises
+        ------
+        ArgumentError
+            If the logits differ, because the model does something outside its parts.
+        """
+        length = min(CHECKED_TOKENS, self.context)
+        tokens = np.linspace(0, self.vocabulary - 1, length).astype(np.int64)[None]
+        hidden = self.embed(tokens)
+        for index in range(self.n_blocks):
+            hidden = self.run_block(index, hidden)
+        with self._torch.no_grad():
+            whole = self.model(input_ids=self._torch.from_numpy(tokens), use_cache=False)
+        theirs = whole.logits[0].float().numpy()
+        apart = float(np.abs(self.head(hidden[0]) - theirs).max())
+        # The modules are the same ones, so that only the order of sums could differ.
+        if not apart <= CHECKED_SHARE * np.abs(theirs).max():
+            kind = type(self.model).__name__
+            expected = f"a {kind} that is its embedding, its decoder blocks and its head"
+            came = f"logits that are {apart:.3g} from its own"
+            raise ArgumentError("model", expected, came)
 
     def _tensor(self, values: npt.NDArray[Any]) -> Any:  # noqa: ANN401 - an untyped library
         return self._torch.from_numpy(np.array(values, dtype=np.float32, order="C"))
@@ -255,8 +292,9 @@ def load_transformers(spec: str) -> TransformersModel:
     Raises
     ------
     ArgumentError
-        If it cannot be read or reached, lacks a weight, has one that is not finite, or its
-        architecture is not supported.
+        If it cannot be read or reached, lacks a weight, has one that is not finite or not
+        used, if its parts in turn do not give its logits, or its architecture is not
+        supported.
     """
     library = require("transformers", "model", "models")
     library.utils.logging.set_verbosity_error()
@@ -266,12 +304,17 @@ def load_transformers(spec: str) -> TransformersModel:
         return _load_gguf(path, spec)
     if path.is_dir():
         find_layout(str(read_json(path / "config.json").get("model_type")))
+        if not has_tokenizer(path):
+            expected = "a folder with a tokenizer, such as a file tokenizer.json"
+            raise ArgumentError("model", expected, f"{path} without one")
     config = _attempt(spec, library.AutoConfig.from_pretrained)
     find_layout(config.model_type)
     model = _load_weights(spec)
     tokenizer = _attempt(spec, library.AutoTokenizer.from_pretrained)
     precision = f"{config.dtype or 'float32'} checkpoint".removeprefix("torch.")
-    return TransformersModel(model, TransformersCodec(tokenizer), spec, precision)
+    files = companion_files(path) if path.is_dir() else ()
+    codec = TransformersCodec(tokenizer)
+    return _checked(TransformersModel(model, codec, spec, precision, files))
 
 
 def _load_gguf(path: Path, spec: str) -> TransformersModel:
@@ -280,7 +323,11 @@ def _load_gguf(path: Path, spec: str) -> TransformersModel:
     metadata = read_metadata(reader)
     architecture = str(metadata.get("general.architecture"))
     find_layout(GGUF_NAMES.get(architecture, architecture))
-    model = _load_weights(str(path.parent), gguf_file=path.name)
+    where = {"gguf_file": path.name}
+    config = _attempt(str(path.parent), library.AutoConfig.from_pretrained, **where)
+    check_keys(metadata, config)
+    model = _load_weights(str(path.parent), **where)
+    check_tensors(reader, model, architecture)
     config = model.config
     # transformers refuses to save a model whose config says it came from a quantized file.
     del config.quantization_config
@@ -288,19 +335,34 @@ def _load_gguf(path: Path, spec: str) -> TransformersModel:
     plain.load_state_dict(model.state_dict())
     try:
         codec: _Codec = read_codec(metadata)
-    except ArgumentError:
-        own = _attempt(str(path.parent), library.AutoTokenizer.from_pretrained, gguf_file=path.name)
+    except NotCoveredError:
+        check_tokenizer(metadata)
+        own = _attempt(str(path.parent), library.AutoTokenizer.from_pretrained, **where)
         codec = TransformersCodec(own)
-    return TransformersModel(plain, codec, spec, stored_precision(reader))
+    return _checked(TransformersModel(plain, codec, spec, stored_precision(reader)))
+
+
+def _checked(model: TransformersModel) -> TransformersModel:
+    model.check_whole()
+    return model
 
 
 def _load_weights(source: str, **where: str) -> Any:  # noqa: ANN401 - an untyped library
     torch = require("torch", "model", "models")
     loader = require("transformers", "model", "models").AutoModelForCausalLM.from_pretrained
-    model, report = _attempt(source, loader, dtype=torch.float32, output_loading_info=True, **where)
+    # Mismatched shapes are in the report too; the library's own message only points at a log.
+    asked = {"output_loading_info": True, "ignore_mismatched_sizes": True}
+    model, report = _attempt(source, loader, dtype=torch.float32, **asked, **where)
     if report["missing_keys"]:
         missing = min(report["missing_keys"])
         raise ArgumentError("model", f"a checkpoint with the weight {missing}", "one without it")
+    if report["mismatched_keys"]:
+        name, came, expected = min(report["mismatched_keys"])
+        raise ArgumentError("model", f"{name} of shape {tuple(expected)}", tuple(came))
+    extra = sorted(key for key in report["unexpected_keys"] if not is_listed(key, TENSORS))
+    if extra:
+        expected = f"only tensors that {type(model).__name__} of transformers uses"
+        raise ArgumentError("model", expected, extra[0])
     return model
 
 
@@ -308,9 +370,12 @@ def _attempt(source: str, load: Any, **options: Any) -> Any:  # noqa: ANN401 - a
     try:
         return load(source, **options)
     except Exception as error:  # the library raises many kinds, each with its reason
-        reason = str(error).strip().partition("\n")[0]
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        # A line that ends in a colon announces the reason.
+        reason = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
         expected = "a model that transformers can load"
-        raise ArgumentError("model", expected, f"{source} ({reason})") from error
+        came = f"{source} ({reason or type(error).__name__})"
+        raise ArgumentError("model", expected, came) from error
 
 
 def _find(model: Any, path: str) -> Any:  # noqa: ANN401 - an untyped library

@@ -177,6 +177,8 @@ class LlamaModel:
         See `base.DecoderModel`.
     token_roles : dict of str to object
         ``bos_token_id`` and the like, carried over to a saved ``config.json``.
+    companions : tuple of Path
+        Files of the source that travel to a saved folder, as from `companion_files`.
 
     Raises
     ------
@@ -190,6 +192,7 @@ class LlamaModel:
     name: str
     precision: str
     token_roles: dict[str, Any] = field(default_factory=dict)
+    companions: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the weights against the sizes."""
@@ -248,7 +251,7 @@ class LlamaModel:
         """Write a Hugging Face checkpoint; see `base.DecoderModel.save`."""
         tied = "lm_head.weight" not in self.weights
         config = {**self.token_roles, **hugging_face_config(self.config, tied=tied)}
-        write_checkpoint(Path(folder), config, self.weights, self.codec)
+        write_checkpoint(Path(folder), config, self.weights, self.codec, self.companions)
 
     def _attention(self, index: int, x: Float32) -> Float32:
         size, (n, length, _) = self.config, x.shape

@@ -20,8 +20,18 @@ COVERED = {
     "hidden_act": "silu",
     "attention_bias": False,
     "mlp_bias": False,
+    "rope_interleaved": False,
     "rope_type": "default",
 }
+
+
+USED = (
+    "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+    "num_key_value_heads", "head_dim", "max_position_embeddings", "rms_norm_eps", "rope_theta",
+    "rope_scaling", "rope_parameters", "tie_word_embeddings", "quantization_config", "model_type",
+    "hidden_act", "attention_bias", "mlp_bias", "rope_interleaved",
+)  # fmt: skip
+USED_OF_ROPE = ("rope_type", "type", "rope_theta")
 
 
 class NotCoveredError(ArgumentError):
@@ -194,6 +204,7 @@ the NumPy decoder, got opt
         "hidden_act": settings.get("hidden_act", "silu"),
         "attention_bias": settings.get("attention_bias", False),
         "mlp_bias": settings.get("mlp_bias", False),
+        "rope_interleaved": settings.get("rope_interleaved", False),
         "rope_type": rope.get("rope_type", rope.get("type", "default")),
     }
     for key, covered in COVERED.items():

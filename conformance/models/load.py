@@ -54,8 +54,11 @@ def load_model(spec: str) -> DecoderModel:
     >>> load_model("tiny").n_blocks
     3
     """
-    engine, _, name = spec.rpartition(":")
-    if engine not in ("", "numpy", "transformers") or not name:
+    engine, _, name = spec.partition(":")
+    # A path may have a colon in it.
+    if engine not in ("numpy", "transformers") or Path(spec).exists():
+        engine, name = "", spec
+    if not name:
         raise ArgumentError("model", KNOWN, spec or "nothing")
     if engine == "transformers":
         return _load_transformers(name)

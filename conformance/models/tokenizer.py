@@ -21,6 +21,8 @@ from .needs import require
 
 # GGUF names a pre-tokenizer, and only these two are supported here.
 PRE_TOKENIZERS = ("smollm", "gpt-2")
+# Of which the library needs one, whatever tokenizer_config.json says.
+FILES = ("tokenizer.*", "vocab.*", "*.model", "*.tiktoken", "tekken.json")
 CONTROL, USER_DEFINED = 3, 4  # token types of GGUF
 
 
@@ -100,6 +102,22 @@ def read_folder(folder: Path) -> TextCodec:
     settings = folder / "tokenizer_config.json"
     known = json.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
     return TextCodec(tokenizer, known)
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Return whether a Hugging Face folder has the files of a tokenizer.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+
+    Returns
+    -------
+    bool
+        Without them, transformers loads a tokenizer that finds no tokens in any text.
+    """
+    return any(True for pattern in FILES for _ in folder.glob(pattern))
 
 
 def from_gguf(metadata: dict[str, Any]) -> TextCodec:

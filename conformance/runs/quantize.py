@@ -21,7 +21,13 @@ from typing import Any
 
 import numpy as np
 
-from subbit.conformance.models.base import DecoderModel, Float32, Linear, Tokens
+from subbit.conformance.models.base import (
+    DecoderModel,
+    Float32,
+    Linear,
+    Tokens,
+    check_tokens,
+)
 from subbit.reference import nominal_bits, payload_bits, relative_error
 from subbit.reference.errors import ArgumentError, SubbitError
 from subbit.reference.layer import QuantizedLayer
@@ -42,6 +48,7 @@ from .manifest import (
 )
 from .plan import chosen_linears
 from .records import load_records, pack_records, write_atomically
+from .stored_scales import round_scales
 
 
 def _nothing(*_: object) -> None:
@@ -132,7 +139,9 @@ class _Run:
         """Quantize one linear and put its decoded weight into the model."""
         clock = _Clock()
         W = self.model.weight(index, linear.name)
-        layer = self.layer_routine(W, H, self.config).with_scales(self.settings.scales)
+        layer, underflows = round_scales(
+            self.layer_routine(W, H, self.config), self.settings.scales
+        )
         Q = layer.decode()
         self.model.set_weight(index, linear.name, Q)
         times = clock.read()
@@ -148,6 +157,7 @@ class _Run:
             nominal=nominal_bits(layer) * W.size,
             payload=payload,
             salient_share=_salient_share(layer),
+            underflows=underflows,
             **times,
         )
         return layer, result
@@ -323,6 +333,7 @@ def quantize_model(
         If `out` cannot be written; its finished blocks stay valid.
     """
     run = _Run(model, port, settings, hooks or Hooks(), out)
+    check_tokens(sequences, model.vocabulary, model.context)
     if settings.calibration.sha256 != tokens_digest(sequences):
         raise ArgumentError("sequences", "those that the settings describe", "others")
     if kept is not None and (settings.keep is None or len(kept) != model.n_blocks):

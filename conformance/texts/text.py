@@ -6,8 +6,9 @@ specification                   documents
 =============================== ====================================================
 ``enwiki-excerpt:calibration``  first half of the embedded excerpt of Wikipedia
 ``enwiki-excerpt:evaluation``   its second half
-``FILE.txt``                    one, exactly as in the file
-``FILE.jsonl``, ``.jsonl.gz``   one per line, its field ``"text"``
+``FILE.txt``                    one, as in the file, without a byte order mark
+``FILE.jsonl``, ``FILE.json``   one per line, its field ``"text"``
+``.jsonl.gz``, ``.json.gz``     the same, compressed
 ``hub:NAME:CONFIG:SPLIT``       one, all rows of a hub data set (CONFIG may be empty)
 =============================== ====================================================
 
@@ -18,6 +19,7 @@ set by a blank line; a local copy of that text must already be joined.
 
 import gzip
 import json
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,9 +35,10 @@ from subbit.reference.errors import ArgumentError, check_count
 from .wikipedia import excerpt
 
 KNOWN = (
-    "enwiki-excerpt:calibration, enwiki-excerpt:evaluation, a .txt, .jsonl or .jsonl.gz file, "
-    "or hub:NAME:CONFIG:SPLIT"
+    "enwiki-excerpt:calibration, enwiki-excerpt:evaluation, a .txt, .jsonl, .json, .jsonl.gz or "
+    ".json.gz file, or hub:NAME:CONFIG:SPLIT"
 )
+LINES = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
 SEPARATOR = "\n\n"
 
 
@@ -197,23 +200,29 @@ def _half(documents: Sequence[str], which: str) -> Sequence[str]:
 
 
 def _read_file(path: Path, argument: str) -> list[str]:
-    if not path.name.endswith((".txt", ".jsonl", ".jsonl.gz")):
+    if not path.name.endswith((".txt", *LINES)):
         raise ArgumentError(argument, KNOWN, path)
     try:
         raw = path.read_bytes()
-        text = (gzip.decompress(raw) if path.name.endswith(".gz") else raw).decode("utf-8")
-        return [text] if path.suffix == ".txt" else _documents(text)
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-        expected = 'a readable file in UTF-8, with a field "text" in each line of a .jsonl'
-        raise ArgumentError(argument, expected, f"{path} ({error})") from error
+        # Editors put a byte order mark at the start; it is no character of the text.
+        text = (gzip.decompress(raw) if path.name.endswith(".gz") else raw).decode("utf-8-sig")
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise ArgumentError(argument, "a readable file in UTF-8", f"{path} ({error})") from error
+    if path.suffix == ".txt":
+        return [text]
+    lines = enumerate(text.split("\n"), 1)
+    return [_document(line, f"{path}, line {n}", argument) for n, line in lines if line.strip()]
 
 
-def _documents(lines: str) -> list[str]:
-    documents = [json.loads(line)["text"] for line in lines.split("\n") if line.strip()]
-    if not all(isinstance(document, str) for document in documents):
-        message = 'a field "text" is no string'
-        raise TypeError(message)
-    return documents
+def _document(line: str, where: str, argument: str) -> str:
+    try:
+        document = json.loads(line)["text"]
+        # JSON may spell half of a surrogate pair, which is no character.
+        document.encode("utf-8")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        expected = 'an object with a field "text", a string of whole characters, in each line'
+        raise ArgumentError(argument, expected, f"{where} ({error})") from error
+    return str(document)
 
 
 def _hub(spec: str, argument: str) -> str:

@@ -88,7 +88,10 @@ def gguf_copy(path: Path, model: LlamaModel, **changes: Any) -> None:
         else:
             writer.add_tensor(ours, np.ascontiguousarray(stored))
     for name, value in changes.items():
-        writer.add_tensor(name, value)
+        if isinstance(value, np.ndarray):
+            writer.add_tensor(name, value)
+        else:
+            writer.add_key_value(name, value, gguf.GGUFValueType.get_type(value))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

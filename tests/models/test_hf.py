@@ -1,5 +1,6 @@
 """The transformers adapter: every architecture, block by block, against the whole model."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "qwen3": ("qwen3", {**WIDE, "head_dim": 16}),
     "gemma3": ("gemma3_text", {**WIDE, "head_dim": 16, "sliding_window": 5,
                                "layer_types": ["sliding_attention"] * 2 + ["full_attention"]}),
+    "gemma3-capped": ("gemma3_text", {**WIDE, "head_dim": 16, "final_logit_softcapping": 2.0}),
     "gpt2": ("gpt2", {"vocab_size": 256, "n_embd": 32, "n_layer": 3, "n_head": 4,
                       "n_positions": 64, "bos_token_id": 0, "eos_token_id": 1}),
     "opt": ("opt", OPT),
@@ -87,6 +89,16 @@ def test_blocks_in_turn_give_the_models_logits(folder: Path) -> None:
     short = np.ascontiguousarray(TOKENS[:1, :4])
     np.testing.assert_allclose(logits(model, short), whole(folder, short), atol=1e-5)
     assert (model.n_blocks, model.vocabulary, model.context) == (3, 256, 64)
+
+
+def test_a_model_that_does_more_than_its_parts_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path, "opt")
+    short = dataclasses.replace(LAYOUTS["opt"], head=LAYOUTS["opt"].head[1:])
+    monkeypatch.setitem(LAYOUTS, "opt", short)
+    with pytest.raises(ArgumentError, match=r"OPTForCausalLM that is .* from its own"):
+        load_model(str(tmp_path))
 
 
 def test_captured_inputs_give_the_linears_outputs(folder: Path) -> None:
@@ -205,6 +217,43 @@ def test_missing_and_nan_weights_are_refused(
 ) -> None:
     damage(make(tmp_path, "gpt2"), "transformer.h.1.mlp.c_fc.weight", value)
     with pytest.raises(ArgumentError, match=rf"model: .*{reason}.*transformer.h.1.mlp.c_fc"):
+        load_model(str(tmp_path))
+
+
+def test_a_weight_of_another_shape_is_named_with_both(tmp_path: Path) -> None:
+    path = make(tmp_path, "qwen2") / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "intermediate_size": 40}))
+    expected = (
+        r"model: expected model\.layers\.0\.mlp\.\w+_proj\.weight of shape \(.*40.*\), got \(.*48"
+    )
+    with pytest.raises(ArgumentError, match=expected):
+        load_model(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ("this failed:\n\n  for a reason\nand more", r"this failed: for a reason\)$"),
+        ("for a reason\nand more", r" \(for a reason\)$"),
+        ("", r" \(OSError\)$"),
+    ],
+)
+def test_a_reason_of_the_library_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, message: str, reason: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(message)
+
+    make(tmp_path, "opt")
+    monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", fail)
+    with pytest.raises(ArgumentError, match=reason):
+        load_model(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2"])
+def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path, name: str) -> None:
+    (make(tmp_path, name) / "tokenizer.json").unlink()
+    with pytest.raises(ArgumentError, match=r"with a tokenizer, such as .*tokenizer\.json"):
         load_model(str(tmp_path))
 
 

@@ -83,6 +83,32 @@ def test_an_untied_head_is_kept(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("tied", [False, None])
+def test_an_untied_head_that_is_missing_is_refused(folder: Path, tied: bool | None) -> None:  # noqa: FBT001
+    edit(folder / "config.json", lambda config: config.update(tie_word_embeddings=tied))
+    if tied is None:
+        edit(folder / "config.json", lambda config: config.pop("tie_word_embeddings"))
+    with pytest.raises(ArgumentError, match=r"model: expected .* weight lm_head\.weight"):
+        load_model(str(folder))
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_a_tied_folder_with_a_head_of_its_own_is_what_transformers_makes_of_it(
+    folder: Path, factor: int
+) -> None:
+    weights = load_file(folder / "model.safetensors")
+    weights["lm_head.weight"] = factor * weights["model.embed_tokens.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    tokens = np.arange(9)[None]
+    ours = load_model(f"numpy:{folder}")
+    np.testing.assert_array_equal(logits(ours, tokens), factor * logits(tiny_model(), tokens))
+    assert isinstance(ours, LlamaModel)
+    assert ("lm_head.weight" in ours.weights) == (factor == 2)
+    pytest.importorskip("transformers")
+    theirs = load_model(f"transformers:{folder}")
+    np.testing.assert_allclose(logits(theirs, tokens), logits(ours, tokens), atol=4e-5)
+
+
 def test_the_embedded_tokenizer_survives_in_a_saved_folder(
     embedded: LlamaModel, saved_embedded: Path
 ) -> None:
@@ -140,7 +166,13 @@ def test_unpermute_undoes_the_interleaving() -> None:
         {"architecture": "mamba"},
         {"rotated": 8},
         {"pre": "llama-bpe"},
-        {"rope_freqs.weight": np.ones(8, dtype=np.float32)},
+        {"rope_freqs.weight": np.full(8, 2, dtype=np.float32)},
+        {"blk.0.attn_q.bias": np.zeros(64, dtype=np.float32)},
+        {"llama.rope.scaling.type": "linear"},
+        {"llama.attention.head_count_kv": [2, 1, 2]},
+        {"llama.vocab_size": 300},
+        {"llama.something.new": 1},
+        {"tokenizer.ggml.add_eos_token": True},
     ],
 )
 def test_gguf_features_that_are_not_computed_are_refused(
@@ -250,6 +282,7 @@ def test_damaged_folders_are_refused(folder: Path, name: str, content: bytes) ->
         ("hidden_act", "gelu"),
         ("attention_bias", True),
         ("mlp_bias", True),
+        ("rope_interleaved", True),
         ("rope_scaling", {"rope_type": "llama3", "factor": 8.0}),
         ("rope_scaling", {"type": "linear", "factor": 2.0}),
         ("rope_parameters", {"rope_type": "yarn", "rope_theta": 1e4}),
@@ -284,11 +317,22 @@ def test_settings_are_read_in_both_spellings() -> None:
     assert (old.theta, old.kv_heads, old.head_width) == (500.0, 2, 4)
 
 
-@pytest.mark.parametrize("spec", ["", "none", "a.gguf", "./none", "a/b/c", "smolm2-135m"])
+@pytest.mark.parametrize("spec", ["", "none", "a.gguf", "./none", "a/b/c", "smolm2-135m", "a:b"])
 @pytest.mark.parametrize("engine", ["", "numpy:", "transformers:"])
 def test_unknown_names_are_refused_without_the_network(engine: str, spec: str) -> None:
     with pytest.raises(ArgumentError, match="model: expected smollm2-135m, tiny, a Hugging Face"):
         load_model(engine + spec)
+
+
+@pytest.mark.parametrize("name", ["runs:1", "numpy:x", "transformers:tiny"])
+def test_a_path_may_have_a_colon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny_model(seed=1).save(name)
+    expected = tiny_model(seed=1).weight(0, "mlp.up_proj")
+    for spec in (name, f"numpy:{name}", str(tmp_path / name)):
+        np.testing.assert_array_equal(load_model(spec).weight(0, "mlp.up_proj"), expected)
 
 
 def test_a_missing_wheel_is_named_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,12 +79,21 @@ def test_a_text_file_is_read_as_it_stands(tmp_path: Path) -> None:
     assert load_text(str(path)) == "\n\n één \r\n\n b "
 
 
-@pytest.mark.parametrize("zipped", [False, True])
-def test_lines_of_json_are_documents(tmp_path: Path, zipped: bool) -> None:  # noqa: FBT001
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl"])
+def test_a_byte_order_mark_is_no_text(tmp_path: Path, name: str) -> None:
+    content = "a\ufeffb" if name == "a.txt" else '{"text": "a\ufeffb"}\n'
+    (tmp_path / name).write_text(content, encoding="utf-8-sig")
+    assert (tmp_path / name).read_bytes().startswith(b"\xef\xbb\xbf")
+    # Inside a text it is a character, without width, and stays.
+    assert load_text(str(tmp_path / name)) == "a\ufeffb"
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.jsonl.gz", "c4.00000-of-00001.json.gz"])
+def test_lines_of_json_are_documents(tmp_path: Path, name: str) -> None:
     lines = [{"text": "a\u2028b"}, {"text": ""}, {"url": 1, "text": "c"}]
     raw = "\n".join(json.dumps(line, ensure_ascii=False) for line in lines).encode()
-    path = tmp_path / ("a.jsonl.gz" if zipped else "a.jsonl")
-    path.write_bytes(gzip.compress(raw, mtime=0) if zipped else raw)
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(raw, mtime=0) if name.endswith(".gz") else raw)
     assert load_documents(str(path)).documents == ("a\u2028b", "c")
     assert load_text(str(path)) == "a\u2028b\n\nc"
 
@@ -100,7 +109,9 @@ def test_lines_of_json_are_documents(tmp_path: Path, zipped: bool) -> None:  # n
         ("a.jsonl", b"{", 'field "text"'),
         ("a.jsonl.gz", b"plain", "readable"),
         ("a.jsonl.gz", gzip.compress(b"{}" * 99, mtime=0)[:-9], "readable"),
-        ("a.pdf", b"x", "a .txt, .jsonl or .jsonl.gz file"),
+        ("a.pdf", b"x", r"a .txt, .jsonl, .json, .jsonl.gz or .json.gz file"),
+        ("a.jsonl", b'{"text": "a"}\n\n{"text": "\\ud800"}', r"a\.jsonl, line 3 .*surrogate"),
+        ("a.json", b'[{"text": "a"}]', r"a\.json, line 1 "),
     ],
 )
 def test_bad_files_are_refused(tmp_path: Path, name: str, content: bytes, reason: str) -> None:

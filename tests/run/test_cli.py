@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -145,6 +146,41 @@ def test_resume_goes_on_and_a_second_start_does_not(text, tmp_path):
     )
     assert quantize(text, out, "--resume").exit_code == 0
     assert files_of(out) == before
+
+
+def test_resume_takes_the_same_text_under_another_path(text, tmp_path):
+    out, moved = tmp_path / "out", tmp_path / "moved.txt"
+    assert quantize(text, out, "--blocks=0:1", "--no-checkpoint").exit_code == 0
+    before, words = files_of(out), Path(text).read_text(encoding="utf-8")
+    moved.write_text(words, encoding="utf-8")
+    again = quantize(moved, out, "--blocks=0:1", "--no-checkpoint", "--resume")
+    assert again.exit_code == 0, again.output
+    assert files_of(out) == before
+    moved.write_text(words[::-1], encoding="utf-8")
+    assert f"started with calibration text {text}, not {moved}" in sentence(
+        quantize(moved, out, "--blocks=0:1", "--no-checkpoint", "--resume")
+    )
+
+
+def test_a_tokenizer_larger_than_the_embedding_is_named_and_leaves_nothing(text, tmp_path):
+    model = load_model("tiny")
+    model.codec.tokenizer.add_tokens(["quick"])
+    model.save(tmp_path / "model")
+    expected = "tokens are rows of the embedding, 0 to 255, got token 256 in the text"
+    out = tmp_path / "out"
+    assert expected in sentence(quantize(text, out, model=tmp_path / "model"))
+    assert not out.exists()
+    scored = run("evaluate", tmp_path / "model", f"--text={text}", "--length=32", "--windows=1")
+    assert expected in sentence(scored)
+
+
+def test_a_run_folder_may_have_a_colon_in_its_name(text, tmp_path):
+    out = tmp_path / "billm:paper"
+    made = quantize(text, out, "--blocks=0:1")
+    assert made.exit_code == 0, made.output
+    scored = run("evaluate", out, f"--text={text}", "--length=32", "--windows=1")
+    assert scored.exit_code == 0, scored.output
+    assert run("bits", out).exit_code == 0
 
 
 REFUSED = {
@@ -301,6 +337,10 @@ def test_curve_prints_both_tables_and_goes_on(text, tmp_path):
     assert second.stdout == first.stdout
     assert (tmp_path / "out" / "results.json").read_bytes() == results
     assert "started with seed 0, not 1" in sentence(curve(text, tmp_path / "out", "--seed=1"))
+    moved = tmp_path / "moved.txt"
+    moved.write_bytes(Path(text).read_bytes())
+    third = curve(moved, tmp_path / "out", "--parts=q,v")
+    assert third.stdout == first.stdout
 
 
 @pytest.mark.parametrize(

@@ -190,3 +190,11 @@ def test_the_first_preset_is_the_default(tiny, settings):
     named = plan(tiny, "billm", settings.calibration)
     assert named.label == "billm:paper"
     assert named == settings
+
+
+def test_tokens_beyond_the_embedding_leave_no_manifest(tiny, sequences, tmp_path):
+    sequences[0, 0] = 256
+    settings = make_settings(tiny, sequences)
+    with pytest.raises(ArgumentError, match="tokens: expected numbers from 0 to 255"):
+        quantize_model(tiny, reference, settings, sequences, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -136,7 +136,7 @@ CHANGES = {
     "method": {"method": "gptq"},
     "preset": {"preset": "released"},
     "counts of the preset": {"config": {"counts": [1, 2]}},
-    "calibration text": {"text": "other"},
+    "calibration text": {"text": "other", "sha256": "0"},
     "calibration samples": {"samples": 9},
     "calibration length": {"length": 9},
     "calibration seed": {"seed": 9},
