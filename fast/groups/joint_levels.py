@@ -60,7 +60,7 @@ def _best_cuts(device: Device, W: DeviceArray, M: DeviceArray) -> DeviceArray:
     c = xp.sum(M, axis=1)[:, None].astype(xp.float32)
     j = xp.arange(1, W.shape[1], dtype=xp.float32)
     between = (j < c) & (ordered[:, :-1] < ordered[:, 1:])
-    # Eq. (23), subbit:  ‖W − μ‖² − error_j = C_j² c / (j (c − j)),  C_j = Σ_{i≤j} (w_i − μ)
+    # Eq. (23), subbit:  ‖W − μ‖² − error_j = c C_j² / (j (c − j)),  C_j = Σ_{i≤j} (w_i − μ)
     gain = xp.where(between, sums**2 * c / xp.where(between, j * (c - j), 1), xp.float32(-1))
     best = xp.argmax(gain, axis=1)
     cut = xp.take_along_axis(ordered, best[:, None], axis=1)[:, 0]

@@ -115,8 +115,8 @@ def _prune_block(W: Array, U: Array, config: SparseGPT, start: int) -> Quantized
             kept[:, part] = nm_mask(scores, *config.keep, tail=config.tail)
         mask = kept[:, column]
         # Alg. 1, SparseGPT:  Q_:j = M_:j ∘ W_:j, so that E_:j = (1 − M_:j) ∘ W_:j / U_jj
-        group = ValueGroup("kept", mask, current[:, column])
-        return QuantizedBlock(column.start, column.stop, (group,))
+        values = np.where(mask, current[:, column], 0.0)
+        return QuantizedBlock(column.start, column.stop, (ValueGroup("kept", mask, values),))
 
     made = compensate(W, U, prune_column, block_size=1, mode="exact").layer
     group = ValueGroup("kept", kept, made.decode())

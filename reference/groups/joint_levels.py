@@ -104,6 +104,7 @@ def _best_cuts(W: Array, M: Mask) -> Array:
     j = np.arange(1, W.shape[1])
     between = (j < c) & (ordered[:, :-1] < ordered[:, 1:])
     sums = np.cumsum(ordered - mean[:, None], axis=1)[:, :-1]
+    # Without c, which is the same for all j.
     # Eq. (23), subbit:  ‖W − μ‖² − error_j = c C_j² / (j (c − j)),  C_j = Σ_{i≤j} (w_i − μ)
     gain = np.divide(sums**2, j * (c - j), out=np.full(sums.shape, -1.0), where=between)
     if not j.size:
