@@ -22,7 +22,7 @@ THREADS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 OMP_WAIT_POLICY=passive PYTH
 .PHONY: help demo test pytest explore mutation deep gpu lint format docs clean distclean
 
 help:
-	@echo "make demo       install, then quantize a real language model (a quarter of an hour, no GPU)"
+	@echo "make demo       install, then quantize two blocks of a real language model (minutes, no GPU)"
 	@echo "make test       install, then lint and run all tests"
 	@echo "make lint       ruff, mypy, codespell and docstring validation only"
 	@echo "make pytest     the tests only; ARGS='-k hessian' hands pytest its arguments"

@@ -170,7 +170,9 @@ SMALL = {
     "check fast:simulated": "",
     "doctor": "",
     "init-port": "",
-    "kernels": "--help",  # minutes; what it does has its own tests
+    # Minutes; what they do has its own tests.
+    "demo": "--help",
+    "kernels": "--help",
     "--help": "",
 }
 

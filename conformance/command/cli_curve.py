@@ -22,6 +22,7 @@ from subbit.conformance.command.cli_run import (
 from subbit.conformance.command.cli_tables import part_table, prefix_table
 from subbit.conformance.command.console import Bar, Table, make_console, write_tables
 from subbit.conformance.models.base import DecoderModel
+from subbit.conformance.models.load import load_model
 from subbit.conformance.runs.curve import Laboratory
 from subbit.conformance.runs.jobs import Comparison, parse_counts, steps_left
 from subbit.conformance.runs.labels import FORM
@@ -110,7 +111,8 @@ class _Models:
 
     def take(self) -> DecoderModel:
         """Return a model at full precision, free to change."""
-        model, self.first = self.peek(), None
+        # Later ones are loaded while the bar stands, which shows that work goes on.
+        model, self.first = self.first or load_model(self.spec), None
         return model
 
 
