@@ -298,12 +298,14 @@ class Judge:
         residual : Rounded
             The value found, and the largest allowed.
         """
-        finite, ratio = _worst_of(residual)
+        finite, ratios = _margins(residual)
+        ratio = float(ratios.max(initial=0.0))
         self._lose(what, finite)
         zero = finite & (residual.error == 0.0)
         bounded = int(np.count_nonzero(finite & ~zero))
         counts = Counts(equal=int(np.count_nonzero(zero)), bounded=bounded, largest=ratio)
-        said = f"{what}: {_at_worst(residual, finite)}, {ratio:.3g} times what rounding explains"
+        apart, at = _at_worst(residual, ratios)
+        said = f"{what}: {apart:.9g}{at}, {ratio:.3g} times what rounding explains"
         self._note(ratio, said, counts)
 
     def choice(self, what: str, margin: Rounded) -> None:
@@ -317,16 +319,18 @@ class Judge:
             How far another choice is better, and how much of it rounding explains; a choice
             that is not the best, but within rounding, is open.
         """
-        finite, ratio = _worst_of(margin)
+        finite, ratios = _margins(margin)
         self.skip(int(finite.size - np.count_nonzero(finite)), f"{what} without a margin")
+        ratio = float(ratios.max(initial=0.0))
         ratio = ratio if ratio > 1.0 else 0.0
         worse = np.count_nonzero(finite & (margin.value > 0.0))
         counts = Counts(decided=int(np.count_nonzero(finite) - worse), open=int(worse))
-        said = _at_worst(margin, finite)
-        if said.startswith("inf"):
-            said = f"of equal ones another is due{said.removeprefix('inf')}"
+        better, at = _at_worst(margin, ratios)
+        if math.isinf(better):
+            said = f"of equal ones another is due{at}"
         else:
-            said = f"another is better by {said}, {ratio:.3g} times what rounding explains"
+            said = f"another is better by {better:.9g}{at}, "
+            said += f"{ratio:.3g} times what rounding explains"
         self._note(ratio, f"{what}: {said}", counts)
 
     def decision(
@@ -393,19 +397,24 @@ class Judge:
         self._note(ratio, said, Counts(objectives=1))
 
 
-def _worst_of(margin: Rounded) -> tuple[npt.NDArray[np.bool_], float]:
+def _margins(margin: Rounded) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
     finite = np.asarray(np.isfinite(margin.error))
-    return finite, float(_ratios(np.abs(margin.value), margin.error, finite).max(initial=0.0))
+    return finite, _ratios(np.abs(margin.value), margin.error, finite)
 
 
-def _at_worst(margin: Rounded, judged: npt.NDArray[np.bool_]) -> str:
-    """Return the number farthest beyond what rounding explains, and its place."""
-    value = np.abs(margin.value)
-    if not value.size:
-        return "nothing"
-    place = np.unravel_index(int(np.argmax(_ratios(value, margin.error, judged))), value.shape)
+def _worst_place(worst: AnyArray) -> tuple[tuple[int, ...], str]:
+    """Return the place of the largest number, and words for it."""
+    place = np.unravel_index(int(np.argmax(worst)), worst.shape) if worst.ndim else ()
     where = tuple(int(i) for i in place)
-    return f"{value[place]:.9g}{f' at {where}' if where else ''}"
+    return where, f" at {where}" if where else ""
+
+
+def _at_worst(margin: Rounded, ratios: npt.NDArray[np.float64]) -> tuple[float, str]:
+    """Return the number farthest beyond what rounding explains, and words for its place."""
+    if not ratios.size:
+        return 0.0, ""
+    place, at = _worst_place(ratios)
+    return float(np.abs(margin.value[place])), at
 
 
 def _ratios(
@@ -422,7 +431,5 @@ def _sentence(what: str, found: AnyArray, wanted: AnyArray, worst: AnyArray | No
         return f"{what}: expected shape {wanted.shape}, found {found.shape}"
     if worst.size == 0:
         return f"{what}: empty"
-    place = np.unravel_index(int(np.argmax(worst)), worst.shape) if worst.ndim else ()
-    where = tuple(int(i) for i in place)
-    at = f" at {where}" if where else ""
+    place, at = _worst_place(worst)
     return f"{what}: expected {wanted[place]!s}, found {found[place]!s}{at}"

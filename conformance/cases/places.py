@@ -9,7 +9,7 @@ again.
 """
 
 import json
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import TypeAlias
@@ -47,46 +47,19 @@ def kept_places() -> Places:
     Returns
     -------
     dict
-        By type, operation and seed; None for a case where the search found no decision.
+        By operation, type and seed; None for a case where the search found no decision.
 
     Examples
     --------
-    >>> sorted(kept_places()) == sorted(TYPES)
+    >>> sorted(kept_places()["sign"]) == sorted(TYPES)
     True
     """
     file = files("subbit.conformance").joinpath(KEPT)
     content = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     return {
-        dtype: {
-            name: {int(seed): place and Place(*place) for seed, place in cases.items()}
-            for name, cases in content.get(dtype, {}).items()
+        name: {
+            dtype: {int(seed): place and Place(*place) for seed, place in cases.items()}
+            for dtype, cases in types.items()
         }
-        for dtype in TYPES
+        for name, types in content.items()
     }
-
-
-def to_json(places: Places) -> str:
-    """Write places as the file has them, one operation to a line.
-
-    Parameters
-    ----------
-    places : dict
-        As :func:`kept_places` returns them.
-
-    Returns
-    -------
-    str
-        The file's text.
-    """
-    types = [
-        json.dumps(dtype)
-        + ": {\n"
-        + ",\n".join(
-            f" {json.dumps(name)}: "
-            + json.dumps({seed: place and astuple(place) for seed, place in sorted(cases.items())})
-            for name, cases in sorted(names.items())
-        )
-        + "\n}"
-        for dtype, names in sorted(places.items())
-    ]
-    return "{\n" + ",\n".join(types) + "\n}\n"

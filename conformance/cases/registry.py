@@ -155,7 +155,7 @@ class Operation:
                     break
 
     def _beside(self, arithmetic: Arithmetic, seed: int) -> list[Draw]:
-        kept = kept_places().get(arithmetic.dtype, {}).get(self.name, {})
+        kept = kept_places().get(self.name, {}).get(arithmetic.dtype, {})
         if seed in kept and kept[seed] is None:
             return undecided(seed)
         return draws_beside(self.examine, arithmetic, seed, kept.get(seed))
