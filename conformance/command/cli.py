@@ -51,6 +51,14 @@ Budget = Annotated[
     ),
 ]
 Scales = Annotated[str, typer.Option(help="stored scales: float16, float32 or float64")]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="processes that quantize linears; one for each processor by default"),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(help="address of a dask scheduler whose workers quantize, in place of processes"),
+]
 
 EMBEDDED_CALIBRATION = "enwiki-excerpt:calibration"
 EMBEDDED_EVALUATION = "enwiki-excerpt:evaluation"
@@ -77,6 +85,8 @@ def quantize_command(
     no_checkpoint: Annotated[
         bool, typer.Option("--no-checkpoint", help="write only layer records")
     ] = False,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Quantize a model decoder block by decoder block."""
     with refusals(GO_ON):
@@ -86,6 +96,7 @@ def quantize_command(
             join_label,
             run_quantize,
         )
+        from subbit.conformance.command.crews import CrewOptions
 
         run_quantize(
             QuantizeOptions(
@@ -100,6 +111,7 @@ def quantize_command(
                 resume=resume,
                 verbose=verbose,
                 checkpoint=not no_checkpoint,
+                crew=CrewOptions(workers, scheduler),
             )
         )
 
@@ -152,11 +164,14 @@ def curve_command(
     plot: Annotated[Path | None, typer.Option(help="write a plot: .png, .svg or .pdf")] = None,
     target: Target = "reference",
     scales: Scales = "float16",
+    workers: Workers = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Compare methods by prefix curve and by kind of projection."""
     with refusals("; finished points are kept, the same command continues"):
         from subbit.conformance.command.cli_curve import CurveOptions, run_curve
         from subbit.conformance.command.cli_run import CalibrationOptions
+        from subbit.conformance.command.crews import CrewOptions
 
         run_curve(
             CurveOptions(
@@ -174,6 +189,7 @@ def curve_command(
                 scales=scales,
                 target=target,
                 plot=plot,
+                crew=CrewOptions(workers, scheduler),
             )
         )
 
@@ -184,12 +200,15 @@ def demo_command(
     whole: Annotated[
         bool, typer.Option("--all", help="four decoder blocks, in fifteen ways: ten minutes more")
     ] = False,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Quantize two decoder blocks of a real model in six ways and compare them."""
     with refusals():
         from subbit.conformance.command.cli_curve import run_demo
+        from subbit.conformance.command.crews import CrewOptions
 
-        run_demo(out, whole=whole)
+        run_demo(out, CrewOptions(workers, scheduler), whole=whole)
 
 
 def kernels_command(

@@ -5,13 +5,14 @@ The work of the commands in ``cli`` once their options are read. This module imp
 everything the work needs, so it is imported when the work begins.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 
 from subbit.conformance.command.cli_tables import bits_table, score_table, summary_table
 from subbit.conformance.command.console import Bar, make_console, under_way
+from subbit.conformance.command.crews import AUTOMATIC, CrewOptions, open_crew
 from subbit.conformance.models.base import DecoderModel, Tokens, check_tokenized
 from subbit.conformance.models.load import load_model
 from subbit.conformance.runs.calibrate import batches
@@ -29,7 +30,6 @@ from subbit.conformance.runs.manifest import (
 from subbit.conformance.runs.plan import count_steps, describe_calibration, parse_blocks, plan
 from subbit.conformance.runs.quantize import Hooks, check_folder, quantize_model, set_weights
 from subbit.conformance.runs.study import Windows
-from subbit.conformance.target import resolve
 from subbit.conformance.texts.text import load_documents, load_text, sample_sequences
 from subbit.reference.errors import SubbitError, check_count
 
@@ -59,6 +59,7 @@ class QuantizeOptions:
     resume: bool
     verbose: bool
     checkpoint: bool
+    crew: CrewOptions = AUTOMATIC
 
 
 def join_label(method: str, preset: str, keep: str | None, budget: str | None) -> str:
@@ -118,30 +119,32 @@ def loaded(spec: str) -> DecoderModel:
 def run_quantize(options: QuantizeOptions) -> None:
     """Quantize a model and print the results."""
     label = check_label(options.label)
-    port = resolve(options.target)
-    model = loaded(options.model)
-    sequences, calibration = draw_calibration(model, options.calibration)
-    settings = plan(
-        model,
-        label,
-        calibration,
-        blocks=parse_blocks(options.blocks, model.n_blocks),
-        parts=words(options.parts),
-        scales=options.scales,
-        target=options.target,
-    )
-    check_folder(options.out, settings, resume=options.resume)
-    with Bar(label, count_steps(model, settings), make_console(stderr=True)) as bar:
-        lines = Hooks(bar.step, lambda result: bar.line(_layer_line(result)))
-        manifest = quantize_model(
+    with open_crew(options.target, options.crew) as crew:
+        model = loaded(options.model)
+        sequences, calibration = draw_calibration(model, options.calibration)
+        settings = plan(
             model,
-            port,
-            settings,
-            sequences,
-            out=options.out,
-            resume=options.resume,
-            hooks=lines if options.verbose else Hooks(bar.step),
+            label,
+            calibration,
+            blocks=parse_blocks(options.blocks, model.n_blocks),
+            parts=words(options.parts),
+            scales=options.scales,
+            target=options.target,
         )
+        check_folder(options.out, settings, resume=options.resume)
+        with Bar(label, count_steps(model, settings), make_console(stderr=True)) as bar:
+            hooks = Hooks(bar.step, notice=bar.line)
+            if options.verbose:
+                hooks = replace(hooks, layer=lambda result: bar.line(_layer_line(result)))
+            manifest = quantize_model(
+                model,
+                crew,
+                settings,
+                sequences,
+                out=options.out,
+                resume=options.resume,
+                hooks=hooks,
+            )
     if options.checkpoint:
         model.save(options.out)
     console = make_console()

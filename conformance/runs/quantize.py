@@ -3,9 +3,9 @@
 
 If weights are pruned to N:M, the number that each decoder block keeps is planned first, and
 the plan is saved. Then for each decoder block: compute Hessians of its inputs from the block
-at full precision; quantize each chosen linear by a port; round scales to their storage type;
-put the decoded weights into the model; save the records and the manifest; and pass the
-hidden states through the quantized block.
+at full precision; quantize each chosen linear by a port, here or in other processes (``crew``);
+round scales to their storage type; put the decoded weights into the model; save the records and
+the manifest; and pass the hidden states through the quantized block.
 
 Hidden states are not saved. A resumed run restores the finished blocks' weights from their
 records and runs the sequences through them again. This repeats the same operations on the
@@ -13,13 +13,12 @@ same numbers, so the following blocks are the same to the last bit, on the same 
 the same number of threads.
 """
 
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from subbit.conformance.models.base import (
     DecoderModel,
@@ -28,13 +27,13 @@ from subbit.conformance.models.base import (
     Tokens,
     check_tokens,
 )
-from subbit.reference import nominal_bits, payload_bits, relative_error
 from subbit.reference.errors import ArgumentError, SubbitError
-from subbit.reference.layer import QuantizedLayer
 from subbit.reference.notation import Array
 
 from .budgets import count_budget_steps, plan_kept
 from .calibrate import Step, advance, block_hessians, check_finite, embed, ignore
+from .crew import Crew, Here, Notice, Task
+from .layer_jobs import Clock, LayerAnswer, LayerJob, narrowed, place_name
 from .manifest import (
     MANIFEST,
     BlockResult,
@@ -47,8 +46,7 @@ from .manifest import (
     tokens_digest,
 )
 from .plan import chosen_linears
-from .records import load_records, pack_records, write_atomically
-from .stored_scales import round_scales
+from .records import join_packed, load_records, write_atomically
 
 
 def _nothing(*_: object) -> None:
@@ -61,6 +59,17 @@ def _nothing(*_: object) -> None:
     """
 
 
+def warn(sentence: str) -> None:
+    """Warn of work that was lost and is done again.
+
+    Parameters
+    ----------
+    sentence : str
+        What happened.
+    """
+    warnings.warn(sentence, RuntimeWarning, stacklevel=2)
+
+
 @dataclass(frozen=True)
 class Hooks:
     """Callbacks for the progress of a run.
@@ -70,33 +79,18 @@ class Hooks:
     step : callable
         Called as ``step(note)`` after each unit of work; see `count_steps`.
     layer : callable
-        Called with the `LayerResult` of each linear.
+        Called with the `LayerResult` of each linear, in the order of the block's linears.
     block : callable
         Called as ``block(index, manifest)`` when a decoder block of the model has its
         final weights, whether quantized now, earlier, or not at all.
+    notice : callable
+        Called with a sentence about work that was lost and is done again; a warning by default.
     """
 
     step: Step = ignore
     layer: Callable[[LayerResult], None] = _nothing
     block: Callable[[int, Manifest], None] = _nothing
-
-
-def _salient_share(layer: QuantizedLayer) -> float:
-    marked = [int(block.salient.sum()) for block in layer.blocks if block.salient is not None]
-    return sum(marked) / layer.shape[1]
-
-
-class _Clock:
-    """Wall and CPU seconds since its creation."""
-
-    def __init__(self) -> None:
-        self.wall, self.cpu = time.perf_counter(), time.process_time()
-
-    def read(self) -> dict[str, float]:
-        return {
-            "seconds": round(time.perf_counter() - self.wall, 4),
-            "cpu_seconds": round(time.process_time() - self.cpu, 4),
-        }
+    notice: Notice = warn
 
 
 class _Run:
@@ -105,10 +99,10 @@ class _Run:
     def __init__(
         self, model: DecoderModel, port: object, settings: Settings, hooks: Hooks, out: Path | None
     ) -> None:
-        entry, self.config = settings.choice.entry, settings.choice.config()
-        if not hasattr(port, entry):
-            raise ArgumentError("target", f"a port that has {entry}", settings.target)
-        self.layer_routine: Callable[..., QuantizedLayer] = getattr(port, entry)
+        self.entry, self.config = settings.choice.entry, settings.choice.config()
+        self.crew = port if isinstance(port, Crew) else Here(port)
+        if not self.crew.has(self.entry):
+            raise ArgumentError("target", f"a port that has {self.entry}", settings.target)
         self.model, self.settings, self.hooks, self.out = model, settings, hooks, out
 
     def check_weights(self) -> None:
@@ -133,59 +127,59 @@ class _Run:
             manifest.save(self.out)
         return manifest
 
-    def quantize_linear(
-        self, index: int, linear: Linear, H: Array
-    ) -> tuple[QuantizedLayer, LayerResult]:
-        """Quantize one linear and put its decoded weight into the model."""
-        clock = _Clock()
-        W = self.model.weight(index, linear.name)
-        layer, underflows = round_scales(
-            self.layer_routine(W, H, self.config), self.settings.scales
-        )
-        Q = layer.decode()
-        self.model.set_weight(index, linear.name, Q)
-        times = clock.read()
-        float_bits = 8 * np.dtype(self.settings.scales).itemsize
-        payload = asdict(payload_bits(layer, float_bits=float_bits))
-        payload.pop("weights", None)
-        result = LayerResult(
+    def job(self, index: int, linear: Linear, H: Array) -> LayerJob:
+        """Return all that the quantization of a linear needs."""
+        return LayerJob(
             block=index,
-            name=linear.name,
-            kind=linear.kind,
-            shape=linear.shape,
-            relative_error=relative_error(W, Q, H),
-            nominal=nominal_bits(layer) * W.size,
-            payload=payload,
-            salient_share=_salient_share(layer),
-            underflows=underflows,
-            **times,
+            linear=linear,
+            target=self.settings.target,
+            entry=self.entry,
+            config=self.config,
+            scales=self.settings.scales,
+            W=narrowed(self.model.weight(index, linear.name)),
+            H=H,
         )
-        return layer, result
+
+    def quantize_linears(
+        self, index: int, linears: Sequence[Linear], hessians: Mapping[str, Array]
+    ) -> list[LayerAnswer]:
+        """Quantize linears, in any order, and put their decoded weights into the model."""
+        tasks = [
+            Task(
+                place_name(index, linear.name),
+                linear.shape[0] * linear.shape[1],
+                partial(self.job, index, linear, hessians[linear.input_name]),
+            )
+            for linear in linears
+        ]
+        answers: dict[int, LayerAnswer] = {}
+        told = 0
+        for place, answer in self.crew.answers(tasks, self.hooks.notice):
+            name = linears[place].name
+            self.model.set_weight(index, name, answer.decode())
+            answers[place] = answer
+            self.hooks.step(f"block {index}, {name}")
+            while told in answers:
+                self.hooks.layer(answers[told].result)
+                told += 1
+        return [answers[place] for place in range(len(linears))]
 
     def quantize_block(self, index: int, hidden: Float32) -> BlockResult:
         """Calibrate and quantize one decoder block, and save its records."""
-        clock = _Clock()
+        clock = Clock()
         linears = chosen_linears(self.model, self.settings, index)
         hessians = block_hessians(self.model, index, hidden, {x.input_name for x in linears})
         self.hooks.step(f"block {index}, calibrated")
-        layers: dict[str, QuantizedLayer] = {}
-        results: list[LayerResult] = []
-        for linear in linears:
-            try:
-                layer, result = self.quantize_linear(index, linear, hessians[linear.input_name])
-            except SubbitError as error:
-                message = f"decoder block {index}, {linear.name}: {error}"
-                raise SubbitError(message) from error
-            layers[linear.name] = layer
-            results.append(result)
-            self.hooks.layer(result)
-            self.hooks.step(f"block {index}, {linear.name}")
-        data = pack_records(layers, scales=self.settings.scales, about=self.about(index))
+        answers = self.quantize_linears(index, linears, hessians)
+        packed = {answer.result.name: (answer.layout, answer.tensors) for answer in answers}
+        data = join_packed(packed, scales=self.settings.scales, about=self.about(index))
         if self.out is not None:
             path = record_path(self.out, index)
             path.parent.mkdir(exist_ok=True)
             write_atomically(path, data)
-        return BlockResult(index, tuple(results), len(data), **clock.read())
+        results = tuple(answer.result for answer in answers)
+        elsewhere = sum(answer.result.cpu_seconds for answer in answers if answer.apart)
+        return BlockResult(index, results, len(data), **clock.read(elsewhere))
 
     def about(self, index: int) -> dict[str, Any]:
         """Return the origin of a record file."""
@@ -304,8 +298,9 @@ def quantize_model(
     ----------
     model : DecoderModel
         The model; afterwards it has the decoded weights.
-    port : object
-        Quantizes the layers; has the functions of ``subbit.reference``.
+    port : object or Crew
+        Quantizes the layers: a port, which has the functions of ``subbit.reference``, or a crew,
+        which has ports in other processes.
     settings : Settings
         Settings, as from `plan`.
     sequences : ndarray of int64, shape (N, L)

@@ -119,11 +119,36 @@ def pack_records(
     """
     if scales not in SCALE_TYPES:
         raise ArgumentError("scales", "one of " + ", ".join(SCALE_TYPES), scales)
-    layouts: dict[str, Layout] = {}
-    tensors: dict[str, AnyArray] = {}
-    for name, layer in layers.items():
-        layouts[name], parts = put_layer(layer, scales)
-        tensors |= {f"{name}/{part}": values for part, values in parts.items()}
+    packed = {name: put_layer(layer, scales) for name, layer in layers.items()}
+    return join_packed(packed, scales=scales, about=about)
+
+
+def join_packed(
+    packed: Mapping[str, tuple[Layout, Mapping[str, AnyArray]]],
+    *,
+    scales: str = "float16",
+    about: Mapping[str, Any] | None = None,
+) -> bytes:
+    """Return the content of a record file whose layers are packed already.
+
+    Parameters
+    ----------
+    packed : mapping of str to tuple
+        Layout and tensors of each layer, as from `put_layer`.
+    scales, about
+        As in `pack_records`.
+
+    Returns
+    -------
+    bytes
+        A safetensors file.
+    """
+    tensors = {
+        f"{name}/{part}": values
+        for name, (_, parts) in packed.items()
+        for part, values in parts.items()
+    }
+    layouts = {name: layout for name, (layout, _) in packed.items()}
     content = {"scales": scales, "layers": layouts, "about": dict(about or {})}
     said = {
         "format": FORMAT,
