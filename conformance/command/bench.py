@@ -23,6 +23,7 @@ import typer
 from threadpoolctl import threadpool_limits
 
 from subbit import reference as ref
+from subbit.conformance.command.bench_model import model_command
 from subbit.conformance.command.console import Table, make_console, refusals
 from subbit.conformance.command.kernel_tables import compare_with_copy, time_kernels
 from subbit.reference.contracts.door import ALL
@@ -304,3 +305,6 @@ def reference_command(  # noqa: PLR0917  (each has its name on the command line)
     _table("Searches: in the form of the equation, and from running sums", searches).show(console)
     if json_file is not None:
         json_file.write_text(json.dumps({"layers": layers, "searches": searches}, indent=1))
+
+
+bench_app.command("model")(model_command)
