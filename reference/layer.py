@@ -32,11 +32,17 @@ import numpy.typing as npt
 from subbit.reference.contracts.door import contract
 from subbit.reference.contracts.scalars import Whole
 
+from .errors import ArgumentError, check_pattern
 from .notation import Array, Codes, Indices, Mask, Signs
 
 
 def _round(values: Array, dtype: npt.DTypeLike) -> Array:
-    return values.astype(dtype).astype(np.float64)
+    with np.errstate(over="ignore"):
+        rounded: Array = values.astype(dtype).astype(np.float64)
+    if lost := int((np.isinf(rounded) & np.isfinite(values)).sum()):
+        came = f"{np.dtype(dtype)}, which is too small for {lost} of {values.size}"
+        raise ArgumentError("dtype", "a type that holds every scale and mean", came)
+    return rounded
 
 
 @dataclass(frozen=True, eq=False)
@@ -302,6 +308,11 @@ class QuantizedBlock:
     pattern : tuple of int, optional
         ``(N, M)`` if no row has entries in more than N of each M consecutive columns,
         counted from the block's first; the last ``(stop - start) % M`` columns are free.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no group, or a group is not as wide as the block, or the pattern is none.
     """
 
     start: int
@@ -309,6 +320,16 @@ class QuantizedBlock:
     groups: tuple[Group, ...]
     salient: Mask | None = None
     pattern: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a block that has no values, or none of its own width."""
+        widths = {group.mask.shape[1] for group in self.groups}
+        if widths != {self.stop - self.start}:
+            expected = f"groups of {self.stop - self.start} columns, {self.start} to {self.stop}"
+            came = f"groups of {sorted(widths)}" if widths else "no group"
+            raise ArgumentError("groups", expected, came)
+        if self.pattern is not None:
+            check_pattern("pattern", self.pattern)
 
     @property
     def columns(self) -> slice:
@@ -343,6 +364,11 @@ class QuantizedLayer:
         ``order[j]`` is the input that the j-th quantized column belongs to; None if the
         columns kept their order.
 
+    Raises
+    ------
+    ArgumentError
+        If the blocks leave out a column, or have one twice.
+
     Examples
     --------
     >>> from subbit.reference import rtn_layer
@@ -353,6 +379,14 @@ class QuantizedLayer:
     shape: tuple[int, int]
     blocks: tuple[QuantizedBlock, ...]
     order: Indices | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse blocks whose columns are not the layer's."""
+        starts, stops = ([getattr(b, end) for b in self.blocks] for end in ("start", "stop"))
+        if [*starts, self.shape[1]] != [0, *stops]:
+            spans = ", ".join(f"{block.start} to {block.stop}" for block in self.blocks)
+            expected = f"blocks that hold columns 0 to {self.shape[1]} in order, each once"
+            raise ArgumentError("blocks", expected, spans or "no block")
 
     def decode(self) -> Array:
         """Return the layer's values with the columns in their original order.
@@ -383,6 +417,11 @@ class QuantizedLayer:
         -------
         QuantizedLayer
             The layer as a file with scales of that type holds it.
+
+        Raises
+        ------
+        ArgumentError
+            If a scale or a mean is beyond the type's largest number.
         """
         blocks = tuple(
             replace(block, groups=tuple(group.with_scales(dtype) for group in block.groups))

@@ -44,6 +44,7 @@ from subbit.reference.contracts.words import (
     START,
     WEIGHTS,
 )
+from subbit.reference.errors import check_groups_fill
 from subbit.reference.groups.binarize import masked_mean
 from subbit.reference.groups.together import sweep_groups
 from subbit.reference.presets.pbs2p import BEST, CANONICAL, PBS2P, PRESETS, Fine
@@ -181,6 +182,7 @@ def pruning_masks(
     if unit is None:
         unit = _unit_scores(H, config.fine)
     pruning = config.pruning
+    check_groups_fill(W.shape[1], pruning.keep, pruning.tail)
     schedule = partial(
         spbo_schedule,
         keep=pruning.keep[0],
@@ -243,6 +245,7 @@ def pbs2p_layer(W: Array, H: Array, config: PBS2P = CANONICAL) -> QuantizedLayer
     >>> layer.decode().shape, float(np.mean(layer.decode() != 0.0)), nominal_bits(layer) < 1.0
     ((4, 64), 0.5, True)
     """
+    check_groups_fill(W.shape[1], config.pruning.keep, config.pruning.tail)
     state, fine = prepare_layer(W, H, config.loop), config.fine
     # Wanda's norms are those of the inputs, without damping.
     scored = 2.0 * state.gram if fine.fine_score == "wanda" else state.prepared.damped

@@ -40,6 +40,7 @@ from subbit.reference.contracts.words import (
     START,
     UNDAMPED,
 )
+from subbit.reference.errors import check_groups_fill
 from subbit.reference.groups.together import binarize_zones
 from subbit.reference.presets.stbllm import (
     BILLM_PRESETS,
@@ -157,6 +158,7 @@ def _choose_kept(W: Array, H: Array, state: LayerState, config: STBLLM) -> tuple
     pruning, loop = config.pruning, config.loop
     if not pruning.prunes:
         return state.weights, np.ones(W.shape, dtype=np.bool_)
+    check_groups_fill(W.shape[1], pruning.keep, pruning.tail)
     if pruning.importance == "sparsegpt":
         method = SparseGPT(
             keep=pruning.keep,

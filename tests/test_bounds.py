@@ -1,7 +1,7 @@
 """Rounding bounds: an honest float32 port stays inside, a little more falls outside."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 
@@ -859,7 +859,7 @@ def test_errors_that_an_input_has_already_are_allowed():
 
 
 def test_a_layer_with_a_column_order_is_refused():
-    layer = reference.QuantizedLayer((1, 1), (), np.array([0]))
+    layer = replace(reference.rtn_layer([[1.0]]), order=np.array([0]))
     with pytest.raises(reference.ArgumentError, match="column order"):
         compensate_bounds.layer_states_bound(
             [[1.0]], [[1.0]], layer, mode="exact", arithmetic=Arithmetic()

@@ -50,7 +50,7 @@ def pytest_collectstart(collector):
 def pytest_runtest_setup(item):
     give_seed(item)
 """
-CHECK = ("check", "reference", "--level", "2", "--depth", "quick")
+CHECK = ("check", "reference", "--level", "1", "--depth", "quick")
 OTHERS = "UNUSUAL = [271828182, 314159265, 0.577215664, 1.618033989]\n" * 5
 
 

@@ -3,6 +3,7 @@
 import pytest
 from killers import DECLARED, REMEMBERING, killers
 
+from project import some
 from subbit import reference
 from subbit.conformance.cases import OPERATIONS
 from subbit.conformance.cases.seeds import seeds_of
@@ -44,12 +45,15 @@ def test_the_honest_port_is_accepted(name):
 
 @pytest.mark.parametrize("name", COMPUTED)
 def test_mutants_are_rejected(name):
-    """Each by the case that `killers.json` names; `python tests/killers.py` finds others."""
+    """Each by the case that `killers.json` names; `python tests/killers.py` finds others.
+
+    Every second one, and all of them for `make deep`.
+    """
     item, recorded = OPERATIONS[name], RECORDED[name]
     known = seeds_of(item, "ci")
     assert list(recorded) == [mutant.name for mutant in MUTANTS[name]]
     assert set(recorded.values()) <= set(known)
-    for number, mutant in enumerate(MUTANTS[name]):
+    for number, mutant in enumerate(some(MUTANTS[name], every=2)):
         seeds = [recorded[mutant.name]]
         if mutant.name in REMEMBERING:
             # What it remembers are the cases before.

@@ -33,6 +33,10 @@ Tokens: TypeAlias = npt.NDArray[np.int64]
 Capture: TypeAlias = Callable[[str, Float32], None]
 
 
+class NotCoveredError(ArgumentError):
+    """A model that the NumPy decoder does not support."""
+
+
 @dataclass(frozen=True)
 class Linear:
     """Description of one linear layer, without its weight.

@@ -12,11 +12,11 @@ import numpy as np
 
 from subbit.reference.errors import ArgumentError
 
-from .base import Float32
+from .base import Float32, NotCoveredError
 from .checkpoint import companion_files, read_json, read_weights, weight_files
 from .ledger import LLAMA_KEYS, TENSORS, is_listed
 from .llama import LlamaModel
-from .llama_config import USED, USED_OF_ROPE, NotCoveredError, read_config
+from .llama_config import USED, read_config
 from .tokenizer import read_folder as read_tokenizer
 
 EMBEDDING = "model.embed_tokens.weight"
@@ -80,9 +80,7 @@ def _settle_head(weights: dict[str, Float32], *, tied: bool) -> None:
 
 def _check_keys(settings: dict[str, Any]) -> None:
     """Refuse keys whose effect the NumPy decoder does not know; transformers may know it."""
-    rope = settings.get("rope_scaling") or settings.get("rope_parameters") or {}
     unknown = [key for key in settings if key not in USED and not is_listed(key, LLAMA_KEYS)]
-    unknown += [key for key in rope if key not in USED_OF_ROPE]
     if unknown:
         expected = "keys of config.json that the NumPy decoder knows"
         raise NotCoveredError("model", expected, unknown[0])

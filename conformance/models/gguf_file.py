@@ -8,7 +8,7 @@ rows of the query and key projections interleaved, for a rotation of neighboring
 """
 
 from collections import Counter
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,14 @@ import numpy as np
 
 from subbit.reference.errors import ArgumentError
 
-from .base import Float32
+from .base import Float32, NotCoveredError
 from .gguf_reader import reader_class
+from .gguf_weights import dequantized, stored_weight
 from .ledger import Sizes, check_gguf_keys
 from .llama import LlamaModel
-from .llama_config import LlamaConfig, NotCoveredError
+from .llama_config import LlamaConfig
 from .needs import require, wheel_file
+from .rope_scaling import RopeScaling, frequencies, given_divisors, read_scaling
 from .tokenizer import TextCodec, from_gguf
 from .weights import Stored, Weights
 
@@ -43,21 +45,15 @@ IN_BLOCK = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
+PART = "-{:05d}-of-{:05d}.gguf"  # the ending that llama-gguf-split gives a part's name
 FREQUENCIES = "rope_freqs.weight"  # divisors of the rotary frequencies
-
-# Where the blocks of a quantized type hold their scales, in half precision; all else in them
-# are whole numbers.
-SCALES = {
-    "Q4_0": slice(0, 2), "Q4_1": slice(0, 4), "Q5_0": slice(0, 2), "Q5_1": slice(0, 4),
-    "Q8_0": slice(0, 2), "Q2_K": slice(80, 84), "Q3_K": slice(108, 110), "Q4_K": slice(0, 4),
-    "Q5_K": slice(0, 4), "Q6_K": slice(208, 210),
-}  # fmt: skip
 
 SIZES = (
     "block_count", "context_length", "embedding_length", "feed_forward_length", "vocab_size",
     "attention.head_count", "attention.head_count_kv", "attention.key_length",
     "attention.layer_norm_rms_epsilon", "rope.dimension_count", "rope.freq_base",
 )  # fmt: skip
+LINEAR = ("rope.scaling.type", "rope.scaling.factor")
 TOKENIZER = "tokenizer."
 TOKENIZER_KEYS = ("model", "pre", "tokens", "token_type", "merges", "add_bos_token")
 
@@ -103,11 +99,16 @@ def read_gguf(path: Path, name: str) -> LlamaModel:
     reader = open_gguf(path)
     metadata = read_metadata(reader)
     config = _config(metadata)
+    if scaling := read_divisors(reader, config.head_width, config.theta, config.context):
+        if config.scaling is not None:
+            expected = f"{FREQUENCIES} or llama.rope.scaling, not both, for the NumPy decoder"
+            raise NotCoveredError("model", expected, "both")
+        config = replace(config, scaling=scaling)
     weights: dict[str, Float32 | Stored] = {}
     for tensor in reader.tensors:
-        if not changes_nothing(tensor):
+        if tensor.name != FREQUENCIES:
             key = hugging_face_name(tensor.name)
-            weights[key] = _stored(tensor, _interleaved(key, config))
+            weights[key] = stored_weight(tensor, _interleaved(key, config))
     roles = {
         f"{role}_token_id": metadata.get(f"tokenizer.ggml.{ours}_token_id")
         for role, ours in (("bos", "bos"), ("eos", "eos"), ("pad", "padding"))
@@ -116,8 +117,27 @@ def read_gguf(path: Path, name: str) -> LlamaModel:
     return LlamaModel(config, Weights(weights), codec, name, precision, roles)
 
 
-def open_gguf(path: Path) -> Any:  # noqa: ANN401 - an untyped library
-    """Open a GGUF file; its tensors stay on disk until they are used.
+@dataclass(frozen=True)
+class GGUFParts:
+    """A GGUF file, or the parts of one that was split; tensors stay on disk until used.
+
+    Parameters
+    ----------
+    fields : dict
+        Metadata entries of the first part, by key.
+    tensors : tuple of gguf.ReaderTensor
+        Tensors of all parts.
+    count : int
+        Number of parts.
+    """
+
+    fields: dict[str, Any]
+    tensors: tuple[Any, ...]
+    count: int = 1
+
+
+def open_gguf(path: Path) -> GGUFParts:
+    """Open a GGUF file, with the other parts if it is the first of several.
 
     Parameters
     ----------
@@ -126,14 +146,41 @@ def open_gguf(path: Path) -> Any:  # noqa: ANN401 - an untyped library
 
     Returns
     -------
-    gguf.GGUFReader
-        The reader.
+    GGUFParts
+        Its metadata and tensors.
 
     Raises
     ------
     ArgumentError
-        If it is not a GGUF file, or is truncated.
+        If it is not a GGUF file, or is truncated, or a later part, or a part is missing.
     """
+    first = _open_part(path)
+    entry = first.fields.get("split.count")
+    count = 1 if entry is None else int(entry.contents())
+    if count <= 1:
+        return GGUFParts(first.fields, tuple(first.tensors))
+    number = int(first.fields["split.no"].contents())
+    ending = PART.format(number + 1, count)
+    if number != 0 or not path.name.endswith(ending):
+        expected = (
+            f"the first of {count} parts, named {PART.format(1, count).replace('-', '*-', 1)}"
+        )
+        raise ArgumentError("model", expected, f"part {number + 1}, {path.name}")
+    stem = path.name.removesuffix(ending)
+    later = [path.with_name(stem + PART.format(i, count)) for i in range(2, count + 1)]
+    if missing := [part.name for part in later if not part.is_file()]:
+        raise ArgumentError("model", f"{count} parts beside {path.name}", f"no {missing[0]}")
+    tensors = [*first.tensors]
+    for part in later:
+        tensors += _open_part(part).tensors
+    total = first.fields.get("split.tensors.count")
+    if total is not None and int(total.contents()) != len(tensors):
+        expected = f"{int(total.contents())} tensors in {count} parts"
+        raise ArgumentError("model", expected, len(tensors))
+    return GGUFParts(first.fields, tuple(tensors), count)
+
+
+def _open_part(path: Path) -> Any:  # noqa: ANN401 - an untyped library
     library = require("gguf", "model", "demo")
     try:
         return reader_class(library)(path)
@@ -172,44 +219,37 @@ def read_codec(metadata: dict[str, Any]) -> TextCodec:
     return codec
 
 
-def changes_nothing(tensor: Any) -> bool:  # noqa: ANN401 - an untyped library
-    """Return whether a tensor divides all rotary frequencies by 1.
+def read_divisors(
+    reader: GGUFParts, head_width: int, theta: float, context: int
+) -> RopeScaling | None:
+    """Return the divisors of the rotary frequencies that a file has as a tensor.
 
     Parameters
     ----------
-    tensor : gguf.ReaderTensor
-        A tensor of a file.
+    reader : GGUFParts
+        From `open_gguf`.
+    head_width : int
+        Channels of one head.
+    theta : float
+        Base of the frequencies.
+    context : int
+        Longest sequence.
 
     Returns
     -------
-    bool
-        Newer converters write the divisors even where there is nothing to divide.
+    RopeScaling or None
+        None without the tensor, or if all of them are 1: newer converters write them even
+        where there is nothing to divide.
+
+    Raises
+    ------
+    ArgumentError
+        If they do not fit the heads, or are not positive and finite.
     """
-    return tensor.name == FREQUENCIES and bool((_dequantize(tensor) == 1).all())
-
-
-def unpermute(weight: Float32, heads: int) -> Float32:
-    """Restore interleaved rotary rows to two halves per head.
-
-    Parameters
-    ----------
-    weight : ndarray of float32, shape (heads · e, m)
-        Query or key projection as GGUF stores it: rows 2i and 2i + 1 of a head rotate together.
-    heads : int
-        Number of heads in it.
-
-    Returns
-    -------
-    ndarray of float32, shape (heads · e, m)
-        Rows i and i + e/2 of a head rotate together.
-
-    Examples
-    --------
-    >>> unpermute(np.arange(4, dtype=np.float32)[:, None], 1).ravel()
-    array([0., 2., 1., 3.], dtype=float32)
-    """
-    pairs = weight.reshape(heads, -1, 2, weight.shape[1])  # (heads, e/2, 2, m)
-    return pairs.swapaxes(1, 2).reshape(weight.shape)
+    for tensor in reader.tensors:
+        if tensor.name == FREQUENCIES:
+            return given_divisors(dequantized(tensor), frequencies(head_width, theta), context)
+    return None
 
 
 def hugging_face_name(name: str) -> str:
@@ -243,38 +283,28 @@ def hugging_face_name(name: str) -> str:
     raise NotCoveredError("model", "only tensors of a plain LLaMA decoder", name)
 
 
-def read_metadata(reader: Any) -> dict[str, Any]:  # noqa: ANN401 - an untyped library
+def read_metadata(reader: GGUFParts) -> dict[str, Any]:
     """Return all metadata of a GGUF file.
 
     Parameters
     ----------
-    reader : gguf.GGUFReader
+    reader : GGUFParts
         From `open_gguf`.
 
     Returns
     -------
     dict
         Numbers, strings and lists by key.
-
-    Raises
-    ------
-    ArgumentError
-        If the file is one part of several.
     """
-    metadata = {name: entry.contents() for name, entry in reader.fields.items()}
-    parts = metadata.get("split.count", 1)
-    if parts > 1:
-        expected = "a GGUF file in one part (llama-gguf-split --merge joins the parts)"
-        raise ArgumentError("model", expected, f"part {metadata['split.no'] + 1} of {parts}")
-    return metadata
+    return {name: entry.contents() for name, entry in reader.fields.items()}
 
 
-def stored_precision(reader: Any) -> str:  # noqa: ANN401 - an untyped library
+def stored_precision(reader: GGUFParts) -> str:
     """Return how most of the block weights are stored.
 
     Parameters
     ----------
-    reader : gguf.GGUFReader
+    reader : GGUFParts
         From `open_gguf`.
 
     Returns
@@ -303,6 +333,8 @@ def _config(metadata: dict[str, Any]) -> LlamaConfig:
     except KeyError as error:
         raise ArgumentError("model", "a complete GGUF file", f"no key {error}") from error
     used = {f"llama.{key}" for key in SIZES} | {"general.architecture"}
+    if config.scaling is not None:
+        used |= {f"llama.{key}" for key in LINEAR}
     rest = {key: value for key, value in metadata.items() if not key.startswith(TOKENIZER)}
     check_gguf_keys(rest, used, Sizes(config.head_width, config.context), "the NumPy decoder")
     return config
@@ -319,6 +351,11 @@ def _sizes(own: dict[str, Any], vocabulary: int) -> LlamaConfig:
     if own.get("vocab_size", vocabulary) != vocabulary:
         expected = f"a vocab_size of {vocabulary}, the tokenizer's"
         raise NotCoveredError("model", expected, own["vocab_size"])
+    theta = own.get("rope.freq_base", 10000.0)
+    scaling = None
+    if own.get("rope.scaling.type") == "linear":
+        rope = {"rope_type": "linear", "factor": own["rope.scaling.factor"]}
+        scaling = read_scaling(rope, frequencies(head_width, theta))
     return LlamaConfig(
         vocabulary=vocabulary,
         width=width,
@@ -330,7 +367,8 @@ def _sizes(own: dict[str, Any], vocabulary: int) -> LlamaConfig:
         context=own["context_length"],
         # The file has single precision; the decimal is the original value.
         epsilon=float(str(np.float32(own["attention.layer_norm_rms_epsilon"]))),
-        theta=own.get("rope.freq_base", 10000.0),
+        theta=theta,
+        scaling=scaling,
     )
 
 
@@ -340,29 +378,3 @@ def _interleaved(key: str, config: LlamaConfig) -> int:
         if f".{part}." in key:
             return heads
     return 0
-
-
-def _stored(tensor: Any, heads: int) -> Float32 | Stored:  # noqa: ANN401 - an untyped library
-    scales = SCALES.get(tensor.tensor_type.name)
-    if scales is None:
-        return _decoded(tensor, heads)
-    _, size = require("gguf", "model", "demo").GGML_QUANT_SIZES[tensor.tensor_type]
-    blocks = tensor.data.reshape(-1, size)  # (n, bytes) -> (blocks, bytes of a block)
-    halves = np.ascontiguousarray(blocks[:, scales]).view(np.float16)
-    # Whole numbers below 2^13 times finite halves are finite in float32.
-    finite = bool(np.isfinite(halves).all())
-    return Stored(tuple(tensor.shape.tolist()[::-1]), finite, partial(_decoded, tensor, heads))
-
-
-def _decoded(tensor: Any, heads: int) -> Float32:  # noqa: ANN401 - an untyped library
-    weight = _dequantize(tensor)
-    return unpermute(weight, heads) if heads else weight
-
-
-def _dequantize(tensor: Any) -> Float32:  # noqa: ANN401 - an untyped library
-    library = require("gguf", "model", "demo")
-    try:
-        values = library.dequantize(tensor.data, tensor.tensor_type)
-    except NotImplementedError as error:
-        raise ArgumentError("model", "a tensor type that gguf decodes", error) from error
-    return np.asarray(values, dtype=np.float32)

@@ -10,9 +10,9 @@ from typing import Any
 
 from subbit.reference.errors import ArgumentError
 
-from .gguf_file import TOKENIZER, changes_nothing
+from .base import NotCoveredError
+from .gguf_file import FREQUENCIES, TOKENIZER, GGUFParts, read_divisors
 from .ledger import Sizes, check_gguf_keys
-from .llama_config import NotCoveredError
 from .needs import require
 
 READER = "transformers"
@@ -67,12 +67,12 @@ def _check_defaults(
         raise NotCoveredError("model", expected, f"transformers' {scale}, not stated in the file")
 
 
-def check_tensors(reader: Any, model: Any, architecture: str) -> None:  # noqa: ANN401
+def check_tensors(reader: GGUFParts, model: Any, architecture: str) -> None:  # noqa: ANN401
     """Refuse tensors that transformers has no place for.
 
     Parameters
     ----------
-    reader : gguf.GGUFReader
+    reader : GGUFParts
         From `open_gguf`.
     model : transformers.PreTrainedModel
         The model that transformers makes of the file.
@@ -88,9 +88,39 @@ def check_tensors(reader: Any, model: Any, architecture: str) -> None:  # noqa: 
     processor = library.TENSOR_PROCESSORS.get(architecture, library.TensorProcessor)(config={})
     places = {*library.get_gguf_hf_weights_map(model, processor), "output.weight"}
     for tensor in reader.tensors:
-        if tensor.name not in places and not changes_nothing(tensor):
+        if tensor.name not in places and tensor.name != FREQUENCIES:
             expected = f"only tensors that {type(model).__name__} of transformers uses"
             raise ArgumentError("model", expected, tensor.name)
+
+
+def divide_frequencies(reader: GGUFParts, config: Any) -> None:  # noqa: ANN401
+    """Put the divisors that a file has as a tensor, which transformers drops, into a config.
+
+    Parameters
+    ----------
+    reader : GGUFParts
+        From `open_gguf`.
+    config : transformers.PreTrainedConfig
+        The configuration that transformers makes of it; changed in place.
+
+    Raises
+    ------
+    NotCoveredError
+        If the config has a scaling of its own as well.
+    ArgumentError
+        If the divisors do not fit the heads, or are not positive and finite.
+    """
+    rope = getattr(config, "rope_parameters", None) or {}
+    theta = rope.get("rope_theta", 10000.0)
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    turned = int(width * rope.get("partial_rotary_factor", 1.0))
+    scaling = read_divisors(reader, turned, theta, config.max_position_embeddings)
+    if scaling is None:
+        return
+    if rope.get("rope_type", "default") != "default":
+        expected = f"{FREQUENCIES} or a rope_type in the metadata, not both"
+        raise NotCoveredError("model", expected, f"both, {rope['rope_type']}")
+    config.rope_parameters = {**rope, **scaling.settings}
 
 
 def check_tokenizer(metadata: dict[str, Any]) -> None:

@@ -17,13 +17,21 @@ import numpy.typing as npt
 
 from subbit.reference.errors import ArgumentError
 
-from .base import Capture, Float32, Linear, Tokens, check_index, check_new_weight, check_tokens
+from .base import (
+    Capture,
+    Float32,
+    Linear,
+    NotCoveredError,
+    Tokens,
+    check_index,
+    check_new_weight,
+    check_tokens,
+)
 from .checkpoint import companion_files, copy_companions, read_json, write_whole
 from .gguf_file import open_gguf, read_codec, read_metadata, stored_precision
-from .gguf_transformers import check_keys, check_tensors, check_tokenizer
+from .gguf_transformers import check_keys, check_tensors, check_tokenizer, divide_frequencies
 from .layouts import GGUF_NAMES, find_layout
 from .ledger import TENSORS, is_listed
-from .llama_config import NotCoveredError
 from .needs import require
 from .tokenizer import has_tokenizer
 
@@ -320,6 +328,9 @@ def load_transformers(spec: str) -> TransformersModel:
 def _load_gguf(path: Path, spec: str) -> TransformersModel:
     library = require("transformers", "model", "models")
     reader = open_gguf(path)
+    if reader.count > 1:
+        expected = "a GGUF file in one part for transformers (llama-gguf-split --merge joins parts)"
+        raise ArgumentError("model", expected, f"the first of {reader.count} parts")
     metadata = read_metadata(reader)
     architecture = str(metadata.get("general.architecture"))
     find_layout(GGUF_NAMES.get(architecture, architecture))
@@ -329,6 +340,7 @@ def _load_gguf(path: Path, spec: str) -> TransformersModel:
     model = _load_weights(str(path.parent), **where)
     check_tensors(reader, model, architecture)
     config = model.config
+    divide_frequencies(reader, config)
     # transformers refuses to save a model whose config says it came from a quantized file.
     del config.quantization_config
     plain = library.AutoModelForCausalLM.from_config(config)

@@ -26,7 +26,7 @@ from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Any
 
-from .llama_config import NotCoveredError
+from .base import NotCoveredError
 
 TENSORS: Mapping[str, str] = MappingProxyType(
     {

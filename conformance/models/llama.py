@@ -33,6 +33,7 @@ import numpy.typing as npt
 from scipy.special import expit
 
 from subbit.reference.errors import ArgumentError
+from subbit.reference.notation import Array
 
 from .base import Capture, Float32, Linear, Tokens, check_index, check_new_weight, check_tokens
 from .checkpoint import write_checkpoint
@@ -70,32 +71,29 @@ def rms_norm(x: Float32, gain: Float32, epsilon: float) -> Float32:
     return np.asarray(gain * (x / np.sqrt(mean_square + np.float32(epsilon))))
 
 
-def rotation(length: int, head_width: int, theta: float) -> tuple[Float32, Float32]:
+def rotation(length: int, omega: Array) -> tuple[Float32, Float32]:
     """Return the cosine and sine of every position's rotation angles.
 
     Parameters
     ----------
     length : int
         L positions.
-    head_width : int
-        Its e channels are rotated in e/2 pairs.
-    theta : float
-        Base of the frequencies.
+    omega : ndarray of float64, shape (e/2,)
+        Frequency of each pair of channels; see `LlamaConfig.frequencies`.
 
     Returns
     -------
     tuple of ndarray of float32, shape (L, e/2)
-        ``cos(p·ω_i)`` and ``sin(p·ω_i)`` with ``ω_i = theta^(-2i/e)``.
+        ``cos(p·ω_i)`` and ``sin(p·ω_i)``.
 
     Examples
     --------
-    >>> cosine, sine = rotation(3, 4, 10000.0)
+    >>> cosine, sine = rotation(3, np.array([1.0, 0.01]))
     >>> cosine[0], sine[0]
     (array([1., 1.], dtype=float32), array([0., 0.], dtype=float32))
     """
     # The models were trained with float32 angles, so the product is rounded the same way.
-    frequency = (theta ** -(np.arange(0, head_width, 2) / head_width)).astype(np.float32)
-    angle = np.arange(length, dtype=np.float32)[:, None] * frequency  # (L, e/2)
+    angle = np.arange(length, dtype=np.float32)[:, None] * omega.astype(np.float32)  # (L, e/2)
     return np.cos(angle), np.sin(angle)
 
 
@@ -262,7 +260,7 @@ class LlamaModel:
         q, k, v = (self._apply(index, f"self_attn.{part}_proj", x) for part in "qkv")
         q = q.reshape(n, length, size.heads, -1).swapaxes(1, 2)  # (N, h, L, e)
         k, v = (a.reshape(n, length, size.kv_heads, -1).swapaxes(1, 2) for a in (k, v))
-        turn = rotation(length, size.head_width, size.theta)
+        turn = rotation(length, size.frequencies())
         q, k = rotate(q, *turn), rotate(k, *turn)
         heads = np.stack([attend(*sequence) for sequence in zip(q, k, v, strict=True)])
         return heads.swapaxes(1, 2).reshape(n, length, -1)  # (N, L, h·e)

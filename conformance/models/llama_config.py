@@ -9,9 +9,13 @@ transformers instead of giving wrong numbers.
 from dataclasses import dataclass
 from typing import Any
 
-from subbit.reference.errors import ArgumentError
+import numpy as np
 
-from .base import Linear
+from subbit.reference.errors import ArgumentError
+from subbit.reference.notation import Array
+
+from .base import Linear, NotCoveredError
+from .rope_scaling import RopeScaling, frequencies, read_scaling
 from .weights import Weights
 
 COVERED = {
@@ -20,7 +24,6 @@ COVERED = {
     "attention_bias": False,
     "mlp_bias": False,
     "rope_interleaved": False,
-    "rope_type": "default",
 }
 
 
@@ -30,11 +33,6 @@ USED = (
     "rope_scaling", "rope_parameters", "tie_word_embeddings", "quantization_config", "model_type",
     "hidden_act", "attention_bias", "mlp_bias", "rope_interleaved",
 )  # fmt: skip
-USED_OF_ROPE = ("rope_type", "type", "rope_theta")
-
-
-class NotCoveredError(ArgumentError):
-    """A model that the NumPy decoder does not support."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +51,8 @@ class LlamaConfig:
         Added to the mean square in RMSNorm.
     theta : float
         Base of the rotary frequencies.
+    scaling : RopeScaling, optional
+        Divisors of the rotary frequencies.
     """
 
     vocabulary: int
@@ -65,6 +65,19 @@ class LlamaConfig:
     context: int
     epsilon: float
     theta: float
+    scaling: RopeScaling | None = None
+
+    def frequencies(self) -> Array:
+        """Return the rotary frequencies.
+
+        Returns
+        -------
+        ndarray of float64, shape (e/2,)
+            ``ω_i = theta^(-2i/e) / f_i``, in radians per token, with the divisors f of
+            `scaling`.
+        """
+        omega = frequencies(self.head_width, self.theta)
+        return omega if self.scaling is None else omega / np.array(self.scaling.divisors)
 
     def linears(self) -> tuple[Linear, ...]:
         """Return the linears of a block, in the order in which they are computed.
@@ -150,6 +163,7 @@ def hugging_face_config(config: LlamaConfig, *, tied: bool) -> dict[str, Any]:
     dict
         Keys as in transformers' ``LlamaConfig``.
     """
+    scaled = {} if config.scaling is None else {"rope_scaling": dict(config.scaling.settings)}
     return {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
@@ -163,6 +177,7 @@ def hugging_face_config(config: LlamaConfig, *, tied: bool) -> dict[str, Any]:
         "max_position_embeddings": config.context,
         "rms_norm_eps": config.epsilon,
         "rope_theta": config.theta,
+        **scaled,
         "tie_word_embeddings": tied,
         "hidden_act": "silu",
         "attention_bias": False,
@@ -204,12 +219,13 @@ the NumPy decoder, got opt
         "attention_bias": settings.get("attention_bias", False),
         "mlp_bias": settings.get("mlp_bias", False),
         "rope_interleaved": settings.get("rope_interleaved", False),
-        "rope_type": rope.get("rope_type", rope.get("type", "default")),
     }
     for key, covered in COVERED.items():
         if found[key] != covered:
             raise NotCoveredError("model", f"{key} {covered} for the NumPy decoder", found[key])
     heads = settings["num_attention_heads"]
+    head_width = settings.get("head_dim") or settings["hidden_size"] // heads
+    theta = settings.get("rope_theta") or rope.get("rope_theta", 10000.0)
     return LlamaConfig(
         vocabulary=settings["vocab_size"],
         width=settings["hidden_size"],
@@ -217,8 +233,9 @@ the NumPy decoder, got opt
         n_blocks=settings["num_hidden_layers"],
         heads=heads,
         kv_heads=settings.get("num_key_value_heads") or heads,
-        head_width=settings.get("head_dim") or settings["hidden_size"] // heads,
+        head_width=head_width,
         context=settings.get("max_position_embeddings", 2048),
         epsilon=settings.get("rms_norm_eps", 1e-6),
-        theta=settings.get("rope_theta") or rope.get("rope_theta", 10000.0),
+        theta=theta,
+        scaling=read_scaling(rope, frequencies(head_width, theta)),
     )

@@ -20,8 +20,7 @@ from pathlib import Path
 
 from subbit.reference.errors import ArgumentError
 
-from .base import DecoderModel
-from .llama_config import NotCoveredError
+from .base import DecoderModel, NotCoveredError
 
 EMBEDDED = ("smollm2-135m", "tiny")
 KNOWN = "smollm2-135m, tiny, a Hugging Face folder, a .gguf file or the hub's OWNER/NAME"

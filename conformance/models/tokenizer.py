@@ -15,8 +15,7 @@ import numpy as np
 
 from subbit.reference.errors import ArgumentError
 
-from .base import Tokens
-from .llama_config import NotCoveredError
+from .base import NotCoveredError, Tokens
 from .needs import require
 
 # GGUF names a pre-tokenizer, and only these two are supported here.

@@ -35,8 +35,8 @@ from subbit.reference.contracts.scalars import Whole
 from subbit.reference.contracts.settings import Maybe, Pattern, Switches
 from subbit.reference.contracts.words import LAYER, PERCDAMP, SPARSITY, UNDAMPED
 from subbit.reference.errors import (
-    ArgumentError,
     check_blocks_hold_groups,
+    check_groups_fill,
     check_sparsity,
 )
 from subbit.reference.hessian import prepare_hessian
@@ -123,9 +123,7 @@ def _prune_block(W: Array, U: Array, config: SparseGPT, start: int) -> Quantized
 
 
 def _pruned(W: Array, H: Array, config: SparseGPT) -> QuantizedLayer:
-    m = W.shape[1]
-    if config.keep is not None and config.tail == "error" and m % config.keep[1]:
-        raise ArgumentError("W", f"a width that the group {config.keep[1]} divides", m)
+    check_groups_fill(W.shape[1], config.keep, config.tail)
     prepared = prepare_hessian(H, config.percdamp)
     U = prepared.factor
 

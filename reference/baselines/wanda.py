@@ -31,8 +31,8 @@ from subbit.reference.contracts.scalars import Whole
 from subbit.reference.contracts.settings import Maybe, Pattern, Switches
 from subbit.reference.contracts.words import EXPONENT, LAYER, SPARSITY
 from subbit.reference.errors import (
-    ArgumentError,
     check_blocks_hold_groups,
+    check_groups_fill,
     check_sparsity,
 )
 from subbit.reference.layer import QuantizedBlock, QuantizedLayer, ValueGroup, block_slices
@@ -152,8 +152,7 @@ def wanda_layer(W: Array, H: Array, config: Wanda = Wanda()) -> QuantizedLayer:
     array([[0., 0., 1., 4.]])
     """
     n, m = W.shape
-    if config.keep is not None and config.tail == "error" and m % config.keep[1]:
-        raise ArgumentError("W", f"a width that the group {config.keep[1]} divides", m)
+    check_groups_fill(m, config.keep, config.tail)
     kept = _kept(_scores(W, H, config), config)
     # Alg. 1, Wanda:  M from the metric |W| · ‖X‖₂,  Q = M ∘ W
     pruned = np.where(kept, W, 0.0)

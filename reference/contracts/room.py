@@ -147,7 +147,7 @@ class Arrays:
         """
         return as_array(name, value)
 
-    def asymmetry(self, array: AnyArray) -> float:
+    def asymmetry(self, array: Any) -> float:  # noqa: ANN401
         """Return how far mirrored entries of a square matrix differ at most.
 
         Parameters

@@ -76,8 +76,11 @@ def gguf_copy(path: Path, model: LlamaModel, **changes: Any) -> None:
     if "merges" in changes:
         writer.add_token_merges(changes.pop("merges"))
     kind = changes.pop("kind", gguf.GGMLQuantizationType.F32)
+    kept = changes.pop("kept", lambda _name: True)
     for name, value in model.weights.items():
         ours = gguf_name(name)
+        if not kept(ours):
+            continue
         stored = value
         for part, heads in (("attn_q", size.heads), ("attn_k", size.kv_heads)):
             if part + "." in ours:

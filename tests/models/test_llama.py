@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from subbit.conformance.models import llama
 from subbit.conformance.models.llama import LlamaModel, attend, rms_norm, rotate, rotation
+from subbit.conformance.models.rope_scaling import frequencies
 from subbit.conformance.models.tiny import tiny_model
 from subbit.reference.errors import ArgumentError
 
@@ -31,7 +32,7 @@ def test_rms_norm_is_its_equation() -> None:
 
 
 def test_rotation_angles_are_position_times_frequency() -> None:
-    cosine, sine = rotation(9, 8, 100.0)
+    cosine, sine = rotation(9, frequencies(8, 100.0))
     angle = np.arange(9)[:, None] * 100.0 ** (-2 * np.arange(4) / 8)
     np.testing.assert_allclose(cosine, np.cos(angle), atol=1e-6)
     np.testing.assert_allclose(sine, np.sin(angle), atol=1e-6)
@@ -39,7 +40,7 @@ def test_rotation_angles_are_position_times_frequency() -> None:
 
 @given(shift=st.integers(0, 30), first=st.integers(0, 30), second=st.integers(0, 30))
 def test_rotated_products_depend_on_the_distance_only(shift: int, first: int, second: int) -> None:
-    turn = rotation(64, 8, 10000.0)
+    turn = rotation(64, frequencies(8, 10000.0))
     q, k = (rotate(np.tile(normal(seed, 8), (64, 1)), *turn) for seed in (0, 1))
     near, far = q[first] @ k[second], q[first + shift] @ k[second + shift]
     # Eight products of size up to 9, with angles up to 64 in float32.

@@ -14,10 +14,12 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from subbit.conformance.models import needs
+from subbit.conformance.models.base import NotCoveredError
 from subbit.conformance.models.checkpoint import write_whole
-from subbit.conformance.models.gguf_file import read_gguf, unpermute
+from subbit.conformance.models.gguf_file import read_gguf
+from subbit.conformance.models.gguf_weights import unpermute
 from subbit.conformance.models.llama import LlamaModel
-from subbit.conformance.models.llama_config import NotCoveredError, read_config
+from subbit.conformance.models.llama_config import read_config
 from subbit.conformance.models.load import load_model
 from subbit.conformance.models.tiny import tiny_model
 from subbit.conformance.models.tokenizer import from_gguf
@@ -166,9 +168,9 @@ def test_unpermute_undoes_the_interleaving() -> None:
         {"architecture": "mamba"},
         {"rotated": 8},
         {"pre": "llama-bpe"},
-        {"rope_freqs.weight": np.full(8, 2, dtype=np.float32)},
         {"blk.0.attn_q.bias": np.zeros(64, dtype=np.float32)},
-        {"llama.rope.scaling.type": "linear"},
+        {"llama.rope.scaling.type": "yarn", "llama.rope.scaling.factor": 2.0},
+        {"llama.rope.scaling.factor": 2.0},
         {"llama.attention.head_count_kv": [2, 1, 2]},
         {"llama.vocab_size": 300},
         {"llama.something.new": 1},
@@ -283,8 +285,7 @@ def test_damaged_folders_are_refused(folder: Path, name: str, content: bytes) ->
         ("attention_bias", True),
         ("mlp_bias", True),
         ("rope_interleaved", True),
-        ("rope_scaling", {"rope_type": "llama3", "factor": 8.0}),
-        ("rope_scaling", {"type": "linear", "factor": 2.0}),
+        ("rope_scaling", {"type": "dynamic", "factor": 2.0}),
         ("rope_parameters", {"rope_type": "yarn", "rope_theta": 1e4}),
         ("quantization_config", {"quant_method": "gptq"}),
     ],

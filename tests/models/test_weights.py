@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from subbit.conformance.models.gguf_file import SCALES, SMOLLM2, read_gguf
+from subbit.conformance.models.gguf_file import SMOLLM2, read_gguf
 from subbit.conformance.models.gguf_reader import reader_class
+from subbit.conformance.models.gguf_weights import SCALES
 from subbit.conformance.models.needs import wheel_file
 from subbit.conformance.models.tiny import tiny_model
 from subbit.conformance.models.weights import Stored, Weights
