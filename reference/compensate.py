@@ -5,7 +5,8 @@ GPTQ, arXiv 2210.17323v2, section 3; BiLLM, arXiv 2402.04291v2, Algorithm 1.
 
 The project's only block loop. Blocks are quantized from left to right; the error of each
 block is fed forward into the columns to its right. The work inside a block is passed as an
-argument. GPTQ is this loop inside itself, with blocks of one column.
+argument. GPTQ is this loop inside itself, with blocks of one column, see
+``baselines.columns``.
 
 ========== ========= ===============================================================
 symbol     shape     meaning
@@ -139,18 +140,32 @@ def compensate_step(
     >>> compensate_step(W, U, slice(0, 2), one_group, mode="exact")[1]
     array([[2., 2., 4.]])
     """
+    moved = W.copy()
+    block, E = _advance(moved, U, columns, quantize_block, mode=mode, free=free)
+    return block, moved, E
+
+
+def _advance(
+    W: Array,
+    U: Array,
+    columns: slice,
+    quantize_block: BlockQuantizer,
+    *,
+    mode: Compensation,
+    free: Mask | None,
+) -> tuple[QuantizedBlock, Array]:
+    """Take one step in place; a copy of the whole layer for each block would cost more."""
     block = quantize_block(W, columns)
     image = block.decode()
     E = feedback(W[:, columns] - image, U[columns, columns], mode)
-    moved = W.copy()
-    moved[:, columns] = image
+    W[:, columns] = image
     right = slice(columns.stop, None)
     # Alg. 1, BiLLM:  W_R ← W_R − E H^c_BR
     # Eq. (2), GPTQ:  δ_F = −(w_q − quant(w_q)) / [H⁻¹]_qq · [H⁻¹]_qF = −E U_qF
     move = E @ U[columns, right]
     # Eq. (48), subbit:  W_R ← W_R − (E U_BR) ∘ M_R
-    moved[:, right] -= move if free is None else np.where(free[:, right], move, 0.0)
-    return block, moved, E
+    W[:, right] -= move if free is None else np.where(free[:, right], move, 0.0)
+    return block, E
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,12 +230,10 @@ def compensate(
     >>> compensate(W, U, one_group, block_size=2, mode="exact").layer.decode()
     array([[2., 2., 4.]])
     """
-    blocks, errors, current = [], [], W
+    blocks, errors, current = [], [], W.copy()
     # Alg. 1, BiLLM:  one block after the other, W_R carrying the error
     for columns in block_slices(W.shape[1], block_size):
-        block, current, E = compensate_step(
-            current, U, columns, quantize_block, mode=mode, free=free
-        )
+        block, E = _advance(current, U, columns, quantize_block, mode=mode, free=free)
         blocks.append(block)
         errors.append(E)
     # blocks of (n, k) -> (n, m)

@@ -154,10 +154,13 @@ def check_matrix(
     if raw.dtype.kind not in "fiub":
         raise ArgumentError(argument, "real numbers", seen(raw))
     result = raw.astype(np.float64, copy=False)
-    bad = result.size - int(np.count_nonzero(np.isfinite(result)))
-    if bad:
-        raise ArgumentError(argument, "finite numbers", f"{bad} of {result.size} NaN or infinite")
-    if (largest := float(np.max(np.abs(result)))) > LARGEST:
+    # NaN is neither larger nor smaller, so this is also false where there is one.
+    if not (result.max() <= LARGEST and result.min() >= -LARGEST):
+        bad = result.size - int(np.count_nonzero(np.isfinite(result)))
+        if bad:
+            came = f"{bad} of {result.size} NaN or infinite"
+            raise ArgumentError(argument, "finite numbers", came)
+        largest = float(np.max(np.abs(result)))
         raise ArgumentError(argument, f"magnitudes of at most {LARGEST:g}", f"{largest:g}")
     return result
 

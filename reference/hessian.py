@@ -217,8 +217,9 @@ def inverse_factor(H: Array) -> Array:
         raise HessianError("H", "a positive definite matrix", str(error)) from error
     V = reversed_factor[::-1, ::-1]
     # Alg. 1, BiLLM:  H^c = Cholesky((H + λI)⁻¹), so that H⁻¹ = UᵀU
-    U = np.triu(scipy.linalg.solve_triangular(V, np.eye(len(V))))
-    if not np.all(np.isfinite(U)):
+    inverse, failed = scipy.linalg.lapack.dtrtri(V)
+    U = np.triu(inverse)
+    if failed or not np.all(np.isfinite(U)):
         raise HessianError("H", "a positive definite matrix", "one that is singular to rounding")
     return U
 

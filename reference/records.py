@@ -394,8 +394,8 @@ class Quantizer(Kind):
 
         def quantize(W: Any, columns: slice) -> QuantizedBlock:  # noqa: ANN401
             if isinstance(W, np.ndarray):
-                # It may be the caller's own array.
-                W = W.view()
+                # The loop goes on to change its array, and the function may keep this one.
+                W = W.copy()
                 W.flags.writeable = False
             with call.room.inside(False):  # noqa: FBT003
                 block = value(W, columns)

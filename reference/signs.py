@@ -49,4 +49,4 @@ def sign(x: Array, zero: SignOfZero = 1) -> Signs:
     if zero == 0:
         return np.sign(x).astype(np.int8)
     # Eq. (2), BiLLM:  sign(x) = +1 if x ≥ 0, −1 otherwise
-    return np.where(x >= 0, 1, -1).astype(np.int8)
+    return np.asarray(2 * (x >= 0).astype(np.int8) - 1)

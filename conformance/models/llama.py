@@ -23,6 +23,7 @@ Touvron et al., LLaMA, arXiv 2302.13971, section 2.2; Zhang and Sennrich, RMSNor
 Shazeer, GLU variants, arXiv 2002.05202.
 """
 
+from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ from .base import Capture, Float32, Linear, Tokens, check_index, check_new_weigh
 from .checkpoint import write_checkpoint
 from .llama_config import LlamaConfig, check_weights, hugging_face_config
 from .tokenizer import TextCodec
+from .weights import Weights
 
 QUERY_ROWS = 256  # attention scores are held for this many queries at a time
 
@@ -166,9 +168,9 @@ class LlamaModel:
     ----------
     config : LlamaConfig
         Sizes.
-    weights : dict of str to ndarray of float32
-        Weights by Hugging Face name; without ``lm_head.weight`` the embedding is also the
-        output projection.
+    weights : mutable mapping of str to ndarray of float32
+        Weights by Hugging Face name, such as a `Weights`; without ``lm_head.weight`` the
+        embedding is also the output projection.
     codec : TextCodec
         The tokenizer.
     name, precision : str
@@ -185,7 +187,7 @@ class LlamaModel:
     """
 
     config: LlamaConfig
-    weights: dict[str, Float32] = field(repr=False)
+    weights: MutableMapping[str, Float32] = field(repr=False)
     codec: TextCodec = field(repr=False)
     name: str
     precision: str
@@ -194,7 +196,9 @@ class LlamaModel:
 
     def __post_init__(self) -> None:
         """Check the weights against the sizes."""
-        check_weights(self.config, self.weights)
+        known = self.weights
+        self.weights = weights = known if isinstance(known, Weights) else Weights(known)
+        check_weights(self.config, weights)
         self.n_blocks = self.config.n_blocks
         self.vocabulary = self.config.vocabulary
         self.context = self.config.context
@@ -249,7 +253,7 @@ class LlamaModel:
         """Write a Hugging Face checkpoint; see `base.DecoderModel.save`."""
         tied = "lm_head.weight" not in self.weights
         config = {**self.token_roles, **hugging_face_config(self.config, tied=tied)}
-        write_checkpoint(Path(folder), config, self.weights, self.codec, self.companions)
+        write_checkpoint(Path(folder), config, dict(self.weights), self.codec, self.companions)
 
     def _attention(self, index: int, x: Float32) -> Float32:
         size, (n, length, _) = self.config, x.shape

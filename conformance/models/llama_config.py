@@ -14,8 +14,9 @@ import numpy as np
 from subbit.reference.errors import ArgumentError
 from subbit.reference.notation import Array
 
-from .base import Float32, Linear, NotCoveredError
+from .base import Linear, NotCoveredError
 from .rope_scaling import RopeScaling, frequencies, read_scaling
+from .weights import Weights
 
 COVERED = {
     "model_type": "llama",
@@ -117,15 +118,15 @@ class LlamaConfig:
         return shapes
 
 
-def check_weights(config: LlamaConfig, weights: dict[str, Float32]) -> None:
+def check_weights(config: LlamaConfig, weights: Weights) -> None:
     """Check a checkpoint's weights against the sizes.
 
     Parameters
     ----------
     config : LlamaConfig
         Sizes.
-    weights : dict of str to ndarray of float32
-        Weights by Hugging Face name.
+    weights : Weights
+        Weights by Hugging Face name; none is decoded.
 
     Raises
     ------
@@ -138,9 +139,9 @@ def check_weights(config: LlamaConfig, weights: dict[str, Float32]) -> None:
     for name, shape in shapes.items():
         if name not in weights:
             raise ArgumentError("model", f"a checkpoint with the weight {name}", "one without it")
-        if weights[name].shape != shape:
-            raise ArgumentError("model", f"{name} of shape {shape}", weights[name].shape)
-        if not np.isfinite(weights[name]).all():
+        if weights.shape(name) != shape:
+            raise ArgumentError("model", f"{name} of shape {shape}", weights.shape(name))
+        if not weights.is_finite(name):
             raise ArgumentError("model", "finite weights", f"NaN or infinite numbers in {name}")
     unknown = sorted(set(weights) - set(shapes))
     if unknown:

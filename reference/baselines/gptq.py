@@ -35,6 +35,7 @@ from subbit.reference.layer import QuantizedBlock, QuantizedLayer, UniformGroup,
 from subbit.reference.notation import Array, Codes, Indices
 from subbit.reference.records import Config
 
+from .columns import compensate_columns
 from .rtn import DeadGrid, grid_codes, minmax_grid
 
 
@@ -104,11 +105,12 @@ class _GridCodes:
             if group.start < stop:
                 self.grids.append(minmax_grid(W[:, group], self.bits))
 
-    def round(self, values: Array, column: int) -> QuantizedBlock:
+    def round(self, values: Array, column: int) -> Array:
         """Round one column of the layer to its grid."""
         scale, zero = self.grids[column // self.groups[0].stop]
-        self.codes[:, [column]] = grid_codes(values, scale, zero, self.bits)
-        return self.block(slice(column, column + 1))
+        codes = self.codes[:, column] = grid_codes(values[:, None], scale, zero, self.bits)[:, 0]
+        # As the record decodes it.
+        return scale * (codes - zero)
 
     def block(self, columns: slice) -> QuantizedBlock:
         """Return the record of a range of columns, one group per grid in it.
@@ -131,14 +133,11 @@ def _quantize_columns(W: Array, U: Array, config: GPTQ, *, fitted: Array) -> _Gr
         grid.fit(fitted, 1)
 
     def quantize_block(current: Array, columns: slice) -> QuantizedBlock:
+        def round_column(block: Array, column: int) -> Array:
+            return grid.round(block[:, column], columns.start + column)
+
         grid.fit(current, columns.stop)
-        compensate(
-            current[:, columns],
-            U[columns, columns],
-            lambda block, c: grid.round(block[:, c], columns.start + c.start),
-            block_size=1,
-            mode="exact",
-        )
+        compensate_columns(current[:, columns], U[columns, columns], round_column)
         return grid.block(columns)
 
     compensate(W, U, quantize_block, block_size=config.block_size, mode="exact")

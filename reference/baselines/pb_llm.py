@@ -55,6 +55,7 @@ from subbit.reference.records import Config
 from subbit.reference.signs import sign
 from subbit.reference.zones.saliency import trailing_saliency
 
+from .columns import compensate_columns
 from .rtn import DeadGrid, grid_codes, minmax_grid
 
 
@@ -142,21 +143,21 @@ class _Parts:
         self.signs = np.zeros(low.mask.shape, dtype=np.int8)
         self.codes = np.zeros(low.mask.shape, dtype=np.uint8)
 
-    def round(self, values: Array, column: slice) -> QuantizedBlock:
+    def round(self, values: Array, column: int) -> Array:
         """Round one column of the block, each entry to its part."""
-        low, config = self.low, self.config
-        signs = sign(values - low.mean[:, None], config.sign_zero)
-        codes = grid_codes(values, *self.grid, config.high_bits)
-        self.signs[:, column] = np.where(low.mask[:, column], signs, 0)
-        self.codes[:, column] = np.where(low.mask[:, column], 0, codes)
-        return QuantizedBlock(column.start, column.stop, self.groups(column))
+        low, config, (scale, zero) = self.low, self.config, self.grid
+        mask, signs = low.mask[:, column], sign(values - low.mean, config.sign_zero)
+        codes = grid_codes(values[:, None], scale, zero, config.high_bits)[:, 0]
+        self.signs[:, column] = np.where(mask, signs, 0)
+        self.codes[:, column] = np.where(mask, 0, codes)
+        # Eq. (47), subbit:  Q_ij = μ_i + α_i sign(W_ij − μ_i) under L, s_i (C_ij − z_i) elsewhere
+        return np.where(mask, low.mean + low.scale * signs, scale * (codes - zero))
 
     def groups(self, columns: slice) -> tuple[BinaryGroup, UniformGroup]:
         """Return both parts of a range of columns of the block."""
         mask = self.low.mask[:, columns]
         plane = Plane(self.signs[:, columns], self.low.scale)
         codes, bits = self.codes[:, columns], self.config.high_bits
-        # Eq. (47), subbit:  Q_ij = μ_i + α_i sign(W_ij − μ_i) under L, s_i (C_ij − z_i) elsewhere
         return (
             BinaryGroup("low", mask, (plane,), self.low.mean),
             UniformGroup("high", ~mask, codes, *self.grid, bits),
@@ -204,10 +205,10 @@ def pb_llm_layer(W: Array, H: Array, config: PBLLM = PBLLM()) -> QuantizedLayer:
     def quantize_block(current: Array, columns: slice) -> QuantizedBlock:
         part, inside = parts[columns.start], current[:, columns]
 
-        def round_column(block: Array, column: slice) -> QuantizedBlock:
+        def round_column(block: Array, column: int) -> Array:
             return part.round(block[:, column], column)
 
-        compensate(inside, U[columns, columns], round_column, block_size=1, mode="exact")
+        compensate_columns(inside, U[columns, columns], round_column)
         return QuantizedBlock(columns.start, columns.stop, part.groups(slice(None)))
 
     return compensate(weights, U, quantize_block, block_size=config.block_size, mode="exact").layer

@@ -46,6 +46,8 @@ from subbit.reference.pruning.sparsity import Tail, nm_mask, threshold_mask
 from subbit.reference.records import Config
 from subbit.reference.zones.saliency import trailing_saliency
 
+from .columns import compensate_columns
+
 
 @dataclass(frozen=True, repr=False)
 class SparseGPT(Switches):
@@ -108,18 +110,15 @@ def _kept_of_block(W: Array, U: Array, config: SparseGPT) -> Mask:
 def _prune_block(W: Array, U: Array, config: SparseGPT, start: int) -> QuantizedBlock:
     kept = _kept_of_block(W, U, config)
 
-    def prune_column(current: Array, column: slice) -> QuantizedBlock:
-        if config.keep is not None and column.start % config.keep[1] == 0:
-            part = slice(column.start, column.start + config.keep[1])
+    def prune_column(current: Array, column: int) -> Array:
+        if config.keep is not None and column % config.keep[1] == 0:
+            part = slice(column, column + config.keep[1])
             scores = trailing_saliency(current[:, part], U[part, part])
             kept[:, part] = nm_mask(scores, *config.keep, tail=config.tail)
-        mask = kept[:, column]
         # Alg. 1, SparseGPT:  Q_:j = M_:j ∘ W_:j, so that E_:j = (1 − M_:j) ∘ W_:j / U_jj
-        values = np.where(mask, current[:, column], 0.0)
-        return QuantizedBlock(column.start, column.stop, (ValueGroup("kept", mask, values),))
+        return np.where(kept[:, column], current[:, column], 0.0)
 
-    made = compensate(W, U, prune_column, block_size=1, mode="exact").layer
-    group = ValueGroup("kept", kept, made.decode())
+    group = ValueGroup("kept", kept, compensate_columns(W, U, prune_column))
     return QuantizedBlock(start, start + W.shape[1], (group,), pattern=config.keep)
 
 

@@ -103,8 +103,8 @@ class Symmetric(Numbers):
     def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401
         """Check the matrix and return it as the room takes arrays."""
         array = super().check(name, value, call)
-        asymmetry = float(abs(array - array.T).max())
-        if asymmetry > ASYMMETRY * float(abs(array).max()):
+        asymmetry = call.arrays.asymmetry(array)
+        if asymmetry and asymmetry > ASYMMETRY * float(abs(array).max()):
             said = f"entries that differ by {asymmetry:g}"
             raise HessianError(name, "a symmetric matrix", said)
         return array

@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+import numpy as np
+import scipy.linalg
+
 from subbit.reference.errors import as_array, check_mask, check_matrix
 from subbit.reference.notation import AnyArray
 
@@ -143,6 +146,23 @@ class Arrays:
             The numbers.
         """
         return as_array(name, value)
+
+    def asymmetry(self, array: Any) -> float:  # noqa: ANN401
+        """Return how far mirrored entries of a square matrix differ at most.
+
+        Parameters
+        ----------
+        array : array, shape (m, m)
+            The matrix.
+
+        Returns
+        -------
+        float
+            The largest difference; 0 for nearly every Hessian.
+        """
+        if isinstance(array, np.ndarray) and scipy.linalg.issymmetric(array):
+            return 0.0
+        return float(abs(array - array.T).max())
 
     def flags(self, name: str, value: Any, shape: tuple[int, ...]) -> AnyArray:  # noqa: ANN401
         """Check and return a boolean array of the expected shape; None means all True.

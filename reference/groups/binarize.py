@@ -52,7 +52,7 @@ def masked_mean(W: Array, mask: Mask = ALL) -> Array:
     """
     counts = np.maximum(np.count_nonzero(mask, axis=1), 1)
     # Eq. (6), subbit:  μ_i = Σ_j M_ij W_ij / c_i
-    return np.asarray(np.sum(np.where(mask, W, 0.0), axis=1) / counts)
+    return np.asarray(np.sum(mask * W, axis=1) / counts)
 
 
 @contract(
@@ -130,8 +130,7 @@ def binarize_once(
     deviation = R - mean[:, None]
     # Eq. (1), BiLLM:  Ŵ = α B,  B = sign(W),  α = ‖W‖₁ / c
     scale = masked_mean(np.abs(deviation), mask)
-    signs = np.where(mask, sign(deviation, sign_zero), np.int8(0))
-    return mean, scale, signs
+    return mean, scale, mask * sign(deviation, sign_zero)
 
 
 @contract(

@@ -27,7 +27,10 @@ from subbit.reference.contracts.scalars import Orders, Whole, choice
 from subbit.reference.contracts.words import CENTER, COUNTED, SIGN_ZERO, THRESHOLDS
 from subbit.reference.notation import Array, Indices, Mask, SignOfZero
 
-from .sorted_rows import ROWS, bisect_rows, mean_of, nested_errors
+from .sorted_rows import bisect_rows, mean_of, nested_errors
+
+# Rows of prefixes that are processed together: each step is a few calls on all of them.
+PREFIX_ROWS = 320
 
 
 @contract(
@@ -73,10 +76,10 @@ def prefix_errors(
     array([0., 2.])
     """
     errors = np.zeros(len(counts))
-    for start in range(0, len(X), ROWS):
+    for start in range(0, len(X), PREFIX_ROWS):
         # (n, k) -> (k, n): a group is then contiguous, and sums run over whole rows of memory
-        Y = np.ascontiguousarray(X[start : start + ROWS].T)
-        own = None if part is None else np.ascontiguousarray(part[start : start + ROWS].T)
+        Y = np.ascontiguousarray(X[start : start + PREFIX_ROWS].T)
+        own = None if part is None else np.ascontiguousarray(part[start : start + PREFIX_ROWS].T)
         if center:
             Y = Y - _first_entries(Y, own)
         if own is not None:
@@ -130,7 +133,7 @@ def _run_prefixes(
     np.cumsum(Y, axis=0, out=sums[0, 1:])
     np.cumsum(Y * Y, axis=0, out=sums[1, 1:])
     errors = np.zeros(len(counts))
-    for i, c in enumerate(counts):
+    for i, c in enumerate(counts.tolist()):
         if c:
             own = None if part is None else part[:c]
             size = c if own is None else np.count_nonzero(own, axis=0)
@@ -162,23 +165,35 @@ def _run_error(
     count = len(remainder) if part is None else np.count_nonzero(part, axis=0)
     for further in reversed(range(order)):
         _leave_out(remainder, part)
-        scale = mean_of(np.sum(np.abs(remainder, out=work), axis=0), count)
-        on_mean = work == 0.0 if sign_zero == 0 else np.False_
-        if part is not None:
-            on_mean = part & on_mean
-        zeros = np.count_nonzero(on_mean, axis=0) if np.any(on_mean) else 0
+        scale = mean_of(np.add.reduce(np.abs(remainder, out=work), axis=0), count)
+        on_mean: Mask | None = None
+        # Usually the least distance tells that no entry is on the mean.
+        tied = bool(work.min() == 0.0)
+        if tied and sign_zero == 0:
+            on_mean = work == 0.0 if part is None else part & (work == 0.0)
+        zeros = 0 if on_mean is None else np.count_nonzero(on_mean, axis=0)
         # Eq. (16), subbit:  Σ(x − q)² = Σx² − cμ² − cα² − c₀α²
         energy = energy - (count + zeros) * scale**2
         if further:
-            # abs(r) = r picks out r ≥ 0 and with it both zeros, whose sign is +1
-            signed = np.where(work == remainder, scale, -scale)
-            remainder -= np.where(on_mean, 0.0, signed) if np.any(zeros) else signed
+            _take_level(remainder, scale, work, on_mean, tied=tied)
             if center:
                 _leave_out(remainder, part)
-                mean = mean_of(np.sum(remainder, axis=0), count)
+                mean = mean_of(np.add.reduce(remainder, axis=0), count)
                 remainder -= mean
                 energy = energy - count * mean**2
     return float(np.sum(energy))
+
+
+def _take_level(
+    remainder: Array, scale: Array, distance: Array, on_mean: Mask | None, *, tied: bool
+) -> None:
+    """Subtract the first order of each entry, nothing where it is on the mean."""
+    if tied:
+        # abs(r) = r picks out r ≥ 0 and with it both zeros, whose sign is +1
+        signed = np.where(distance == remainder, scale, -scale)
+        remainder -= signed if on_mean is None else np.where(on_mean, 0.0, signed)
+    else:
+        remainder -= np.copysign(scale, remainder, out=distance)
 
 
 def _leave_out(remainder: Array, part: Mask | None) -> None:

@@ -46,18 +46,18 @@ def bisect_rows(rows: Array, values: Array, *, right: bool) -> Indices:
     array([[1]])
     """
     n, k = rows.shape
-    flat = np.ravel(rows)
-    base = np.arange(n, dtype=np.intp)[:, None] * k
-    rank = np.zeros(values.shape, dtype=np.intp)
     step = 1 << max(k.bit_length() - 1, 0)
+    # Entries after the last one are before no value, so that no look-up leaves its row.
+    padded = np.full((n, 2 * step), np.inf)
+    padded[:, :k] = rows
+    flat, base = padded.ravel(), np.arange(n, dtype=np.intp)[:, None] * (2 * step)
+    last = np.broadcast_to(base - 1, values.shape).copy()
+    compare = np.less_equal if right else np.less
     while step:
-        probe = rank + step
-        entry = flat[base + np.minimum(probe, k) - 1]
-        before = entry <= values if right else entry < values
         # Eq. (18), subbit:  rank(v) = #{j : x_j < v}, or with ≤
-        rank = np.where((probe <= k) & before, probe, rank)
+        last += step * compare(flat.take(last + step, mode="clip"), values)
         step >>= 1
-    return rank
+    return last - (base - 1)
 
 
 def mean_of(total: AnyArray, count: AnyArray | int) -> Array:
@@ -80,7 +80,7 @@ def mean_of(total: AnyArray, count: AnyArray | int) -> Array:
     >>> mean_of(np.array([3.0, 0.0]), np.array([2, 0]))
     array([1.5, 0. ])
     """
-    return np.asarray(total / np.maximum(count, 1))
+    return np.asarray(total / (max(count, 1) if isinstance(count, int) else np.maximum(count, 1)))
 
 
 def nested_errors(
@@ -223,9 +223,16 @@ class _SortedRows:
 
     def _ranks(self, mean: Array) -> tuple[Indices, Indices]:
         left = bisect_rows(self.Y, mean, right=False)
-        if self.sign_zero == 1:
+        if self.sign_zero == 1 or not np.any(self._at(self.Y, left) == mean):
             return left, left
         return left, bisect_rows(self.Y, mean, right=True)
+
+    @staticmethod
+    def _at(rows: Array, places: Indices) -> Array:
+        # By places in the whole array; after the last entry of a row there is no other.
+        n, k = rows.shape
+        first = np.arange(0, n * k, k)[:, None]
+        return rows.ravel().take(first + np.minimum(places, k - 1))
 
     def _distance(self, mean: Array, rank: Indices, low: Indices, high: Indices) -> Array:
         # Eq. (17), subbit:  Σ|x − μ| = μ(j − a) − (C_j − C_a) + (C_b − C_j) − μ(b − j)
@@ -234,10 +241,8 @@ class _SortedRows:
         above = self._between(self.sums, j, high) - mean * (high - j)
         return below + above
 
-    @staticmethod
-    def _between(sums: Array, low: Indices, high: Indices) -> Array:
-        ends = np.take_along_axis(sums, high, axis=1)  # (n, k + 1) -> (n, c)
-        return np.asarray(ends - np.take_along_axis(sums, low, axis=1))  # (n, k + 1) -> (n, c)
+    def _between(self, sums: Array, low: Indices, high: Indices) -> Array:
+        return self._at(sums, high) - self._at(sums, low)
 
 
 def _total(parts: Iterable[AnyArray]) -> AnyArray:

@@ -16,7 +16,8 @@ from safetensors.numpy import load_file, save_file
 from subbit.conformance.models import needs
 from subbit.conformance.models.base import NotCoveredError
 from subbit.conformance.models.checkpoint import write_whole
-from subbit.conformance.models.gguf_file import read_gguf, unpermute
+from subbit.conformance.models.gguf_file import read_gguf
+from subbit.conformance.models.gguf_weights import unpermute
 from subbit.conformance.models.llama import LlamaModel
 from subbit.conformance.models.llama_config import read_config
 from subbit.conformance.models.load import load_model
