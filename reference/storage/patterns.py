@@ -180,4 +180,4 @@ def unrank_patterns(ranks: Numbers, keep: int, group: int) -> Mask:
         mask[:, :, j] = rest < step
         rest -= np.where(mask[:, :, j], 0, step)
         left -= mask[:, :, j]
-    return mask.reshape(len(ranks), -1)  # (n, g, M) -> (n, g M)
+    return mask.reshape(len(ranks), ranks.shape[1] * group)  # (n, g, M) -> (n, g M)
