@@ -410,7 +410,8 @@ def check_real(argument: str, value: Any, least: float = -LARGEST, most: float =
     >>> check_real("percdamp", 0.01, 0.0)
     0.01
     """
-    if _is_number(value) and least <= value <= most:
+    # A number of NumPy would round the ends of the range to its own type.
+    if _is_number(value) and least <= (value if isinstance(value, int) else float(value)) <= most:
         return float(value)
     if most < LARGEST or least not in {0.0, -LARGEST}:
         span = f"a number from {least:g} to {most:g}"

@@ -184,6 +184,7 @@ SMALL = {
     "curve": "--samples 2 --length 64 --window 64 --windows 2 --ks 1,all --no-parts",
     "bench reference": "--rows 8 --columns 64 --block-size 32 --repeats 1",
     "bits": "",
+    "verify": "",
     "bench simulator": "--rows 8",
     "bench kernels": "--rows 8 --device simulated",
     "study": "--quick --rows 4 --model tiny --samples 2 --length 64",

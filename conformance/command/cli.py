@@ -143,6 +143,17 @@ def bits_command(
         run_bits(folder)
 
 
+def verify_command(
+    run: Annotated[Path, typer.Argument(help="folder of a run")],
+) -> None:
+    """Hold a run's record files to its manifest, and say which decoder blocks are whole."""
+    with refusals():
+        from subbit.conformance.command.cli_run import run_verify
+
+        if not run_verify(run):
+            raise typer.Exit(1)
+
+
 def curve_command(
     *,
     model: Model,
@@ -246,6 +257,7 @@ _HERE: Mapping[str, Callable[..., None]] = {
     "quantize": quantize_command,
     "evaluate": evaluate_command,
     "bits": bits_command,
+    "verify": verify_command,
     "curve": curve_command,
     "demo": demo_command,
     "kernels": kernels_command,

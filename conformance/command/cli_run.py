@@ -17,6 +17,7 @@ from subbit.conformance.models.base import DecoderModel, Tokens, check_tokenized
 from subbit.conformance.models.load import load_model
 from subbit.conformance.runs.calibrate import batches
 from subbit.conformance.runs.evaluate import evaluate, evaluation_windows
+from subbit.conformance.runs.held import verify
 from subbit.conformance.runs.inventory import take_inventory
 from subbit.conformance.runs.labels import parse_label
 from subbit.conformance.runs.manifest import (
@@ -167,7 +168,7 @@ def open_run(spec: str) -> tuple[DecoderModel, Manifest | None]:
         return loaded(spec), manifest
     model = loaded(manifest.settings.model)
     for block in manifest.blocks:
-        set_weights(model, folder, block.block)
+        set_weights(model, folder, manifest, block)
     return model, manifest
 
 
@@ -184,6 +185,22 @@ def run_evaluate(
     held = {} if manifest is None else take_inventory(Path(spec), manifest)
     names = (model.name, model.precision)
     score_table(names, manifest, measured, used, held).show(make_console())
+
+
+def run_verify(folder: Path) -> bool:
+    """Hold a run's files to its manifest, and say which decoder blocks are whole."""
+    manifest = load_manifest(folder)
+    console, faults = make_console(), 0
+    for part in verify(folder, manifest):
+        faults += bool(part.fault)
+        console.print(f"decoder block {part.block}: {part.fault or 'whole'}", soft_wrap=True)
+    left = len(range(*manifest.settings.blocks)) - len(manifest.blocks)
+    said = f"{len(manifest.blocks) - faults} whole, {faults} not, {left} not finished"
+    again = "; quantize --resume makes them" if faults or left else ""
+    console.print(f"{said}{again}", soft_wrap=True)
+    if any(block.sha256 is None for block in manifest.blocks):
+        console.print("The manifest is of an older version: files were held to what they say.")
+    return not (faults or left)
 
 
 def run_bits(folder: Path, console: Console | None = None) -> None:

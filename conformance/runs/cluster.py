@@ -16,7 +16,6 @@ there are told.
 
 import contextlib
 import functools
-import platform
 import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +23,6 @@ from typing import Any
 
 import numpy as np
 import scipy
-from threadpoolctl import threadpool_info
 
 from subbit.conformance.declared import within
 from subbit.conformance.models.needs import require
@@ -33,9 +31,8 @@ from subbit.reference import __version__
 from subbit.reference.errors import ArgumentError, SubbitError
 
 from .crew import Crew, Notice, Task, largest_first
+from .kernels import Facts, differences, kernels
 from .layer_jobs import LayerAnswer, LayerJob, Refusal, do_job_apart, taken
-
-Facts = Mapping[str, str]
 
 _PATIENCE = 10.0
 """Seconds for a connection, and between looks at the workers."""
@@ -56,45 +53,6 @@ def versions() -> dict[str, str]:
     ['NumPy', 'SciPy', 'subbit']
     """
     return {"subbit": __version__, "NumPy": np.__version__, "SciPy": scipy.__version__}
-
-
-def kernels() -> dict[str, str]:
-    """Return which kernels this process computes with.
-
-    Returns
-    -------
-    dict of str to str
-        Those of BLAS, and NumPy's own.
-    """
-    blas = {
-        f"{one['internal_api']} {one.get('version')} {one.get('architecture', '')}".strip()
-        for one in threadpool_info()
-        if one["user_api"] == "blas"
-    }
-    found = np.show_config(mode="dicts").get("SIMD Extensions", {}).get("found", [])
-    return {"BLAS": ", ".join(sorted(blas)), "SIMD": f"{platform.machine()} {' '.join(found)}"}
-
-
-def differences(wanted: Facts, found: Facts) -> str:
-    """Describe where facts differ.
-
-    Parameters
-    ----------
-    wanted, found : mapping of str to str
-        Those of this process, and those of another.
-
-    Returns
-    -------
-    str
-        Nothing if they are equal.
-
-    Examples
-    --------
-    >>> differences({"NumPy": "2.4.6", "SciPy": "1.17"}, {"NumPy": "2.3.0", "SciPy": "1.17"})
-    'NumPy 2.3.0, not 2.4.6'
-    """
-    names = [name for name in wanted if wanted[name] != found.get(name)]
-    return "; ".join(f"{name} {found.get(name, 'unknown')}, not {wanted[name]}" for name in names)
 
 
 @functools.cache

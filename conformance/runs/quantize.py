@@ -29,10 +29,13 @@ from subbit.conformance.models.base import (
 )
 from subbit.reference.errors import ArgumentError, SubbitError
 from subbit.reference.notation import Array
+from subbit.reference.storage.record_tensors import RecordError
 
 from .budgets import count_budget_steps, plan_kept
 from .calibrate import Step, advance, block_hessians, check_finite, embed, ignore
 from .crew import Crew, Here, Notice, Task
+from .held import digest_of, read_block, weights_digest
+from .kernels import arithmetic, differences
 from .layer_jobs import Clock, LayerAnswer, LayerJob, narrowed, place_name
 from .manifest import (
     MANIFEST,
@@ -46,7 +49,7 @@ from .manifest import (
     tokens_digest,
 )
 from .plan import chosen_linears
-from .records import join_packed, load_records, write_atomically
+from .records import join_packed, write_atomically
 
 
 def _nothing(*_: object) -> None:
@@ -168,6 +171,7 @@ class _Run:
         """Calibrate and quantize one decoder block, and save its records."""
         clock = Clock()
         linears = chosen_linears(self.model, self.settings, index)
+        source = weights_digest(self.model, index, [linear.name for linear in linears])
         hessians = block_hessians(self.model, index, hidden, {x.input_name for x in linears})
         self.hooks.step(f"block {index}, calibrated")
         answers = self.quantize_linears(index, linears, hessians)
@@ -179,7 +183,10 @@ class _Run:
             write_atomically(path, data)
         results = tuple(answer.result for answer in answers)
         elsewhere = sum(answer.result.cpu_seconds for answer in answers if answer.apart)
-        return BlockResult(index, results, len(data), **clock.read(elsewhere))
+        times = clock.read(elsewhere)
+        return BlockResult(
+            index, results, len(data), **times, sha256=digest_of(data), source=source
+        )
 
     def about(self, index: int) -> dict[str, Any]:
         """Return the origin of a record file."""
@@ -187,27 +194,48 @@ class _Run:
         about = {key: getattr(self.settings, key) for key in keys}
         return {"block": index, **about, "config": dict(sorted(self.config.switches().items()))}
 
-    def restore_block(self, index: int, out: Path) -> None:
-        """Put a finished block's weights into the model, counting as many steps as making them."""
-        set_weights(self.model, out, index)
-        for _ in range(len(chosen_linears(self.model, self.settings, index)) + 1):
-            self.hooks.step(f"block {index}, restored")
+    def restore_block(self, manifest: Manifest, done: BlockResult, out: Path) -> bool:
+        """Put a finished block's weights into the model, unless its records are not whole."""
+        names = [layer.name for layer in done.layers]
+        found = weights_digest(self.model, done.block, names)
+        if done.source is not None and found != done.source:
+            message = f"{out}: decoder block {done.block} was made from other weights than those of"
+            raise SubbitError(f"{message} {self.model.name} now")
+        try:
+            set_weights(self.model, out, manifest, done)
+        except RecordError as error:
+            self.hooks.notice(f"{error}; decoder block {done.block} is quantized again")
+            return False
+        # As many steps as making them.
+        for _ in range(len(names) + 1):
+            self.hooks.step(f"block {done.block}, restored")
+        return True
+
+    def finish_block(self, index: int, hidden: Float32, manifest: Manifest) -> Manifest:
+        """Restore a decoder block or quantize it, and save the manifest."""
+        done = manifest.find(index)
+        if done is not None and self.out and self.restore_block(manifest, done, self.out):
+            return manifest
+        kept = None if manifest.kept is None else manifest.kept[index]
+        self.config = self.settings.choice.config(kept)
+        made = self.quantize_block(index, hidden)
+        if done is not None and made.sha256 != done.sha256:
+            # Later blocks were made from the hidden states of other weights.
+            self.hooks.notice(f"decoder block {index} differs from before; later ones are redone")
+            manifest = manifest.before(index)
+        manifest = manifest.with_block(made)
+        if self.out is not None:
+            manifest.save(self.out)
+        return manifest
 
     def run(self, sequences: Tokens, manifest: Manifest) -> Manifest:
         """Go through the decoder blocks."""
         manifest = self.plan(sequences, manifest)
-        done = {block.block for block in manifest.blocks}
         hidden = embed(self.model, sequences)
         stop = self.settings.blocks[1]
         for index in range(stop):
-            if index in done and self.out is not None:
-                self.restore_block(index, self.out)
-            elif chosen_linears(self.model, self.settings, index):
-                kept = None if manifest.kept is None else manifest.kept[index]
-                self.config = self.settings.choice.config(kept)
-                manifest = manifest.with_block(self.quantize_block(index, hidden))
-                if self.out is not None:
-                    manifest.save(self.out)
+            if chosen_linears(self.model, self.settings, index):
+                manifest = self.finish_block(index, hidden, manifest)
             self.hooks.block(index, manifest)
             if index + 1 < stop:
                 advance(self.model, index, hidden)
@@ -215,7 +243,7 @@ class _Run:
         return manifest
 
 
-def set_weights(model: DecoderModel, folder: Path, index: int) -> None:
+def set_weights(model: DecoderModel, folder: Path, manifest: Manifest, done: BlockResult) -> None:
     """Put weights from a run's records into one block of a model.
 
     Parameters
@@ -224,16 +252,18 @@ def set_weights(model: DecoderModel, folder: Path, index: int) -> None:
         The model at full precision.
     folder : Path
         The run's folder.
-    index : int
-        The decoder block.
+    manifest : Manifest
+        Its manifest.
+    done : BlockResult
+        The block.
 
     Raises
     ------
     RecordError
-        If the record file is damaged.
+        If the record file is damaged, or not the one that the run has written.
     """
-    for name, layer in load_records(record_path(folder, index)).layers.items():
-        model.set_weight(index, name, layer.decode())
+    for name, layer in read_block(folder, manifest, done).layers.items():
+        model.set_weight(done.block, name, layer.decode())
 
 
 def _is_empty(folder: Path) -> bool:
@@ -276,7 +306,7 @@ def _open_folder(out: Path, settings: Settings, *, resume: bool) -> Manifest:
     if (out / MANIFEST).is_file():
         return load_manifest(out)
     out.mkdir(parents=True, exist_ok=True)
-    manifest = Manifest(settings)
+    manifest = Manifest(settings, arithmetic=arithmetic())
     manifest.save(out)
     return manifest
 
@@ -338,4 +368,6 @@ def quantize_model(
         check_folder(out, settings, resume=resume)
     run.check_weights()
     manifest = Manifest(settings) if out is None else _open_folder(out, settings, resume=resume)
+    if manifest.arithmetic and (said := differences(arithmetic(), manifest.arithmetic)):
+        run.hooks.notice(f"{out} was started with {said}: last bits of its records may differ")
     return run.run(sequences, replace(manifest, kept=manifest.kept or kept))

@@ -18,7 +18,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from subbit.reference.errors import ArgumentError
+from subbit.reference.errors import ArgumentError, SubbitError
 from subbit.reference.layer import QuantizedLayer
 from subbit.reference.notation import AnyArray
 from subbit.reference.storage.record_layout import Layout, put_layer, take_layer
@@ -222,6 +222,33 @@ def _parse(data: bytes) -> Records:
     return Records(layers, content["about"], sizes, len(data))
 
 
+def parse_records(data: bytes, path: Path) -> Records:
+    """Read the layers in the content of a file.
+
+    Parameters
+    ----------
+    data : bytes
+        The content.
+    path : Path
+        The file, for the message.
+
+    Returns
+    -------
+    Records
+        Layers that equal the saved ones bit for bit.
+
+    Raises
+    ------
+    RecordError
+        If the content is damaged or none of a record file.
+    """
+    try:
+        return _parse(data)
+    except (SubbitError, SafetensorError, ValueError, LookupError, TypeError) as error:
+        message = f"{path}: no valid layer records ({error})"
+        raise RecordError(message) from error
+
+
 def load_records(path: Path) -> Records:
     """Read the layers of one file.
 
@@ -242,9 +269,4 @@ def load_records(path: Path) -> Records:
     OSError
         If it cannot be read.
     """
-    data = path.read_bytes()
-    try:
-        return _parse(data)
-    except (RecordError, SafetensorError, ValueError, LookupError, TypeError) as error:
-        message = f"{path}: no valid layer records ({error})"
-        raise RecordError(message) from error
+    return parse_records(path.read_bytes(), path)
