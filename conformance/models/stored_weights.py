@@ -185,7 +185,7 @@ def on_disk(model: Module) -> Iterator[dict[str, Any]]:
     if not lists:
         yield {}
         return
-    folder = tempfile.mkdtemp(prefix="subbit-")
+    folder = tempfile.mkdtemp(prefix="subbit-weights-")
     try:
         yield {"device_map": dict(_places(model, lists)), "offload_folder": folder}
     except BaseException:

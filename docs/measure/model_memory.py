@@ -3,7 +3,7 @@
 Run ``python docs/measure/model_memory.py`` from the project's root, with the ``models``
 extra installed. It writes a LLaMA model of random bfloat16 weights (2.2 GB) to a temporary
 folder, then in a new process loads it, computes the Hessians of a decoder block, quantizes
-all blocks by the sign of their weights, evaluates and saves (4.4 GB), and prints after each
+four blocks by the sign of their weights, evaluates and saves (4.4 GB), and prints after each
 step the largest resident memory so far: all of it, and without the pages of mapped files,
 which the system takes back when it needs them.
 """
@@ -54,6 +54,7 @@ class Memory:
 
     def tell(self, step: str) -> None:
         """Print the largest sizes so far."""
+        time.sleep(0.1)
         resident, anonymous = (f"{kib / 1024:,.0f} MiB" for kib in self.most.values())
         seconds = time.monotonic() - self.started
         sys.stdout.write(f"{step}: {resident}, {anonymous} without files, {seconds:.0f} s\n")
@@ -79,7 +80,9 @@ def run(folder: Path) -> None:
     tokens = np.random.default_rng(0).integers(0, SHAPE["vocab_size"], (SAMPLES, LENGTH))
     evaluate(model, tokens)
     memory.tell("evaluated")
-    settings = plan(model, "rtn:sign", describe_calibration("random tokens", 0, tokens))
+    settings = plan(
+        model, "rtn:sign", describe_calibration("random tokens", 0, tokens), blocks=(0, 4)
+    )
     block_hessians(model, 0, embed(model, tokens), {x.input_name for x in model.linears(0)})
     memory.tell("Hessians of a decoder block")
     quantize_model(model, reference, settings, tokens)

@@ -58,6 +58,9 @@ def test_an_architecture_is_read_quantized_saved_and_read_again(tmp_path: Path, 
     model = load_transformers(str(make_decoder(tmp_path / "model", name)))
     before = perplexity(tmp_path / "model")
     assert ours(model) == pytest.approx(before, rel=1e-5)
+    # One sequence alone has arguments of its own.
+    both = model.run_block(1, model.embed(TOKENS))
+    np.testing.assert_allclose(model.run_block(1, model.embed(TOKENS[:1])), both[:1], atol=1e-5)
     manifest = quantize(model)
     assert {layer.block for layer in manifest.layers} == {0, 1}
     now = ours(model)

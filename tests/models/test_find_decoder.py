@@ -207,7 +207,9 @@ def test_a_model_that_does_more_than_its_parts_is_refused(
         load_transformers(str(tmp_path))
 
 
-def test_pickled_weights_are_refused_by_name(tmp_path: Path) -> None:
+def test_pickled_weights_are_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make_decoder(tmp_path, "llama", **SIZES)
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(ArgumentError, match=r"pickled ones can run code, got .* without one"):
@@ -215,4 +217,8 @@ def test_pickled_weights_are_refused_by_name(tmp_path: Path) -> None:
     # Were it read, this would be found out.
     (tmp_path / "pytorch_model.bin").write_bytes(b"\x80\x04cos\nabort\n)R.")
     with pytest.raises(ArgumentError, match=r"safetensors files.* with pytorch_model\.bin"):
+        load_transformers(str(tmp_path))
+    # The library itself is told not to read it, whatever a hub's name stands for.
+    monkeypatch.setattr("subbit.conformance.models.hf_load._check_files", lambda _folder: None)
+    with pytest.raises(ArgumentError, match=r"transformers can load.*model\.safetensors"):
         load_transformers(str(tmp_path))

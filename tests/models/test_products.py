@@ -115,6 +115,21 @@ def test_other_uses_of_a_matrix_leave_it_in_full_precision(run: Any) -> None:
     assert found.kept == ("stack",)
 
 
+def test_rows_that_do_not_divide_a_stack_leave_it_in_full_precision() -> None:
+    found, _ = seen(Block(lambda b, x: x @ b.stack[:7].T, stack=random(EXPERTS * INNER, WIDTH)))
+    assert (found.linears, found.kept) == ((), ("stack",))
+
+
+def test_experts_with_one_input_have_hessians_of_their_own() -> None:
+    """Which tokens reach an expert is not known from those of another."""
+    experts = nn.ModuleList(nn.Linear(WIDTH, INNER) for _ in range(2))
+    block = Block(lambda b, x: (b.query(x), b.experts[1](x)), experts=experts)
+    block.query = nn.Linear(WIDTH, 3)
+    found, _ = seen(block)
+    names = ["query.input", "experts.0.input", "experts.1.input"]
+    assert [x.input_name for x in found.linears] == names
+
+
 def mixture() -> Any:
     """Experts that are modules of their own, and a router before them."""
     experts = nn.ModuleList(

@@ -62,9 +62,10 @@ def test_one_block_is_in_memory(tmp_path: Path, name: str, dtype: Any) -> None:
     assert all(weight.dtype == torch.float32 and weight.device.type == "cpu" for weight in rest)
 
 
-@pytest.mark.parametrize("name", ["llama", "mixtral"])
-def test_changes_stay_when_another_block_is_used(tmp_path: Path, name: str) -> None:
-    folder = stored(tmp_path / "model", name, torch.bfloat16, **(SIZES if name == "llama" else {}))
+@pytest.mark.parametrize(("name", "dtype"), [("llama", "float32"), ("mixtral", "bfloat16")])
+def test_changes_stay_when_another_block_is_used(tmp_path: Path, name: str, dtype: str) -> None:
+    changes = SIZES if name == "llama" else {}
+    folder = stored(tmp_path / "model", name, getattr(torch, dtype), **changes)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     model, expected = load_transformers(str(folder)), {}
     for turn in range(2):
@@ -79,6 +80,17 @@ def test_changes_stay_when_another_block_is_used(tmp_path: Path, name: str) -> N
     model.save(tmp_path / "out")
     np.testing.assert_allclose(whole(tmp_path / "out"), now, atol=1e-5)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_what_was_read_is_not_written_to(tmp_path: Path) -> None:
+    weights = load_transformers(str(make_decoder(tmp_path, "llama", **SIZES))).weights
+    assert weights is not None
+    name = "model.layers.1.mlp.up_proj.weight"
+    read = weights[name]
+    before = read.clone()
+    weights.for_writing(name).add_(1)
+    assert torch.equal(read, before)
+    assert torch.equal(weights[name], before + 1)
 
 
 def test_a_checkpoint_has_files_of_limited_size(
