@@ -119,7 +119,8 @@ class _Models:
 
 
 def _choose_parts(model: DecoderModel, options: CurveOptions) -> tuple[str, ...]:
-    kinds = tuple(dict.fromkeys(linear.kind for linear in model.linears(0)))
+    linears = (linear for index in range(model.n_blocks) for linear in model.linears(index))
+    kinds = tuple(dict.fromkeys(linear.kind for linear in linears))
     chosen = words(options.parts) or kinds
     for part in chosen:
         check_choice("parts", part, kinds)

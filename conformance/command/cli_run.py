@@ -117,6 +117,15 @@ def loaded(spec: str) -> DecoderModel:
         return load_model(spec)
 
 
+def tell_kept(model: DecoderModel) -> None:
+    """Name the matrices of decoder blocks that no run quantizes, such as routers."""
+    blocks = range(model.n_blocks)
+    kept = dict.fromkeys(name for index in blocks for name in model.kept(index))
+    if kept:
+        text = f"in full precision, beside embedding, norms and head: {', '.join(kept)}"
+        make_console(stderr=True).print(text, markup=False, soft_wrap=True)
+
+
 def run_quantize(options: QuantizeOptions) -> None:
     """Quantize a model and print the results."""
     label = check_label(options.label)

@@ -239,6 +239,11 @@ class LlamaModel:
         check_index(index, self.n_blocks)
         return self.config.linears()
 
+    def kept(self, index: int) -> tuple[str, ...]:
+        """Return a block's other matrices, of which there are none."""
+        check_index(index, self.n_blocks)
+        return ()
+
     def weight(self, index: int, name: str) -> npt.NDArray[np.float64]:
         """Return a copy of a linear's weight; see `base.DecoderModel.weight`."""
         return self.weights[self._key(index, name)].astype(np.float64)
