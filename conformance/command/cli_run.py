@@ -142,6 +142,7 @@ def run_quantize(options: QuantizeOptions) -> None:
             target=options.target,
         )
         check_folder(options.out, settings, resume=options.resume)
+        tell_kept(model)
         with Bar(label, count_steps(model, settings), make_console(stderr=True)) as bar:
             hooks = Hooks(bar.step, notice=bar.line)
             if options.verbose:
