@@ -172,11 +172,8 @@ def _slices(parameter: Tensor, matrix: Tensor, x: Tensor) -> Iterator[tuple[int,
     if columns != width or matrix.stride()[-2:] not in {(1, width), (width, 1)}:
         return
     stored = parameter.view(-1, width) if parameter.is_contiguous() else parameter[:0]
-    if (
-        rows != parameter.shape[1]
-        if parameter.ndim == 3
-        else rows == len(stored) or len(stored) % rows
-    ):
+    stacks = rows == parameter.shape[1] if parameter.ndim == 3 else rows < len(stored)
+    if not stacks or len(stored) % rows:
         return
     bytes_apart = matrix.data_ptr() - parameter.data_ptr()
     number, rest = divmod(bytes_apart, rows * width * parameter.element_size())

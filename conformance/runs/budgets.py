@@ -167,9 +167,9 @@ class OutlierShare(Measure):
         -------
         ndarray of float64, shape (m,)
             ``(1/N Σ_s ‖X_{s,j}‖²)^½``, as `input_norms` computes it from a Hessian; ones
-            for an expert that no token reaches.
+            for an expert that no token reaches, as from the identity.
         """
-        if name not in self.squares:
+        if not (name in self.squares and self.squares[name].any()):
             warn_unreached(self.index, name)
             widths = {x.input_name: x.shape[1] for x in self.model.linears(self.index)}
             return np.ones(widths[name])

@@ -20,7 +20,8 @@ go through the block at a time; their captured inputs are summed up and dropped.
 The loss of an expert's linear is taken over the tokens that the router sends to it, each
 counted once, whatever its routing weight: ``H_e = 2/N Σ_{t → e} x_t x_tᵀ``, N as for all
 linears. An expert that no token reaches has no Hessian; it gets the identity, so that its
-weights are approximated for their own sake, and a warning names it.
+weights are approximated for their own sake, and a warning names it. So does any linear whose
+inputs are all zero.
 """
 
 import warnings
@@ -226,8 +227,8 @@ def block_hessians(
     Returns
     -------
     dict of str to ndarray of float64, shape (m, m)
-        ``H = 2/N Σ_s X_sᵀ X_s``, undamped; the identity, with an `UnreachedWarning`, for an
-        expert that no token reaches.
+        ``H = 2/N Σ_s X_sᵀ X_s``, undamped; the identity, with an `UnreachedWarning`, where no
+        token reaches an expert, or all inputs are zero.
 
     Raises
     ------
@@ -247,7 +248,9 @@ def block_hessians(
         check_finite(f"model: {name} of decoder block {index} holds", total)
     found = {name: 2.0 / len(hidden) * total for name, total in totals.items()}
     for linear in model.linears(index):
-        if linear.input_name in inputs and linear.input_name not in found:
-            warn_unreached(index, linear.input_name)
-            found[linear.input_name] = np.eye(linear.shape[1])
+        name = linear.input_name
+        # Some libraries give experts that no token reaches zeros.
+        if name in inputs and not (name in found and found[name].any()):
+            warn_unreached(index, name)
+            found[name] = np.eye(linear.shape[1])
     return found

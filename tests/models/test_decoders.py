@@ -27,6 +27,7 @@ STACKED = {
     "dbrx": tuple("ffn.experts.mlp.{}." + part for part in ("w1", "v1", "w2")),
     "gpt_oss": ("mlp.experts.{}.gate_up_proj", "mlp.experts.{}.down_proj"),
     "jetmoe": ("mlp.input_linear.{}", "mlp.output_linear.{}"),
+    "llama4_text": ("feed_forward.experts.{}.gate_up_proj", "feed_forward.experts.{}.down_proj"),
     "mixtral": ("mlp.experts.{}.gate_up_proj", "mlp.experts.{}.down_proj"),
     "qwen2_moe": ("mlp.experts.{}.gate_up_proj", "mlp.experts.{}.down_proj"),
 }
