@@ -60,6 +60,11 @@ Scheduler = Annotated[
     typer.Option(help="address of a dask scheduler whose workers quantize, in place of processes"),
 ]
 
+Bos = Annotated[
+    bool,
+    typer.Option("--bos", help="begin every sequence and window with the model's first token"),
+]
+
 EMBEDDED_CALIBRATION = "enwiki-excerpt:calibration"
 EMBEDDED_EVALUATION = "enwiki-excerpt:evaluation"
 
@@ -76,6 +81,7 @@ def quantize_command(
     samples: Samples = 32,
     length: Length = 1024,
     seed: Seed = 0,
+    bos: Bos = False,
     blocks: Blocks = None,
     parts: Parts = None,
     target: Target = "reference",
@@ -102,7 +108,7 @@ def quantize_command(
             QuantizeOptions(
                 model=model,
                 label=join_label(method, preset, keep, budget),
-                calibration=CalibrationOptions(calibration, samples, length, seed),
+                calibration=CalibrationOptions(calibration, samples, length, seed, bos),
                 out=out,
                 blocks=blocks,
                 parts=parts,
@@ -125,12 +131,13 @@ def evaluate_command(
     reference: Annotated[
         str | None, typer.Option(help="model to measure the KL divergence from")
     ] = None,
+    bos: Bos = False,
 ) -> None:
     """Compute the perplexity of a model, and its KL divergence from another."""
     with refusals():
         from subbit.conformance.command.cli_run import run_evaluate
 
-        run_evaluate(model, text, length, windows, reference=reference)
+        run_evaluate(model, text, length, windows, reference=reference, bos=bos)
 
 
 def bits_command(
@@ -164,6 +171,7 @@ def curve_command(
     samples: Samples = 32,
     length: Length = 1024,
     seed: Seed = 0,
+    bos: Bos = False,
     text: EvaluationText = EMBEDDED_EVALUATION,
     window: Annotated[int, typer.Option(help="tokens per evaluation window")] = 512,
     windows: Annotated[int, typer.Option(help="number of evaluation windows")] = 6,
@@ -189,7 +197,7 @@ def curve_command(
                 model=model,
                 labels=tuple(method),
                 ks=ks,
-                calibration=CalibrationOptions(calibration, samples, length, seed),
+                calibration=CalibrationOptions(calibration, samples, length, seed, bos),
                 text=text,
                 window=window,
                 windows=windows,

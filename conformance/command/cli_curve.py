@@ -168,7 +168,9 @@ def _measure(options: CurveOptions, crew: Crew, title: str) -> tuple[Results, Co
     model = models.peek()
     comparison = _compare(model, options)
     sequences, calibration = draw_calibration(model, options.calibration)
-    tokens, windows = cut_windows(model, options.text, options.window, options.windows)
+    tokens, windows = cut_windows(
+        model, options.text, options.window, options.windows, bos=options.calibration.bos
+    )
     study = Study(model.name, model.precision, calibration, windows, options.scales, options.target)
     results = open_results(options.out, study)
     notebook = Notebook(options.out, results)

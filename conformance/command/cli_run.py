@@ -8,6 +8,7 @@ everything the work needs, so it is imported when the work begins.
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 
 from subbit.conformance.command.cli_tables import bits_table, score_table, summary_table
@@ -32,7 +33,7 @@ from subbit.conformance.runs.plan import count_steps, describe_calibration, pars
 from subbit.conformance.runs.quantize import Hooks, check_folder, quantize_model, set_weights
 from subbit.conformance.runs.study import Windows
 from subbit.conformance.texts.text import load_documents, load_text, sample_sequences
-from subbit.reference.errors import SubbitError, check_count
+from subbit.reference.errors import ArgumentError, SubbitError, check_count
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class CalibrationOptions:
     samples: int
     length: int
     seed: int
+    bos: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,22 +86,46 @@ def draw_calibration(
 ) -> tuple[Tokens, Calibration]:
     """Draw the calibration sequences."""
     check_count("length", options.length, 2, model.context)
+    first = first_token(model) if options.bos else None
     documents = load_documents(options.text, "calibration").documents
-    tokens = [model.tokenize(document) for document in documents]
+    tokens = [without_first(model.tokenize(document), first) for document in documents]
     check_tokenized(tokens, model.vocabulary)
-    sequences = sample_sequences(tokens, options.samples, options.length, options.seed)
-    return sequences, describe_calibration(options.text, options.seed, sequences)
+    length = options.length - (first is not None)
+    drawn = sample_sequences(tokens, options.samples, length, options.seed)
+    sequences = put_first(drawn, first)
+    return sequences, describe_calibration(options.text, options.seed, sequences, first)
+
+
+def first_token(model: DecoderModel) -> int:
+    """Return the token that --bos puts first."""
+    if model.first_token is None:
+        raise ArgumentError("--bos", "a model that names a first token", model.name)
+    return model.first_token
+
+
+def without_first(tokens: Tokens, first: int | None) -> Tokens:
+    """Leave out the first token that a tokenizer has put there itself."""
+    return tokens[1:] if first is not None and len(tokens) and tokens[0] == first else tokens
+
+
+def put_first(sequences: Tokens, first: int | None) -> Tokens:
+    """Put a token before every sequence."""
+    if first is None:
+        return sequences
+    return np.concatenate([np.full((len(sequences), 1), first), sequences], axis=1)
 
 
 def cut_windows(
-    model: DecoderModel, text: str, length: int, windows: int | None
+    model: DecoderModel, text: str, length: int, windows: int | None, *, bos: bool = False
 ) -> tuple[Tokens, Windows]:
     """Cut the evaluation text into windows."""
     check_count("window length", length, 2, model.context)
-    tokens = model.tokenize(load_text(text, "text"))
+    first = first_token(model) if bos else None
+    tokens = without_first(model.tokenize(load_text(text, "text")), first)
     check_tokenized([tokens], model.vocabulary)
-    cut = evaluation_windows(tokens, length=length, windows=windows)
-    return cut, Windows(text, len(cut), length, tokens_digest(cut))
+    cut = evaluation_windows(tokens, length=length - (first is not None), windows=windows)
+    cut = put_first(cut, first)
+    return cut, Windows(text, len(cut), length, tokens_digest(cut), first)
 
 
 def _layer_line(result: LayerResult) -> str:
@@ -183,11 +209,11 @@ def open_run(spec: str) -> tuple[DecoderModel, Manifest | None]:
 
 
 def run_evaluate(
-    spec: str, text: str, length: int, windows: int | None, *, reference: str | None
+    spec: str, text: str, length: int, windows: int | None, *, reference: str | None, bos: bool
 ) -> None:
     """Evaluate a model and print its perplexity."""
     model, manifest = open_run(spec)
-    tokens, used = cut_windows(model, text, length, windows)
+    tokens, used = cut_windows(model, text, length, windows, bos=bos)
     other = None if reference is None else loaded(reference)
     steps = sum(1 for _ in batches(tokens.shape))
     with Bar("evaluate", steps, make_console(stderr=True)) as bar:

@@ -81,6 +81,8 @@ class DecoderModel(Protocol):
         Number of logits per position.
     context : int
         Longest sequence the model accepts.
+    first_token : int or None
+        The token that begins a text (BOS), if the source names one.
     """
 
     name: str
@@ -88,6 +90,7 @@ class DecoderModel(Protocol):
     n_blocks: int
     vocabulary: int
     context: int
+    first_token: int | None
 
     def tokenize(self, text: str) -> Tokens:
         """Return the text's tokens, with the special tokens that its tokenizer adds.

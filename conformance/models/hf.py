@@ -142,6 +142,8 @@ class TransformersModel:
             if not all(self._torch.isfinite(x) for x in self._weights[name].aminmax()):
                 raise ArgumentError("model", "finite weights", f"NaN or infinite numbers in {name}")
         self.context = _context(self.model.config)
+        first = getattr(self.model.config, "bos_token_id", None)
+        self.first_token = first if isinstance(first, int) else None
         tokens = self._two_sequences()
         self.decoder, logits = find_decoder(self.model, tokens)
         self.n_blocks, self.vocabulary = len(self.decoder.blocks), logits.shape[-1]

@@ -202,6 +202,8 @@ class LlamaModel:
         self.n_blocks = self.config.n_blocks
         self.vocabulary = self.config.vocabulary
         self.context = self.config.context
+        first = self.token_roles.get("bos_token_id")
+        self.first_token = first if isinstance(first, int) else None
 
     def tokenize(self, text: str) -> Tokens:
         """Return the text's tokens; see `base.DecoderModel.tokenize`."""

@@ -43,6 +43,8 @@ class Calibration:
         Seed for sampling positions.
     sha256 : str
         Digest of the tokens themselves, since the content of a local file may change.
+    first_token : int, optional
+        Token put before each sequence; None where sequences are cut from the text as they are.
     """
 
     text: str
@@ -50,6 +52,7 @@ class Calibration:
     length: int
     seed: int
     sha256: str
+    first_token: int | None = None
 
 
 def tokens_digest(tokens: Tokens) -> str:
