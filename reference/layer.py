@@ -36,6 +36,10 @@ from .errors import ArgumentError, check_count, check_items, check_pair, check_p
 from .notation import Array, Codes, Indices, Mask, Signs
 
 
+MOST_BLOCKS = 2**20
+"""The most blocks of a layer."""
+
+
 def _round(values: Array, dtype: npt.DTypeLike) -> Array:
     with np.errstate(over="ignore"):
         rounded: Array = values.astype(dtype).astype(np.float64)
@@ -459,5 +463,8 @@ def block_slices(width: int, block_size: int) -> list[slice]:
     [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
     """
     starts = range(0, width, block_size)
+    if len(starts) > MOST_BLOCKS:
+        least = -(-width // MOST_BLOCKS)
+        raise ArgumentError("block_size", f"at least {least} for {width} columns", block_size)
     # Alg. 1, BiLLM:  for b = 0, β, 2β, …
     return [slice(start, min(start + block_size, width)) for start in starts]

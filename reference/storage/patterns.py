@@ -131,7 +131,7 @@ def rank_patterns(mask: Mask, keep: int, group: int) -> Numbers:
     n, m = mask.shape
     if m % group:
         raise ArgumentError("mask", f"shape (any, a multiple of {group})", f"{mask.shape}")
-    kept = mask.reshape(n, -1, group)  # (n, m) -> (n, m/M, M)
+    kept = mask.reshape(n, m // group, group)  # (n, m) -> (n, m/M, M)
     counts = np.count_nonzero(kept, axis=2)
     if np.any(counts != keep):
         raise ArgumentError(

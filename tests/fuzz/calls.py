@@ -150,7 +150,7 @@ OTHERS: tuple[Any, ...] = (
     None, "x", "", b"x", -1, 0, 1, 2, 3, 1.5, -0.5, math.nan, math.inf, -math.inf, 10**9, 10**18,
     -(10**18), 10**400, 2**31, 2**63, True, False, 1e-320, 1e300, [], {}, (), (0, 0), (2, 4),
     (1, 1), (4, 2), (10**9, 10**9), ("a", "b"), [1, [2]], np.float32(0.5), np.int8(3),
-    np.array([1]), np.array(["released"]), np.array(2), np.bool_(1), slice(3), range(3), 1j, len,
+    np.array([1]), np.array(["released"]), np.array(2), np.bool_(1), slice(3), range(3), 1j, ...,
 )  # fmt: skip
 
 

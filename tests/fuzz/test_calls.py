@@ -77,3 +77,13 @@ def test_numbers_that_overflow_are_refused_without_a_warning():
     W, H = np.full((1, 2), 1e-160), np.eye(2)
     with warnings.catch_warnings(action="error"), pytest.raises(ArgumentError, match="finite"):
         reference.trailing_saliency(np.full((1, 2), 1e90), 1e-310 * H + 0 * W.sum())
+
+
+def test_no_rows_have_no_patterns():
+    assert reference.rank_patterns(np.zeros((0, 8), dtype=bool), 2, 4).shape == (0, 2)
+
+
+def test_more_blocks_than_a_layer_has_are_refused():
+    assert len(reference.block_slices(2**20, 1)) == 2**20
+    with pytest.raises(ArgumentError, match="block_size: expected at least 16 for 16777216 col"):
+        reference.block_slices(2**24, 15)
