@@ -35,7 +35,6 @@ from subbit.reference.contracts.scalars import Whole
 from .errors import ArgumentError, check_count, check_items, check_pair, check_pattern
 from .notation import Array, Codes, Indices, Mask, Signs
 
-
 MOST_BLOCKS = 2**20
 """The most blocks of a layer."""
 

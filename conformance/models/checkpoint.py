@@ -22,6 +22,7 @@ from safetensors.numpy import save_file
 from subbit.reference.errors import ArgumentError
 
 from .base import Float32
+from .claim import PARTIAL, claim
 from .tokenizer import TextCodec
 
 CONFIG = "config.json"
@@ -128,7 +129,10 @@ def write_whole(folder: Path, write: Callable[[Path], None]) -> None:
     new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as staging:
+        with (
+            claim(folder),
+            tempfile.TemporaryDirectory(dir=folder, prefix=PARTIAL) as staging,
+        ):
             write(Path(staging))
             # safetensors makes its files private; config.json has the user's default mode.
             mode = (Path(staging) / CONFIG).stat().st_mode

@@ -27,6 +27,7 @@ from subbit.conformance.models.base import (
     Tokens,
     check_tokens,
 )
+from subbit.conformance.models.claim import PARTIAL, claim
 from subbit.reference.errors import ArgumentError, SubbitError
 from subbit.reference.notation import Array
 from subbit.reference.storage.record_tensors import RecordError
@@ -38,6 +39,7 @@ from .held import digest_of, read_block, weights_digest
 from .kernels import arithmetic, differences
 from .layer_jobs import Clock, LayerAnswer, LayerJob, narrowed, place_name
 from .manifest import (
+    LAYER_FOLDER,
     MANIFEST,
     BlockResult,
     LayerResult,
@@ -228,6 +230,12 @@ class _Run:
             manifest.save(self.out)
         return manifest
 
+    def go_on(self, sequences: Tokens, manifest: Manifest) -> Manifest:
+        """Go through the decoder blocks, and say so where records may come out differently."""
+        if manifest.arithmetic and (said := differences(arithmetic(), manifest.arithmetic)):
+            self.hooks.notice(f"{self.out} was started with {said}: last bits may differ")
+        return self.run(sequences, manifest)
+
     def run(self, sequences: Tokens, manifest: Manifest) -> Manifest:
         """Go through the decoder blocks."""
         manifest = self.plan(sequences, manifest)
@@ -270,7 +278,7 @@ def _is_empty(folder: Path) -> bool:
     """Return whether a folder is missing or holds only leftovers of a killed write."""
     if not folder.exists():
         return True
-    return folder.is_dir() and all(p.name.startswith(".partial-") for p in folder.iterdir())
+    return folder.is_dir() and all(p.name.startswith(PARTIAL) for p in folder.iterdir())
 
 
 def check_folder(out: Path, settings: Settings, *, resume: bool) -> None:
@@ -305,7 +313,6 @@ def _open_folder(out: Path, settings: Settings, *, resume: bool) -> Manifest:
     check_folder(out, settings, resume=resume)
     if (out / MANIFEST).is_file():
         return load_manifest(out)
-    out.mkdir(parents=True, exist_ok=True)
     manifest = Manifest(settings, arithmetic=arithmetic())
     manifest.save(out)
     return manifest
@@ -364,10 +371,12 @@ def quantize_model(
     if kept is not None and (settings.keep is None or len(kept) != model.n_blocks):
         expected = f"{model.n_blocks} counts, and settings that prune to N:M"
         raise ArgumentError("kept", expected, f"{len(kept)} for {settings.label}")
-    if out is not None:
-        check_folder(out, settings, resume=resume)
+    if out is None:
+        run.check_weights()
+        return run.run(sequences, Manifest(settings, kept=kept))
+    check_folder(out, settings, resume=resume)
     run.check_weights()
-    manifest = Manifest(settings) if out is None else _open_folder(out, settings, resume=resume)
-    if manifest.arithmetic and (said := differences(arithmetic(), manifest.arithmetic)):
-        run.hooks.notice(f"{out} was started with {said}: last bits of its records may differ")
-    return run.run(sequences, replace(manifest, kept=manifest.kept or kept))
+    out.mkdir(parents=True, exist_ok=True)
+    with claim(out, LAYER_FOLDER):
+        manifest = _open_folder(out, settings, resume=resume)
+        return run.go_on(sequences, replace(manifest, kept=manifest.kept or kept))

@@ -18,6 +18,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from subbit.conformance.models.claim import PARTIAL
 from subbit.reference.errors import ArgumentError, SubbitError
 from subbit.reference.layer import QuantizedLayer
 from subbit.reference.notation import AnyArray
@@ -64,7 +65,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     data : bytes
         Its content.
     """
-    partial = path.with_name(f".partial-{path.name}")
+    partial = path.with_name(f"{PARTIAL}{path.name}")
     try:
         with partial.open("wb") as stream:
             stream.write(data)
