@@ -14,7 +14,6 @@ from subbit.conformance import compare
 from subbit.conformance.cases.judge import host
 from subbit.conformance.cases.seeds import CASES, DEFAULT_DEPTH
 from subbit.conformance.command.told import Told
-from subbit.conformance.command.worker import Allowance
 from subbit.conformance.command.workers import Workers
 from subbit.conformance.declared import within
 from subbit.conformance.exceptions import OPTION, Exceptions, read_exceptions
@@ -26,6 +25,7 @@ from subbit.conformance.inputs.profiles import (
     load_profile,
     one_thread,
 )
+from subbit.conformance.programs.worker import Allowance
 from subbit.conformance.protocol import PROTOCOL
 from subbit.conformance.target import Port, arithmetic_of, capabilities_of, resolve
 from subbit.reference.errors import ArgumentError

@@ -32,8 +32,12 @@ import numpy.typing as npt
 from subbit.reference.contracts.door import contract
 from subbit.reference.contracts.scalars import Whole
 
-from .errors import ArgumentError, check_pattern
+from .errors import ArgumentError, check_count, check_items, check_pair, check_pattern
 from .notation import Array, Codes, Indices, Mask, Signs
+
+
+MOST_BLOCKS = 2**20
+"""The most blocks of a layer."""
 
 
 def _round(values: Array, dtype: npt.DTypeLike) -> Array:
@@ -323,10 +327,12 @@ class QuantizedBlock:
 
     def __post_init__(self) -> None:
         """Refuse a block that has no values, or none of its own width."""
-        widths = {group.mask.shape[1] for group in self.groups}
-        if widths != {self.stop - self.start}:
-            expected = f"groups of {self.stop - self.start} columns, {self.start} to {self.stop}"
-            came = f"groups of {sorted(widths)}" if widths else "no group"
+        start, stop = check_count("start", self.start, 0), check_count("stop", self.stop)
+        check_items("groups", self.groups, BinaryGroup | UniformGroup | ValueGroup)
+        shapes = {np.shape(group.mask) for group in self.groups}
+        if {shape[1:] for shape in shapes} != {(stop - start,)}:
+            expected = f"groups of {stop - start} columns, {start} to {stop}"
+            came = f"masks of shapes {sorted(shapes)}" if shapes else "no group"
             raise ArgumentError("groups", expected, came)
         if self.pattern is not None:
             check_pattern("pattern", self.pattern)
@@ -382,10 +388,14 @@ class QuantizedLayer:
 
     def __post_init__(self) -> None:
         """Refuse blocks whose columns are not the layer's."""
+        rows, columns = check_pair("shape", self.shape)
+        check_count("shape", rows, 0)
+        check_count("shape", columns, 0)
+        check_items("blocks", self.blocks, QuantizedBlock)
         starts, stops = ([getattr(b, end) for b in self.blocks] for end in ("start", "stop"))
-        if [*starts, self.shape[1]] != [0, *stops]:
+        if [*starts, columns] != [0, *stops]:
             spans = ", ".join(f"{block.start} to {block.stop}" for block in self.blocks)
-            expected = f"blocks that hold columns 0 to {self.shape[1]} in order, each once"
+            expected = f"blocks that hold columns 0 to {columns} in order, each once"
             raise ArgumentError("blocks", expected, spans or "no block")
 
     def decode(self) -> Array:
@@ -453,5 +463,8 @@ def block_slices(width: int, block_size: int) -> list[slice]:
     [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
     """
     starts = range(0, width, block_size)
+    if len(starts) > MOST_BLOCKS:
+        least = -(-width // MOST_BLOCKS)
+        raise ArgumentError("block_size", f"at least {least} for {width} columns", block_size)
     # Alg. 1, BiLLM:  for b = 0, β, 2β, …
     return [slice(start, min(start + block_size, width)) for start in starts]

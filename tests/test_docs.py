@@ -1,6 +1,8 @@
 """The documentation builds without a warning, and its commands work."""
 
 import doctest
+import importlib
+import importlib.util
 import re
 import shlex
 import subprocess
@@ -103,11 +105,26 @@ def complaint_about_subbit(words):
     return None
 
 
+def complaint_about_dask(words):
+    """Parse a command of dask as it would, without running it."""
+    if words[1] not in {"scheduler", "worker"}:
+        return f"unknown: {words[1]}"
+    if importlib.util.find_spec("distributed") is None:
+        return None
+    command = importlib.import_module(f"distributed.cli.dask_{words[1]}").main
+    try:
+        command.make_context(words[1], words[2:])
+    except Exception as error:  # noqa: BLE001  (click is no requirement of these tests)
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
 def complaint(words):
     program = words[0]
     if words[:3] == ["python", "-m", "pip"]:
         program, words = "pip", words[2:]
     checks = {
+        "dask": complaint_about_dask,
         "make": complaint_about_make,
         "pip": complaint_about_pip,
         "subbit": complaint_about_subbit,
@@ -133,6 +150,7 @@ def test_each_command_is_known(block, words):
         "subbit quantize smollm2-135m",
         "subbit bits --blokcs 0:4",
         "subbit",
+        "dask worker --threads 1",
         "curl example",
     ],
 )
@@ -154,6 +172,9 @@ STAND_INS = {
     # All cases take a minute and a half.
     "check fast:simulated --depth quick": "check fast:simulated --replay rtn_layer:1",
     "smollm2-135m": "tiny",
+    # What a cluster does has its own tests.
+    "--scheduler tcp://10.0.0.1:8786": "--workers 1",
+    "--workers 4": "--workers 2",
     "wikitext-2-raw-v1.test.txt": "enwiki-excerpt:evaluation",  # a file that users bring
 }
 # How a documented command is made small: the model, and options that win by standing last.
@@ -163,6 +184,7 @@ SMALL = {
     "curve": "--samples 2 --length 64 --window 64 --windows 2 --ks 1,all --no-parts",
     "bench reference": "--rows 8 --columns 64 --block-size 32 --repeats 1",
     "bits": "",
+    "verify": "",
     "bench simulator": "--rows 8",
     "bench kernels": "--rows 8 --device simulated",
     "study": "--quick --rows 4 --model tiny --samples 2 --length 64",
@@ -171,6 +193,7 @@ SMALL = {
     "doctor": "",
     "init-port": "",
     # Minutes; what they do has its own tests.
+    "bench model": "--help",
     "demo": "--help",
     "kernels": "--help",
     "--help": "",
@@ -193,6 +216,7 @@ def made_small(words):
         "README.md",
         "docs/arb.md",
         "docs/billm.md",
+        "docs/cluster.md",
         "docs/fast.md",
         "docs/gpu.md",
         "docs/models.md",

@@ -20,7 +20,7 @@ from subbit.conformance.command.explored import (
     save_state,
     state_file,
 )
-from subbit.conformance.command.worker import Allowance
+from subbit.conformance.programs.worker import Allowance
 from subbit.reference.errors import ArgumentError
 
 PORT = '''

@@ -40,7 +40,7 @@ def test_a_layer_without_columns_has_no_block():
 def test_a_block_without_groups_or_with_wider_ones_is_refused():
     with pytest.raises(reference.ArgumentError, match=r"groups: expected groups of 3 .* no group"):
         QuantizedBlock(0, 3, ())
-    with pytest.raises(reference.ArgumentError, match=r"groups: expected groups of 3 .* of \[2\]"):
+    with pytest.raises(reference.ArgumentError, match=r"groups of 3 .* of shapes \[\(2, 2\)\]"):
         QuantizedBlock(0, 3, block(0, 2).groups)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from subbit.conformance.command.replay import replay
-from subbit.conformance.command.worker import Allowance
+from subbit.conformance.programs.worker import Allowance
 
 WRONG = "def masked_mean(W, mask=None): return 2 + reference.masked_mean(W, mask)"
 

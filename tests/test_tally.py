@@ -23,7 +23,7 @@ def test_a_stream_counts_once_and_others_add_to_it(tmp_path):
     )
     save_state(tmp_path / "some-port.json", state(5, 199))
     save_state(tmp_path / "other.json", state(6, 10))
-    rows = dict([one]) | dict(tally.states(tmp_path, "abd"))
+    rows = dict([one]) | dict(tally.states(tmp_path, "xyz"))
     assert sum(row.done for row in rows.values()) == 211
     assert "| some:port | 211 | 0 | 0.0 | 0 | 0 |" in tally.render(rows.values())
 

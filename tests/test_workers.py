@@ -8,8 +8,8 @@ import pytest
 
 from subbit.conformance.cases import OPERATIONS
 from subbit.conformance.cases.seeds import seeds_of
-from subbit.conformance.command.worker import Allowance
 from subbit.conformance.command.workers import Workers
+from subbit.conformance.programs.worker import Allowance
 from subbit.reference.errors import ArgumentError, SubbitError
 
 ENDINGS = {

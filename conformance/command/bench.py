@@ -29,6 +29,7 @@ from subbit.conformance.command.bench_beside import (
     measure_loading,
     measure_steps,
 )
+from subbit.conformance.command.bench_model import model_command
 from subbit.conformance.command.clock import Work, cpu_seconds, peak_bytes, synthetic_layer
 from subbit.conformance.command.console import Table, make_console, refusals
 from subbit.conformance.command.kernel_tables import compare_with_copy, time_kernels
@@ -268,3 +269,6 @@ def reference_command(  # noqa: PLR0917  (each has its name on the command line)
     if json_file is not None:
         about = {"machine": machine(), "versions": versions({"torch": torch or "not installed"})}
         json_file.write_text(json.dumps({**about, **tables}, indent=1) + "\n", encoding="utf-8")
+
+
+bench_app.command("model")(model_command)

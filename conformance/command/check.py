@@ -21,8 +21,8 @@ from subbit.conformance.command import files, replay, report, tables
 from subbit.conformance.command.console import INTERRUPTED, Bar, make_console, refusals
 from subbit.conformance.command.explore_console import EXPLORED, Limits, run_exploration
 from subbit.conformance.command.verdicts import CONFORMS, DIVERGES, INCOMPLETE
-from subbit.conformance.command.worker import Allowance, EndedError, Send, Worker
 from subbit.conformance.exceptions import read_exceptions
+from subbit.conformance.programs.worker import Allowance, EndedError, Send, Worker
 from subbit.conformance.protocol import LEVELS
 from subbit.conformance.released import Comparison, compare_folder
 from subbit.conformance.target import EXEC, OUTPUTS, Port

@@ -51,6 +51,19 @@ Budget = Annotated[
     ),
 ]
 Scales = Annotated[str, typer.Option(help="stored scales: float16, float32 or float64")]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="processes that quantize linears; one for each processor by default"),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(help="address of a dask scheduler whose workers quantize, in place of processes"),
+]
+
+Bos = Annotated[
+    bool,
+    typer.Option("--bos", help="begin every sequence and window with the model's first token"),
+]
 
 EMBEDDED_CALIBRATION = "enwiki-excerpt:calibration"
 EMBEDDED_EVALUATION = "enwiki-excerpt:evaluation"
@@ -68,6 +81,7 @@ def quantize_command(
     samples: Samples = 32,
     length: Length = 1024,
     seed: Seed = 0,
+    bos: Bos = False,
     blocks: Blocks = None,
     parts: Parts = None,
     target: Target = "reference",
@@ -77,6 +91,8 @@ def quantize_command(
     no_checkpoint: Annotated[
         bool, typer.Option("--no-checkpoint", help="write only layer records")
     ] = False,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Quantize a model decoder block by decoder block."""
     with refusals(GO_ON):
@@ -86,12 +102,13 @@ def quantize_command(
             join_label,
             run_quantize,
         )
+        from subbit.conformance.command.crews import CrewOptions
 
         run_quantize(
             QuantizeOptions(
                 model=model,
                 label=join_label(method, preset, keep, budget),
-                calibration=CalibrationOptions(calibration, samples, length, seed),
+                calibration=CalibrationOptions(calibration, samples, length, seed, bos),
                 out=out,
                 blocks=blocks,
                 parts=parts,
@@ -100,6 +117,7 @@ def quantize_command(
                 resume=resume,
                 verbose=verbose,
                 checkpoint=not no_checkpoint,
+                crew=CrewOptions(workers, scheduler),
             )
         )
 
@@ -113,12 +131,13 @@ def evaluate_command(
     reference: Annotated[
         str | None, typer.Option(help="model to measure the KL divergence from")
     ] = None,
+    bos: Bos = False,
 ) -> None:
     """Compute the perplexity of a model, and its KL divergence from another."""
     with refusals():
         from subbit.conformance.command.cli_run import run_evaluate
 
-        run_evaluate(model, text, length, windows, reference=reference)
+        run_evaluate(model, text, length, windows, reference=reference, bos=bos)
 
 
 def bits_command(
@@ -131,6 +150,17 @@ def bits_command(
         run_bits(folder)
 
 
+def verify_command(
+    run: Annotated[Path, typer.Argument(help="folder of a run")],
+) -> None:
+    """Hold a run's record files to its manifest, and say which decoder blocks are whole."""
+    with refusals():
+        from subbit.conformance.command.cli_run import run_verify
+
+        if not run_verify(run):
+            raise typer.Exit(1)
+
+
 def curve_command(
     *,
     model: Model,
@@ -141,6 +171,7 @@ def curve_command(
     samples: Samples = 32,
     length: Length = 1024,
     seed: Seed = 0,
+    bos: Bos = False,
     text: EvaluationText = EMBEDDED_EVALUATION,
     window: Annotated[int, typer.Option(help="tokens per evaluation window")] = 512,
     windows: Annotated[int, typer.Option(help="number of evaluation windows")] = 6,
@@ -152,18 +183,21 @@ def curve_command(
     plot: Annotated[Path | None, typer.Option(help="write a plot: .png, .svg or .pdf")] = None,
     target: Target = "reference",
     scales: Scales = "float16",
+    workers: Workers = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Compare methods by prefix curve and by kind of projection."""
     with refusals("; finished points are kept, the same command continues"):
         from subbit.conformance.command.cli_curve import CurveOptions, run_curve
         from subbit.conformance.command.cli_run import CalibrationOptions
+        from subbit.conformance.command.crews import CrewOptions
 
         run_curve(
             CurveOptions(
                 model=model,
                 labels=tuple(method),
                 ks=ks,
-                calibration=CalibrationOptions(calibration, samples, length, seed),
+                calibration=CalibrationOptions(calibration, samples, length, seed, bos),
                 text=text,
                 window=window,
                 windows=windows,
@@ -174,6 +208,7 @@ def curve_command(
                 scales=scales,
                 target=target,
                 plot=plot,
+                crew=CrewOptions(workers, scheduler),
             )
         )
 
@@ -184,12 +219,15 @@ def demo_command(
     whole: Annotated[
         bool, typer.Option("--all", help="four decoder blocks, in fifteen ways: ten minutes more")
     ] = False,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Quantize two decoder blocks of a real model in six ways and compare them."""
     with refusals():
         from subbit.conformance.command.cli_curve import run_demo
+        from subbit.conformance.command.crews import CrewOptions
 
-        run_demo(out, whole=whole)
+        run_demo(out, CrewOptions(workers, scheduler), whole=whole)
 
 
 def kernels_command(
@@ -227,6 +265,7 @@ _HERE: Mapping[str, Callable[..., None]] = {
     "quantize": quantize_command,
     "evaluate": evaluate_command,
     "bits": bits_command,
+    "verify": verify_command,
     "curve": curve_command,
     "demo": demo_command,
     "kernels": kernels_command,

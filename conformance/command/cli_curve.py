@@ -21,14 +21,15 @@ from subbit.conformance.command.cli_run import (
 )
 from subbit.conformance.command.cli_tables import part_table, prefix_table
 from subbit.conformance.command.console import Bar, Table, make_console, write_tables
+from subbit.conformance.command.crews import AUTOMATIC, CrewOptions, open_crew
 from subbit.conformance.models.base import DecoderModel
 from subbit.conformance.models.load import load_model
+from subbit.conformance.runs.crew import Crew
 from subbit.conformance.runs.curve import Laboratory
 from subbit.conformance.runs.jobs import Comparison, parse_counts, steps_left
 from subbit.conformance.runs.labels import FORM
 from subbit.conformance.runs.plan import parse_blocks
 from subbit.conformance.runs.study import Notebook, Results, Study, open_results
-from subbit.conformance.target import resolve
 from subbit.reference.errors import ArgumentError, check_choice
 
 TABLES = "tables.md"
@@ -52,6 +53,7 @@ class CurveOptions:
     scales: str = "float16"
     target: str = "reference"
     plot: Path | None = None
+    crew: CrewOptions = AUTOMATIC
 
 
 DEMO = CurveOptions(
@@ -117,7 +119,8 @@ class _Models:
 
 
 def _choose_parts(model: DecoderModel, options: CurveOptions) -> tuple[str, ...]:
-    kinds = tuple(dict.fromkeys(linear.kind for linear in model.linears(0)))
+    linears = (linear for index in range(model.n_blocks) for linear in model.linears(index))
+    kinds = tuple(dict.fromkeys(linear.kind for linear in linears))
     chosen = words(options.parts) or kinds
     for part in chosen:
         check_choice("parts", part, kinds)
@@ -153,16 +156,25 @@ def _check_options(options: CurveOptions) -> None:
 def run_curve(options: CurveOptions, title: str = "curve") -> Sequence[Table]:
     """Measure the missing points of a comparison, then print and plot it."""
     _check_options(options)
-    port = resolve(options.target)
+    with open_crew(options.target, options.crew) as crew:
+        results, comparison = _measure(options, crew, title)
+    tables = _tables(results, comparison)
+    _report(tables, results, comparison, options)
+    return tables
+
+
+def _measure(options: CurveOptions, crew: Crew, title: str) -> tuple[Results, Comparison]:
     models = _Models(options.model)
     model = models.peek()
     comparison = _compare(model, options)
     sequences, calibration = draw_calibration(model, options.calibration)
-    tokens, windows = cut_windows(model, options.text, options.window, options.windows)
+    tokens, windows = cut_windows(
+        model, options.text, options.window, options.windows, bos=options.calibration.bos
+    )
     study = Study(model.name, model.precision, calibration, windows, options.scales, options.target)
     results = open_results(options.out, study)
     notebook = Notebook(options.out, results)
-    laboratory = Laboratory(models.take, port, sequences, tokens, notebook)
+    laboratory = Laboratory(models.take, crew, sequences, tokens, notebook)
     steps = steps_left(model, results, comparison.jobs)
     console = make_console(stderr=True)
 
@@ -170,12 +182,9 @@ def run_curve(options: CurveOptions, title: str = "curve") -> Sequence[Table]:
         return prefix_table(notebook.results, comparison).drawn()
 
     with Bar(title, steps, console, above=so_far) as bar:
-        laboratory.step = bar.step
+        laboratory.step, laboratory.notice = bar.step, bar.line
         del model
-        results = laboratory.measure(comparison.jobs)
-    tables = _tables(results, comparison)
-    _report(tables, results, comparison, options)
-    return tables
+        return laboratory.measure(comparison.jobs), comparison
 
 
 def _report(
@@ -191,9 +200,9 @@ def _report(
         plot_study(results, comparison, options.plot)
 
 
-def run_demo(out: Path | None, *, whole: bool) -> None:
+def run_demo(out: Path | None, crew: CrewOptions = AUTOMATIC, *, whole: bool) -> None:
     """Run the demonstration, in a given folder or in a temporary one."""
-    options = DEMO_ALL if whole else DEMO
+    options = replace(DEMO_ALL if whole else DEMO, crew=crew)
     if out is not None:
         run_curve(replace(options, out=out), "demo")
         return

@@ -5,17 +5,20 @@ The work of the commands in ``cli`` once their options are read. This module imp
 everything the work needs, so it is imported when the work begins.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 
 from subbit.conformance.command.cli_tables import bits_table, score_table, summary_table
 from subbit.conformance.command.console import Bar, make_console, under_way
+from subbit.conformance.command.crews import AUTOMATIC, CrewOptions, open_crew
 from subbit.conformance.models.base import DecoderModel, Tokens, check_tokenized
 from subbit.conformance.models.load import load_model
 from subbit.conformance.runs.calibrate import batches
 from subbit.conformance.runs.evaluate import evaluate, evaluation_windows
+from subbit.conformance.runs.held import verify
 from subbit.conformance.runs.inventory import take_inventory
 from subbit.conformance.runs.labels import parse_label
 from subbit.conformance.runs.manifest import (
@@ -29,9 +32,8 @@ from subbit.conformance.runs.manifest import (
 from subbit.conformance.runs.plan import count_steps, describe_calibration, parse_blocks, plan
 from subbit.conformance.runs.quantize import Hooks, check_folder, quantize_model, set_weights
 from subbit.conformance.runs.study import Windows
-from subbit.conformance.target import resolve
 from subbit.conformance.texts.text import load_documents, load_text, sample_sequences
-from subbit.reference.errors import SubbitError, check_count
+from subbit.reference.errors import ArgumentError, SubbitError, check_count
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class CalibrationOptions:
     samples: int
     length: int
     seed: int
+    bos: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class QuantizeOptions:
     resume: bool
     verbose: bool
     checkpoint: bool
+    crew: CrewOptions = AUTOMATIC
 
 
 def join_label(method: str, preset: str, keep: str | None, budget: str | None) -> str:
@@ -82,22 +86,46 @@ def draw_calibration(
 ) -> tuple[Tokens, Calibration]:
     """Draw the calibration sequences."""
     check_count("length", options.length, 2, model.context)
+    first = first_token(model) if options.bos else None
     documents = load_documents(options.text, "calibration").documents
-    tokens = [model.tokenize(document) for document in documents]
+    tokens = [without_first(model.tokenize(document), first) for document in documents]
     check_tokenized(tokens, model.vocabulary)
-    sequences = sample_sequences(tokens, options.samples, options.length, options.seed)
-    return sequences, describe_calibration(options.text, options.seed, sequences)
+    length = options.length - (first is not None)
+    drawn = sample_sequences(tokens, options.samples, length, options.seed)
+    sequences = put_first(drawn, first)
+    return sequences, describe_calibration(options.text, options.seed, sequences, first)
+
+
+def first_token(model: DecoderModel) -> int:
+    """Return the token that --bos puts first."""
+    if model.first_token is None:
+        raise ArgumentError("--bos", "a model that names a first token", model.name)
+    return model.first_token
+
+
+def without_first(tokens: Tokens, first: int | None) -> Tokens:
+    """Leave out the first token that a tokenizer has put there itself."""
+    return tokens[1:] if first is not None and len(tokens) and tokens[0] == first else tokens
+
+
+def put_first(sequences: Tokens, first: int | None) -> Tokens:
+    """Put a token before every sequence."""
+    if first is None:
+        return sequences
+    return np.concatenate([np.full((len(sequences), 1), first), sequences], axis=1)
 
 
 def cut_windows(
-    model: DecoderModel, text: str, length: int, windows: int | None
+    model: DecoderModel, text: str, length: int, windows: int | None, *, bos: bool = False
 ) -> tuple[Tokens, Windows]:
     """Cut the evaluation text into windows."""
     check_count("window length", length, 2, model.context)
-    tokens = model.tokenize(load_text(text, "text"))
+    first = first_token(model) if bos else None
+    tokens = without_first(model.tokenize(load_text(text, "text")), first)
     check_tokenized([tokens], model.vocabulary)
-    cut = evaluation_windows(tokens, length=length, windows=windows)
-    return cut, Windows(text, len(cut), length, tokens_digest(cut))
+    cut = evaluation_windows(tokens, length=length - (first is not None), windows=windows)
+    cut = put_first(cut, first)
+    return cut, Windows(text, len(cut), length, tokens_digest(cut), first)
 
 
 def _layer_line(result: LayerResult) -> str:
@@ -115,33 +143,45 @@ def loaded(spec: str) -> DecoderModel:
         return load_model(spec)
 
 
+def tell_kept(model: DecoderModel) -> None:
+    """Name the matrices of decoder blocks that no run quantizes, such as routers."""
+    blocks = range(model.n_blocks)
+    kept = dict.fromkeys(name for index in blocks for name in model.kept(index))
+    if kept:
+        text = f"in full precision, beside embedding, norms and head: {', '.join(kept)}"
+        make_console(stderr=True).print(text, markup=False, soft_wrap=True)
+
+
 def run_quantize(options: QuantizeOptions) -> None:
     """Quantize a model and print the results."""
     label = check_label(options.label)
-    port = resolve(options.target)
-    model = loaded(options.model)
-    sequences, calibration = draw_calibration(model, options.calibration)
-    settings = plan(
-        model,
-        label,
-        calibration,
-        blocks=parse_blocks(options.blocks, model.n_blocks),
-        parts=words(options.parts),
-        scales=options.scales,
-        target=options.target,
-    )
-    check_folder(options.out, settings, resume=options.resume)
-    with Bar(label, count_steps(model, settings), make_console(stderr=True)) as bar:
-        lines = Hooks(bar.step, lambda result: bar.line(_layer_line(result)))
-        manifest = quantize_model(
+    with open_crew(options.target, options.crew) as crew:
+        model = loaded(options.model)
+        sequences, calibration = draw_calibration(model, options.calibration)
+        settings = plan(
             model,
-            port,
-            settings,
-            sequences,
-            out=options.out,
-            resume=options.resume,
-            hooks=lines if options.verbose else Hooks(bar.step),
+            label,
+            calibration,
+            blocks=parse_blocks(options.blocks, model.n_blocks),
+            parts=words(options.parts),
+            scales=options.scales,
+            target=options.target,
         )
+        check_folder(options.out, settings, resume=options.resume)
+        tell_kept(model)
+        with Bar(label, count_steps(model, settings), make_console(stderr=True)) as bar:
+            hooks = Hooks(bar.step, notice=bar.line)
+            if options.verbose:
+                hooks = replace(hooks, layer=lambda result: bar.line(_layer_line(result)))
+            manifest = quantize_model(
+                model,
+                crew,
+                settings,
+                sequences,
+                out=options.out,
+                resume=options.resume,
+                hooks=hooks,
+            )
     if options.checkpoint:
         model.save(options.out)
     console = make_console()
@@ -164,16 +204,16 @@ def open_run(spec: str) -> tuple[DecoderModel, Manifest | None]:
         return loaded(spec), manifest
     model = loaded(manifest.settings.model)
     for block in manifest.blocks:
-        set_weights(model, folder, block.block)
+        set_weights(model, folder, manifest, block)
     return model, manifest
 
 
 def run_evaluate(
-    spec: str, text: str, length: int, windows: int | None, *, reference: str | None
+    spec: str, text: str, length: int, windows: int | None, *, reference: str | None, bos: bool
 ) -> None:
     """Evaluate a model and print its perplexity."""
     model, manifest = open_run(spec)
-    tokens, used = cut_windows(model, text, length, windows)
+    tokens, used = cut_windows(model, text, length, windows, bos=bos)
     other = None if reference is None else loaded(reference)
     steps = sum(1 for _ in batches(tokens.shape))
     with Bar("evaluate", steps, make_console(stderr=True)) as bar:
@@ -181,6 +221,22 @@ def run_evaluate(
     held = {} if manifest is None else take_inventory(Path(spec), manifest)
     names = (model.name, model.precision)
     score_table(names, manifest, measured, used, held).show(make_console())
+
+
+def run_verify(folder: Path) -> bool:
+    """Hold a run's files to its manifest, and say which decoder blocks are whole."""
+    manifest = load_manifest(folder)
+    console, faults = make_console(), 0
+    for part in verify(folder, manifest):
+        faults += bool(part.fault)
+        console.print(f"decoder block {part.block}: {part.fault or 'whole'}", soft_wrap=True)
+    left = len(range(*manifest.settings.blocks)) - len(manifest.blocks)
+    said = f"{len(manifest.blocks) - faults} whole, {faults} not, {left} not finished"
+    again = "; quantize --resume makes them" if faults or left else ""
+    console.print(f"{said}{again}", soft_wrap=True)
+    if any(block.sha256 is None for block in manifest.blocks):
+        console.print("The manifest is of an older version: files were held to what they say.")
+    return not (faults or left)
 
 
 def run_bits(folder: Path, console: Console | None = None) -> None:

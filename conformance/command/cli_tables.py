@@ -27,14 +27,19 @@ def _model_note(model: str, precision: str) -> str:
 def _calibration_note(used: Calibration) -> str:
     return (
         f"calibration: {used.text}, {used.samples} samples of {used.length} tokens, "
-        f"seed {used.seed}"
+        f"seed {used.seed}{_first_note(used.first_token)}"
     )
+
+
+def _first_note(token: int | None) -> str:
+    return "" if token is None else f", each with the first token {token}"
 
 
 def _windows_note(windows: Windows | None) -> str:
     if windows is None:
         return "evaluation: none"
-    return f"evaluation: {windows.text}, {windows.windows} windows of {windows.length} tokens"
+    cut = f"{windows.windows} windows of {windows.length} tokens"
+    return f"evaluation: {windows.text}, {cut}{_first_note(windows.first_token)}"
 
 
 def _kept_note(manifest: Manifest, kept: tuple[int, ...]) -> str:
@@ -125,14 +130,18 @@ def score_table(
 
 
 def study_notes(results: Results) -> tuple[str, ...]:
-    """Return the settings that a study's numbers depend on."""
+    """Return the settings that a study's numbers depend on, and what they lost."""
     study = results.study
+    lost = {point.label: point.underflows for point in results.points if point.underflows}
+    counts = ", ".join(f"{label} {count:,}" for label, count in lost.items())
+    said = f"underflow: scales that lose digits in {study.scales}: {counts}"
     return (
         _model_note(study.model, study.precision),
         f"layer work by {study.target}, scales {study.scales}, subbit {study.version}",
         _calibration_note(study.calibration),
         _windows_note(study.evaluation),
         f"{BITS_NOTE}; KL in nats per token",
+        *([said] if lost else []),
     )
 
 

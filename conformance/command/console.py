@@ -7,11 +7,12 @@ Results go to standard output, progress and refusals to standard error.
 import contextlib
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import rich.markup
 import rich.table
@@ -296,6 +297,22 @@ def _sentence(error: Exception) -> str:
 
 
 @contextlib.contextmanager
+def _warnings_in_a_line(console: Console) -> Iterator[None]:
+    """Print the project's own warnings without the line of code that they come from."""
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:  # noqa: ANN401
+            if category.__module__.startswith("subbit."):
+                console.print(f"subbit: {message}", markup=False, soft_wrap=True)
+            else:
+                usual(message, category, *place, **more)
+
+        warnings.showwarning = show
+        yield
+
+
+@contextlib.contextmanager
 def refusals(after_interrupt: str = "") -> Iterator[None]:
     """Turn errors into one sentence and an exit code.
 
@@ -316,7 +333,8 @@ def refusals(after_interrupt: str = "") -> Iterator[None]:
     """
     console = make_console(stderr=True)
     try:
-        yield
+        with _warnings_in_a_line(console):
+            yield
     except (SubbitError, OSError, MemoryError) as error:
         console.print(f"subbit: {_sentence(error)}", markup=False, soft_wrap=True)
         raise typer.Exit(REFUSED) from error

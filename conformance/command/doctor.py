@@ -143,6 +143,7 @@ def parts() -> list[Part]:
         ),
         _package("torch", f"{quantize} of other models", "models"),
         _package("transformers", f"{quantize} of other models", "models"),
+        _package("distributed", "subbit quantize --scheduler", "cluster"),
         Part(
             "compute-sanitizer",
             shutil.which("compute-sanitizer"),

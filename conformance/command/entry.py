@@ -9,6 +9,7 @@ import sys
 
 _EXTRAS = {
     "cupy": "cuda13",
+    "distributed": "cluster",
     "gguf": "demo",
     "matplotlib": "demo",
     "tokenizers": "demo",

@@ -21,9 +21,9 @@ from pathlib import Path
 from subbit.conformance.cases import OPERATIONS, of_level
 from subbit.conformance.cases.draw import BARE, NEAR
 from subbit.conformance.inputs.seeds import seed_of
+from subbit.conformance.programs.worker import Allowance
 
 from .explored import LEAST, Explored, Failure, Tally, claimed, load_state, save_state
-from .worker import Allowance
 from .workers import Batch, Judged, Workers, said_of
 
 BATCH_SECONDS = 2.0

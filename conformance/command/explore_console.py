@@ -18,7 +18,7 @@ from subbit.conformance.command.console import SECONDS_BETWEEN_LINES, make_conso
 from subbit.conformance.command.explore import Listener, explore
 from subbit.conformance.command.explored import Explored, Failure, state_file
 from subbit.conformance.command.verdicts import CONFORMS, DIVERGES, INCOMPLETE
-from subbit.conformance.command.worker import Allowance
+from subbit.conformance.programs.worker import Allowance
 from subbit.conformance.protocol import LEVELS
 from subbit.reference.errors import ArgumentError
 

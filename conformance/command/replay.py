@@ -22,13 +22,13 @@ from subbit.conformance.cases import OPERATIONS, Outcome
 from subbit.conformance.cases.counts import Counts
 from subbit.conformance.cases.judge import Judge, host
 from subbit.conformance.cases.names import parts_of
+from subbit.conformance.programs.worker import Allowance, EndedError, Send, Worker
 from subbit.conformance.protocol import PROTOCOL
 from subbit.conformance.target import Port, arithmetic_of
 from subbit.reference.bounds.rounding import Arithmetic, Rounded
 from subbit.reference.contracts.settings import Switches
 from subbit.reference.errors import ArgumentError
 
-from .worker import Allowance, EndedError, Send, Worker
 from .workers import failed, judge_case
 
 SHOWN: Mapping[str, Any] = {"threshold": 60, "edgeitems": 3, "linewidth": 100, "precision": 9}

@@ -18,12 +18,12 @@ from subbit.conformance.cases import Outcome
 from subbit.conformance.cases.registry import Operation, of_level
 from subbit.conformance.cases.seeds import seeds_of
 from subbit.conformance.exceptions import STALE, Exceptions
+from subbit.conformance.programs.worker import About, Allowance
 
 from . import about
 from .console import INTERRUPTED
 from .rows import FAILED, PASSED, STATUSES, Row, rows_of
 from .verdicts import WORDS, code_of, verdicts_of
-from .worker import About, Allowance
 from .workers import Judged, Workers
 
 _KINDS = ("missing", "declared", "skipped", "expected", "left_out")

@@ -17,10 +17,9 @@ from typing import Self, TypeAlias
 from subbit.conformance.cases import OPERATIONS, Outcome
 from subbit.conformance.cases.judge import Judge
 from subbit.conformance.programs.process import ProgramEndedError
+from subbit.conformance.programs.worker import About, Allowance, Done, EndedError, Send, Worker
 from subbit.conformance.target import Port, arithmetic_of
 from subbit.reference.bounds.rounding import Arithmetic
-
-from .worker import About, Allowance, Done, EndedError, Send, Worker
 
 Batch: TypeAlias = tuple[str, list[int]]
 

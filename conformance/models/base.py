@@ -47,7 +47,8 @@ class Linear:
         Name inside its block, such as ``"self_attn.q_proj"``.
     kind : str
         Its part in the block: ``q k v o gate up down`` in LLaMA-style blocks,
-        ``qkv`` for a fused projection, ``fc1 fc2`` for a plain MLP.
+        ``qkv`` and ``gate_up`` for fused projections, ``fc1 fc2`` for a plain MLP,
+        otherwise the last word of its name.
     input_name : str
         Name of its input. Linears with the same input share one Hessian.
     shape : tuple of int
@@ -80,6 +81,8 @@ class DecoderModel(Protocol):
         Number of logits per position.
     context : int
         Longest sequence the model accepts.
+    first_token : int or None
+        The token that begins a text (BOS), if the source names one.
     """
 
     name: str
@@ -87,6 +90,7 @@ class DecoderModel(Protocol):
     n_blocks: int
     vocabulary: int
     context: int
+    first_token: int | None
 
     def tokenize(self, text: str) -> Tokens:
         """Return the text's tokens, with the special tokens that its tokenizer adds.
@@ -126,9 +130,11 @@ class DecoderModel(Protocol):
         hidden : ndarray of float32, shape (N, L, d)
             Its input; memory grows with N·L, so pass a few sequences at a time.
         capture : callable, optional
-            Called as ``capture(input_name, activations)`` once for each distinct
-            input of the block's linears, in the order in which they are computed.
-            The array is only lent: copy it to keep it.
+            Called as ``capture(input_name, activations)`` for each distinct input of
+            the block's linears, in the order in which they are computed. Activations
+            are (N, L, m), or (1, T, m) for an expert that T of the tokens are routed
+            to; not called for one that none reaches. The array is only lent: copy it
+            to keep it.
 
         Returns
         -------
@@ -148,6 +154,20 @@ class DecoderModel(Protocol):
         -------
         tuple of Linear
             Names, kinds, inputs and shapes.
+        """
+
+    def kept(self, index: int) -> tuple[str, ...]:
+        """Return the block's other matrices, which no run quantizes.
+
+        Parameters
+        ----------
+        index : int
+            The block.
+
+        Returns
+        -------
+        tuple of str
+            Names of parameters inside the block, such as those of routers.
         """
 
     def weight(self, index: int, name: str) -> npt.NDArray[np.float64]:

@@ -16,10 +16,42 @@ from .ledger import Sizes, check_gguf_keys
 from .needs import require
 
 READER = "transformers"
+# Those whose files are known: what transformers fills in for others may not be in the file.
+ARCHITECTURES = ("gemma3", "gpt2", "llama", "mistral", "qwen2", "qwen3")
 
 
 def _library() -> Any:  # noqa: ANN401 - an untyped library
     return require("transformers.modeling_gguf_pytorch_utils", "model", "models")
+
+
+def check_architecture(metadata: dict[str, Any]) -> str:
+    """Refuse a file of an architecture whose metadata is not known here.
+
+    Parameters
+    ----------
+    metadata : dict
+        All metadata of the file.
+
+    Returns
+    -------
+    str
+        GGUF's name of the architecture.
+
+    Raises
+    ------
+    ArgumentError
+        If it is another; a folder of it may well load.
+
+    Examples
+    --------
+    >>> check_architecture({"general.architecture": "llama"})
+    'llama'
+    """
+    architecture = str(metadata.get("general.architecture"))
+    if architecture not in ARCHITECTURES:
+        expected = f"a GGUF file of an architecture among {', '.join(ARCHITECTURES)}"
+        raise ArgumentError("model", expected, architecture)
+    return architecture
 
 
 def check_keys(metadata: dict[str, Any], config: Any) -> None:  # noqa: ANN401 - an untyped library

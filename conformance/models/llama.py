@@ -202,6 +202,8 @@ class LlamaModel:
         self.n_blocks = self.config.n_blocks
         self.vocabulary = self.config.vocabulary
         self.context = self.config.context
+        first = self.token_roles.get("bos_token_id")
+        self.first_token = first if isinstance(first, int) else None
 
     def tokenize(self, text: str) -> Tokens:
         """Return the text's tokens; see `base.DecoderModel.tokenize`."""
@@ -238,6 +240,11 @@ class LlamaModel:
         """Return a block's linears; see `base.DecoderModel.linears`."""
         check_index(index, self.n_blocks)
         return self.config.linears()
+
+    def kept(self, index: int) -> tuple[str, ...]:
+        """Return a block's other matrices, of which there are none."""
+        check_index(index, self.n_blocks)
+        return ()
 
     def weight(self, index: int, name: str) -> npt.NDArray[np.float64]:
         """Return a copy of a linear's weight; see `base.DecoderModel.weight`."""

@@ -87,7 +87,7 @@ def _load_numpy(spec: str) -> DecoderModel:
 
 
 def _load_transformers(spec: str) -> DecoderModel:
-    from .hf import load_transformers
+    from .hf_load import load_transformers
 
     if not Path(spec).exists() and not HUB_NAME.fullmatch(spec):
         raise ArgumentError("model", KNOWN, spec)

@@ -41,7 +41,7 @@ from subbit.reference import (
 )
 from subbit.reference.notation import Array, Indices
 
-from .calibrate import Step, advance, check_finite, embed, ignore
+from .calibrate import Step, advance, check_finite, embed, ignore, warn_unreached
 
 OUTLIER_THRESHOLD = 6.0
 """Multiple of the mean score above which a score is an outlier, as in STBLLM's demo.
@@ -73,7 +73,7 @@ class Measure:
         ----------
         name : str
             `Linear.input_name`.
-        activations : ndarray of float32, shape (b, L, m)
+        activations : ndarray of float32, shape (b, L, m) or (1, T, m)
             Inputs for a few sequences.
         """
 
@@ -139,7 +139,7 @@ class OutlierShare(Measure):
         ----------
         name : str
             `Linear.input_name`.
-        activations : ndarray of float32, shape (b, L, m)
+        activations : ndarray of float32, shape (b, L, m) or (1, T, m)
             Inputs for a few sequences.
         """
         total = self.squares.setdefault(name, np.zeros(activations.shape[-1]))
@@ -166,8 +166,13 @@ class OutlierShare(Measure):
         Returns
         -------
         ndarray of float64, shape (m,)
-            ``(1/N Σ_s ‖X_{s,j}‖²)^½``, as `input_norms` computes it from a Hessian.
+            ``(1/N Σ_s ‖X_{s,j}‖²)^½``, as `input_norms` computes it from a Hessian; ones
+            for an expert that no token reaches, as from the identity.
         """
+        if not (name in self.squares and self.squares[name].any()):
+            warn_unreached(self.index, name)
+            widths = {x.input_name: x.shape[1] for x in self.model.linears(self.index)}
+            return np.ones(widths[name])
         squares = self.squares[name]
         check_finite(f"model: {name} of decoder block {self.index} holds", squares)
         return np.asarray(np.sqrt(squares / self.sequences))

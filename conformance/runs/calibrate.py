@@ -10,13 +10,21 @@ tokens    (N, L)       the calibration sequences
 hidden    (N, L, d)    input of the next decoder block; the only array kept
 ``X_s``   (L, m)       input of a linear in sequence s
 ``H``     (m, m)       ``2/N Σ_s X_sᵀ X_s``
+``e``                  an expert; ``X_s`` has the T tokens that its router sends to it
 ========= ============ =====================================================
 
 All linears of a block get their inputs from the block at full precision; blocks before it
 are already quantized. Linears that read the same input share one Hessian. A few sequences
 go through the block at a time; their captured inputs are summed up and dropped.
+
+The loss of an expert's linear is taken over the tokens that the router sends to it, each
+counted once, whatever its routing weight: ``H_e = 2/N Σ_{t → e} x_t x_tᵀ``, N as for all
+linears. An expert that no token reaches has no Hessian; it gets the identity, so that its
+weights are approximated for their own sake, and a warning names it. So does any linear whose
+inputs are all zero.
 """
 
+import warnings
 from collections.abc import Callable, Collection, Iterator
 from typing import Protocol
 
@@ -31,6 +39,24 @@ BATCH_TOKENS = 2048
 """Tokens that go through a block at a time, or one sequence if that is longer."""
 
 Step = Callable[[str], None]
+
+
+class UnreachedWarning(UserWarning):
+    """No token of the calibration reached a linear."""
+
+
+def warn_unreached(index: int, name: str) -> None:
+    """Say that an input was never seen, and what is taken in its place.
+
+    Parameters
+    ----------
+    index : int
+        The decoder block.
+    name : str
+        `Linear.input_name`.
+    """
+    message = f"decoder block {index}: no token reaches {name}; the identity is its Hessian"
+    warnings.warn(message, UnreachedWarning, stacklevel=3)
 
 
 def ignore(_note: str) -> None:
@@ -125,8 +151,9 @@ class Witness(Protocol):
         ----------
         name : str
             `Linear.input_name`.
-        activations : ndarray of float32, shape (b, L, m)
-            Inputs for the b sequences that pass together; only lent.
+        activations : ndarray of float32, shape (b, L, m) or (1, T, m)
+            Inputs for the b sequences that pass together, or for the T of their tokens
+            that reach an expert; only lent.
         """
 
     def passed(self, before: Float32, after: Float32) -> None:
@@ -200,7 +227,8 @@ def block_hessians(
     Returns
     -------
     dict of str to ndarray of float64, shape (m, m)
-        ``H = 2/N Σ_s X_sᵀ X_s``, undamped.
+        ``H = 2/N Σ_s X_sᵀ X_s``, undamped; the identity, with an `UnreachedWarning`, where no
+        token reaches an expert, or all inputs are zero.
 
     Raises
     ------
@@ -218,4 +246,11 @@ def block_hessians(
         model.run_block(index, hidden[batch], capture)
     for name, total in totals.items():
         check_finite(f"model: {name} of decoder block {index} holds", total)
-    return {name: 2.0 / len(hidden) * total for name, total in totals.items()}
+    found = {name: 2.0 / len(hidden) * total for name, total in totals.items()}
+    for linear in model.linears(index):
+        name = linear.input_name
+        # Some libraries give experts that no token reaches zeros.
+        if name in inputs and not (name in found and found[name].any()):
+            warn_unreached(index, name)
+            found[name] = np.eye(linear.shape[1])
+    return found

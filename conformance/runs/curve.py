@@ -17,11 +17,12 @@ from dataclasses import dataclass, field
 from subbit.conformance.models.base import DecoderModel, Float32, Tokens
 
 from .calibrate import Step, ignore
+from .crew import Notice
 from .evaluate import PrefixEvaluator, last_hidden, score
 from .jobs import Job, job_settings, missing_stops
 from .manifest import Manifest
 from .points import make_point, reset_peak
-from .quantize import Hooks, quantize_model
+from .quantize import Hooks, quantize_model, warn
 from .study import Notebook, Results
 
 
@@ -34,8 +35,8 @@ class Laboratory:
     open_model : callable
         Loads the model at full precision; called once per run, because a run leaves its
         weights in the model.
-    port : object
-        Quantizes the layers.
+    port : object or Crew
+        Quantizes the layers, as in `quantize_model`.
     sequences : ndarray of int64, shape (N, L)
         Calibration sequences.
     windows : ndarray of int64, shape (N, L)
@@ -44,6 +45,8 @@ class Laboratory:
         The existing results; points are added to it.
     step : callable, optional
         Called after each unit of work.
+    notice : callable, optional
+        As in `Hooks`.
     """
 
     open_model: Callable[[], DecoderModel]
@@ -52,6 +55,7 @@ class Laboratory:
     windows: Tokens
     notebook: Notebook
     step: Step = ignore
+    notice: Notice = warn
     # What runs share: the model's output at full precision, and plans by N:M and budget.
     _full_hidden: Float32 | None = field(default=None, init=False)
     _plans: dict[object, tuple[int, ...] | None] = field(default_factory=dict, init=False)
@@ -105,7 +109,7 @@ class Laboratory:
             self.sequences,
             out=self.notebook.folder / "runs" / job.folder,
             resume=True,
-            hooks=Hooks(step=step, block=follow),
+            hooks=Hooks(step=step, block=follow, notice=self.notice),
             kept=self._plans.get(shared),
         )
         self._plans[shared] = manifest.kept

@@ -14,8 +14,8 @@ import numpy as np
 from subbit.reference import PayloadBits, nominal_bits, payload_bits
 from subbit.reference.layer import BinaryGroup, QuantizedLayer
 
-from .manifest import Manifest, record_path
-from .records import load_records
+from .held import read_block
+from .manifest import Manifest
 
 
 @dataclass(frozen=True)
@@ -100,12 +100,12 @@ def take_inventory(folder: Path, manifest: Manifest) -> dict[str, Inventory]:
     Raises
     ------
     RecordError
-        If a file is damaged.
+        If a file is damaged, or not the one that the run has written.
     """
     float_bits = 8 * np.dtype(manifest.settings.scales).itemsize
     found: dict[str, Inventory] = {}
     for block in manifest.blocks:
-        records = load_records(record_path(folder, block.block))
+        records = read_block(folder, manifest, block)
         shared = (records.file_bytes - sum(records.layer_bytes.values())) / len(block.layers)
         for result in block.layers:
             layer = records.layers[result.name]

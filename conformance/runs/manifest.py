@@ -21,7 +21,7 @@ from .records import write_atomically
 
 MANIFEST = "manifest.json"
 LAYER_FOLDER = "layers"
-MANIFEST_VERSION = 2
+MANIFEST_VERSION = 3
 
 _RETIRED: Mapping[str, Mapping[str, object]] = {"pbs2p": {"column_signs": "fixed"}}
 """Settings that manifests of version 1 held for a method that never used them."""
@@ -43,6 +43,8 @@ class Calibration:
         Seed for sampling positions.
     sha256 : str
         Digest of the tokens themselves, since the content of a local file may change.
+    first_token : int, optional
+        Token put before each sequence; None where sequences are cut from the text as they are.
     """
 
     text: str
@@ -50,6 +52,7 @@ class Calibration:
     length: int
     seed: int
     sha256: str
+    first_token: int | None = None
 
 
 def tokens_digest(tokens: Tokens) -> str:
@@ -188,6 +191,10 @@ class BlockResult:
         Size of its record file.
     seconds, cpu_seconds : float
         Time of calibration and quantization together.
+    sha256 : str, optional
+        Digest of its record file; None in manifests before version 3.
+    source : str, optional
+        Digest of the weights it was made from, as from `weights_digest`; None before version 3.
     """
 
     block: int
@@ -195,6 +202,8 @@ class BlockResult:
     file_bytes: int
     seconds: float
     cpu_seconds: float
+    sha256: str | None = None
+    source: str | None = None
 
 
 @dataclass(frozen=True)
@@ -212,12 +221,16 @@ class Manifest:
     kept : tuple of int, optional
         How many of every M weights each decoder block of the model keeps; None if the
         method does not prune to N:M, and until it is planned.
+    arithmetic : dict of str to str, optional
+        Kernels and threads that the run was started with, as from `kernels.arithmetic`; None
+        before version 3.
     """
 
     settings: Settings
     blocks: tuple[BlockResult, ...] = ()
     version: int = field(default=MANIFEST_VERSION)
     kept: tuple[int, ...] | None = None
+    arithmetic: Mapping[str, str] | None = None
 
     @property
     def layers(self) -> tuple[LayerResult, ...]:
@@ -230,7 +243,7 @@ class Manifest:
         return len(self.blocks) == len(range(*self.settings.blocks))
 
     def with_block(self, block: BlockResult) -> "Manifest":
-        """Return the manifest with one more finished block.
+        """Return the manifest with a finished block, in its place.
 
         Parameters
         ----------
@@ -242,7 +255,38 @@ class Manifest:
         Manifest
             The new state.
         """
-        return replace(self, blocks=(*self.blocks, block))
+        others = [other for other in self.blocks if other.block != block.block]
+        return replace(self, blocks=tuple(sorted((*others, block), key=lambda one: one.block)))
+
+    def find(self, index: int) -> BlockResult | None:
+        """Look up a finished block.
+
+        Parameters
+        ----------
+        index : int
+            The block.
+
+        Returns
+        -------
+        BlockResult or None
+            None if it is not finished.
+        """
+        return next((block for block in self.blocks if block.block == index), None)
+
+    def before(self, index: int) -> "Manifest":
+        """Return the manifest without a block and those after it.
+
+        Parameters
+        ----------
+        index : int
+            The block.
+
+        Returns
+        -------
+        Manifest
+            The new state.
+        """
+        return replace(self, blocks=tuple(one for one in self.blocks if one.block < index))
 
     def save(self, folder: Path) -> None:
         """Write the manifest atomically.
@@ -327,12 +371,12 @@ def load_manifest(folder: Path) -> Manifest:
     try:
         content = json.loads(path.read_bytes())
         version = content["version"]
-        if version not in {1, MANIFEST_VERSION}:
-            raise ArgumentError("version", f"1 or {MANIFEST_VERSION}", version)
+        if version not in range(1, MANIFEST_VERSION + 1):
+            raise ArgumentError("version", f"1 to {MANIFEST_VERSION}", version)
         blocks = tuple(_block(block) for block in content["blocks"])
         settings = _settings(content["settings"], version)
         kept = _numbers(content.get("kept"))
-        return Manifest(settings, blocks, kept=kept)
+        return Manifest(settings, blocks, kept=kept, arithmetic=content.get("arithmetic"))
     except OSError as error:
         message = f"{folder}: no quantized model here ({MANIFEST} cannot be read)"
         raise SubbitError(message) from error

@@ -88,7 +88,9 @@ def _switches(label: Label) -> dict[str, object]:
     return {name: switches[name] for name in sorted(switches) if name != "keep"}
 
 
-def describe_calibration(text: str, seed: int, sequences: Tokens) -> Calibration:
+def describe_calibration(
+    text: str, seed: int, sequences: Tokens, first_token: int | None = None
+) -> Calibration:
     """Return the description of a run's calibration.
 
     Parameters
@@ -99,6 +101,8 @@ def describe_calibration(text: str, seed: int, sequences: Tokens) -> Calibration
         Seed for sampling positions.
     sequences : ndarray of int64, shape (N, L)
         The sequences.
+    first_token : int, optional
+        Token that was put before each of them.
 
     Returns
     -------
@@ -106,7 +110,7 @@ def describe_calibration(text: str, seed: int, sequences: Tokens) -> Calibration
         The description.
     """
     samples, length = sequences.shape
-    return Calibration(text, samples, length, seed, tokens_digest(sequences))
+    return Calibration(text, samples, length, seed, tokens_digest(sequences), first_token)
 
 
 def plan(

@@ -37,9 +37,10 @@ def _draw_parts(axes: Any, results: Results, shown: Comparison) -> None:  # noqa
 def _title(results: Results) -> str:
     study = results.study
     used, windows = study.calibration, study.evaluation
+    first = "" if used.first_token is None else f", first token {used.first_token}"
     return (
         f"{study.model} ({study.precision}); calibration {used.text}, {used.samples} x "
-        f"{used.length}, seed {used.seed};\nevaluation {windows.text}, "
+        f"{used.length}, seed {used.seed}{first};\nevaluation {windows.text}, "
         f"{windows.windows} windows of {windows.length}"
     )
 

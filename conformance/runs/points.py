@@ -82,4 +82,5 @@ def make_point(manifest: Manifest, part: str, stop: int, measured: Score) -> Poi
         seconds=sum(block.seconds for block in blocks),
         cpu_seconds=sum(block.cpu_seconds for block in blocks),
         peak_bytes=peak_bytes(),
+        underflows=sum(layer.underflows for layer in layers),
     )

@@ -3,9 +3,9 @@
 
 If weights are pruned to N:M, the number that each decoder block keeps is planned first, and
 the plan is saved. Then for each decoder block: compute Hessians of its inputs from the block
-at full precision; quantize each chosen linear by a port; round scales to their storage type;
-put the decoded weights into the model; save the records and the manifest; and pass the
-hidden states through the quantized block.
+at full precision; quantize each chosen linear by a port, here or in other processes (``crew``);
+round scales to their storage type; put the decoded weights into the model; save the records and
+the manifest; and pass the hidden states through the quantized block.
 
 Hidden states are not saved. A resumed run restores the finished blocks' weights from their
 records and runs the sequences through them again. This repeats the same operations on the
@@ -13,13 +13,12 @@ same numbers, so the following blocks are the same to the last bit, on the same 
 the same number of threads.
 """
 
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from subbit.conformance.models.base import (
     DecoderModel,
@@ -28,13 +27,16 @@ from subbit.conformance.models.base import (
     Tokens,
     check_tokens,
 )
-from subbit.reference import nominal_bits, payload_bits, relative_error
 from subbit.reference.errors import ArgumentError, SubbitError
-from subbit.reference.layer import QuantizedLayer
 from subbit.reference.notation import Array
+from subbit.reference.storage.record_tensors import RecordError
 
 from .budgets import count_budget_steps, plan_kept
 from .calibrate import Step, advance, block_hessians, check_finite, embed, ignore
+from .crew import Crew, Here, Notice, Task
+from .held import digest_of, read_block, weights_digest
+from .kernels import arithmetic, differences
+from .layer_jobs import Clock, LayerAnswer, LayerJob, narrowed, place_name
 from .manifest import (
     MANIFEST,
     BlockResult,
@@ -47,8 +49,7 @@ from .manifest import (
     tokens_digest,
 )
 from .plan import chosen_linears
-from .records import load_records, pack_records, write_atomically
-from .stored_scales import round_scales
+from .records import join_packed, write_atomically
 
 
 def _nothing(*_: object) -> None:
@@ -61,6 +62,17 @@ def _nothing(*_: object) -> None:
     """
 
 
+def warn(sentence: str) -> None:
+    """Warn of work that was lost and is done again.
+
+    Parameters
+    ----------
+    sentence : str
+        What happened.
+    """
+    warnings.warn(sentence, RuntimeWarning, stacklevel=2)
+
+
 @dataclass(frozen=True)
 class Hooks:
     """Callbacks for the progress of a run.
@@ -70,33 +82,18 @@ class Hooks:
     step : callable
         Called as ``step(note)`` after each unit of work; see `count_steps`.
     layer : callable
-        Called with the `LayerResult` of each linear.
+        Called with the `LayerResult` of each linear, in the order of the block's linears.
     block : callable
         Called as ``block(index, manifest)`` when a decoder block of the model has its
         final weights, whether quantized now, earlier, or not at all.
+    notice : callable
+        Called with a sentence about work that was lost and is done again; a warning by default.
     """
 
     step: Step = ignore
     layer: Callable[[LayerResult], None] = _nothing
     block: Callable[[int, Manifest], None] = _nothing
-
-
-def _salient_share(layer: QuantizedLayer) -> float:
-    marked = [int(block.salient.sum()) for block in layer.blocks if block.salient is not None]
-    return sum(marked) / layer.shape[1]
-
-
-class _Clock:
-    """Wall and CPU seconds since its creation."""
-
-    def __init__(self) -> None:
-        self.wall, self.cpu = time.perf_counter(), time.process_time()
-
-    def read(self) -> dict[str, float]:
-        return {
-            "seconds": round(time.perf_counter() - self.wall, 4),
-            "cpu_seconds": round(time.process_time() - self.cpu, 4),
-        }
+    notice: Notice = warn
 
 
 class _Run:
@@ -105,10 +102,10 @@ class _Run:
     def __init__(
         self, model: DecoderModel, port: object, settings: Settings, hooks: Hooks, out: Path | None
     ) -> None:
-        entry, self.config = settings.choice.entry, settings.choice.config()
-        if not hasattr(port, entry):
-            raise ArgumentError("target", f"a port that has {entry}", settings.target)
-        self.layer_routine: Callable[..., QuantizedLayer] = getattr(port, entry)
+        self.entry, self.config = settings.choice.entry, settings.choice.config()
+        self.crew = port if isinstance(port, Crew) else Here(port)
+        if not self.crew.has(self.entry):
+            raise ArgumentError("target", f"a port that has {self.entry}", settings.target)
         self.model, self.settings, self.hooks, self.out = model, settings, hooks, out
 
     def check_weights(self) -> None:
@@ -133,59 +130,63 @@ class _Run:
             manifest.save(self.out)
         return manifest
 
-    def quantize_linear(
-        self, index: int, linear: Linear, H: Array
-    ) -> tuple[QuantizedLayer, LayerResult]:
-        """Quantize one linear and put its decoded weight into the model."""
-        clock = _Clock()
-        W = self.model.weight(index, linear.name)
-        layer, underflows = round_scales(
-            self.layer_routine(W, H, self.config), self.settings.scales
-        )
-        Q = layer.decode()
-        self.model.set_weight(index, linear.name, Q)
-        times = clock.read()
-        float_bits = 8 * np.dtype(self.settings.scales).itemsize
-        payload = asdict(payload_bits(layer, float_bits=float_bits))
-        payload.pop("weights", None)
-        result = LayerResult(
+    def job(self, index: int, linear: Linear, H: Array) -> LayerJob:
+        """Return all that the quantization of a linear needs."""
+        return LayerJob(
             block=index,
-            name=linear.name,
-            kind=linear.kind,
-            shape=linear.shape,
-            relative_error=relative_error(W, Q, H),
-            nominal=nominal_bits(layer) * W.size,
-            payload=payload,
-            salient_share=_salient_share(layer),
-            underflows=underflows,
-            **times,
+            linear=linear,
+            target=self.settings.target,
+            entry=self.entry,
+            config=self.config,
+            scales=self.settings.scales,
+            W=narrowed(self.model.weight(index, linear.name)),
+            H=H,
         )
-        return layer, result
+
+    def quantize_linears(
+        self, index: int, linears: Sequence[Linear], hessians: Mapping[str, Array]
+    ) -> list[LayerAnswer]:
+        """Quantize linears, in any order, and put their decoded weights into the model."""
+        tasks = [
+            Task(
+                place_name(index, linear.name),
+                linear.shape[0] * linear.shape[1],
+                partial(self.job, index, linear, hessians[linear.input_name]),
+            )
+            for linear in linears
+        ]
+        answers: dict[int, LayerAnswer] = {}
+        told = 0
+        for place, answer in self.crew.answers(tasks, self.hooks.notice):
+            name = linears[place].name
+            self.model.set_weight(index, name, answer.decode())
+            answers[place] = answer
+            self.hooks.step(f"block {index}, {name}")
+            while told in answers:
+                self.hooks.layer(answers[told].result)
+                told += 1
+        return [answers[place] for place in range(len(linears))]
 
     def quantize_block(self, index: int, hidden: Float32) -> BlockResult:
         """Calibrate and quantize one decoder block, and save its records."""
-        clock = _Clock()
+        clock = Clock()
         linears = chosen_linears(self.model, self.settings, index)
+        source = weights_digest(self.model, index, [linear.name for linear in linears])
         hessians = block_hessians(self.model, index, hidden, {x.input_name for x in linears})
         self.hooks.step(f"block {index}, calibrated")
-        layers: dict[str, QuantizedLayer] = {}
-        results: list[LayerResult] = []
-        for linear in linears:
-            try:
-                layer, result = self.quantize_linear(index, linear, hessians[linear.input_name])
-            except SubbitError as error:
-                message = f"decoder block {index}, {linear.name}: {error}"
-                raise SubbitError(message) from error
-            layers[linear.name] = layer
-            results.append(result)
-            self.hooks.layer(result)
-            self.hooks.step(f"block {index}, {linear.name}")
-        data = pack_records(layers, scales=self.settings.scales, about=self.about(index))
+        answers = self.quantize_linears(index, linears, hessians)
+        packed = {answer.result.name: (answer.layout, answer.tensors) for answer in answers}
+        data = join_packed(packed, scales=self.settings.scales, about=self.about(index))
         if self.out is not None:
             path = record_path(self.out, index)
             path.parent.mkdir(exist_ok=True)
             write_atomically(path, data)
-        return BlockResult(index, tuple(results), len(data), **clock.read())
+        results = tuple(answer.result for answer in answers)
+        elsewhere = sum(answer.result.cpu_seconds for answer in answers if answer.apart)
+        times = clock.read(elsewhere)
+        return BlockResult(
+            index, results, len(data), **times, sha256=digest_of(data), source=source
+        )
 
     def about(self, index: int) -> dict[str, Any]:
         """Return the origin of a record file."""
@@ -193,27 +194,48 @@ class _Run:
         about = {key: getattr(self.settings, key) for key in keys}
         return {"block": index, **about, "config": dict(sorted(self.config.switches().items()))}
 
-    def restore_block(self, index: int, out: Path) -> None:
-        """Put a finished block's weights into the model, counting as many steps as making them."""
-        set_weights(self.model, out, index)
-        for _ in range(len(chosen_linears(self.model, self.settings, index)) + 1):
-            self.hooks.step(f"block {index}, restored")
+    def restore_block(self, manifest: Manifest, done: BlockResult, out: Path) -> bool:
+        """Put a finished block's weights into the model, unless its records are not whole."""
+        names = [layer.name for layer in done.layers]
+        found = weights_digest(self.model, done.block, names)
+        if done.source is not None and found != done.source:
+            message = f"{out}: decoder block {done.block} was made from other weights than those of"
+            raise SubbitError(f"{message} {self.model.name} now")
+        try:
+            set_weights(self.model, out, manifest, done)
+        except RecordError as error:
+            self.hooks.notice(f"{error}; decoder block {done.block} is quantized again")
+            return False
+        # As many steps as making them.
+        for _ in range(len(names) + 1):
+            self.hooks.step(f"block {done.block}, restored")
+        return True
+
+    def finish_block(self, index: int, hidden: Float32, manifest: Manifest) -> Manifest:
+        """Restore a decoder block or quantize it, and save the manifest."""
+        done = manifest.find(index)
+        if done is not None and self.out and self.restore_block(manifest, done, self.out):
+            return manifest
+        kept = None if manifest.kept is None else manifest.kept[index]
+        self.config = self.settings.choice.config(kept)
+        made = self.quantize_block(index, hidden)
+        if done is not None and made.sha256 != done.sha256:
+            # Later blocks were made from the hidden states of other weights.
+            self.hooks.notice(f"decoder block {index} differs from before; later ones are redone")
+            manifest = manifest.before(index)
+        manifest = manifest.with_block(made)
+        if self.out is not None:
+            manifest.save(self.out)
+        return manifest
 
     def run(self, sequences: Tokens, manifest: Manifest) -> Manifest:
         """Go through the decoder blocks."""
         manifest = self.plan(sequences, manifest)
-        done = {block.block for block in manifest.blocks}
         hidden = embed(self.model, sequences)
         stop = self.settings.blocks[1]
         for index in range(stop):
-            if index in done and self.out is not None:
-                self.restore_block(index, self.out)
-            elif chosen_linears(self.model, self.settings, index):
-                kept = None if manifest.kept is None else manifest.kept[index]
-                self.config = self.settings.choice.config(kept)
-                manifest = manifest.with_block(self.quantize_block(index, hidden))
-                if self.out is not None:
-                    manifest.save(self.out)
+            if chosen_linears(self.model, self.settings, index):
+                manifest = self.finish_block(index, hidden, manifest)
             self.hooks.block(index, manifest)
             if index + 1 < stop:
                 advance(self.model, index, hidden)
@@ -221,7 +243,7 @@ class _Run:
         return manifest
 
 
-def set_weights(model: DecoderModel, folder: Path, index: int) -> None:
+def set_weights(model: DecoderModel, folder: Path, manifest: Manifest, done: BlockResult) -> None:
     """Put weights from a run's records into one block of a model.
 
     Parameters
@@ -230,16 +252,18 @@ def set_weights(model: DecoderModel, folder: Path, index: int) -> None:
         The model at full precision.
     folder : Path
         The run's folder.
-    index : int
-        The decoder block.
+    manifest : Manifest
+        Its manifest.
+    done : BlockResult
+        The block.
 
     Raises
     ------
     RecordError
-        If the record file is damaged.
+        If the record file is damaged, or not the one that the run has written.
     """
-    for name, layer in load_records(record_path(folder, index)).layers.items():
-        model.set_weight(index, name, layer.decode())
+    for name, layer in read_block(folder, manifest, done).layers.items():
+        model.set_weight(done.block, name, layer.decode())
 
 
 def _is_empty(folder: Path) -> bool:
@@ -282,7 +306,7 @@ def _open_folder(out: Path, settings: Settings, *, resume: bool) -> Manifest:
     if (out / MANIFEST).is_file():
         return load_manifest(out)
     out.mkdir(parents=True, exist_ok=True)
-    manifest = Manifest(settings)
+    manifest = Manifest(settings, arithmetic=arithmetic())
     manifest.save(out)
     return manifest
 
@@ -304,8 +328,9 @@ def quantize_model(
     ----------
     model : DecoderModel
         The model; afterwards it has the decoded weights.
-    port : object
-        Quantizes the layers; has the functions of ``subbit.reference``.
+    port : object or Crew
+        Quantizes the layers: a port, which has the functions of ``subbit.reference``, or a crew,
+        which has ports in other processes.
     settings : Settings
         Settings, as from `plan`.
     sequences : ndarray of int64, shape (N, L)
@@ -343,4 +368,6 @@ def quantize_model(
         check_folder(out, settings, resume=resume)
     run.check_weights()
     manifest = Manifest(settings) if out is None else _open_folder(out, settings, resume=resume)
+    if manifest.arithmetic and (said := differences(arithmetic(), manifest.arithmetic)):
+        run.hooks.notice(f"{out} was started with {said}: last bits of its records may differ")
     return run.run(sequences, replace(manifest, kept=manifest.kept or kept))

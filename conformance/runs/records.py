@@ -18,7 +18,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from subbit.reference.errors import ArgumentError
+from subbit.reference.errors import ArgumentError, SubbitError
 from subbit.reference.layer import QuantizedLayer
 from subbit.reference.notation import AnyArray
 from subbit.reference.storage.record_layout import Layout, put_layer, take_layer
@@ -119,11 +119,36 @@ def pack_records(
     """
     if scales not in SCALE_TYPES:
         raise ArgumentError("scales", "one of " + ", ".join(SCALE_TYPES), scales)
-    layouts: dict[str, Layout] = {}
-    tensors: dict[str, AnyArray] = {}
-    for name, layer in layers.items():
-        layouts[name], parts = put_layer(layer, scales)
-        tensors |= {f"{name}/{part}": values for part, values in parts.items()}
+    packed = {name: put_layer(layer, scales) for name, layer in layers.items()}
+    return join_packed(packed, scales=scales, about=about)
+
+
+def join_packed(
+    packed: Mapping[str, tuple[Layout, Mapping[str, AnyArray]]],
+    *,
+    scales: str = "float16",
+    about: Mapping[str, Any] | None = None,
+) -> bytes:
+    """Return the content of a record file whose layers are packed already.
+
+    Parameters
+    ----------
+    packed : mapping of str to tuple
+        Layout and tensors of each layer, as from `put_layer`.
+    scales, about
+        As in `pack_records`.
+
+    Returns
+    -------
+    bytes
+        A safetensors file.
+    """
+    tensors = {
+        f"{name}/{part}": values
+        for name, (_, parts) in packed.items()
+        for part, values in parts.items()
+    }
+    layouts = {name: layout for name, (layout, _) in packed.items()}
     content = {"scales": scales, "layers": layouts, "about": dict(about or {})}
     said = {
         "format": FORMAT,
@@ -197,6 +222,33 @@ def _parse(data: bytes) -> Records:
     return Records(layers, content["about"], sizes, len(data))
 
 
+def parse_records(data: bytes, path: Path) -> Records:
+    """Read the layers in the content of a file.
+
+    Parameters
+    ----------
+    data : bytes
+        The content.
+    path : Path
+        The file, for the message.
+
+    Returns
+    -------
+    Records
+        Layers that equal the saved ones bit for bit.
+
+    Raises
+    ------
+    RecordError
+        If the content is damaged or none of a record file.
+    """
+    try:
+        return _parse(data)
+    except (SubbitError, SafetensorError, ValueError, LookupError, TypeError) as error:
+        message = f"{path}: no valid layer records ({error})"
+        raise RecordError(message) from error
+
+
 def load_records(path: Path) -> Records:
     """Read the layers of one file.
 
@@ -217,9 +269,4 @@ def load_records(path: Path) -> Records:
     OSError
         If it cannot be read.
     """
-    data = path.read_bytes()
-    try:
-        return _parse(data)
-    except (RecordError, SafetensorError, ValueError, LookupError, TypeError) as error:
-        message = f"{path}: no valid layer records ({error})"
-        raise RecordError(message) from error
+    return parse_records(path.read_bytes(), path)

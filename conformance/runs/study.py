@@ -36,12 +36,15 @@ class Windows:
         Tokens per window.
     sha256 : str
         Digest of the tokens.
+    first_token : int, optional
+        Token put before each window; None where windows are cut from the text as they are.
     """
 
     text: str
     windows: int
     length: int
     sha256: str
+    first_token: int | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,8 @@ class Point:
         Calibration and quantization, without evaluation.
     peak_bytes : int
         Peak memory of the process so far.
+    underflows : int, default 0
+        Scales that lose digits in their stored type.
     """
 
     label: str
@@ -106,6 +111,7 @@ class Point:
     seconds: float
     cpu_seconds: float
     peak_bytes: int
+    underflows: int = 0
 
     @property
     def key(self) -> tuple[str, str, int, int]:

@@ -7,7 +7,7 @@ Functions that call each other without checks, and how they take arrays.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import scipy.linalg
@@ -46,6 +46,8 @@ class Room:
     def inside(self, entered: bool = True) -> Iterator[None]:  # noqa: FBT001, FBT002
         """Run code with the checks off, or on again.
 
+        With the checks off, NumPy does not warn either: an answer that is not finite is refused.
+
         Parameters
         ----------
         entered : bool, default True
@@ -57,8 +59,10 @@ class Room:
             While the code runs.
         """
         token = self._entered.set(entered)
+        quiet: Literal["ignore"] | None = "ignore" if entered else None
         try:
-            yield
+            with np.errstate(over=quiet, divide=quiet, invalid=quiet):
+                yield
         finally:
             self._entered.reset(token)
 

@@ -143,12 +143,12 @@ class Orders(Kind):
     ----------
     number : int
         Number of zones.
-    most : int or None, default None
+    most : int, default 64
         The highest order.
     """
 
     number: int
-    most: int | None = None
+    most: int = 64
 
     def describe(self) -> str:
         """Return the type as written in documentation."""

@@ -131,7 +131,7 @@ def rank_patterns(mask: Mask, keep: int, group: int) -> Numbers:
     n, m = mask.shape
     if m % group:
         raise ArgumentError("mask", f"shape (any, a multiple of {group})", f"{mask.shape}")
-    kept = mask.reshape(n, -1, group)  # (n, m) -> (n, m/M, M)
+    kept = mask.reshape(n, m // group, group)  # (n, m) -> (n, m/M, M)
     counts = np.count_nonzero(kept, axis=2)
     if np.any(counts != keep):
         raise ArgumentError(
@@ -180,4 +180,4 @@ def unrank_patterns(ranks: Numbers, keep: int, group: int) -> Mask:
         mask[:, :, j] = rest < step
         rest -= np.where(mask[:, :, j], 0, step)
         left -= mask[:, :, j]
-    return mask.reshape(len(ranks), -1)  # (n, g, M) -> (n, g M)
+    return mask.reshape(len(ranks), ranks.shape[1] * group)  # (n, g, M) -> (n, g M)

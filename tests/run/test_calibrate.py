@@ -5,7 +5,13 @@ import pytest
 
 from subbit import reference
 from subbit.conformance.runs import calibrate
-from subbit.conformance.runs.calibrate import advance, batches, block_hessians, embed
+from subbit.conformance.runs.calibrate import (
+    UnreachedWarning,
+    advance,
+    batches,
+    block_hessians,
+    embed,
+)
 from subbit.reference.errors import ArgumentError, SubbitError
 
 
@@ -95,3 +101,11 @@ def test_nan_is_found_where_it_arises(tiny, sequences, monkeypatch):
     monkeypatch.setattr(tiny, "run_block", lambda *_: np.full((2, 24, 64), np.nan, np.float32))
     with pytest.raises(SubbitError, match="decoder block 1 gives NaN"):
         advance(tiny, 1, hidden[:2])
+
+
+def test_inputs_that_are_all_zero_get_the_identity_and_are_named(tiny, sequences):
+    tiny.set_weight(0, "mlp.gate_proj", np.zeros((160, 64)))
+    with pytest.warns(UnreachedWarning, match="block 0: no token reaches mlp_hidden; the identity"):
+        found = block_hessians(tiny, 0, embed(tiny, sequences), input_names(tiny))
+    np.testing.assert_array_equal(found["mlp_hidden"], np.eye(160))
+    assert not np.array_equal(found["mlp_input"], np.eye(64))

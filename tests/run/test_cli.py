@@ -314,7 +314,9 @@ def test_bits_refuses_what_holds_no_run(text, tmp_path):
     quantize(text, out, "--no-checkpoint")
     record = out / "layers" / "block-001.safetensors"
     record.write_bytes(record.read_bytes()[:-1])
-    assert "block-001.safetensors: no valid layer records" in sentence(run("bits", out))
+    assert "block-001.safetensors: not the file that this run has written" in sentence(
+        run("bits", out)
+    )
 
 
 def curve(text, out, *options):

@@ -264,8 +264,8 @@ def test_a_run_of_the_first_version_goes_on(sequences, tmp_path):
 def test_a_manifest_of_a_later_version_is_refused(sequences, settings, tmp_path):
     stopped_run(tmp_path, settings, sequences)
     content = json.loads((tmp_path / MANIFEST).read_text())
-    (tmp_path / MANIFEST).write_text(json.dumps(content | {"version": 3}))
-    with pytest.raises(SubbitError, match="version: expected 1 or 2, got 3"):
+    (tmp_path / MANIFEST).write_text(json.dumps(content | {"version": 4}))
+    with pytest.raises(SubbitError, match="version: expected 1 to 3, got 4"):
         load_manifest(tmp_path)
 
 
@@ -286,21 +286,9 @@ def test_a_folder_with_a_run_or_other_content_is_left_alone(sequences, settings,
     assert files_of(tmp_path) == before
 
 
-def test_a_damaged_record_or_manifest_is_refused(sequences, settings, tmp_path):
+def test_a_damaged_manifest_is_refused(sequences, settings, tmp_path):
     out = tmp_path / "out"
     stopped_run(out, settings, sequences)
-
-    def resume():
-        return quantize_model(
-            load_model("tiny"), reference, settings, sequences, out=out, resume=True
-        )
-
-    record = out / "layers" / "block-000.safetensors"
-    data = record.read_bytes()
-    record.write_bytes(data[:-1])
-    with pytest.raises(SubbitError, match=r"block-000\.safetensors: no valid layer records"):
-        resume()
-    record.write_bytes(data)
     (out / MANIFEST).write_text("{}", encoding="utf-8")
     with pytest.raises(SubbitError, match="no valid manifest"):
-        resume()
+        quantize_model(load_model("tiny"), reference, settings, sequences, out=out, resume=True)

@@ -39,7 +39,7 @@ GIB = 2**30
 _MAIN = """
 import sys
 sys.path[:] = {path!r}
-from subbit.conformance.command.worker import serve
+from subbit.conformance.programs.worker import serve
 serve(*{arguments!r})
 """
 _LARGEST_GROWTH = 4
@@ -258,9 +258,13 @@ class Worker:
         The port's name.
     allowance : Allowance
         What each case may take.
+    environment : mapping of str to str, optional
+        Variables that its environment has besides those of this process.
     """
 
-    def __init__(self, target: str, allowance: Allowance) -> None:
+    def __init__(
+        self, target: str, allowance: Allowance, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.target, self.allowance = target, allowance
         self.about: About | None = None
         self._trace = tempfile.NamedTemporaryFile("r", prefix="subbit-", encoding="utf-8")  # noqa: SIM115
@@ -269,7 +273,8 @@ class Worker:
         arguments = (target, line.fileno(), os.getpid(), limits, self._trace.name)
         # The process is killed in the end, and cannot remove what it leaves there.
         self._folder = tempfile.TemporaryDirectory(prefix="subbit-") if is_program(target) else None
-        own = {} if self._folder is None else {"TMPDIR": self._folder.name}
+        own = dict(environment or {})
+        own |= {} if self._folder is None else {"TMPDIR": self._folder.name}
         with interrupts_held():
             self.process = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-c", _MAIN.format(path=sys.path, arguments=arguments)],
