@@ -207,19 +207,19 @@ def inverse_factor(H: Array) -> Array:
 
     Examples
     --------
-    >>> inverse_factor([[4.0, 0.0], [0.0, 0.25]])
-    array([[0.5, 0. ],
-           [0. , 2. ]])
+    >>> inverse_factor([[2.0, 2.0], [2.0, 4.0]])
+    array([[ 1. , -0.5],
+           [ 0. ,  0.5]])
     """
     try:
         reversed_factor = scipy.linalg.cholesky(H[::-1, ::-1], lower=True)
     except np.linalg.LinAlgError as error:
         raise HessianError("H", "a positive definite matrix", str(error)) from error
     V = reversed_factor[::-1, ::-1]
+    # The diagonal of V is positive, so its inverse exists.
     # Alg. 1, BiLLM:  H^c = Cholesky((H + λI)⁻¹), so that H⁻¹ = UᵀU
-    inverse, failed = scipy.linalg.lapack.dtrtri(V)
-    U = np.triu(inverse)
-    if failed or not np.all(np.isfinite(U)):
+    U = np.triu(scipy.linalg.lapack.dtrtri(V)[0])
+    if not np.all(np.isfinite(U)):
         raise HessianError("H", "a positive definite matrix", "one that is singular to rounding")
     return U
 

@@ -28,7 +28,7 @@ UNCHANGED = {"_presets", "_of_billm"}
 UNCHANGED |= {"PayloadBits.total", "PayloadBits.per_weight"}
 # Their first two arguments may be swapped: a clip is the least of the largest.
 SYMMETRIC = {"np.maximum", "np.minimum", "max", "min", "np.clip", "np.array_equal"}
-SYMMETRIC |= {"weight_error", "calibrated_error_trace", "proxy_loss"}
+SYMMETRIC |= {"np.multiply", "weight_error", "calibrated_error_trace", "proxy_loss"}
 COMPARE = {
     ast.Lt: ast.LtE,
     ast.LtE: ast.Lt,

@@ -221,6 +221,7 @@ def made_small(words):
         "docs/gpu.md",
         "docs/models.md",
         "docs/pbs2p.md",
+        "docs/speed.md",
         "docs/stbllm.md",
     ],
 )

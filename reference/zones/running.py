@@ -170,7 +170,8 @@ def _run_error(
         # Usually the least distance tells that no entry is on the mean.
         tied = bool(work.min() == 0.0)
         if tied and sign_zero == 0:
-            on_mean = work == 0.0 if part is None else part & (work == 0.0)
+            on_mean = work == 0.0
+            on_mean = on_mean if part is None else part & on_mean
         zeros = 0 if on_mean is None else np.count_nonzero(on_mean, axis=0)
         # Eq. (16), subbit:  Σ(x − q)² = Σx² − cμ² − cα² − c₀α²
         energy = energy - (count + zeros) * scale**2
