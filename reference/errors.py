@@ -279,41 +279,6 @@ def check_config(value: object, kind: type, name: str = "config") -> None:
         raise ArgumentError(name, f"a {kind.__name__} configuration", type(value).__name__)
 
 
-def check_items(argument: str, value: object, kinds: Any) -> tuple[Any, ...]:  # noqa: ANN401
-    """Check and return a tuple of records.
-
-    Parameters
-    ----------
-    argument : str
-        Name for the error message.
-    value : object
-        The value received.
-    kinds : type or union of types
-        What its items may be.
-
-    Returns
-    -------
-    tuple
-        The same tuple.
-
-    Raises
-    ------
-    ArgumentError
-        If it is no tuple, or holds something else.
-
-    Examples
-    --------
-    >>> check_items("blocks", (1, 2), int)
-    (1, 2)
-    """
-    others = [] if not isinstance(value, tuple) else [x for x in value if not isinstance(x, kinds)]
-    if not isinstance(value, tuple) or others:
-        said = getattr(kinds, "__name__", str(kinds)).replace("subbit.reference.layer.", "")
-        came = type(others[0] if others else value).__name__
-        raise ArgumentError(argument, f"a tuple of {said}", came)
-    return value
-
-
 def check_pair(argument: str, value: object) -> tuple[object, object]:
     """Check and return a pair of values.
 

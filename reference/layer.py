@@ -32,7 +32,7 @@ import numpy.typing as npt
 from subbit.reference.contracts.door import contract
 from subbit.reference.contracts.scalars import Whole
 
-from .errors import ArgumentError, check_count, check_items, check_pair, check_pattern
+from .errors import ArgumentError
 from .notation import Array, Codes, Indices, Mask, Signs
 
 MOST_BLOCKS = 2**20
@@ -311,11 +311,6 @@ class QuantizedBlock:
     pattern : tuple of int, optional
         ``(N, M)`` if no row has entries in more than N of each M consecutive columns,
         counted from the block's first; the last ``(stop - start) % M`` columns are free.
-
-    Raises
-    ------
-    ArgumentError
-        If there is no group, or a group is not as wide as the block, or the pattern is none.
     """
 
     start: int
@@ -323,18 +318,6 @@ class QuantizedBlock:
     groups: tuple[Group, ...]
     salient: Mask | None = None
     pattern: tuple[int, int] | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse a block that has no values, or none of its own width."""
-        start, stop = check_count("start", self.start, 0), check_count("stop", self.stop)
-        check_items("groups", self.groups, BinaryGroup | UniformGroup | ValueGroup)
-        shapes = {np.shape(group.mask) for group in self.groups}
-        if {shape[1:] for shape in shapes} != {(stop - start,)}:
-            expected = f"groups of {stop - start} columns, {start} to {stop}"
-            came = f"masks of shapes {sorted(shapes)}" if shapes else "no group"
-            raise ArgumentError("groups", expected, came)
-        if self.pattern is not None:
-            check_pattern("pattern", self.pattern)
 
     @property
     def columns(self) -> slice:
@@ -369,11 +352,6 @@ class QuantizedLayer:
         ``order[j]`` is the input that the j-th quantized column belongs to; None if the
         columns kept their order.
 
-    Raises
-    ------
-    ArgumentError
-        If the blocks leave out a column, or have one twice.
-
     Examples
     --------
     >>> from subbit.reference import rtn_layer
@@ -385,18 +363,6 @@ class QuantizedLayer:
     blocks: tuple[QuantizedBlock, ...]
     order: Indices | None = None
 
-    def __post_init__(self) -> None:
-        """Refuse blocks whose columns are not the layer's."""
-        rows, columns = check_pair("shape", self.shape)
-        check_count("shape", rows, 0)
-        check_count("shape", columns, 0)
-        check_items("blocks", self.blocks, QuantizedBlock)
-        starts, stops = ([getattr(b, end) for b in self.blocks] for end in ("start", "stop"))
-        if [*starts, columns] != [0, *stops]:
-            spans = ", ".join(f"{block.start} to {block.stop}" for block in self.blocks)
-            expected = f"blocks that hold columns 0 to {columns} in order, each once"
-            raise ArgumentError("blocks", expected, spans or "no block")
-
     def decode(self) -> Array:
         """Return the layer's values with the columns in their original order.
 
@@ -404,7 +370,17 @@ class QuantizedLayer:
         -------
         ndarray of float64, shape (n, m)
             ``Q``.
+
+        Raises
+        ------
+        ArgumentError
+            If the blocks leave out a column, or have one twice.
         """
+        starts, stops = ([getattr(b, end) for b in self.blocks] for end in ("start", "stop"))
+        if [*starts, self.shape[1]] != [0, *stops]:
+            spans = ", ".join(f"{block.start} to {block.stop}" for block in self.blocks)
+            expected = f"blocks that hold columns 0 to {self.shape[1]} in order, each once"
+            raise ArgumentError("blocks", expected, spans or "no block")
         values = np.empty(self.shape)
         for block in self.blocks:
             values[:, block.columns] = block.decode()

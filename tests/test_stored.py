@@ -33,6 +33,12 @@ def eight_bits(x):
     return np.ldexp(np.round(fraction * 2**8) / 2**8, power)
 
 
+def halves(x):
+    """Round to float16, as hardware does: what is too large becomes infinite."""
+    with np.errstate(over="ignore"):
+        return np.asarray(x, dtype=np.float64).astype(np.float16).astype(np.float64)
+
+
 def storing(change, **capabilities):
     """The reference, whose records are changed when they are returned."""
     own = {name: getattr(reference, name) for name in reference.__all__}
@@ -46,33 +52,36 @@ def storing(change, **capabilities):
     return types.SimpleNamespace(**own, CAPABILITIES=capabilities)
 
 
-def as_float16(record):
+def as_stored(record, rounding):
+    """The record with rounded scales and means; stored values stay."""
     if isinstance(record, reference.QuantizedBlock):
-        return replace(record, groups=tuple(map(as_float16, record.groups)))
+        return replace(record, groups=tuple(as_stored(g, rounding) for g in record.groups))
     if isinstance(record, reference.QuantizedLayer):
-        return replace(record, blocks=tuple(map(as_float16, record.blocks)))
-    return record if isinstance(record, reference.ValueGroup) else record.with_scales("float16")
-
-
-def as_eight_bits(record):
-    """By the same path, with a rounding that is too coarse."""
-    if isinstance(record, reference.QuantizedBlock):
-        return replace(record, groups=tuple(map(as_eight_bits, record.groups)))
-    if isinstance(record, reference.QuantizedLayer):
-        return replace(record, blocks=tuple(map(as_eight_bits, record.blocks)))
+        return replace(record, blocks=tuple(as_stored(b, rounding) for b in record.blocks))
     if isinstance(record, reference.ValueGroup):
         return record
     if isinstance(record, reference.UniformGroup):
-        return replace(record, scale=eight_bits(record.scale))
+        return replace(record, scale=rounding(record.scale))
     planes = tuple(
         reference.Plane(
             plane.sign,
-            eight_bits(plane.row_scale),
-            None if plane.column_scale is None else eight_bits(plane.column_scale),
+            rounding(plane.row_scale),
+            None if plane.column_scale is None else rounding(plane.column_scale),
         )
         for plane in record.planes
     )
-    return replace(record, planes=planes)
+    return replace(
+        record, planes=planes, mean=None if record.mean is None else rounding(record.mean)
+    )
+
+
+def as_float16(record):
+    return as_stored(record, halves)
+
+
+def as_eight_bits(record):
+    """With a rounding that is too coarse."""
+    return as_stored(record, eight_bits)
 
 
 def outcomes(port, name, depth="ci"):

@@ -171,7 +171,7 @@ def check_gguf_keys(
     >>> check_gguf_keys({"llama.attention.sliding_window": 63}, (), Sizes(16, 64), "it")
     Traceback (most recent call last):
         ...
-    subbit.conformance.models.llama_config.NotCoveredError: model: expected a GGUF file whose \
+    subbit.conformance.models.base.NotCoveredError: model: expected a GGUF file whose \
 metadata it uses, got llama.attention.sliding_window = 63
     """
     for key, value in metadata.items():

@@ -209,7 +209,7 @@ def read_config(settings: dict[str, Any]) -> LlamaConfig:
     >>> read_config({"model_type": "opt"})
     Traceback (most recent call last):
         ...
-    subbit.conformance.models.llama_config.NotCoveredError: model: expected model_type llama for \
+    subbit.conformance.models.base.NotCoveredError: model: expected model_type llama for \
 the NumPy decoder, got opt
     """
     rope = settings.get("rope_scaling") or settings.get("rope_parameters") or {}
