@@ -10,8 +10,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
+
+import jsonschema
+from jsonschema import ValidationError
 
 from subbit.conformance.models.base import Tokens
 from subbit.reference.errors import ArgumentError, SubbitError
@@ -22,6 +26,8 @@ from .records import write_atomically
 MANIFEST = "manifest.json"
 LAYER_FOLDER = "layers"
 MANIFEST_VERSION = 3
+SEALED = 3
+"""The first version whose manifests have a digest of themselves."""
 
 _RETIRED: Mapping[str, Mapping[str, object]] = {"pbs2p": {"column_signs": "fixed"}}
 """Settings that manifests of version 1 held for a method that never used them."""
@@ -296,8 +302,14 @@ class Manifest:
         folder : Path
             The run's folder.
         """
-        text = json.dumps(asdict(self), indent=1, ensure_ascii=False)
+        content = asdict(self)
+        content["sha256"] = _digest(content)
+        text = json.dumps(content, indent=1, ensure_ascii=False)
         write_atomically(folder / MANIFEST, text.encode())
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def record_path(folder: Path, block: int) -> Path:
@@ -373,6 +385,10 @@ def load_manifest(folder: Path) -> Manifest:
         version = content["version"]
         if version not in range(1, MANIFEST_VERSION + 1):
             raise ArgumentError("version", f"1 to {MANIFEST_VERSION}", version)
+        schema = files("subbit.conformance").joinpath("schemas/manifest.json")
+        jsonschema.validate(content, json.loads(schema.read_text(encoding="utf-8")))
+        if version >= SEALED and content.pop("sha256", None) != _digest(content):
+            raise ArgumentError("sha256", "the digest of the rest", "another: it was changed")
         blocks = tuple(_block(block) for block in content["blocks"])
         settings = _settings(content["settings"], version)
         kept = _numbers(content.get("kept"))
@@ -380,8 +396,8 @@ def load_manifest(folder: Path) -> Manifest:
     except OSError as error:
         message = f"{folder}: no quantized model here ({MANIFEST} cannot be read)"
         raise SubbitError(message) from error
-    except (ValueError, LookupError, TypeError) as error:
-        message = f"{path}: no valid manifest ({error})"
+    except (ValueError, LookupError, TypeError, RecursionError, ValidationError) as error:
+        message = f"{path}: no valid manifest ({str(error).splitlines()[0][:200]})"
         raise SubbitError(message) from error
 
 

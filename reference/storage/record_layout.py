@@ -133,7 +133,7 @@ def _pattern(layout: Layout) -> Pattern | None:
     if "pattern" not in layout:
         return None
     keep, group = layout["pattern"]
-    return int(keep), int(group)
+    return _whole(keep), _whole(group)
 
 
 def _take_masks(
@@ -183,6 +183,10 @@ def _take_plane(reader: Reader, layout: Layout, mask: Mask) -> Plane:
     return Plane(sign, row_scale, column_scale)
 
 
+UNCHECKED = 2**24
+"""Entries up to which a layer may have no tensors."""
+
+
 def _put_group(writer: Writer, group: Group, dtype: str) -> Layout:
     if not group.mask.any():
         writer = Writer()  # its content is discarded
@@ -222,7 +226,7 @@ def _take_group(reader: Reader, layout: Layout, mask: Mask) -> Group:
     if not mask.any():
         reader = NullReader()
     if "bits" in layout:
-        bits = int(layout["bits"])
+        bits = _whole(layout["bits"])
         codes = np.zeros(mask.shape, dtype=np.uint8)
         codes[mask] = reader.take_codes("codes", int(mask.sum()), bits)
         zero = reader.take_codes("zero_points", rows, bits).astype(np.float64)
@@ -299,6 +303,26 @@ def _take_block(reader: Reader, layout: Layout, rows: int, span: tuple[int, int]
     return QuantizedBlock(start, stop, groups, salient, _pattern(layout))
 
 
+def _whole(value: object) -> int:
+    """Return a number of a layout, unless it is none or not whole."""
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 0:
+        message = f"expected a whole number, got {str(value)[:40]}"
+        raise RecordError(message)
+    return int(value)
+
+
+def _check_held(rows: int, columns: int, tensors: Mapping[str, AnyArray]) -> None:
+    """Refuse a shape that the tensors are too small for, before anything is allocated.
+
+    A group with entries has a scale or a bit for each row, and a bit for each column. Only a
+    layer without entries has none.
+    """
+    bits = 8 * sum(values.nbytes for values in tensors.values())
+    if rows * columns > UNCHECKED and max(rows, columns) > bits:
+        message = f"{bits} bits cannot hold a layer of {rows} x {columns}"
+        raise RecordError(message)
+
+
 def take_layer(layout: Layout, tensors: Mapping[str, AnyArray], dtype: str) -> QuantizedLayer:
     """Rebuild a layer from its tensors.
 
@@ -328,11 +352,13 @@ def take_layer(layout: Layout, tensors: Mapping[str, AnyArray], dtype: str) -> Q
     >>> take_layer(*put_layer(layer, "float16"), "float16").decode().tolist()
     [[2.0, -2.0, 2.0]]
     """
-    rows, columns = (int(length) for length in layout["shape"])
+    rows, columns = (_whole(length) for length in layout["shape"])
+    _check_held(rows, columns, tensors)
     reader = Reader(tensors, dtype)
     blocks, start = [], 0
     for stop, pattern in layout["blocks"]:
-        blocks.append(_take_block(reader, layout["patterns"][pattern], rows, (start, stop)))
+        chosen = layout["patterns"][_whole(pattern)]
+        blocks.append(_take_block(reader, chosen, rows, (start, _whole(stop))))
         start = stop
     order = None
     if layout["ordered"]:

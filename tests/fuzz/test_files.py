@@ -1,0 +1,54 @@
+"""A share of the fuzzed record files and manifests, and what was found once."""
+
+import numpy as np
+import pytest
+from fuzz import files
+
+from subbit.conformance.runs import records
+from subbit.reference.storage.record_layout import put_layer, take_layer
+from subbit.reference.storage.record_tensors import RecordError
+
+
+@pytest.mark.parametrize("kind", files.KINDS)
+def test_changed_files_are_refused_or_read_in_one_piece(kind):
+    found = [(seed, *files.finding_of(kind, seed)) for seed in range(60)]
+    assert [(seed, what, said) for seed, what, said, _ in found if said] == []
+    assert any(refused for *_, refused in found)
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        ((60_000_000, 24), "bits cannot hold a layer of 60000000 x 24"),
+        ((6, 60_000_000), "bits cannot hold a layer of 6 x 60000000"),
+        ((2**70, 24), "bits cannot hold a layer"),
+        ((-6, 24), "expected a whole number, got -6"),
+        ((6.0, 24), "expected a whole number, got 6.0"),
+        ((True, 24), "expected a whole number, got True"),
+    ],
+)
+def test_a_shape_is_compared_with_the_file_before_anything_is_allocated(shape, said):
+    layout, tensors = put_layer(files._layers()["billm"], "float16")  # noqa: SLF001
+    with pytest.raises(RecordError, match=said):
+        take_layer({**layout, "shape": shape}, tensors, "float16")
+
+
+def test_a_layer_without_entries_may_be_as_large_as_real_ones():
+    layer = files._layers()["wanda"]  # noqa: SLF001
+    layout, _ = put_layer(layer, "float16")
+    assert layout["shape"] == (6, 24)
+    with pytest.raises(RecordError, match="too short"):
+        take_layer(layout, {}, "float16")
+
+
+def test_manifests_nested_too_deeply_are_refused(tmp_path):
+    (tmp_path / "manifest.json").write_text("[" * 100_000, encoding="utf-8")
+    with pytest.raises(files.SubbitError, match="no valid manifest"):
+        files.load_manifest(tmp_path)
+
+
+def test_the_file_that_is_changed_is_a_valid_one(tmp_path):
+    (tmp_path / "x").write_bytes(files._file())  # noqa: SLF001
+    held = records.load_records(tmp_path / "x").layers
+    for name, layer in files._layers().items():  # noqa: SLF001
+        assert np.array_equal(held[name].decode(), layer.decode())
