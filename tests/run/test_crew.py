@@ -12,7 +12,7 @@ from run.helpers import files_of, make_settings, without_times
 from threadpoolctl import threadpool_limits
 from typer.testing import CliRunner
 
-from project import INTERRUPTIBLE_PYTHON, with_path
+from project import INTERRUPTIBLE_PYTHON, some, with_path
 from subbit import reference
 from subbit.conformance.command import cli
 from subbit.conformance.command.crews import CrewOptions, open_crew
@@ -67,7 +67,7 @@ def several(request):
         yield crew
 
 
-@pytest.mark.parametrize("label", LABELS)
+@pytest.mark.parametrize("label", some(LABELS, every=2))
 def test_any_number_of_processes_gives_the_bits_of_one(label, several, sequences, tmp_path):
     blocks = (0, 3) if label == "billm:paper" else (0, 1)
     one = quantized(tmp_path / "one", sequences, Here(reference), label, blocks=blocks)
