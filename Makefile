@@ -65,10 +65,10 @@ $(VENV)/.dev: $(VENV)/.data pyproject.toml constraints.txt
 	@touch $@ $(VENV)/.demo
 
 demo: $(VENV)/.demo
-	@echo "==> holding the CUDA kernels to the specification, on the simulated device"
-	$(BIN)/subbit check fast:simulated --depth quick --jobs $(JOBS)
+	@echo "==> holding the CUDA kernels to the specification, on the simulated device; whole layers are level 3"
+	$(THREADS) $(BIN)/subbit check fast:simulated --depth quick --level 2 --jobs $(JOBS)
 	@echo "==> quantizing the first decoder blocks of a real model"
-	$(BIN)/subbit demo
+	PYTHONDONTWRITEBYTECODE= $(BIN)/subbit demo
 
 lint: $(VENV)/.dev build/types
 	@echo "==> ruff"
