@@ -1,6 +1,6 @@
 """Changed records, manifests and models: ``python tests/fuzz/files.py --count 10000``.
 
-A record file is changed in its bytes, or in its description with the checksum made anew; a
+A record file is changed in its bytes, or in its description with a recomputed checksum; a
 manifest is changed in one field, with or without its checksum. Whatever reading it comes to is a
 finding, except an error of the project's own, or with a new checksum, a layer or a manifest. One
 field of a model's description is changed; it is refused, or the model gives finite numbers.
