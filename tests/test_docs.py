@@ -202,6 +202,9 @@ SMALL = {
 
 def made_small(words):
     line = " ".join(words[1:])
+    if line.startswith("bench reference"):
+        # Sizes add up where an option is given twice.
+        line = re.sub(r" --(rows|columns|block-size|repeats) \d+", "", line)
     for large, small in STAND_INS.items():
         line = line.replace(large, small)
     for start, options in SMALL.items():
@@ -269,20 +272,6 @@ def test_each_target_is_explained():
         ["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
     assert set(re.findall(r"^make (\w+)", text, re.MULTILINE)) == targets() - {"help"}
-
-
-def test_documentation_builds_without_warnings(tmp_path):
-    result = subprocess.run(
-        [
-            *(sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html"),
-            *("-d", tmp_path / "doctrees", ROOT / "docs", tmp_path / "html"),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr
-    assert (tmp_path / "html" / "index.html").exists()
 
 
 def test_each_module_has_its_place_in_the_api_pages():
