@@ -63,10 +63,12 @@ def real(source: Mapping[str, Any], key: str, most: float, default: float | None
 
     Parameters
     ----------
-    source, key, default
+    source, key
         As for `whole`.
     most : float
         The largest that makes sense.
+    default : float, optional
+        As for `whole`.
 
     Returns
     -------
