@@ -6,7 +6,7 @@ the argument in the form that functions take, such as a float64 array.
 """
 
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -200,7 +200,24 @@ def check_mask(argument: str, value: npt.ArrayLike | None, shape: tuple[int, ...
     return mask
 
 
-def _is_whole(value: object) -> bool:
+def is_whole(value: object) -> TypeGuard[int]:
+    """Tell whether a value is a whole number of Python or NumPy.
+
+    Parameters
+    ----------
+    value : object
+        Any value.
+
+    Returns
+    -------
+    bool
+        False also for a truth value.
+
+    Examples
+    --------
+    >>> is_whole(np.int8(3)), is_whole(True), is_whole(3.0)
+    (True, False, False)
+    """
     # To Python a bool is an int, and to NumPy a time is an integer.
     whole = isinstance(value, int | np.integer)
     return whole and not isinstance(value, bool | np.timedelta64)
@@ -211,7 +228,7 @@ def _is_setting(value: object, option: object) -> bool:
     if isinstance(option, bool):
         return isinstance(value, bool | np.bool_) and bool(value) is option
     if isinstance(option, int):
-        return _is_whole(value) and value == option
+        return is_whole(value) and value == option
     return isinstance(value, type(option)) and value == option
 
 
@@ -337,7 +354,7 @@ def check_count(argument: str, value: object, least: int = 1, most: int | None =
     >>> check_count("bits", 2)
     2
     """
-    number = int(value) if _is_whole(value) else least - 1  # type: ignore[call-overload]
+    number = int(value) if is_whole(value) else least - 1
     if number < least or (most is not None and number > most):
         span = f"of at least {least}" if most is None else f"from {least} to {most}"
         raise ArgumentError(argument, f"a whole number {span}", value)
@@ -345,7 +362,7 @@ def check_count(argument: str, value: object, least: int = 1, most: int | None =
 
 
 def _is_number(value: object) -> bool:
-    return _is_whole(value) or isinstance(value, float | np.floating)
+    return is_whole(value) or isinstance(value, float | np.floating)
 
 
 def check_real(argument: str, value: Any, least: float = -LARGEST, most: float = LARGEST) -> float:  # noqa: ANN401

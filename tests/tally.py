@@ -69,6 +69,8 @@ def recorded() -> dict[str, Row]:
 
 def render(rows: Iterable[Row]) -> str:
     rows = list(rows)
+    if not rows:
+        return "None has been recorded yet.\n"
     lines = ["| port | cases | failed | CPU hours | rounds of the theorems | failed |"]
     lines.append("| --- | ---: | ---: | ---: | ---: | ---: |")
     for target in sorted({row.target for row in rows}):

@@ -43,6 +43,10 @@ def test_other_files_are_passed_over(tmp_path):
     assert list(tally.states(tmp_path, "abc")) == []
 
 
+def test_a_record_without_rows_says_so():
+    assert tally.render([]) == "None has been recorded yet.\n"
+
+
 def test_the_page_shows_the_sums_of_the_record():
     page = tally.PAGE.read_text(encoding="utf-8")
     assert tally.PART.search(page)

@@ -12,13 +12,13 @@ import math
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self
 
 from subbit import reference
 from subbit.conformance.cases import OPERATIONS, Outcome
 from subbit.conformance.runs.records import write_atomically
+from subbit.conformance.schema import check_schema
 from subbit.reference.errors import ArgumentError
 
 FORMAT = 1
@@ -238,16 +238,13 @@ def load_state(path: Path, target: str, dtype: str) -> Explored:
     ArgumentError
         If the file is not the state of this target under this specification.
     """
-    import jsonschema
-
     state = Explored(target, dtype, secrets.randbits(32))
     if path.exists():
-        schema = files("subbit.conformance").joinpath("schemas/explored.json")
         try:
             text = path.read_text(encoding="utf-8")
             content = json.loads(text, parse_constant=_no_number)
-            jsonschema.validate(content, json.loads(schema.read_text(encoding="utf-8")))
-        except (ValueError, RecursionError, jsonschema.ValidationError) as error:
+            check_schema(content, "explored")
+        except (ValueError, RecursionError) as error:
             reason = f"{path} ({str(error).splitlines()[0][:200]})"
             raise ArgumentError("--out", "a folder of explorations", reason) from error
         state = Explored.of_json(content)

@@ -84,19 +84,31 @@ def _columns(w: Tensor, U: Tensor, quantize: Callable[[Tensor, int], Tensor]) ->
     return Q, E
 
 
-Quantizer: TypeAlias = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
+Quantizer: TypeAlias = Callable[[Tensor, Tensor, slice], tuple[Tensor, Tensor]]
+Image: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 
 def _blocks(W: Tensor, H: Tensor, block: int, quantize: Quantizer) -> Tensor:
-    """Run the loop over blocks; `quantize` gets the weights, U and a first column."""
+    """Run the loop over blocks; `quantize` gets a block's weights, its U and its columns."""
     torch = _torch()
     U = inverse_factor(damp(H))
     W, Q = W.clone(), torch.zeros_like(W)
     for start in range(0, W.shape[1], block):
-        stop = min(start + block, W.shape[1])
-        Q[:, start:stop], E = quantize(W, U, start)
-        W[:, stop:] -= E.matmul(U[start:stop, stop:])
+        own = slice(start, min(start + block, W.shape[1]))
+        Q[:, own], E = quantize(W[:, own], U[own, own], own)
+        W[:, own.stop :] -= E.matmul(U[own, own.stop :])
     return Q
+
+
+def _at_once(W: Tensor, H: Tensor, block: int, image: Image) -> Tensor:
+    """Run the loop over blocks that are quantized at once, from their weights and scores."""
+
+    def quantize(w: Tensor, U: Tensor, _own: slice) -> tuple[Tensor, Tensor]:
+        u = U.diagonal()
+        Q = image(w, w**2 / u**2)
+        return Q, (w - Q) / u
+
+    return _blocks(W, H, block, quantize)
 
 
 def _grid(w: Tensor, bits: int) -> tuple[Tensor, Tensor]:
@@ -131,10 +143,9 @@ def gptq(W: Tensor, H: Tensor, block: int = 128, bits: int = 2) -> Tensor:
         The quantized weights.
     """
 
-    def quantize(W: Tensor, U: Tensor, start: int) -> tuple[Tensor, Tensor]:
-        part = slice(start, start + block)
-        grid = _grid(W[:, part], bits)
-        return _columns(W[:, part], U[part, part], lambda w, i: _nearest(w[:, i], *grid, bits))
+    def quantize(W: Tensor, U: Tensor, _own: slice) -> tuple[Tensor, Tensor]:
+        grid = _grid(W, bits)
+        return _columns(W, U, lambda w, i: _nearest(w[:, i], *grid, bits))
 
     return _blocks(W, H, block, quantize)
 
@@ -160,10 +171,9 @@ def sparsegpt(W: Tensor, H: Tensor, block: int = 128, keep: tuple[int, int] = (4
     """
     torch, (least, group) = _torch(), keep
 
-    def quantize(W: Tensor, U: Tensor, start: int) -> tuple[Tensor, Tensor]:
-        part = slice(start, start + block)
-        u, own = U[part, part].diagonal(), U[part, part]
-        gone = torch.zeros_like(W[:, part], dtype=torch.bool)
+    def quantize(W: Tensor, U: Tensor, _own: slice) -> tuple[Tensor, Tensor]:
+        u = U.diagonal()
+        gone = torch.zeros_like(W, dtype=torch.bool)
 
         def prune(w: Tensor, i: int) -> Tensor:
             if i % group == 0:
@@ -174,7 +184,7 @@ def sparsegpt(W: Tensor, H: Tensor, block: int = 128, keep: tuple[int, int] = (4
             q[gone[:, i]] = 0
             return q
 
-        return _columns(W[:, part], own, prune)
+        return _columns(W, U, prune)
 
     return _blocks(W, H, block, quantize)
 
@@ -202,11 +212,10 @@ def pb_llm(W: Tensor, H: Tensor, block: int = 128, share: float = 0.9, bits: int
     """
     torch, first, grid = _torch(), W, _grid(W, bits)
 
-    def quantize(W: Tensor, U: Tensor, start: int) -> tuple[Tensor, Tensor]:
-        part = slice(start, start + block)
-        scores = first[:, part] ** 2 / U[part, part].diagonal() ** 2
+    def quantize(W: Tensor, U: Tensor, own: slice) -> tuple[Tensor, Tensor]:
+        scores = first[:, own] ** 2 / U.diagonal() ** 2
         low = scores <= scores.flatten().sort().values[int(scores.numel() * share)]
-        kept = first[:, part] * low
+        kept = first[:, own] * low
         mean = kept.mean(1)
         scale = (kept - mean[:, None]).abs().mean(1)
 
@@ -214,7 +223,7 @@ def pb_llm(W: Tensor, H: Tensor, block: int = 128, share: float = 0.9, bits: int
             binary = mean + scale * (w[:, i] - mean).sign()
             return torch.where(low[:, i], binary, _nearest(w[:, i], *grid, bits))
 
-        return _columns(W[:, part], U[part, part], either)
+        return _columns(W, U, either)
 
     return _blocks(W, H, block, quantize)
 
@@ -282,17 +291,13 @@ def billm(W: Tensor, H: Tensor, block: int = 128) -> Tensor:
         The quantized weights.
     """
 
-    def quantize(W: Tensor, U: Tensor, start: int) -> tuple[Tensor, Tensor]:
-        part = slice(start, start + block)
-        w, u = W[:, part], U[part, part].diagonal()
-        S = w**2 / u**2
+    def image(w: Tensor, S: Tensor) -> Tensor:
         salient = _salient(S)
         large = _cut(S, ~salient, 1, (S.abs() * ~salient).flatten(), _residual(S, salient, 2))
         groups = ((~salient & ~large, 1), (large, 1), (salient, 2))
-        Q = sum(_residual(w, mask, order) for mask, order in groups)
-        return Q, (w - Q) / u
+        return sum(_residual(w, mask, order) for mask, order in groups)
 
-    return _blocks(W, H, block, quantize)
+    return _at_once(W, H, block, image)
 
 
 def _start(w: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -348,13 +353,10 @@ def arb_rc(W: Tensor, H: Tensor, block: int = 128) -> Tensor:
         The quantized weights.
     """
 
-    def quantize(W: Tensor, U: Tensor, start: int) -> tuple[Tensor, Tensor]:
-        part = slice(start, start + block)
-        w, u = W[:, part], U[part, part].diagonal()
-        Q = sum(_row_column(w, mask, order) for mask, order in _four_groups(w**2 / u**2))
-        return Q, (w - Q) / u
+    def image(w: Tensor, S: Tensor) -> Tensor:
+        return sum(_row_column(w, mask, order) for mask, order in _four_groups(S))
 
-    return _blocks(W, H, block, quantize)
+    return _at_once(W, H, block, image)
 
 
 def _four_groups(S: Tensor) -> Masks:

@@ -5,9 +5,7 @@ Whether a tree of vectors is what it says: every file by its schema, every folde
 every call by its key, every tensor in use, and every correct answer within its own comparisons.
 """
 
-import json
 from collections.abc import Iterator, Mapping
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from subbit.conformance.cases.names import parts_of
 from subbit.conformance.programs.arrays import Tensors
 from subbit.conformance.programs.calls import read_call, read_error
 from subbit.conformance.programs.forms import Codec, FormError
+from subbit.conformance.schema import read_schema
 from subbit.reference.errors import ArgumentError
 
 from .record import key_of_call
@@ -50,9 +49,7 @@ def schema_of(part: str) -> dict[str, Any]:
     dict
         The schema.
     """
-    text = files("subbit.conformance").joinpath("schemas/vectors.json").read_text(encoding="utf-8")
-    content: dict[str, Any] = json.loads(text)
-    return {"$ref": f"#/$defs/{part}", "$defs": content["$defs"]}
+    return {"$ref": f"#/$defs/{part}", "$defs": read_schema("vectors")["$defs"]}
 
 
 class _Counting(Tensors):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from subbit.reference.errors import ArgumentError
+from subbit.reference.errors import ArgumentError, is_whole
 
 MOST_BLOCKS = 2**14
 """Decoder blocks of a model."""
@@ -51,8 +51,7 @@ def whole(
     30
     """
     value = _found(source, key, default)
-    good = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not good or not 1 <= value <= most:
+    if not is_whole(value) or not 1 <= value <= most:
         expected = f"a whole number from 1 to {most} for {key}"
         raise ArgumentError("model", expected, str(value)[:60])
     return int(value)

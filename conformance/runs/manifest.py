@@ -10,14 +10,11 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jsonschema
-from jsonschema import ValidationError
-
 from subbit.conformance.models.base import Tokens
+from subbit.conformance.schema import check_schema
 from subbit.reference.errors import ArgumentError, SubbitError
 
 from .labels import UNIFORM, Label
@@ -385,8 +382,7 @@ def load_manifest(folder: Path) -> Manifest:
         version = content["version"]
         if version not in range(1, MANIFEST_VERSION + 1):
             raise ArgumentError("version", f"1 to {MANIFEST_VERSION}", version)
-        schema = files("subbit.conformance").joinpath("schemas/manifest.json")
-        jsonschema.validate(content, json.loads(schema.read_text(encoding="utf-8")))
+        check_schema(content, "manifest")
         if version >= SEALED and content.pop("sha256", None) != _digest(content):
             raise ArgumentError("sha256", "the digest of the rest", "another: it was changed")
         blocks = tuple(_block(block) for block in content["blocks"])
@@ -396,7 +392,7 @@ def load_manifest(folder: Path) -> Manifest:
     except OSError as error:
         message = f"{folder}: no quantized model here ({MANIFEST} cannot be read)"
         raise SubbitError(message) from error
-    except (ValueError, LookupError, TypeError, RecursionError, ValidationError) as error:
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
         message = f"{path}: no valid manifest ({str(error).splitlines()[0][:200]})"
         raise SubbitError(message) from error
 

@@ -199,8 +199,8 @@ class _Run:
     def restore_block(self, manifest: Manifest, done: BlockResult, out: Path) -> bool:
         """Put a finished block's weights into the model, unless its records are not whole."""
         names = [layer.name for layer in done.layers]
-        found = weights_digest(self.model, done.block, names)
-        if done.source is not None and found != done.source:
+        made_from = done.source
+        if made_from and made_from != weights_digest(self.model, done.block, names):
             message = f"{out}: decoder block {done.block} was made from other weights than those of"
             raise SubbitError(f"{message} {self.model.name} now")
         try:

@@ -37,7 +37,7 @@ from typing import Any
 
 import numpy as np
 
-from subbit.reference.errors import ArgumentError
+from subbit.reference.errors import ArgumentError, is_whole
 from subbit.reference.layer import (
     BinaryGroup,
     Group,
@@ -305,7 +305,7 @@ def _take_block(reader: Reader, layout: Layout, rows: int, span: tuple[int, int]
 
 def _whole(value: object) -> int:
     """Return a number of a layout, unless it is none or not whole."""
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 0:
+    if not is_whole(value) or value < 0:
         message = f"expected a whole number, got {str(value)[:40]}"
         raise RecordError(message)
     return int(value)

@@ -5,6 +5,7 @@ import pytest
 from fuzz import files
 
 from subbit.conformance.runs import records
+from subbit.reference.layer import QuantizedBlock, QuantizedLayer, ValueGroup
 from subbit.reference.storage.record_layout import put_layer, take_layer
 from subbit.reference.storage.record_tensors import RecordError
 
@@ -33,10 +34,18 @@ def test_a_shape_is_compared_with_the_file_before_anything_is_allocated(shape, s
         take_layer({**layout, "shape": shape}, tensors, "float16")
 
 
-def test_a_layer_without_entries_may_be_as_large_as_real_ones():
-    layer = files._layers()["wanda"]  # noqa: SLF001
-    layout, _ = put_layer(layer, "float16")
-    assert layout["shape"] == (6, 24)
+def test_a_layer_without_entries_needs_no_bits():
+    nothing = np.zeros((1000, 100))
+    group = ValueGroup("kept", nothing.astype(np.bool_), nothing)
+    layer = QuantizedLayer((1000, 100), (QuantizedBlock(0, 100, (group,)),))
+    layout, tensors = put_layer(layer, "float16")
+    held = sum(values.nbytes for values in tensors.values())
+    assert 8 * held < 1000 * 100 / 8
+    assert np.array_equal(take_layer(layout, tensors, "float16").decode(), nothing)
+
+
+def test_entries_without_their_values_are_refused():
+    layout, _ = put_layer(files._layers()["wanda"], "float16")  # noqa: SLF001
     with pytest.raises(RecordError, match="too short"):
         take_layer(layout, {}, "float16")
 
