@@ -36,7 +36,7 @@ def flush(x: Bits) -> Bits:
     bits = x.view(np.uint32)
     magnitude = bits & _MAGNITUDE32
     subnormal = (magnitude - np.uint32(1)) < np.uint32(0x007FFFFF)
-    if not subnormal.any():
+    if not np.count_nonzero(subnormal):
         return x
     return np.where(subnormal, bits & _SIGN32, bits).view(np.float32)
 
@@ -45,7 +45,7 @@ def finish(x: Bits, *, ftz: bool) -> Bits:
     """Return a float32 result with NVIDIA's NaN and, with `ftz`, without subnormals."""
     bits = x.view(np.uint32)
     magnitude = bits & _MAGNITUDE32
-    if not ((magnitude - _NORMAL32) >= _RANGE32).any():
+    if not np.count_nonzero((magnitude - _NORMAL32) >= _RANGE32):
         return x
     bits = np.where(magnitude > np.uint32(0x7F800000), _NAN32, bits)
     if ftz:
@@ -95,7 +95,7 @@ def sum32(p: Bits, c: Bits, mode: str = "rn") -> Bits:
     # Only a float64 sum halfway between two float32 numbers can be rounded twice.
     suspect = (s.view(np.int64) & 0x1FFFFFFF) == 0x10000000
     suspect |= (np.abs(s) < _TINY32) & (s != 0)
-    if suspect.any():
+    if np.count_nonzero(suspect):
         p, c = np.broadcast_arrays(p, c)
         result[suspect] = odd_sum(p[suspect], c[suspect]).astype(np.float32)
     return result

@@ -29,7 +29,20 @@ if TYPE_CHECKING:
 
 Bits = npt.NDArray[Any]
 WARP = 32
+FULL = np.uint32(0xFFFFFFFF)
+"""All lanes of a warp."""
 _GATHER_BELOW = 4
+
+
+def words(mask: Bits) -> Bits:
+    """Return the lanes of a mask as one 32-bit word per warp."""
+    return np.packbits(mask.reshape(-1, WARP), axis=1, bitorder="little").view(np.uint32).ravel()
+
+
+def of_whole_warps(mask: Bits) -> bool:
+    """Tell whether a mask has all lanes of a warp or none, of every warp."""
+    here = words(mask)
+    return not np.count_nonzero((here + np.uint32(1)) > 1)
 
 
 class Geometry:
@@ -195,6 +208,10 @@ class Machine:
         if self.index is not None or len(value) == 1 or self.count == self.lanes:
             return value
         return value[self.active]
+
+    def all_equal(self, value: Bits, number: object) -> bool:
+        """Tell whether every active lane has this number."""
+        return not np.count_nonzero(self.compact(value) != number)
 
     def dense(self, value: Bits) -> Bits:
         """Return one element per active lane."""

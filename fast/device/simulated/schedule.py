@@ -13,7 +13,7 @@ import numpy as np
 
 from subbit.fast.device.errors import Fault, SimulationError
 
-from .machine import WARP, Bits, Machine
+from .machine import FULL, WARP, Bits, Machine, of_whole_warps, words
 from .program import Block, Program
 
 _SPIN_AFTER = 4096
@@ -51,7 +51,7 @@ class Schedule:
             self.m.block, self.m.at = block, 0
             if block.sync:
                 mask = self._arrive(at, block, mask)
-            if mask.any():
+            if np.count_nonzero(mask):
                 self._step(at, block, mask)
 
     def _pick(self) -> int:
@@ -115,17 +115,16 @@ class Schedule:
         """Return the lanes all of whose live partners are here."""
         m = self.m
         count = int(np.count_nonzero(mask))
-        if block.members is None:
-            members = np.full(1, 0xFFFFFFFF, np.uint32)
-        else:
+        members = np.full(1, FULL)
+        if block.members is not None:
             m.set_active(mask, count)
             members = block.members(m)
-            if len(members) > 1:
-                members = m.full(members)
-        if len(members) == 1 and count == m.live_count and members[0] == 0xFFFFFFFF:
+        together = count == m.live_count or of_whole_warps(mask)
+        if together and m.all_equal(members, FULL):
             return mask
-        here = _words(mask)
-        absent = _words(m.live) & ~here
+        members = m.full(members) if len(members) > 1 else members
+        here = words(mask)
+        absent = words(m.live) & ~here
         per_lane = members if len(members) > 1 else np.repeat(members, m.lanes)
         passing = mask & ((per_lane & np.repeat(absent, WARP)) == 0)
         self._check_members(per_lane, passing)
@@ -285,8 +284,3 @@ def _same(a: Bits | None, b: Bits | None) -> bool:
     if a is b:
         return True
     return a is not None and b is not None and bool(np.array_equal(a, b))
-
-
-def _words(mask: Bits) -> Bits:
-    """Return the lanes of a mask as one 32-bit word per warp."""
-    return np.packbits(mask.reshape(-1, WARP), axis=1, bitorder="little").view(np.uint32).ravel()

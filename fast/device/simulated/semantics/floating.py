@@ -46,7 +46,7 @@ def _same(x: Bits) -> Bits:
 
 def _finish64(x: Bits) -> Bits:
     invalid = np.isnan(x)
-    if not invalid.any():
+    if not np.count_nonzero(invalid):
         return x
     return np.where(invalid, np.uint64(0x7FF8000000000000), x.view(np.uint64)).view(np.float64)
 

@@ -4,13 +4,8 @@ import numpy as np
 
 from subbit.fast.device.errors import Fault
 from subbit.fast.device.simulated.decode import DTYPES, Decoder, Run, opcode, unsupported
-from subbit.fast.device.simulated.machine import WARP, Bits, Machine
+from subbit.fast.device.simulated.machine import FULL, WARP, Bits, Machine, of_whole_warps, words
 from subbit.fast.device.simulated.syntax import Instruction, Pair
-
-
-def words(mask: Bits) -> Bits:
-    """Return the lanes of a mask as one 32-bit word per warp."""
-    return np.packbits(mask.reshape(-1, WARP), axis=1, bitorder="little").view(np.uint32).ravel()
 
 
 @opcode("shfl")
@@ -21,8 +16,27 @@ def _shuffle(ins: Instruction, d: Decoder) -> Run:
     put = d.target(into)
     valid = d.target(into.second) if isinstance(into, Pair) else None
     a, b, c, mask = (d.source(op, "b32") for op in ins.operands[1:5])
+    plans: dict[tuple[int, int, int], tuple[Bits, Bits]] = {}
+
+    def of_whole(m: Machine) -> bool:
+        """Do it for whole warps whose lanes all read alike, the usual case; else return False."""
+        steps, clamps = b(m), c(m)
+        alike = len(steps) == len(clamps) == 1 and m.all_equal(mask(m), FULL)
+        if not alike or not of_whole_warps(m.mask):
+            return False
+        key = (m.lanes if m.index is None else m.count), int(steps[0]), int(clamps[0])
+        if key not in plans:
+            plans[key] = _plan(mode, *key)
+        where, inside = plans[key]
+        value = a(m)
+        put(m, value if len(value) == 1 else value[where])
+        if valid:
+            valid(m, inside)
+        return True
 
     def run(m: Machine) -> None:
+        if of_whole(m):
+            return
         lanes = m.active
         own = lanes % WARP
         step = m.compact(b(m)).astype(np.int64) & 31
@@ -37,6 +51,14 @@ def _shuffle(ins: Instruction, d: Decoder) -> Run:
             valid(m, m.spread(inside))
 
     return run
+
+
+def _plan(mode: str, lanes: int, step: int, clamp: int) -> tuple[Bits, Bits]:
+    """Return which lane each lane of whole warps reads, and whether that is in its segment."""
+    every = np.arange(lanes)
+    own = every % WARP
+    source, inside = _source_lane(mode, own, np.array(step & 31), np.array(clamp))
+    return every - own + np.where(inside, source, own), inside
 
 
 def _source_lane(mode: str, lane: Bits, step: Bits, clamp: Bits) -> tuple[Bits, Bits]:
