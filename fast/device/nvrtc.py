@@ -17,6 +17,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 from .errors import CompileError, DeviceUnavailableError
+from .kept import keep, stamp
 
 OWN_OPTIONS = ("-fmad=false", "-lineinfo")
 
@@ -182,6 +183,33 @@ def compile_source(
     CompileError
         With NVRTC's log.
     """
+    headers = [stamp(folder / "cuda_fp16.h") for folder in include_folders()]
+    flags = all_options(options, arch)
+    made_of = [source, file, flags, stamp(find_library()), headers]
+    made = keep(made_of, lambda: compile_now(source, file, flags))
+    return Compiled(made["ptx"].decode(), made["cubin"], made["log"].decode())
+
+
+def compile_now(source: str, file: str, flags: Sequence[str]) -> dict[str, bytes]:
+    """Compile without looking for what is kept.
+
+    Parameters
+    ----------
+    source, file : str
+        As for :func:`compile_source`.
+    flags : sequence of str
+        All options.
+
+    Returns
+    -------
+    dict of str to bytes
+        PTX, machine code and log.
+
+    Raises
+    ------
+    CompileError
+        With NVRTC's log.
+    """
     library = _library()
     program = ctypes.c_void_p()
     _check(
@@ -190,14 +218,13 @@ def compile_source(
         )
     )
     try:
-        flags = all_options(options, arch)
         array = (ctypes.c_char_p * len(flags))(*[flag.encode() for flag in flags])
         code = library.nvrtcCompileProgram(program, len(flags), array)
         log = _fetch(program, "ProgramLog").rstrip(b"\0").decode(errors="replace")
         if code:
             raise CompileError(log.strip() or f"NVRTC error {code}")
-        ptx = _fetch(program, "PTX").rstrip(b"\0").decode()
-        return Compiled(ptx, _fetch(program, "CUBIN"), log)
+        ptx = _fetch(program, "PTX").rstrip(b"\0")
+        return {"ptx": ptx, "cubin": _fetch(program, "CUBIN"), "log": log.encode()}
     finally:
         library.nvrtcDestroyProgram(ctypes.byref(program))
 

@@ -77,12 +77,16 @@ class Decoder:
         self.offset = offset
         self.addresses = addresses
         self.parameters = parameters
+        self.read: dict[tuple[int, str], Source] = {}
 
     def source(self, operand: Operand, kind: str) -> Source:
         """Return a closure that reads `operand` as PTX type `kind`."""
         dtype = DTYPES[kind]
         if isinstance(operand, Register):
-            return _register(operand.index + self.offset, operand.bits, dtype)
+            key = operand.index, dtype
+            if key not in self.read:
+                self.read[key] = _register(operand.index + self.offset, operand.bits, dtype)
+            return self.read[key]
         if isinstance(operand, Negated):
             inner = self.source(operand.register, "pred")
             return lambda m: ~inner(m)

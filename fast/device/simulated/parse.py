@@ -30,6 +30,7 @@ from .syntax import (
 )
 
 _DEEPEST = 50
+_BRACKET = re.compile(r"[\[{(]")
 _REFUSED = (".explicitcluster", ".reqnctapercluster", ".texref", ".samplerref", ".surfref")
 
 
@@ -198,6 +199,10 @@ def split_top(text: str, separator: str = ",") -> Iterator[str]:
     >>> list(split_top("{a, b}, [c+4]"))
     ['{a, b}', '[c+4]']
     """
+    if not _BRACKET.search(text):
+        # Most instructions have registers and numbers only.
+        yield from (part for part in map(str.strip, text.split(separator)) if part)
+        return
     depth, start = 0, 0
     for i, character in enumerate(text):
         if character in "[{(":
@@ -222,6 +227,10 @@ class _Body:
         self.places: tuple[tuple[str, int, int], ...] = ()
         self.parents: dict[tuple[str, ...], tuple[str, ...]] = {}
         self.unique = 0
+        self.known: dict[str, Operand] = {}
+        paths = {number: PurePath(name) for number, name in module.files.items()}
+        self.names = {number: path.name for number, path in paths.items()}
+        self.foreign = {number for number, path in paths.items() if "include" in path.parts}
 
     def read(self, text: str) -> None:
         """Read the statements of one scope."""
@@ -291,11 +300,11 @@ class _Body:
             self.parents[here] = inlined.groups()
         self.places = self._places(here if inlined else None, here)
         steps = 0
-        while self._foreign(here[0]) and here in self.parents and steps < _DEEPEST:
+        while here[0] in self.foreign and here in self.parents and steps < _DEEPEST:
             here = self.parents[here]
             steps += 1
-        if not self._foreign(here[0]):
-            self.file = PurePath(self.module.files.get(here[0], "")).name
+        if here[0] not in self.foreign:
+            self.file = self.names.get(here[0], "")
             self.line = int(here[1])
 
     def _places(
@@ -307,13 +316,10 @@ class _Body:
             inlined = self.parents[inlined]
             chain.append(inlined)
         return tuple(
-            (PurePath(self.module.files.get(number, "")).name, int(line), int(column))
+            (self.names.get(number, ""), int(line), int(column))
             for number, line, column in chain
-            if int(line) and not self._foreign(number)
+            if int(line) and number not in self.foreign
         )
-
-    def _foreign(self, number: str) -> bool:
-        return "include" in PurePath(self.module.files.get(number, "")).parts
 
     def _registers(self, text: str) -> None:
         kind, names = text.split(None, 2)[1:]
@@ -381,9 +387,15 @@ class _Body:
         if "|" in text:
             first, second = text.split("|")
             return Pair(self._operand(first.strip()), self._operand(second.strip()))
-        return _number(text) if re.match(r"-?\d", text) else self._named(text)
+        if len(self.scopes) > 1:
+            return self._single(text)
+        if text not in self.known:
+            self.known[text] = self._single(text)
+        return self.known[text]
 
-    def _named(self, text: str) -> Operand:
+    def _single(self, text: str) -> Operand:
+        if text[0] == "-" or text[0].isdigit():
+            return _number(text)
         found = self._look_up(text.lstrip("! "))
         if text[0] == "!" and isinstance(found, Register):
             return Negated(found)

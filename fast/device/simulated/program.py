@@ -162,28 +162,29 @@ class Program:
             plans.append((function, decoder, starts, len(self.blocks)))
             self.blocks += [Block() for _ in starts]
         for function, decoder, starts, first in plans:
+            number = {at: first + j for j, (at, _) in reversed(list(enumerate(starts)))}
             for k, (begin, skip) in enumerate(starts):
                 end = starts[k + 1][0] if k + 1 < len(starts) else len(function.body)
-                self._fill(function, decoder, starts, first, k, begin, end, skip=skip)
+                last = k + 1 == len(starts)
+                self._fill(function, decoder, number, first + k, begin, end, skip=skip, last=last)
 
     def _fill(
-        self, function: Function, decoder: Decoder, starts: list[tuple[int, bool]], first: int,
-        k: int, begin: int, end: int, *, skip: bool,
+        self, function: Function, decoder: Decoder, number: dict[int, int], here: int,
+        begin: int, end: int, *, skip: bool, last: bool,
     ) -> None:  # fmt: skip
         """Decode one block; with `skip` it only jumps over a guarded instruction."""
-        block = self.blocks[first + k]
-        number = {at: first + j for j, (at, _) in reversed(list(enumerate(starts)))}
-        block.jump = Jump("fall", (first + k + 1,)) if k + 1 < len(starts) else Jump("exit")
+        block = self.blocks[here]
+        block.jump = Jump("exit") if last else Jump("fall", (here + 1,))
         if skip:
             guard = function.body[begin].guard
-            over = number.get(begin + 1, first + k + 2)
-            block.jump = Jump("branch", (first + k + 1, over), decoder.source(guard, "pred"))  # type: ignore[arg-type]
+            over = number.get(begin + 1, here + 2)
+            block.jump = Jump("branch", (here + 1, over), decoder.source(guard, "pred"))  # type: ignore[arg-type]
             block.instructions.append(function.body[begin])
             block.runs.append(_nothing)
             return
         for ins in function.body[begin:end]:
             if ins.parts[0] in _CONTROL:
-                self._end(function, decoder, number, first + k, ins)
+                self._end(function, decoder, number, here, ins)
             else:
                 self._add(block, decoder, ins)
 

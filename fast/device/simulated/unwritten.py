@@ -8,6 +8,7 @@ counts to, a boolean is false in every second place. Shared memory is not left t
 reading it before it is written is an error.
 """
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -30,17 +31,23 @@ def unwritten(dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     Returns
     -------
     ndarray, shape (1,)
-        Bits that are NaN in float32 and float64; true for a predicate.
+        Bits that are NaN in float32 and float64; true for a predicate. It is read-only.
 
     Examples
     --------
     >>> unwritten(np.float32), unwritten(np.uint32).view(np.float32)
     (array([nan], dtype=float32), array([nan], dtype=float32))
     """
-    kind = np.dtype(dtype)
+    return _read_as(np.dtype(dtype))
+
+
+@cache
+def _read_as(kind: np.dtype[Any]) -> npt.NDArray[Any]:
     if kind == np.bool_:
-        return np.ones(1, kind)
-    return np.frombuffer(_BYTES[: kind.itemsize], kind).copy()
+        found = np.ones(1, kind)
+        found.setflags(write=False)
+        return found
+    return np.frombuffer(_BYTES[: kind.itemsize], kind)
 
 
 def unwritten_bytes(rows: int, length: int) -> npt.NDArray[np.uint8]:
