@@ -23,7 +23,7 @@ import scipy.linalg
 from subbit.fast.device import Extent, Kernel, extent3, nvrtc
 from subbit.fast.device.errors import LaunchError, UnsupportedInstructionError
 
-from .arguments import marshal, signature
+from .arguments import marshal
 from .counters import Counters, Site, Traffic
 from .coverage import Coverage, Ran
 from .machine import Geometry, Machine
@@ -205,8 +205,7 @@ class Simulated:
         """
         extents = extent3("grid", grid), extent3("block", block)
         self._check_limits(program, *extents, shared)
-        parameters = signature(program.function, program.parameters, program.module.target)
-        arguments, regions = marshal(parameters, args, len(program.regions))
+        arguments, regions = marshal(program.signature, args, len(program.regions))
         self.launches += 1
         races = Races(program.granule) if self.races else None
         memory = Memory([*program.regions, *regions], races)

@@ -11,9 +11,12 @@ import numpy as np
 
 from subbit.fast.device.errors import UnsupportedInstructionError
 
+from .floats import flush
+from .known import constants, flushed_registers, is_flushed
 from .machine import Bits, Machine
 from .syntax import (
     Address,
+    Function,
     Immediate,
     Instruction,
     Negated,
@@ -63,6 +66,8 @@ class Decoder:
 
     Parameters
     ----------
+    function : Function
+        The function.
     offset : int
         Number of the function's first register in the program.
     addresses : dict
@@ -72,17 +77,26 @@ class Decoder:
     """
 
     def __init__(
-        self, offset: int, addresses: dict[str, tuple[str, int]], parameters: dict[str, int]
+        self,
+        function: Function,
+        offset: int,
+        addresses: dict[str, tuple[str, int]],
+        parameters: dict[str, int],
     ) -> None:
         self.offset = offset
         self.addresses = addresses
         self.parameters = parameters
+        self.flushed = flushed_registers(function)
+        self.constants = constants(function)
         self.read: dict[tuple[int, str], Source] = {}
 
     def source(self, operand: Operand, kind: str) -> Source:
         """Return a closure that reads `operand` as PTX type `kind`."""
         dtype = DTYPES[kind]
         if isinstance(operand, Register):
+            known = self.constants.get(operand.index)
+            if known is not None and type_bits(kind) <= operand.bits:
+                return _constant(immediate(known, kind))
             key = operand.index, dtype
             if key not in self.read:
                 self.read[key] = _register(operand.index + self.offset, operand.bits, dtype)
@@ -96,6 +110,11 @@ class Decoder:
             return self._symbol(operand.name, dtype)
         message = f"operand {operand} of type .{kind}"
         raise UnsupportedInstructionError(message)
+
+    def flushed_source(self, operand: Operand, kind: str) -> Source:
+        """Return a closure that reads a float32 `operand` with subnormals flushed to zero."""
+        source = self.source(operand, kind)
+        return source if is_flushed(operand, self.flushed) else lambda m: flush(source(m))
 
     def _symbol(self, name: str, dtype: str) -> Source:
         if name.startswith("%"):
@@ -222,31 +241,34 @@ def _register_address(index: int, bits: int, offset: int) -> Source:
 
 
 def unary(d: Decoder, ins: Instruction, kind: str, function: Callable[[Bits], Bits],
-          into: Operand | None = None) -> Run:  # fmt: skip
-    """Return the run of ``dst = function(a)``."""
+          into: Operand | None = None, *, ftz: bool = False) -> Run:  # fmt: skip
+    """Return the run of ``dst = function(a)``; with `ftz` its arguments are flushed."""
     put = d.target(into or ins.operands[0])
-    a = d.source(ins.operands[1], kind)
+    source = d.flushed_source if ftz else d.source
+    a = source(ins.operands[1], kind)
     return lambda m: put(m, function(a(m)))
 
 
 def binary(
     d: Decoder, ins: Instruction, kind: str, function: Callable[[Bits, Bits], Bits],
-    second: str | None = None,
+    second: str | None = None, *, ftz: bool = False,
 ) -> Run:  # fmt: skip
     """Return the run of ``dst = function(a, b)``; `second` is the type of b."""
     put = d.target(ins.operands[0])
-    a, b = d.source(ins.operands[1], kind), d.source(ins.operands[2], second or kind)
+    source = d.flushed_source if ftz else d.source
+    a, b = source(ins.operands[1], kind), source(ins.operands[2], second or kind)
     return lambda m: put(m, function(a(m), b(m)))
 
 
 def ternary(
     d: Decoder, ins: Instruction, kind: str, function: Callable[[Bits, Bits, Bits], Bits],
-    third: str | None = None,
+    third: str | None = None, *, ftz: bool = False,
 ) -> Run:  # fmt: skip
     """Return the run of ``dst = function(a, b, c)``; `third` is the type of c."""
     put = d.target(ins.operands[0])
-    a, b = d.source(ins.operands[1], kind), d.source(ins.operands[2], kind)
-    c = d.source(ins.operands[3], third or kind)
+    source = d.flushed_source if ftz else d.source
+    a, b = source(ins.operands[1], kind), source(ins.operands[2], kind)
+    c = source(ins.operands[3], third or kind)
     return lambda m: put(m, function(a(m), b(m), c(m)))
 
 

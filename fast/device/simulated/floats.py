@@ -115,12 +115,9 @@ def directed32(x: Bits, mode: str) -> Bits:
     return floor if mode == "rm" else ceiling
 
 
-def fma32(a: Bits, b: Bits, c: Bits, *, mode: str = "rn", ftz: bool = False) -> Bits:
+def fma32(a: Bits, b: Bits, c: Bits, mode: str = "rn") -> Bits:
     """Return a·b + c of float32 arrays, rounded once."""
-    if ftz:
-        a, b, c = flush(a), flush(b), flush(c)
-    product = a.astype(np.float64) * b
-    return finish(sum32(product, c.astype(np.float64), mode), ftz=ftz)
+    return sum32(a.astype(np.float64) * b, c.astype(np.float64), mode)
 
 
 def fma64(a: Bits, b: Bits, c: Bits) -> Bits:

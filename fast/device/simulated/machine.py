@@ -39,12 +39,6 @@ def words(mask: Bits) -> Bits:
     return np.packbits(mask.reshape(-1, WARP), axis=1, bitorder="little").view(np.uint32).ravel()
 
 
-def of_whole_warps(mask: Bits) -> bool:
-    """Tell whether a mask has all lanes of a warp or none, of every warp."""
-    here = words(mask)
-    return not np.count_nonzero((here + np.uint32(1)) > 1)
-
-
 class Geometry:
     """How the lanes of a chunk map to blocks and threads.
 
@@ -167,10 +161,19 @@ class Machine:
         self.mask = mask
         self.count = count
         self.whole = count == self.live_count
+        self._in_warps: bool | None = None
         self._active: Bits | None = self.every if count == self.lanes else None
         self.index: Bits | None = None
         if not self.whole and count * _GATHER_BELOW < self.lanes:
             self.index = self._active = np.flatnonzero(mask)
+
+    @property
+    def in_warps(self) -> bool:
+        """Whether the active lanes are all lanes of some warps."""
+        if self._in_warps is None:
+            here = words(self.mask)
+            self._in_warps = not np.count_nonzero((here + np.uint32(1)) > 1)
+        return self._in_warps
 
     @property
     def active(self) -> Bits:

@@ -13,6 +13,7 @@ import numpy as np
 from subbit.fast.device.errors import Fault, UnsupportedInstructionError
 
 from . import semantics
+from .arguments import signature
 from .decode import OPCODES, Decoder, Run, Source, guarded, unsupported
 from .machine import Bits, Machine
 from .memory import Buffer
@@ -102,6 +103,7 @@ class Program:
         self._return_register: dict[str, int] = {}
         self._build()
         self.granule = _granule(self.blocks)
+        self.signature = signature(self.function, self.parameters, module.target)
 
     def shared_map(self, dynamic: int) -> Bits:
         """Return which bytes of a block's row of shared memory may be used."""
@@ -156,7 +158,7 @@ class Program:
             self._return_register[function.name] = len(self.widths)
             self.widths.append(32)
             parameters = self.parameters if function.entry else {}
-            decoder = Decoder(offset, self._addresses[function.name], parameters)
+            decoder = Decoder(function, offset, self._addresses[function.name], parameters)
             starts = _leaders(function)
             self._first[function.name] = len(self.blocks)
             plans.append((function, decoder, starts, len(self.blocks)))

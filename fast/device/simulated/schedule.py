@@ -13,7 +13,7 @@ import numpy as np
 
 from subbit.fast.device.errors import Fault, SimulationError
 
-from .machine import FULL, WARP, Bits, Machine, of_whole_warps, words
+from .machine import FULL, WARP, Bits, Machine, words
 from .program import Block, Program
 
 _SPIN_AFTER = 4096
@@ -51,7 +51,7 @@ class Schedule:
             self.m.block, self.m.at = block, 0
             if block.sync:
                 mask = self._arrive(at, block, mask)
-            if np.count_nonzero(mask):
+            if mask is self.m.mask or np.count_nonzero(mask):
                 self._step(at, block, mask)
 
     def _pick(self) -> int:
@@ -114,12 +114,9 @@ class Schedule:
     def _warp_ready(self, block: Block, mask: Bits) -> Bits:
         """Return the lanes all of whose live partners are here."""
         m = self.m
-        count = int(np.count_nonzero(mask))
-        members = np.full(1, FULL)
-        if block.members is not None:
-            m.set_active(mask, count)
-            members = block.members(m)
-        together = count == m.live_count or of_whole_warps(mask)
+        self._activate(mask)
+        members = np.full(1, FULL) if block.members is None else block.members(m)
+        together = m.count == m.live_count or m.in_warps
         if together and m.all_equal(members, FULL):
             return mask
         members = m.full(members) if len(members) > 1 else members
@@ -136,9 +133,14 @@ class Schedule:
         if outside.any():
             self._fault("shuffle", "the thread is not in its own member mask", outside)
 
+    def _activate(self, mask: Bits) -> None:
+        """Make lanes the active ones, unless they are already."""
+        if mask is not self.m.mask:
+            self.m.set_active(mask, int(np.count_nonzero(mask)))
+
     def _step(self, at: int, block: Block, mask: Bits) -> None:
         m = self.m
-        m.set_active(mask, int(np.count_nonzero(mask)))
+        self._activate(mask)
         m.at = 0
         try:
             for m.at, run in enumerate(block.runs):

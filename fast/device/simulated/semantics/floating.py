@@ -25,10 +25,10 @@ def rounding(ins: Instruction) -> str:
     return next((p for p in ins.parts if p in ("rn", "rz", "rm", "rp")), "rn")
 
 
-def _clean(ins: Instruction) -> tuple[Callable[[Bits], Bits], Callable[[Bits], Bits]]:
-    """Return what to do with arguments and with results: flush, saturate, NaN."""
+def _finished(ins: Instruction) -> tuple[bool, Callable[[Bits], Bits]]:
+    """Return whether arguments are flushed, and what to do with results: saturate, NaN, flush."""
     if ins.parts[-1] == "f64":
-        return _same, _finish64
+        return False, _finish64
     ftz, sat = "ftz" in ins.parts, "sat" in ins.parts
 
     def after(x: Bits) -> Bits:
@@ -37,11 +37,7 @@ def _clean(ins: Instruction) -> tuple[Callable[[Bits], Bits], Callable[[Bits], B
             x = np.where(x > 0, np.minimum(x, np.float32(1)), np.float32(0))
         return floats.finish(x, ftz=ftz)
 
-    return (floats.flush if ftz else _same), after
-
-
-def _same(x: Bits) -> Bits:
-    return x
+    return ftz, after
 
 
 def _finish64(x: Bits) -> Bits:
@@ -56,19 +52,19 @@ def float_add(ins: Instruction, d: Decoder) -> Run:
     kind, mode = ins.parts[-1], rounding(ins)
     if kind in half.PACKED:
         return half.add(ins, d)
-    before, after = _clean(ins)
+    ftz, after = _finished(ins)
     sign = 1 if ins.parts[0] == "add" else -1
     if mode == "rn":
         function = np.add if sign > 0 else np.subtract
-        return binary(d, ins, kind, lambda a, b: after(function(before(a), before(b))))
+        return binary(d, ins, kind, lambda a, b: after(function(a, b)), ftz=ftz)
     if kind == "f64":
         raise unsupported(ins)
 
     def directed(a: Bits, b: Bits) -> Bits:
-        left, right = before(a).astype(np.float64), sign * before(b).astype(np.float64)
+        left, right = a.astype(np.float64), sign * b.astype(np.float64)
         return after(floats.sum32(left, right, mode))
 
-    return binary(d, ins, kind, directed)
+    return binary(d, ins, kind, directed, ftz=ftz)
 
 
 def float_mul(ins: Instruction, d: Decoder) -> Run:
@@ -76,13 +72,13 @@ def float_mul(ins: Instruction, d: Decoder) -> Run:
     kind, mode = ins.parts[-1], rounding(ins)
     if kind in half.PACKED:
         return half.mul(ins, d)
-    before, after = _clean(ins)
+    ftz, after = _finished(ins)
     if mode == "rn":
-        return binary(d, ins, kind, lambda a, b: after(before(a) * before(b)))
+        return binary(d, ins, kind, lambda a, b: after(a * b), ftz=ftz)
     if kind == "f64":
         raise unsupported(ins)
     return binary(d, ins, kind, lambda a, b: after(
-        floats.directed32(before(a).astype(np.float64) * before(b), mode)))  # fmt: skip
+        floats.directed32(a.astype(np.float64) * b, mode)), ftz=ftz)  # fmt: skip
 
 
 def float_mad(ins: Instruction, d: Decoder) -> Run:
@@ -90,25 +86,20 @@ def float_mad(ins: Instruction, d: Decoder) -> Run:
     kind, mode = ins.parts[-1], rounding(ins)
     if kind in half.PACKED:
         return half.fma(ins, d)
-    _, after = _clean(ins)
+    ftz, after = _finished(ins)
     if kind == "f64":
         if mode != "rn":
             raise unsupported(ins)
         return ternary(d, ins, kind, lambda a, b, c: after(floats.fma64(a, b, c)))
-    ftz = "ftz" in ins.parts
-    if "sat" in ins.parts:
-        return ternary(
-            d, ins, kind, lambda a, b, c: after(floats.fma32(a, b, c, mode=mode, ftz=ftz))
-        )
-    return ternary(d, ins, kind, lambda a, b, c: floats.fma32(a, b, c, mode=mode, ftz=ftz))
+    return ternary(d, ins, kind, lambda a, b, c: after(floats.fma32(a, b, c, mode)), ftz=ftz)
 
 
 def float_div(ins: Instruction, d: Decoder) -> Run:
     """``div``: the approximate forms are computed exactly."""
     if rounding(ins) != "rn" or ins.parts[-1] in half.PACKED:
         raise unsupported(ins)
-    before, after = _clean(ins)
-    return binary(d, ins, ins.parts[-1], lambda a, b: after(before(a) / before(b)))
+    ftz, after = _finished(ins)
+    return binary(d, ins, ins.parts[-1], lambda a, b: after(a / b), ftz=ftz)
 
 
 def float_unary(ins: Instruction, d: Decoder) -> Run:
@@ -116,9 +107,9 @@ def float_unary(ins: Instruction, d: Decoder) -> Run:
     kind = ins.parts[-1]
     if kind in half.PACKED:
         return half.sign(ins, d)
-    before, _ = _clean(ins)
+    ftz, _ = _finished(ins)
     function = np.abs if ins.parts[0] == "abs" else np.negative
-    return unary(d, ins, kind, lambda a: function(before(a)))
+    return unary(d, ins, kind, function, ftz=ftz)
 
 
 def float_minmax(ins: Instruction, d: Decoder) -> Run:
@@ -128,9 +119,9 @@ def float_minmax(ins: Instruction, d: Decoder) -> Run:
         return half.minmax(ins, d)
     if "abs" in ins.parts or "xorsign" in ins.parts or len(ins.operands) > 3:
         raise unsupported(ins)
-    before, after = _clean(ins)
+    ftz, after = _finished(ins)
     choose = minmax(ins)
-    return binary(d, ins, kind, lambda a, b: after(choose(before(a), before(b))))
+    return binary(d, ins, kind, lambda a, b: after(choose(a, b)), ftz=ftz)
 
 
 def minmax(ins: Instruction) -> Callable[[Bits, Bits], Bits]:
@@ -179,11 +170,11 @@ def _function(ins: Instruction, d: Decoder) -> Run:
         return half.function(ins, d, function)
     if rounding(ins) != "rn":
         raise unsupported(ins)
-    before, after = _clean(ins)
+    ftz, after = _finished(ins)
     if kind == "f64":
         return unary(d, ins, kind, lambda a: after(function(a)))
     compute = _wide(function) if "approx" in ins.parts else function
-    return unary(d, ins, kind, lambda a: after(compute(before(a)).astype(np.float32, copy=False)))
+    return unary(d, ins, kind, lambda a: after(compute(a).astype(np.float32, copy=False)), ftz=ftz)
 
 
 @opcode("copysign")

@@ -117,19 +117,19 @@ def _slct(ins: Instruction, d: Decoder) -> Run:
 
 
 def comparison(ins: Instruction, kind: str) -> Callable[[Bits, Bits], Bits]:
-    """Return the comparison of two arguments, as they stand in registers."""
+    """Return the comparison of two arguments."""
     name = ins.parts[1]
     if kind in ("f16", "bf16", "f16x2", "bf16x2"):
         widen = floats.WIDEN[kind.removesuffix("x2")]
         return lambda a, b: _compare_floats(name, widen(a), widen(b))
     if kind in ("f32", "f64"):
-        before = floats.flush if "ftz" in ins.parts else _same
-        return lambda a, b: _compare_floats(name, before(a), before(b))
+        return lambda a, b: _compare_floats(name, a, b)
     return _COMPARE[name]
 
 
-def _same(x: Bits) -> Bits:
-    return x
+def _compared_sources(ins: Instruction, d: Decoder, kind: str) -> tuple[Source, Source]:
+    source = d.flushed_source if kind == "f32" and "ftz" in ins.parts else d.source
+    return source(ins.operands[1], kind), source(ins.operands[2], kind)
 
 
 def _compare_floats(name: str, a: Bits, b: Bits) -> Bits:
@@ -152,7 +152,7 @@ def _compared(ins: Instruction, kind: str) -> str:
 def _setp(ins: Instruction, d: Decoder) -> Run:
     kind = _compared(ins, ins.parts[-1])
     compare = comparison(ins, kind)
-    a, b = d.source(ins.operands[1], kind), d.source(ins.operands[2], kind)
+    a, b = _compared_sources(ins, d, kind)
     into = ins.operands[0]
     if kind.endswith("x2"):
         return _setp_pair(ins, d, compare, a, b)
@@ -206,7 +206,7 @@ def _set(ins: Instruction, d: Decoder) -> Run:
     bits = 16 if pair else type_bits(into)
     yes = np.array(ones.get(into, (1 << bits) - 1), f"u{bits // 8}")
     compare, put = comparison(ins, kind), d.target(ins.operands[0])
-    a, b = d.source(ins.operands[1], kind), d.source(ins.operands[2], kind)
+    a, b = _compared_sources(ins, d, kind)
 
     def run(m: Machine) -> None:
         x, y = _halves(a(m), b(m)) if pair else (a(m), b(m))

@@ -4,7 +4,7 @@ import numpy as np
 
 from subbit.fast.device.errors import Fault
 from subbit.fast.device.simulated.decode import DTYPES, Decoder, Run, opcode, unsupported
-from subbit.fast.device.simulated.machine import FULL, WARP, Bits, Machine, of_whole_warps, words
+from subbit.fast.device.simulated.machine import FULL, WARP, Bits, Machine, words
 from subbit.fast.device.simulated.syntax import Instruction, Pair
 
 
@@ -22,7 +22,7 @@ def _shuffle(ins: Instruction, d: Decoder) -> Run:
         """Do it for whole warps whose lanes all read alike, the usual case; else return False."""
         steps, clamps = b(m), c(m)
         alike = len(steps) == len(clamps) == 1 and m.all_equal(mask(m), FULL)
-        if not alike or not of_whole_warps(m.mask):
+        if not alike or not m.in_warps:
             return False
         key = (m.lanes if m.index is None else m.count), int(steps[0]), int(clamps[0])
         if key not in plans:
