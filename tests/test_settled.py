@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from subbit import reference
+from subbit.conformance.inputs import moved
 from subbit.conformance.inputs.families import Activations, Weights
 from subbit.conformance.oracles import choices, naive_arb, settled
+from subbit.reference.bounds.rounding import Arithmetic
 
 # The two entries of row 1 that are left in a salient group fit exactly, wherever they are cut.
 TIED = (
@@ -67,3 +69,19 @@ def test_ties_are_taken_last_only_within():
     with choices.last_of_ties():
         assert choices.least(errors, 1.0) == 2
     assert choices.least(errors, 1.0) == 1
+
+
+def test_candidates_that_only_rounding_separates_are_chosen_either_way():
+    """Their errors share all but 1e-8 of a sum, which every move of the weights leaves alone."""
+
+    def chosen(W, _):
+        return reference.Search(np.array([3, 5]), np.sum(W) + np.array([0.0, 1e-8])).choice
+
+    W, single = np.full((1, 2), 0.5), Arithmetic("float32")
+    seeds = range(settled.TRIES)
+    moves = [moved.moved(W, np.eye(2), seed, arithmetic=single) for seed in seeds]
+    assert {chosen(*move) for move in moves} == {3}
+    asked = {moved.answer_moved(chosen, W, np.eye(2), seed, arithmetic=single) for seed in seeds}
+    assert asked == {3, 5}
+    assert {moved.answer_moved(chosen, W, np.eye(2), seed) for seed in seeds} == {3}
+    assert chosen(W, np.eye(2)) == 3

@@ -16,7 +16,7 @@ from subbit import reference
 from subbit.conformance.cases.draw import Draw
 from subbit.conformance.cases.judge import Judge
 from subbit.conformance.inputs.families import Array, Mask
-from subbit.conformance.inputs.moved import TRIES, moved
+from subbit.conformance.inputs.moved import TRIES, answer_moved
 from subbit.reference import Loop, QuantizedBlock, QuantizedLayer, UniformGroup, ValueGroup
 from subbit.reference.bounds.hessian import damp_bound, inverse_factor_bound
 from subbit.reference.bounds.objective import flushed_slack
@@ -78,8 +78,8 @@ def judge_objective(
     for seed in range(TRIES):
         if own <= least + sum(slack()):
             break
-        other = moved(W, H, seed, arithmetic=judge.arithmetic)
-        least = max(least, reached(quantize(*other)))
+        other = answer_moved(quantize, W, H, seed, arithmetic=judge.arithmetic)
+        least = max(least, reached(other))
     judge.objective("objective of the layer", own, least, *slack())
 
 

@@ -21,13 +21,14 @@ from subbit.conformance.cases.draw import Draw
 from subbit.conformance.cases.judge import Judge
 from subbit.conformance.cases.registry import operation
 from subbit.conformance.inputs.families import CONTINUOUS, Array
-from subbit.conformance.inputs.moved import TRIES, live_condition, moved, reordered
+from subbit.conformance.inputs.moved import TRIES, answer_moved, live_condition, reordered
 from subbit.conformance.target import Port
 from subbit.reference import QuantizedLayer
 from subbit.reference.bounds.rounding import Rounded
 from subbit.reference.contracts.scalars import Choice
 from subbit.reference.contracts.settings import Switches, domains
 from subbit.reference.errors import ArgumentError
+from subbit.reference.notation import Indices
 
 SAMPLES: Mapping[str, tuple[Any, ...]] = {
     "block_size": (24, 16, 48),
@@ -247,14 +248,31 @@ def judge_decoded(
     if found.shape == wanted.shape and np.any(~(np.abs(found - wanted) <= allowed)):
         for seed in range(TRIES):
             order = reordered(H, sorted_together, seed)
-            given = moved(W, H, seed, arithmetic=judge.arithmetic)
-            other = np.empty_like(wanted)
-            other[:, order] = reading(given[0][:, order], given[1][np.ix_(order, order)]).decode()
+            other = _answer_otherwise(judge, W, H, reading, order=order, seed=seed)
             allowed = np.maximum(allowed, SPREAD * np.abs(other - wanted))
     allowed = np.where(allowed > SPREAD * JUMP * largest, np.inf, allowed)
     judge.bound("decoded weights", found, Rounded(wanted, allowed, judge.arithmetic))
     if np.isfinite(allowed).all():
         judge.form("blocks", _form(layer), _form(expected))
+
+
+def _answer_otherwise(
+    judge: Judge,
+    W: Array,
+    H: Array,
+    reading: Callable[[Array, Array], QuantizedLayer],
+    *,
+    order: Indices,
+    seed: int,
+) -> Array:
+    """Return what the reference decodes after a move, with its columns in another order."""
+
+    def ordered(W: Array, H: Array) -> Array:
+        return reading(W[:, order], H[np.ix_(order, order)]).decode()
+
+    other = np.empty_like(W)
+    other[:, order] = answer_moved(ordered, W, H, seed, arithmetic=judge.arithmetic)
+    return other
 
 
 def _sorted_together(config: Switches, width: int) -> int:

@@ -5,13 +5,25 @@ Two correct ports part for good at a decision that is left to rounding: a weight
 two candidates that are equally good. Moving a layer's weights and Hessian by a few roundings
 shows whether it holds such a decision: whatever then jumps was never decided. So does moving
 them by what a port may lose to numbers that it flushes to zero.
+
+It does not show every such decision. Two candidates of a search share most of their errors,
+which move alike, while a port rounds the sum of each on its own. So the reference is also let
+see the errors of its candidates as a port may: each off by a few roundings of its own.
 """
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+from unittest.mock import patch
 
 import numpy as np
 
 from subbit.conformance.inputs.families import Array
 from subbit.reference.bounds.rounding import Arithmetic
-from subbit.reference.notation import Indices
+from subbit.reference.notation import AnyArray, Indices
+from subbit.reference.zones.search import Search
+
+Answer = TypeVar("Answer")
 
 ROUNDINGS = 32.0
 """Most roundings that a number is moved by; each is half a unit in the last place."""
@@ -58,6 +70,76 @@ def moved(
     own, unseen = W * (1.0 + rng.uniform(-size, size, W.shape)), np.sqrt(arithmetic.tiny)
     lost = rng.uniform(-unseen, unseen, W.shape)
     return own + np.where(W == 0.0, 0.0, lost), H * (1.0 + shares)
+
+
+@contextmanager
+def rounded_objectives(seed: int, *, arithmetic: Arithmetic = _FLOAT64) -> Iterator[None]:
+    """Let the reference's searches compare errors that are off by a few roundings.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the roundings.
+    arithmetic : Arithmetic, default float64
+        Whose roundings.
+
+    Yields
+    ------
+    None
+        While it holds.
+
+    Examples
+    --------
+    >>> with rounded_objectives(0):
+    ...     float(Search(np.array([3]), np.array([1.0])).objectives[0]) == 1.0
+    False
+    """
+    rng, size = np.random.default_rng(seed), ROUNDINGS * arithmetic.unit_roundoff
+    make: Any = Search.__init__
+
+    def rounded(search: Search, candidates: AnyArray, objectives: Array) -> None:
+        make(search, candidates, objectives * (1.0 + rng.uniform(-size, size, objectives.shape)))
+
+    with patch.object(Search, "__init__", rounded):
+        yield
+
+
+def answer_moved(
+    reading: Callable[[Array, Array], Answer],
+    W: Array,
+    H: Array,
+    seed: int,
+    *,
+    arithmetic: Arithmetic = _FLOAT64,
+) -> Answer:
+    """Ask again with a layer that is moved, and errors of candidates that are rounded.
+
+    Parameters
+    ----------
+    reading : callable
+        ``reading(W, H)``, of the reference.
+    W : ndarray of float64, shape (n, m)
+        Weights.
+    H : ndarray of float64, shape (m, m)
+        Proxy Hessian.
+    seed : int
+        Seed of the moves.
+    arithmetic : Arithmetic, default float64
+        Whose roundings.
+
+    Returns
+    -------
+    object
+        What the reading answers.
+
+    Examples
+    --------
+    >>> W = np.array([[1.0, 0.0]])
+    >>> bool(answer_moved(lambda W, H: W, W, np.eye(2), 0)[0, 0] == 1.0)
+    False
+    """
+    with rounded_objectives(seed, arithmetic=arithmetic):
+        return reading(*moved(W, H, seed, arithmetic=arithmetic))
 
 
 def reordered(H: Array, group: int, seed: int) -> Indices:
