@@ -25,7 +25,7 @@ from subbit.reference.bounds.rounding import Rounded
 from subbit.reference.groups.refinement import REFINEMENT, Refinement
 from subbit.reference.notation import Indices
 
-from .arb_x import _denominator, _form, _others, _slopes, _stack, _sums
+from .arb_x import _denominator, _form, _lost, _others, _slopes, _stack, _sums
 from .refinement import RoundedLevels, quotient_bound
 
 
@@ -171,7 +171,9 @@ def _fitted(
     for _ in range(config.calibrated_iterations):
         for p, place in enumerate(own):
             old = Rounded(state.levels.value[:, place], np.zeros(len(first)), arithmetic)
-            left = _others(G[:, place][:, own], g[:, p], state.levels[:, own], first, p)
+            left = _others(
+                G[:, place][:, own], g[:, p], state.levels[:, own], first, p, lost=_lost(S)
+            )
             if p == 0:
                 left = left.widen(arithmetic.gamma(4) * total * first)
             new = quotient_bound(left, divisors[p], old, eps, kind)

@@ -13,7 +13,9 @@ symbol     shape       meaning
 ``G, g``   (n, p, p)   ``G_pq = e_p S e_qᵀ``,  ``g_p = e_p S wᵀ``
 ========== =========== =============================================================
 
-``S`` is symmetric: a port may form ``e S`` or ``S wᵀ`` first.
+``S`` is symmetric: a port may form ``e S`` or ``S wᵀ`` first. Levels do not depend on the unit
+of ``S``: a port may choose one in which sums over all its entries stay in range, and what it
+flushes to zero counts in that unit.
 """
 
 from collections.abc import Sequence
@@ -34,6 +36,13 @@ VANISHING = 2.0**7
 """Roundings of ``c tr(S)`` that a denominator without eps may consist of before it counts."""
 
 
+def _lost(S: Rounded) -> float:
+    """What flushing may take from a sum of products with S, in whatever unit a port has it."""
+    # No sum over its k² entries leaves the type's range.
+    power = 1 + 2 * (len(S.value) - 1).bit_length()
+    return S.arithmetic.tiny * max(1.0, float(np.max(S.reach, initial=0.0)) * 2.0**power)
+
+
 def _form(e: Array, S: Rounded, w: Rounded) -> Rounded:
     """``e S wᵀ`` in each row, whichever product comes first."""
     arithmetic, k = S.arithmetic, e.shape[1]
@@ -45,7 +54,7 @@ def _form(e: Array, S: Rounded, w: Rounded) -> Rounded:
         carried += np.sum((np.abs(e) @ S.error) * w.reach, axis=1)
     depth = arithmetic.depth("product", k) + arithmetic.depth("row", k) + 2
     # Eq. (B48), subbit:  |ĝ − g| ≤ |e S| e_w + |e| e_S |w| + γ_{p+q+2} |e||S||w| + flushed
-    flushed = 2 * k * arithmetic.tiny * (k + np.sum(w.reach, axis=1) + np.sum(sizes, axis=1))
+    flushed = 2 * k * _lost(S) * (k + np.sum(w.reach, axis=1) + np.sum(sizes, axis=1))
     error = carried + arithmetic.gamma(depth, 2 * k) * reach + np.where(reach > 0.0, flushed, 0.0)
     error = np.where(reach + error <= arithmetic.largest, error, np.inf)
     return Rounded(value, error, arithmetic)
@@ -341,7 +350,7 @@ def calibrate_levels_bound(
     for _ in range(config.calibrated_iterations):
         for p in range(count):
             old = Rounded(state.levels.value[:, p], np.zeros(len(g.value)), arithmetic)
-            left = _others(G[:, p], g[:, p], state.levels, first, p)
+            left = _others(G[:, p], g[:, p], state.levels, first, p, lost=_lost(gram))
             if p == 0:
                 left = left.widen(arithmetic.gamma(4) * total * first)
             new = quotient_bound(left, divisors[p], old, eps, kind)
@@ -349,7 +358,9 @@ def calibrate_levels_bound(
     return state
 
 
-def _others(row: Rounded, g: Rounded, x: Rounded, first: Array, place: int) -> Rounded:
+def _others(
+    row: Rounded, g: Rounded, x: Rounded, first: Array, place: int, *, lost: float
+) -> Rounded:
     arithmetic, count = g.arithmetic, x.shape[1]
     size = x.reach + first[:, None] * (np.arange(count) == 0)
     apart = np.arange(count) != place
@@ -360,6 +371,6 @@ def _others(row: Rounded, g: Rounded, x: Rounded, first: Array, place: int) -> R
         carried = g.error + np.sum(row.error * size * apart, axis=1)
         # Eq. (B51), subbit:  e ≤ e_g + Σ_{q≠p} e_Gpq |x_q| + γ_{p+2} (|g| + 2 Σ |G_pq||x_q|)
         error = carried + arithmetic.gamma(count + 2) * reach
-    flushed = np.where(reach > 0.0, (count + 2) * arithmetic.tiny, 0.0)
+    flushed = np.where(reach > 0.0, (count + 2) * lost, 0.0)
     bounded = reach + error <= arithmetic.largest
     return Rounded(value, np.where(bounded, error + flushed, np.inf), arithmetic)
