@@ -9,8 +9,8 @@ the manifest; and pass the hidden states through the quantized block.
 
 Hidden states are not saved. A resumed run restores the finished blocks' weights from their
 records and runs the sequences through them again. This repeats the same operations on the
-same numbers, so the following blocks are the same to the last bit, on the same machine with
-the same number of threads.
+same numbers, so the following blocks are the same to the last bit, whatever the number of
+workers and of threads, wherever BLAS and NumPy have the same kernels.
 """
 
 import warnings
@@ -36,7 +36,7 @@ from .budgets import count_budget_steps, plan_kept
 from .calibrate import Step, advance, block_hessians, check_finite, embed, ignore
 from .crew import Crew, Here, Notice, Task
 from .held import digest_of, read_block, weights_digest
-from .kernels import arithmetic, differences
+from .kernels import arithmetic, differences, on_one_thread
 from .layer_jobs import Clock, LayerAnswer, LayerJob, narrowed, place_name
 from .manifest import (
     LAYER_FOLDER,
@@ -373,10 +373,11 @@ def quantize_model(
         raise ArgumentError("kept", expected, f"{len(kept)} for {settings.label}")
     if out is None:
         run.check_weights()
-        return run.run(sequences, Manifest(settings, kept=kept))
+        with on_one_thread():
+            return run.run(sequences, Manifest(settings, kept=kept))
     check_folder(out, settings, resume=resume)
     run.check_weights()
     out.mkdir(parents=True, exist_ok=True)
-    with claim(out, LAYER_FOLDER):
+    with claim(out, LAYER_FOLDER), on_one_thread():
         manifest = _open_folder(out, settings, resume=resume)
         return run.go_on(sequences, replace(manifest, kept=manifest.kept or kept))
