@@ -27,7 +27,7 @@ from subbit.conformance.models.base import (
     Tokens,
     check_tokens,
 )
-from subbit.conformance.models.claim import PARTIAL, claim
+from subbit.conformance.models.claim import claim
 from subbit.reference.errors import ArgumentError, SubbitError
 from subbit.reference.notation import Array
 from subbit.reference.storage.record_tensors import RecordError
@@ -51,7 +51,7 @@ from .manifest import (
     tokens_digest,
 )
 from .plan import chosen_linears
-from .records import join_packed, write_atomically
+from .records import is_unused, join_packed, write_atomically
 
 
 def _nothing(*_: object) -> None:
@@ -274,13 +274,6 @@ def set_weights(model: DecoderModel, folder: Path, manifest: Manifest, done: Blo
         model.set_weight(done.block, name, layer.decode())
 
 
-def _is_empty(folder: Path) -> bool:
-    """Return whether a folder is missing or holds only leftovers of a killed write."""
-    if not folder.exists():
-        return True
-    return folder.is_dir() and all(p.name.startswith(PARTIAL) for p in folder.iterdir())
-
-
 def check_folder(out: Path, settings: Settings, *, resume: bool) -> None:
     """Refuse a folder that a run cannot use, without touching it.
 
@@ -298,7 +291,7 @@ def check_folder(out: Path, settings: Settings, *, resume: bool) -> None:
     SubbitError
         If there is other content, or a run with other settings.
     """
-    if _is_empty(out):
+    if is_unused(out):
         return
     if not (out / MANIFEST).is_file():
         message = f"{out}: exists and holds something other than a run of subbit"
