@@ -224,6 +224,7 @@ def made_small(words):
         "docs/gpu.md",
         "docs/models.md",
         "docs/pbs2p.md",
+        "docs/promises.md",
         "docs/speed.md",
         "docs/stbllm.md",
     ],

@@ -307,8 +307,10 @@ def in_a_process(folder: Path, work: Work, at: int, how: str) -> tuple[int, list
             code, said = STOPPED, [f"{type(error).__name__}: {error}"]
         except BaseException:  # noqa: BLE001 - whatever comes is a finding
             said = [traceback.format_exc()]
-        os.write(writing, "\n".join(said).encode()[:60_000])
-        os._exit(code)
+        finally:
+            with contextlib.suppress(OSError):
+                os.write(writing, "\n".join(said).encode()[:60_000])
+            os._exit(code)
     os.close(writing)
     with os.fdopen(reading) as stream:
         said = stream.read().splitlines()
@@ -394,6 +396,7 @@ def main(arguments: list[str] | None = None) -> int:
         ways = ", ".join(f"{how} at {number:,}" for how, number in sorted(counts.items()))
         said = f"{name}: {len(bench.log)} operations, {ways}; {findings} findings\n"
         sys.stdout.write(said)
+        sys.stdout.flush()
     points = total["killed"]
     sys.stdout.write(f"{total.total() - faults:,} of {total.total():,} crash points, {points:,} ")
     sys.stdout.write("of them kills: gone on, the same bits, nothing left behind\n")
