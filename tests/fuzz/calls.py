@@ -1,8 +1,9 @@
 """Wrong arguments for public functions: ``python tests/fuzz/calls.py --count 100000 --jobs 2``.
 
 Each call starts from one that a case of the suite makes, and changes something in its arguments.
-Whatever comes of it is a finding, except an answer of finite numbers or an error of the project's
-own. The seed of a call is printed with its finding; ``--replay FUNCTION:SEED`` repeats it.
+Whatever comes of it is a finding, except an answer of finite numbers, to entries none of which is
+hidden, or an error of the project's own. The seed of a call is printed with its finding;
+``--replay FUNCTION:SEED`` repeats it.
 """
 
 import argparse
