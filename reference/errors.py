@@ -98,12 +98,19 @@ def as_array(argument: str, value: npt.ArrayLike | None) -> AnyArray:
     >>> as_array("W", [1, 2]).shape
     (2,)
     """
-    if isinstance(value, np.ma.MaskedArray) and np.any(np.ma.getmaskarray(value)):
-        raise ArgumentError(argument, "an array without hidden entries", "a masked array")
     try:
-        return np.asarray(value)
+        if not _hides(value):
+            return np.asarray(value)
     except Exception as error:
         raise ArgumentError(argument, "an array", f"a {type(value).__name__}: {error}") from error
+    raise ArgumentError(argument, "an array without hidden entries", "a masked array")
+
+
+def _hides(value: object) -> bool:
+    """Return whether a masked array, or one in a list, has entries that NumPy would show."""
+    if isinstance(value, list | tuple):
+        return any(map(_hides, value))
+    return isinstance(value, np.ma.MaskedArray) and bool(np.ma.getmaskarray(value).any())
 
 
 def check_matrix(

@@ -393,9 +393,9 @@ class Quantizer(Kind):
         rows = call.sizes["n"]
 
         def quantize(W: Any, columns: slice) -> QuantizedBlock:  # noqa: ANN401
+            # The loop goes on to change its array, and the function may keep this one.
+            W = W.copy()
             if isinstance(W, np.ndarray):
-                # The loop goes on to change its array, and the function may keep this one.
-                W = W.copy()
                 W.flags.writeable = False
             with call.room.inside(False):  # noqa: FBT003
                 block = value(W, columns)

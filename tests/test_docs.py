@@ -242,6 +242,7 @@ def checked(line):
         "docs/gpu.md",
         "docs/models.md",
         "docs/pbs2p.md",
+        "docs/promises.md",
         "docs/speed.md",
         "docs/stbllm.md",
     ],

@@ -20,16 +20,18 @@ from subbit.conformance.command.cli_run import (
     words,
 )
 from subbit.conformance.command.cli_tables import part_table, prefix_table
-from subbit.conformance.command.console import Bar, Table, make_console, write_tables
+from subbit.conformance.command.console import Bar, Table, make_console
 from subbit.conformance.command.crews import AUTOMATIC, CrewOptions, open_crew
 from subbit.conformance.models.base import DecoderModel
+from subbit.conformance.models.claim import claim
 from subbit.conformance.models.load import load_model
 from subbit.conformance.runs.crew import Crew
 from subbit.conformance.runs.curve import Laboratory
 from subbit.conformance.runs.jobs import Comparison, parse_counts, steps_left
 from subbit.conformance.runs.labels import FORM
 from subbit.conformance.runs.plan import parse_blocks
-from subbit.conformance.runs.study import Notebook, Results, Study, open_results
+from subbit.conformance.runs.records import write_atomically
+from subbit.conformance.runs.study import Notebook, Results, Study, load_results, open_results
 from subbit.reference.errors import ArgumentError, check_choice
 
 TABLES = "tables.md"
@@ -172,19 +174,21 @@ def _measure(options: CurveOptions, crew: Crew, title: str) -> tuple[Results, Co
         model, options.text, options.window, options.windows, bos=options.calibration.bos
     )
     study = Study(model.name, model.precision, calibration, windows, options.scales, options.target)
-    results = open_results(options.out, study)
-    notebook = Notebook(options.out, results)
-    laboratory = Laboratory(models.take, crew, sequences, tokens, notebook)
-    steps = steps_left(model, results, comparison.jobs)
+    open_results(options.out, study)
     console = make_console(stderr=True)
 
     def so_far() -> RenderableType:
         return prefix_table(notebook.results, comparison).drawn()
 
-    with Bar(title, steps, console, above=so_far) as bar:
-        laboratory.step, laboratory.notice = bar.step, bar.line
-        del model
-        return laboratory.measure(comparison.jobs), comparison
+    with claim(options.out):
+        # Read once more: another process may have gone on until now.
+        notebook = Notebook(options.out, load_results(options.out))
+        laboratory = Laboratory(models.take, crew, sequences, tokens, notebook)
+        steps = steps_left(model, notebook.results, comparison.jobs)
+        with Bar(title, steps, console, above=so_far) as bar:
+            laboratory.step, laboratory.notice = bar.step, bar.line
+            del model
+            return laboratory.measure(comparison.jobs), comparison
 
 
 def _report(
@@ -193,7 +197,8 @@ def _report(
     console = make_console()
     for table in tables:
         table.show(console)
-    write_tables(tables, options.out / TABLES)
+    text = "\n".join(table.to_markdown() for table in tables)
+    write_atomically(options.out / TABLES, text.encode())
     if options.plot is not None:
         from subbit.conformance.runs.plot import plot_study
 

@@ -18,7 +18,7 @@ from subbit.conformance.models.base import DecoderModel, Tokens, check_tokenized
 from subbit.conformance.models.load import load_model
 from subbit.conformance.runs.calibrate import batches
 from subbit.conformance.runs.evaluate import evaluate, evaluation_windows
-from subbit.conformance.runs.held import verify
+from subbit.conformance.runs.held import check_checkpoint, save_checkpoint, verify
 from subbit.conformance.runs.inventory import take_inventory
 from subbit.conformance.runs.labels import parse_label
 from subbit.conformance.runs.manifest import (
@@ -138,8 +138,11 @@ def _layer_line(result: LayerResult) -> str:
 
 
 def loaded(spec: str) -> DecoderModel:
-    """Load a model, and say so meanwhile."""
+    """Load a model, and say so meanwhile; hold the checkpoint of a run to its manifest."""
     with under_way(f"loading {spec}"):
+        folder = Path(spec if Path(spec).exists() else spec.partition(":")[2] or spec)
+        if (folder / MANIFEST).is_file():
+            check_checkpoint(folder, load_manifest(folder))
         return load_model(spec)
 
 
@@ -183,7 +186,7 @@ def run_quantize(options: QuantizeOptions) -> None:
                 hooks=hooks,
             )
     if options.checkpoint:
-        model.save(options.out)
+        manifest = save_checkpoint(model, options.out, manifest)
     console = make_console()
     summary_table(manifest, take_inventory(options.out, manifest)).show(console)
 
@@ -191,7 +194,7 @@ def run_quantize(options: QuantizeOptions) -> None:
 def open_run(spec: str) -> tuple[DecoderModel, Manifest | None]:
     """Load a model, or the quantized model in a run's folder.
 
-    A run without a checkpoint is rebuilt from its model and its records.
+    A run without a finished checkpoint is rebuilt from its model and its records.
     """
     folder = Path(spec)
     if not (folder / MANIFEST).is_file():
@@ -200,7 +203,7 @@ def open_run(spec: str) -> tuple[DecoderModel, Manifest | None]:
     if not manifest.complete:
         message = f"{folder}: the run there is not finished; continue it with quantize --resume"
         raise SubbitError(message)
-    if (folder / "config.json").is_file():
+    if (folder / "config.json").is_file() and manifest.checkpoint != {}:
         return loaded(spec), manifest
     model = loaded(manifest.settings.model)
     for block in manifest.blocks:
@@ -224,14 +227,17 @@ def run_evaluate(
 
 
 def run_verify(folder: Path) -> bool:
-    """Hold a run's files to its manifest, and say which decoder blocks are whole."""
+    """Hold a run's files to its manifest, and say which are whole."""
     manifest = load_manifest(folder)
-    console, faults = make_console(), 0
+    console, faults, whole = make_console(), 0, 0
     for part in verify(folder, manifest):
-        faults += bool(part.fault)
-        console.print(f"decoder block {part.block}: {part.fault or 'whole'}", soft_wrap=True)
+        faults, whole = faults + bool(part.fault), whole + (not part.fault)
+        console.print(f"{part.what}: {part.fault or 'whole'}", markup=False, soft_wrap=True)
     left = len(range(*manifest.settings.blocks)) - len(manifest.blocks)
-    said = f"{len(manifest.blocks) - faults} whole, {faults} not, {left} not finished"
+    if manifest.checkpoint == {}:
+        left += 1
+        console.print("checkpoint: not finished")
+    said = f"{whole} whole, {faults} not, {left} not finished"
     again = "; quantize --resume makes them" if faults or left else ""
     console.print(f"{said}{again}", soft_wrap=True)
     if any(block.sha256 is None for block in manifest.blocks):

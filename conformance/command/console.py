@@ -8,9 +8,8 @@ import contextlib
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -336,21 +335,14 @@ def refusals(after_interrupt: str = "") -> Iterator[None]:
         with _warnings_in_a_line(console):
             yield
     except (SubbitError, OSError, MemoryError) as error:
-        console.print(f"subbit: {_sentence(error)}", markup=False, soft_wrap=True)
+        _tell(console, _sentence(error))
         raise typer.Exit(REFUSED) from error
     except KeyboardInterrupt as error:
-        console.print(f"subbit: interrupted{after_interrupt}", markup=False, soft_wrap=True)
+        _tell(console, f"interrupted{after_interrupt}")
         raise typer.Exit(INTERRUPTED) from error
 
 
-def write_tables(tables: Sequence[Table], path: Path) -> None:
-    """Write tables as Markdown.
-
-    Parameters
-    ----------
-    tables : sequence of Table
-        The tables.
-    path : Path
-        The file.
-    """
-    path.write_text("\n".join(table.to_markdown() for table in tables), encoding="utf-8")
+def _tell(console: Console, sentence: str) -> None:
+    # The exit code tells it too, where nothing can be written.
+    with contextlib.suppress(OSError):
+        console.print(f"subbit: {sentence}", markup=False, soft_wrap=True)

@@ -6,6 +6,7 @@ rejects it: a *flag*. They follow from operation and size alone, so making them 
 same files.
 """
 
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from safetensors.numpy import save
 
 from subbit import reference
 from subbit.conformance.cases.registry import Operation
+from subbit.conformance.models.claim import PARTIAL, claim
 from subbit.conformance.mutants import MUTANTS
 from subbit.conformance.protocol import PROTOCOL
 from subbit.reference.errors import ArgumentError
@@ -191,6 +193,22 @@ def make(
         raise ArgumentError("--size", "one of " + ", ".join(SIZES), size)
     if (folder / ROOT).exists():
         raise ArgumentError("DIR", f"a folder without {ROOT}", folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    # A set appears whole: an unfinished one could not be told from one that was changed.
+    staging = folder / f"{PARTIAL}{ROOT}"
+    with claim(folder):
+        try:
+            content = _write(items, size, staging, heard)
+            staging.replace(folder / ROOT)
+        except BaseException:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
+    return content
+
+
+def _write(
+    items: Iterable[Operation], size: str, folder: Path, heard: Callable[[str], None]
+) -> dict[str, Any]:
     flags: dict[str, Any] = {}
     left_out: dict[str, str] = {}
     number = 0
@@ -198,8 +216,9 @@ def make(
         heard(item.name)
         found = vectors_of(item, size)
         for path, data in found.files.items():
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_bytes(data)
+            file = folder / Path(path).relative_to(ROOT)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(data)
         number += sum(path.endswith(CASE) for path in found.files)
         flags |= found.flags
         left_out |= {item.name: found.left_out} if found.left_out else {}
@@ -213,6 +232,6 @@ def make(
         "left_out": left_out,
         "flags": flags,
     }
-    (folder / LIST).parent.mkdir(parents=True, exist_ok=True)
-    (folder / LIST).write_bytes(dump(content))
+    folder.mkdir(exist_ok=True)
+    (folder / Path(LIST).relative_to(ROOT)).write_bytes(dump(content))
     return content

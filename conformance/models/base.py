@@ -213,13 +213,18 @@ class DecoderModel(Protocol):
             Logits.
         """
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path) -> tuple[str, ...]:
         """Write a dense Hugging Face checkpoint with its tokenizer.
 
         Parameters
         ----------
         folder : str or Path
             The folder; created if missing. Each file appears complete or not at all.
+
+        Returns
+        -------
+        tuple of str
+            Names of the files.
         """
 
 

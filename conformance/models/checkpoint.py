@@ -80,7 +80,7 @@ def write_checkpoint(
     weights: dict[str, Float32],
     codec: TextCodec,
     companions: Iterable[Path] = (),
-) -> None:
+) -> tuple[str, ...]:
     """Write a folder that ``from_pretrained`` loads.
 
     Parameters
@@ -96,6 +96,11 @@ def write_checkpoint(
     companions : iterable of Path, optional
         Files of the source to copy, as from `companion_files`.
 
+    Returns
+    -------
+    tuple of str
+        Names of the files.
+
     Raises
     ------
     ArgumentError
@@ -108,10 +113,10 @@ def write_checkpoint(
         save_file(weights, staging / WEIGHTS, metadata={"format": "pt"})
         (staging / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
-    write_whole(folder, write)
+    return write_whole(folder, write)
 
 
-def write_whole(folder: Path, write: Callable[[Path], None]) -> None:
+def write_whole(folder: Path, write: Callable[[Path], None]) -> tuple[str, ...]:
     """Write files to a temporary folder, and rename them into place when all are complete.
 
     Parameters
@@ -120,6 +125,11 @@ def write_whole(folder: Path, write: Callable[[Path], None]) -> None:
         The folder, created if missing; files with the same names are replaced.
     write : callable
         Writes the files to the folder it receives, including ``config.json``.
+
+    Returns
+    -------
+    tuple of str
+        Names of the files.
 
     Raises
     ------
@@ -136,9 +146,11 @@ def write_whole(folder: Path, write: Callable[[Path], None]) -> None:
             write(Path(staging))
             # safetensors makes its files private; config.json has the user's default mode.
             mode = (Path(staging) / CONFIG).stat().st_mode
-            for path in sorted(Path(staging).iterdir(), key=lambda path: path.name == CONFIG):
+            paths = sorted(Path(staging).iterdir(), key=lambda path: (path.name == CONFIG, path))
+            for path in paths:
                 path.chmod(stat.S_IMODE(mode))
                 path.replace(folder / path.name)
+            return tuple(path.name for path in paths)
     except (OSError, SafetensorError) as error:
         if new and folder.is_dir():
             shutil.rmtree(folder)

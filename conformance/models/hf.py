@@ -199,7 +199,7 @@ class TransformersModel:
         check_new_weight(weight, tuple(place.matrix(self._weights[full]).shape))
         place.matrix(self._weights.for_writing(full)).copy_(self._tensor(weight))
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path) -> tuple[str, ...]:
         """Write a Hugging Face checkpoint; see `base.DecoderModel.save`."""
 
         def write(staging: Path) -> None:
@@ -210,7 +210,7 @@ class TransformersModel:
                 warnings.simplefilter("ignore")
                 self.model.save_pretrained(staging, max_shard_size=SHARD)
 
-        write_whole(Path(folder), write)
+        return write_whole(Path(folder), write)
 
     def _two_sequences(self) -> Tensor:
         """Return two short sequences, equal in their first halves."""

@@ -256,11 +256,13 @@ class LlamaModel:
         check_new_weight(weight, self.weights[key].shape)
         self.weights[key] = np.array(weight, dtype=np.float32, order="C")
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path) -> tuple[str, ...]:
         """Write a Hugging Face checkpoint; see `base.DecoderModel.save`."""
         tied = "lm_head.weight" not in self.weights
         config = {**self.token_roles, **hugging_face_config(self.config, tied=tied)}
-        write_checkpoint(Path(folder), config, dict(self.weights), self.codec, self.companions)
+        return write_checkpoint(
+            Path(folder), config, dict(self.weights), self.codec, self.companions
+        )
 
     def _attention(self, index: int, x: Float32) -> Float32:
         size, (n, length, _) = self.config, x.shape

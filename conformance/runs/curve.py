@@ -20,6 +20,7 @@ from .calibrate import Step, ignore
 from .crew import Notice
 from .evaluate import PrefixEvaluator, last_hidden, score
 from .jobs import Job, job_settings, missing_stops
+from .kernels import on_one_thread
 from .manifest import Manifest
 from .points import make_point, reset_peak
 from .quantize import Hooks, quantize_model, warn
@@ -77,7 +78,9 @@ class Laboratory:
             if missing_stops(self.notebook.results, job):
                 model = self.open_model()
                 reset_peak()
-                self._run(model, job, self._at_full_precision(model))
+                # After the model, which may bring a library with threads of its own.
+                with on_one_thread():
+                    self._run(model, job, self._at_full_precision(model))
         return self.notebook.results
 
     def _at_full_precision(self, model: DecoderModel) -> Float32:

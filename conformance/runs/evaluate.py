@@ -27,6 +27,7 @@ from subbit.conformance.models.base import DecoderModel, Float32, Tokens
 from subbit.reference.errors import ArgumentError, check_count
 
 from .calibrate import Step, advance, batches, embed, ignore
+from .kernels import on_one_thread
 
 HEAD_ROWS = 256
 """Rows of logits that are held at a time."""
@@ -250,11 +251,12 @@ def evaluate(
         raise ArgumentError("reference", expected, reference.vocabulary)
     found: list[tuple[float, float]] = []
     for batch in batches(tokens.shape):
-        hidden = last_hidden(model, tokens[batch])
-        full = None if reference is None else last_hidden(reference, tokens[batch])
-        for window, row in enumerate(tokens[batch]):
-            other = None if reference is None or full is None else (reference, full[window])
-            found.append(_score_window(model, hidden[window], row, other))
+        with on_one_thread():
+            hidden = last_hidden(model, tokens[batch])
+            full = None if reference is None else last_hidden(reference, tokens[batch])
+            for window, row in enumerate(tokens[batch]):
+                other = None if reference is None or full is None else (reference, full[window])
+                found.append(_score_window(model, hidden[window], row, other))
         step(f"window {batch.stop} of {len(tokens)}")
     return _summarize(found, with_divergence=reference is not None)
 

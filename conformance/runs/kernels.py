@@ -2,16 +2,34 @@
 =====================================
 
 Libraries choose their kernels by the processor and by the number of threads, and kernels add up
-in different orders. So a run says what it computed with, and is told where that changes.
+in different orders. So what runs compute, they compute on one thread, whatever the environment
+says; a run says by which kernels, and is told where those change.
 """
 
 import platform
 from collections.abc import Mapping
 
 import numpy as np
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 Facts = Mapping[str, str]
+
+
+def on_one_thread() -> threadpool_limits:
+    """Return a context in which BLAS, and torch if it is loaded, use one thread.
+
+    Returns
+    -------
+    threadpool_limits
+        To be entered; what held before holds again afterwards.
+
+    Examples
+    --------
+    >>> with on_one_thread():
+    ...     set(threads().split(", "))
+    {'1'}
+    """
+    return threadpool_limits(1)
 
 
 def kernels() -> dict[str, str]:

@@ -23,7 +23,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from subbit.conformance.declared import UndeclaredError
 from subbit.conformance.models.base import Linear
@@ -34,6 +33,7 @@ from subbit.reference.layer import QuantizedLayer
 from subbit.reference.notation import AnyArray, Array
 from subbit.reference.storage.record_layout import Layout, put_layer, take_layer
 
+from .kernels import on_one_thread
 from .manifest import LayerResult
 from .stored_scales import round_scales
 
@@ -243,7 +243,7 @@ def do_job(port: Port, job: LayerJob) -> LayerAnswer:
         If the layer is refused; the message names it.
     """
     try:
-        with threadpool_limits(1):
+        with on_one_thread():
             return _quantize(port, job)
     except (SubbitError, UndeclaredError) as error:
         message = f"{job.where}: {error}"

@@ -227,6 +227,9 @@ class Manifest:
     arithmetic : dict of str to str, optional
         Kernels and threads that the run was started with, as from `kernels.arithmetic`; None
         before version 3.
+    checkpoint : dict of str to str, optional
+        Digests of the checkpoint's files by name; none of them while it is written, and None
+        for a run without a checkpoint.
     """
 
     settings: Settings
@@ -234,6 +237,7 @@ class Manifest:
     version: int = field(default=MANIFEST_VERSION)
     kept: tuple[int, ...] | None = None
     arithmetic: Mapping[str, str] | None = None
+    checkpoint: Mapping[str, str] | None = None
 
     @property
     def layers(self) -> tuple[LayerResult, ...]:
@@ -287,9 +291,10 @@ class Manifest:
         Returns
         -------
         Manifest
-            The new state.
+            The new state; a checkpoint made of other blocks is not finished.
         """
-        return replace(self, blocks=tuple(one for one in self.blocks if one.block < index))
+        blocks = tuple(one for one in self.blocks if one.block < index)
+        return replace(self, blocks=blocks, checkpoint=None if self.checkpoint is None else {})
 
     def save(self, folder: Path) -> None:
         """Write the manifest atomically.
@@ -388,7 +393,8 @@ def load_manifest(folder: Path) -> Manifest:
         blocks = tuple(_block(block) for block in content["blocks"])
         settings = _settings(content["settings"], version)
         kept = _numbers(content.get("kept"))
-        return Manifest(settings, blocks, kept=kept, arithmetic=content.get("arithmetic"))
+        arithmetic, checkpoint = content.get("arithmetic"), content.get("checkpoint")
+        return Manifest(settings, blocks, kept=kept, arithmetic=arithmetic, checkpoint=checkpoint)
     except OSError as error:
         message = f"{folder}: no quantized model here ({MANIFEST} cannot be read)"
         raise SubbitError(message) from error

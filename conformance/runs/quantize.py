@@ -9,8 +9,8 @@ the manifest; and pass the hidden states through the quantized block.
 
 Hidden states are not saved. A resumed run restores the finished blocks' weights from their
 records and runs the sequences through them again. This repeats the same operations on the
-same numbers, so the following blocks are the same to the last bit, on the same machine with
-the same number of threads.
+same numbers, so the following blocks are the same to the last bit, whatever the number of
+workers and of threads, wherever BLAS and NumPy have the same kernels.
 """
 
 import warnings
@@ -27,7 +27,7 @@ from subbit.conformance.models.base import (
     Tokens,
     check_tokens,
 )
-from subbit.conformance.models.claim import PARTIAL, claim
+from subbit.conformance.models.claim import claim
 from subbit.reference.errors import ArgumentError, SubbitError
 from subbit.reference.notation import Array
 from subbit.reference.storage.record_tensors import RecordError
@@ -36,7 +36,7 @@ from .budgets import count_budget_steps, plan_kept
 from .calibrate import Step, advance, block_hessians, check_finite, embed, ignore
 from .crew import Crew, Here, Notice, Task
 from .held import digest_of, read_block, weights_digest
-from .kernels import arithmetic, differences
+from .kernels import arithmetic, differences, on_one_thread
 from .layer_jobs import Clock, LayerAnswer, LayerJob, narrowed, place_name
 from .manifest import (
     LAYER_FOLDER,
@@ -51,7 +51,7 @@ from .manifest import (
     tokens_digest,
 )
 from .plan import chosen_linears
-from .records import join_packed, write_atomically
+from .records import is_unused, join_packed, write_atomically
 
 
 def _nothing(*_: object) -> None:
@@ -274,13 +274,6 @@ def set_weights(model: DecoderModel, folder: Path, manifest: Manifest, done: Blo
         model.set_weight(done.block, name, layer.decode())
 
 
-def _is_empty(folder: Path) -> bool:
-    """Return whether a folder is missing or holds only leftovers of a killed write."""
-    if not folder.exists():
-        return True
-    return folder.is_dir() and all(p.name.startswith(PARTIAL) for p in folder.iterdir())
-
-
 def check_folder(out: Path, settings: Settings, *, resume: bool) -> None:
     """Refuse a folder that a run cannot use, without touching it.
 
@@ -298,7 +291,7 @@ def check_folder(out: Path, settings: Settings, *, resume: bool) -> None:
     SubbitError
         If there is other content, or a run with other settings.
     """
-    if _is_empty(out):
+    if is_unused(out):
         return
     if not (out / MANIFEST).is_file():
         message = f"{out}: exists and holds something other than a run of subbit"
@@ -373,10 +366,11 @@ def quantize_model(
         raise ArgumentError("kept", expected, f"{len(kept)} for {settings.label}")
     if out is None:
         run.check_weights()
-        return run.run(sequences, Manifest(settings, kept=kept))
+        with on_one_thread():
+            return run.run(sequences, Manifest(settings, kept=kept))
     check_folder(out, settings, resume=resume)
     run.check_weights()
     out.mkdir(parents=True, exist_ok=True)
-    with claim(out, LAYER_FOLDER):
+    with claim(out, LAYER_FOLDER), on_one_thread():
         manifest = _open_folder(out, settings, resume=resume)
         return run.go_on(sequences, replace(manifest, kept=manifest.kept or kept))

@@ -77,6 +77,24 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise
 
 
+def is_unused(folder: Path) -> bool:
+    """Tell whether a folder can be written to without touching anything of others.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+
+    Returns
+    -------
+    bool
+        Whether it is missing, or holds only what a killed process has left.
+    """
+    if not folder.exists():
+        return True
+    return folder.is_dir() and all(path.name.startswith(PARTIAL) for path in folder.iterdir())
+
+
 def _dump(content: Mapping[str, Any]) -> str:
     return json.dumps(content, separators=(",", ":"))
 

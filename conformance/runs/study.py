@@ -16,7 +16,7 @@ from subbit.reference import __version__
 from subbit.reference.errors import SubbitError
 
 from .manifest import Calibration
-from .records import write_atomically
+from .records import is_unused, write_atomically
 
 RESULTS = "results.json"
 ALL_PARTS = "all"
@@ -260,7 +260,7 @@ def open_results(folder: Path, study: Study) -> Results:
         results = load_results(folder)
         _check_same(asdict(study), asdict(results.study), f"{folder}: the study there")
         return results
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+    if not is_unused(folder):
         message = f"{folder}: exists and holds something other than a study of subbit"
         raise SubbitError(message)
     folder.mkdir(parents=True, exist_ok=True)

@@ -49,7 +49,8 @@ def on_device(device: Device, value: object) -> bool:
     bool
         False for NumPy arrays and everything that only NumPy accepts.
     """
-    return device.xp is not np and isinstance(value, device.xp.ndarray)
+    kind = device.xp.ndarray
+    return kind is not np.ndarray and isinstance(value, kind)
 
 
 def _check_there(xp: Any, argument: str, value: DeviceArray, shape: tuple[int | None, ...]) -> None:  # noqa: ANN401

@@ -1,8 +1,9 @@
 """Wrong arguments for public functions: ``python tests/fuzz/calls.py --count 100000 --jobs 2``.
 
 Each call starts from one that a case of the suite makes, and changes something in its arguments.
-Whatever comes of it is a finding, except an answer of finite numbers or an error of the project's
-own. The seed of a call is printed with its finding; ``--replay FUNCTION:SEED`` repeats it.
+Whatever comes of it is a finding, except an answer of finite numbers, to entries none of which is
+hidden, or an error of the project's own. The seed of a call is printed with its finding;
+``--replay FUNCTION:SEED`` repeats it.
 """
 
 import argparse
@@ -139,6 +140,9 @@ OF_ARRAYS: dict[str, Change] = {
     "large whole numbers": lambda x, _: np.full(np.shape(x), 2**62, dtype=np.int64),
     "negative whole numbers": lambda x, _: np.full(np.shape(x), -1, dtype=np.int64),
     "hidden entries": lambda x, rng: np.ma.masked_array(x, rng.random(np.shape(x)) < 0.5),
+    "hidden entries in a list": lambda x, rng: list(
+        np.ma.masked_array(x, rng.random(x.shape) < 0.5)
+    ),
     "None": lambda *_: None,
     "a dictionary": lambda *_: {},
     "bytes": lambda *_: b"abc",
@@ -215,6 +219,16 @@ def _numbers_are_finite(value: Any) -> bool:
     return is_finite(value)
 
 
+def _hides(value: Any) -> bool:
+    if isinstance(value, np.ma.MaskedArray):
+        return bool(np.ma.getmaskarray(value).any())
+    if isinstance(value, dict):
+        return any(map(_hides, value.values()))
+    if is_dataclass(value) and not isinstance(value, type):
+        return any(_hides(getattr(value, field.name)) for field in fields(value))
+    return isinstance(value, list | tuple) and any(map(_hides, value))
+
+
 def ending_of(port: object, name: str, seed: int) -> tuple[str, Ending]:
     """What was changed in a call, and what came of it."""
     try:
@@ -238,6 +252,8 @@ def ending_of(port: object, name: str, seed: int) -> tuple[str, Ending]:
     else:
         finite = _numbers_are_finite(answer)
         ending = Ending(finding="" if finite else "an answer that is not finite")
+        if _hides(call):
+            ending = Ending(finding="an answer to entries that are hidden")
     if before is not None and _snapshot(call) != before:
         ending = Ending(finding="its arguments have changed")
     if time.process_time() - begun > SECONDS:

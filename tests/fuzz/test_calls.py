@@ -8,6 +8,7 @@ from fuzz import calls
 
 from project import some
 from subbit import reference
+from subbit.conformance.target import resolve
 from subbit.reference.errors import ArgumentError
 
 EACH = 8
@@ -21,6 +22,13 @@ def test_wrong_arguments_are_answered_or_refused(name):
     ]
     assert not findings
     assert calls.calls_of(name)
+
+
+@pytest.mark.parametrize("name", some(calls.FUNCTIONS, every=12))
+def test_the_kernels_answer_or_refuse_them_too(name):
+    port = resolve("fast:simulated")
+    endings = [(seed, *calls.ending_of(port, name, seed)) for seed in range(4)]
+    assert [(seed, what, one.finding) for seed, what, one in endings if one.finding] == []
 
 
 def test_most_changes_are_refused_and_some_are_not():
@@ -57,6 +65,19 @@ def written(W):
 def test_findings_are_noticed(fault, said):
     endings = [calls.ending_of(Faulty(fault), "masked_mean", seed)[1] for seed in range(30)]
     assert any(said in one.finding for one in endings)
+
+
+class Showing:
+    """A port that takes what is hidden in a masked array for its entries."""
+
+    def masked_mean(self, W, mask):
+        return float(np.asarray(W, dtype=np.float64).size + np.size(mask))
+
+
+def test_hidden_entries_that_are_taken_are_noticed():
+    with warnings.catch_warnings(action="ignore"):
+        endings = [calls.ending_of(Showing(), "masked_mean", seed)[1] for seed in range(60)]
+    assert any("hidden" in one.finding for one in endings)
 
 
 HUGE = (1, 10**18)

@@ -5,10 +5,16 @@ import sys
 
 import pytest
 
+from project import ROOT
 from subbit import reference
+from subbit.conformance.command.cli_curve import CurveOptions, run_curve
+from subbit.conformance.command.cli_run import CalibrationOptions
+from subbit.conformance.command.crews import CrewOptions
 from subbit.conformance.models.claim import claim
 from subbit.conformance.models.load import load_model
+from subbit.conformance.runs.manifest import Calibration
 from subbit.conformance.runs.quantize import quantize_model
+from subbit.conformance.runs.study import Study, Windows, open_results
 from subbit.reference.errors import SubbitError
 
 HOLD = """
@@ -41,6 +47,37 @@ def test_a_second_process_is_refused_at_once_and_told_of_the_first(held, setting
     with pytest.raises(SubbitError, match="another process is writing there"):
         load_model("tiny").save(folder)
     assert list(folder.iterdir()) == []
+
+
+def test_a_second_process_does_not_go_on_with_a_study(held):
+    folder, process = held
+    text = str(ROOT / "constraints.txt")
+    options = CurveOptions(
+        model="tiny",
+        labels=("rtn:sign",),
+        ks="1",
+        calibration=CalibrationOptions(text, samples=1, length=16, seed=0),
+        text=text,
+        window=16,
+        windows=1,
+        out=folder,
+        with_parts=False,
+        crew=CrewOptions(1),
+    )
+    with pytest.raises(SubbitError, match="another process is writing there"):
+        run_curve(options)
+    process.kill()
+    process.wait()
+    run_curve(options)
+    assert sorted(path.name for path in folder.iterdir()) == ["results.json", "runs", "tables.md"]
+
+
+def test_a_study_that_was_killed_at_once_is_started_again(tmp_path):
+    calibration = Calibration("text", 1, 16, 0, "0" * 64)
+    study = Study("tiny", "float32", calibration, Windows("text", 1, 16, "0" * 64))
+    (tmp_path / ".partial-results.json").write_bytes(b"{")
+    assert open_results(tmp_path, study).points == ()
+    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
 
 
 def test_a_lock_ends_with_its_process(held, settings, sequences):

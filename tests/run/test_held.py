@@ -44,7 +44,8 @@ def without_digests(folder):
 
 
 def faults(folder):
-    return [part.block for part in verify(folder, load_manifest(folder)) if part.fault]
+    found = [part.what for part in verify(folder, load_manifest(folder)) if part.fault]
+    return [int(what.removeprefix("decoder block ")) for what in found]
 
 
 def said(*words):
