@@ -12,6 +12,7 @@ import pytest
 
 from project import INTERRUPTIBLE_PYTHON, with_path
 from subbit.conformance.cases import OPERATIONS
+from subbit.conformance.cases.draw import BARE
 from subbit.conformance.command.explore import Listener, explore
 from subbit.conformance.command.explored import (
     Explored,
@@ -196,10 +197,11 @@ def test_one_exploration_at_a_time(folder):
     assert "a folder in which this target is not being explored" in second.stderr
 
 
-def test_a_failure_that_is_mended_is_not_told_again(folder):
+@pytest.mark.parametrize("seed", [3, BARE + 3])
+def test_a_failure_that_is_mended_is_not_told_again(folder, seed):
     path = folder / "state.json"
     state = Explored("reference", "float64", 1)
-    stale = [{"operation": "masked_mean", "seed": 3, "message": "was wrong"}]
+    stale = [{"operation": "masked_mean", "seed": seed, "message": "was wrong"}]
     content = state.to_json() | {"failures": stale}
     path.write_text(json.dumps(content), encoding="utf-8")
     told = []
@@ -347,7 +349,7 @@ def state_with(**changes):
         state_with(operations__seconds=float("nan")),
         state_with(operations__worst=float("inf")),
         state_with(operations__worst=10**400),
-        state_with(failures__seed=2**32),
+        state_with(failures__seed=2**53),
         state_with(failures__seed="3"),
         state_with(failures__operation="[/x]"),
         state_with(operations={"\ud800": {}}),
