@@ -22,6 +22,7 @@ from subbit.conformance.command.cli_run import (
 from subbit.conformance.command.cli_tables import part_table, prefix_table
 from subbit.conformance.command.console import Bar, Table, make_console, write_tables
 from subbit.conformance.command.crews import AUTOMATIC, CrewOptions, open_crew
+from subbit.conformance.command.outputs import check_plot, made_for
 from subbit.conformance.models.base import DecoderModel
 from subbit.conformance.models.load import load_model
 from subbit.conformance.runs.crew import Crew
@@ -29,6 +30,7 @@ from subbit.conformance.runs.curve import Laboratory
 from subbit.conformance.runs.jobs import Comparison, parse_counts, steps_left
 from subbit.conformance.runs.labels import FORM
 from subbit.conformance.runs.plan import parse_blocks
+from subbit.conformance.runs.records import SCALE_TYPES
 from subbit.conformance.runs.study import Notebook, Results, Study, open_results
 from subbit.reference.errors import ArgumentError, check_choice
 
@@ -41,7 +43,7 @@ class CurveOptions:
 
     model: str
     labels: tuple[str, ...]
-    ks: str
+    ks: str | None
     calibration: CalibrationOptions
     text: str
     window: int
@@ -149,14 +151,14 @@ def _check_options(options: CurveOptions) -> None:
         raise ArgumentError("method", f"at least one {FORM}", "none")
     for label in options.labels:
         check_label(label)
-    if options.plot is not None and options.plot.suffix not in (".png", ".svg", ".pdf"):
-        raise ArgumentError("plot", "a file name that ends in .png, .svg or .pdf", options.plot)
+    check_plot(options.plot)
+    check_choice("scales", options.scales, SCALE_TYPES)
 
 
 def run_curve(options: CurveOptions, title: str = "curve") -> Sequence[Table]:
     """Measure the missing points of a comparison, then print and plot it."""
     _check_options(options)
-    with open_crew(options.target, options.crew) as crew:
+    with open_crew(options.target, options.crew) as crew, made_for(options.out):
         results, comparison = _measure(options, crew, title)
     tables = _tables(results, comparison)
     _report(tables, results, comparison, options)
@@ -172,10 +174,12 @@ def _measure(options: CurveOptions, crew: Crew, title: str) -> tuple[Results, Co
         model, options.text, options.window, options.windows, bos=options.calibration.bos
     )
     study = Study(model.name, model.precision, calibration, windows, options.scales, options.target)
+    # What settings are refused is known before there is a folder.
+    steps = steps_left(model, Results(study), comparison.jobs)
     results = open_results(options.out, study)
     notebook = Notebook(options.out, results)
     laboratory = Laboratory(models.take, crew, sequences, tokens, notebook)
-    steps = steps_left(model, results, comparison.jobs)
+    steps = steps_left(model, results, comparison.jobs) if results.points else steps
     console = make_console(stderr=True)
 
     def so_far() -> RenderableType:

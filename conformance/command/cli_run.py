@@ -14,6 +14,7 @@ from rich.console import Console
 from subbit.conformance.command.cli_tables import bits_table, score_table, summary_table
 from subbit.conformance.command.console import Bar, make_console, under_way
 from subbit.conformance.command.crews import AUTOMATIC, CrewOptions, open_crew
+from subbit.conformance.command.outputs import made_for
 from subbit.conformance.memory import check_memory
 from subbit.conformance.models.base import DecoderModel, Tokens, check_tokenized
 from subbit.conformance.models.load import load_model
@@ -30,11 +31,18 @@ from subbit.conformance.runs.manifest import (
     load_manifest,
     tokens_digest,
 )
-from subbit.conformance.runs.plan import count_steps, describe_calibration, parse_blocks, plan
+from subbit.conformance.runs.plan import (
+    count_steps,
+    describe_calibration,
+    parse_blocks,
+    plan,
+    recorded,
+)
 from subbit.conformance.runs.quantize import Hooks, check_folder, quantize_model, set_weights
+from subbit.conformance.runs.records import SCALE_TYPES
 from subbit.conformance.runs.study import Windows
 from subbit.conformance.texts.text import load_documents, load_text, sample_sequences
-from subbit.reference.errors import ArgumentError, SubbitError, check_count
+from subbit.reference.errors import ArgumentError, SubbitError, check_choice, check_count
 
 CHARACTERS = 16
 """Characters that are read for each token, four times as many as most have."""
@@ -151,6 +159,7 @@ def cut_windows(
 ) -> tuple[Tokens, Windows]:
     """Cut the evaluation text into windows."""
     check_count("window length", length, 2, model.context)
+    recorded("text", text)
     first = first_token(model) if bos else None
     own = length - (first is not None)
     needed = None if windows is None else check_count("windows", windows) * own
@@ -188,7 +197,8 @@ def tell_kept(model: DecoderModel) -> None:
 def run_quantize(options: QuantizeOptions) -> None:
     """Quantize a model and print the results."""
     label = check_label(options.label)
-    with open_crew(options.target, options.crew) as crew:
+    check_choice("scales", options.scales, SCALE_TYPES)
+    with open_crew(options.target, options.crew) as crew, made_for(options.out):
         model = loaded(options.model)
         sequences, calibration = draw_calibration(model, options.calibration)
         settings = plan(
@@ -215,8 +225,8 @@ def run_quantize(options: QuantizeOptions) -> None:
                 resume=options.resume,
                 hooks=hooks,
             )
-    if options.checkpoint:
-        model.save(options.out)
+        if options.checkpoint:
+            model.save(options.out)
     console = make_console()
     summary_table(manifest, take_inventory(options.out, manifest)).show(console)
 

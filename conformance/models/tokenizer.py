@@ -95,7 +95,8 @@ def read_folder(folder: Path) -> TextCodec:
     """
     library = require("tokenizers", "model", "demo")
     with reading("a folder with a readable tokenizer.json", folder):
-        tokenizer = library.Tokenizer.from_file(str(folder / "tokenizer.json"))
+        # Not from_file: the library takes no name but in UTF-8.
+        tokenizer = library.Tokenizer.from_buffer((folder / "tokenizer.json").read_bytes())
         tokenizer.no_truncation()
         tokenizer.no_padding()
     settings = folder / "tokenizer_config.json"

@@ -183,6 +183,9 @@ def word(source: Mapping[str, Any], key: str, default: str | None = None) -> str
     value = _found(source, key, default)
     if not isinstance(value, str):
         raise ArgumentError("model", f"a text for {key}", shown(value))
+    # JSON may spell half of a surrogate pair, which is no character.
+    if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
+        raise ArgumentError("model", f"a text of whole characters for {key}", ascii(value)[:60])
     return value
 
 

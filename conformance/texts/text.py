@@ -145,7 +145,7 @@ def load_text(spec: str, argument: str = "text", most: int | None = None) -> str
     """
     if most is None:
         return load_documents(spec, argument).joined()
-    kept, size = list[str](), 0
+    kept, size = list[str](), -len(SEPARATOR)
     for document in filter(None, _documents(spec, argument, most)):
         kept.append(document)
         size += len(document) + len(SEPARATOR)
@@ -237,7 +237,8 @@ def _documents(spec: str, argument: str, most: int | None = None) -> Iterator[st
             if path.suffix == ".txt":
                 # Editors put a byte order mark at the start; it is no character of the text.
                 decoder = getincrementaldecoder("utf-8-sig")()
-                data = stream.read(-1 if most is None else MOST_BYTES * most)
+                size = path.stat().st_size
+                data = stream.read(size if most is None else min(size, MOST_BYTES * most))
                 yield decoder.decode(data, final=not stream.read(1))
             else:
                 yield from _lines(stream, path, argument)

@@ -76,10 +76,14 @@ def changed_bytes(
         case 2:
             word = bytes((0xFF if rng.integers(2) else 0, *[0xFF] * int(rng.integers(8))))
             changed[place : place + len(word)] = word
-            return f"{word.hex()} at {place}", bytes(changed)
+            what = f"{word.hex()} at {place}"
         case 3:
             number = (2 ** int(rng.integers(1, 64)) - int(rng.integers(2))).to_bytes(8, "little")
             changed[place : place + 8] = number
-            return f"{number.hex()} at {place}", bytes(changed)
-    changed[place] ^= 1 << int(rng.integers(8))
-    return f"a bit of byte {place}", bytes(changed)
+            what = f"{number.hex()} at {place}"
+        case _:
+            what = ""
+    if bytes(changed) == data:
+        changed[place] ^= 1 << int(rng.integers(8))
+        what = f"a bit of byte {place}"
+    return what, bytes(changed)

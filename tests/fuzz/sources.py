@@ -186,11 +186,15 @@ def _assemble(
     return head + b"\x00" * (-len(head) % 32) + data, len(head)
 
 
-def gguf_file() -> bytes:
-    """The GGUF file that is changed."""
+def gguf_file(*, shared: bool = False) -> bytes:
+    """The GGUF file that is changed; on request, one whose tensors are in the same place."""
     metadata, tensors = _gguf()
     fields = [(key, *value) for key, value in metadata.items()]
-    return _assemble(fields, tensors, {}, (len(tensors), len(fields)))[0]
+    if not shared:
+        return _assemble(fields, tensors, {}, (len(tensors), len(fields)))[0]
+    places = {number: (tensor[2], 0) for number, tensor in enumerate(tensors)}
+    data, head = _assemble(fields, tensors, places, (len(tensors), len(fields)))
+    return data[: head + 32 + max(len(tensor[3]) for tensor in tensors)]
 
 
 EDGES = (0, 1, 2, 3, 15, 16, 17, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**62, 2**63, 2**64 - 1)
