@@ -82,11 +82,11 @@ TARGETS = (
     "fast:x", "subbit", "capability_port", "reference ", "os.path:join",
 )  # fmt: skip
 OUTS = (
-    "full", "empty", "file", "file/x", "run", "half", "study", "/proc/x", "caf\udce9", "a" * 300,
+    "full", "empty", "file", "file/x", "run", "half", "study", "/proc/x", "m\udce9", "a" * 300,
     "/dev/null", "small", ".", "é new", "dangling",
 )  # fmt: skip
 FILES = (
-    "no/new.json", "full", "file", "/dev/null", "/proc/x", "caf\udce9.json", "a" * 300, "a" * 250,
+    "no/new.json", "full", "file", "/dev/null", "/proc/x", "m\udce9.json", "a" * 300, "a" * 250,
     ".", "", "dangling", "new.pdf",
 )  # fmt: skip
 LARGE = ("0", "-1", "1000000000", "99999999999999999999")
@@ -147,7 +147,7 @@ BAD: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("rows", "columns", "block_size"), LARGE),
     "scheduler": ("", "x", "tcp://", "127.0.0.1:1"),
     **dict.fromkeys(("out", "folder", "run", "arrays", "badges"), OUTS),
-    "file": ("new.json", "no/new.py", "file", "full", "x-y.py", "caf\udce9.py", "new.c", "."),
+    "file": ("new.json", "no/new.py", "file", "full", "x-y.py", "m\udce9.py", "new.c", "."),
     **dict.fromkeys(("json_file", "html_file", "junit_file", "badge_file", "plot"), FILES),
     "exceptions": ("bad.toml", "no.toml", "full", "text.txt"),
     "program": ("", "no-such-program", "'", "false", "cat no"),

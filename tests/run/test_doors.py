@@ -236,18 +236,16 @@ def test_numbers_are_written_in_few_plain_digits(word):
 
 
 def test_a_name_that_is_not_in_utf_8_is_shown_and_not_recorded(place, capsys):
-    name = os.fsdecode(b"caf\xe9")
+    name = os.fsdecode(b"m\xe9")
     assert run("quantize", "tiny", "--method=rtn", f"--out={name}", *FIXED).exit_code == 0
     assert run("bits", name).exit_code == 0
     message = refused("quantize", name, "--method=rtn", "--out=new", *FIXED)
-    assert (
-        message == r"subbit: model: expected a name in UTF-8, got '" + f"{place}/caf" + r"\udce9'"
-    )
+    assert message == r"subbit: model: expected a name in UTF-8, got '" + f"{place}/m" + r"\udce9'"
     with pytest.raises(ArgumentError, match="text: expected a name in UTF-8"):
         cut_windows(load_model("tiny"), name, 16, 2)
     assert recorded("text", "café") == "café"
     make_console().print(name)
-    assert r"caf\udce9" in capsys.readouterr().out
+    assert r"m\udce9" in capsys.readouterr().out
 
 
 def test_a_refusal_is_a_sentence_of_some_length(capsys):
