@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from subbit.conformance.command import cli, cli_run
 from subbit.conformance.command.cli_run import cut_windows, tokens_of
 from subbit.conformance.command.console import make_console, refusals
+from subbit.conformance.command.crews import CrewOptions, open_crew
 from subbit.conformance.command.outputs import check_plot, check_writable, made_for
 from subbit.conformance.models.claim import claim
 from subbit.conformance.models.load import load_model
@@ -272,3 +273,9 @@ def test_windows_are_those_of_the_whole_text(place, monkeypatch, characters):
     with pytest.raises(ArgumentError, match="evaluation text: expected at least"):
         cut_windows(model, "text.txt", 64, 200)
     assert len(tokens_of(model, "text.txt")) == len(model.tokenize("to be or not to be; " * 40))
+
+
+@pytest.mark.parametrize("address", ["", "  "])
+def test_a_scheduler_has_an_address(address):
+    with pytest.raises(ArgumentError, match=r"--scheduler: .* got nothing"):
+        open_crew("reference", CrewOptions(scheduler=address))
