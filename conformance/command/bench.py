@@ -19,6 +19,7 @@ from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 import typer
+from rich.console import Console
 from threadpoolctl import threadpool_limits
 
 from subbit import reference as ref
@@ -33,6 +34,8 @@ from subbit.conformance.command.bench_model import model_command
 from subbit.conformance.command.clock import Work, cpu_seconds, peak_bytes, synthetic_layer
 from subbit.conformance.command.console import Table, make_console, refusals
 from subbit.conformance.command.kernel_tables import compare_with_copy, time_kernels
+from subbit.conformance.command.outputs import check_writable
+from subbit.conformance.memory import check_memory
 from subbit.reference.contracts.door import ALL
 from subbit.reference.errors import check_choice
 from subbit.reference.notation import Array
@@ -40,6 +43,10 @@ from subbit.reference.notation import Array
 Row: TypeAlias = dict[str, Any]
 Routine: TypeAlias = tuple[str, Callable[..., Any], Any]
 
+MOST_SIZE = 2**20
+"""Rows or columns; a weight of the largest models has a few times 2¹⁶."""
+HELD = 200
+"""Bytes for each weight, of arrays of its size in float64."""
 YARDSTICK = "billm"
 """The method that other times are compared with."""
 
@@ -206,35 +213,45 @@ def _table(title: str, rows: list[Row]) -> Table:
 
 @bench_app.command("simulator")
 def simulator_command(
-    rows: Annotated[int, typer.Option(min=1, help="rows of the block of 128 columns")] = 256,
+    rows: Annotated[
+        int, typer.Option(min=1, max=MOST_SIZE, help="rows of the block of 128 columns")
+    ] = 256,
     json_file: Annotated[Path | None, typer.Option("--json", help="write the numbers here")] = None,
 ) -> None:
     """Time every kernel of the fast path on the simulated device."""
     with refusals():
+        check_writable({"--json": json_file})
         time_kernels(rows, json_file)
 
 
 @bench_app.command("kernels")
 def kernels_command(
-    rows: Annotated[int, typer.Option(min=1, help="rows of the block of 128 columns")] = 65536,
+    rows: Annotated[
+        int, typer.Option(min=1, max=MOST_SIZE, help="rows of the block of 128 columns")
+    ] = 65536,
     device: Annotated[str, typer.Option(help="cuda or simulated")] = "cuda",
     json_file: Annotated[Path | None, typer.Option("--json", help="write the numbers here")] = None,
 ) -> None:
     """Measure every kernel of the fast path against the speed of a plain copy."""
     with refusals():
+        check_writable({"--json": json_file})
+        check_choice("--device", device, ("cuda", "simulated"))
         compare_with_copy(rows, device, json_file)
 
 
 @bench_app.command("reference")
 def reference_command(  # noqa: PLR0917  (each has its name on the command line)
     rows: Annotated[
-        list[int] | None, typer.Option(help="number of rows, n; may be repeated")
+        list[int] | None,
+        typer.Option(min=1, max=MOST_SIZE, help="number of rows, n; may be repeated"),
     ] = None,
     columns: Annotated[
-        list[int] | None, typer.Option(help="number of columns, m; may be repeated")
+        list[int] | None,
+        typer.Option(min=1, max=MOST_SIZE, help="number of columns, m; may be repeated"),
     ] = None,
     block_size: Annotated[
-        list[int] | None, typer.Option(help="columns per block; may be repeated")
+        list[int] | None,
+        typer.Option(min=1, max=MOST_SIZE, help="columns per block; may be repeated"),
     ] = None,
     method: Annotated[
         list[str] | None, typer.Option(help="methods to time alongside BiLLM; all by default")
@@ -245,30 +262,49 @@ def reference_command(  # noqa: PLR0917  (each has its name on the command line)
     """Time layer routines and searches of the specification, in CPU seconds of one thread."""
     methods = method or list(ref.METHODS)
     with refusals():
+        check_writable({"--json": json_file})
         for name in methods:
             check_choice("method", name, ref.METHODS)
-    console = make_console()
+        sizes = rows or [576], columns or [512], block_size or [128]
+        largest = max(sizes[0]) * max(*sizes[1], *sizes[2])
+        check_memory("--rows", HELD * largest, f"{largest:,} weights and what methods make of them")
+        console, torch = make_console(), installed("torch")
+        tables = _measured(sizes, methods, repeats, console, with_torch=bool(torch))
+        for name, title in TITLES.items():
+            if tables[name]:
+                _table(title, tables[name]).show(console)
+        if not torch:
+            console.print(WITHOUT_TORCH)
+        if json_file is not None:
+            built = versions({"torch": torch or "not installed"})
+            content = {"machine": machine(), "versions": built, **tables}
+            json_file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def _measured(
+    sizes: tuple[list[int], list[int], list[int]],
+    methods: Collection[str],
+    repeats: int,
+    console: Console,
+    *,
+    with_torch: bool,
+) -> dict[str, list[Row]]:
+    """Measure everything, by the title of its table."""
     tables: dict[str, list[Row]] = {title: [] for title in TITLES}
-    torch = installed("torch")
+    rows, columns, block_sizes = sizes
     with threadpool_limits(1), console.status("measuring") as status:
-        for n, k in product(rows or [576], block_size or [128]):
+        for n, k in product(rows, block_sizes):
             tables["searches"] += [*measure_searches(n, k, repeats), measure_columns(n, k, repeats)]
-            for m in columns or [512]:
+            for m in columns:
                 status.update(f"measuring {n} x {m}, block {k}")
                 tables["layers"] += measure_layers(n, m, k, repeats, methods)
-                tables["beside"] += measure_beside(n, m, k, repeats, methods) if torch else ()
-        for m in columns or [512] if torch else ():
+                if with_torch:
+                    tables["beside"] += measure_beside(n, m, k, repeats, methods)
+        for m in columns if with_torch else ():
             tables["steps"] += measure_steps(m, repeats)
         status.update("loading")
         tables["loading"].append(measure_loading(repeats))
-    for name, title in TITLES.items():
-        if tables[name]:
-            _table(title, tables[name]).show(console)
-    if not torch:
-        console.print(WITHOUT_TORCH)
-    if json_file is not None:
-        about = {"machine": machine(), "versions": versions({"torch": torch or "not installed"})}
-        json_file.write_text(json.dumps({**about, **tables}, indent=1) + "\n", encoding="utf-8")
+    return tables
 
 
 bench_app.command("model")(model_command)

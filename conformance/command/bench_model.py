@@ -26,6 +26,7 @@ from subbit.conformance.command.cli_run import (
 )
 from subbit.conformance.command.console import Bar, Table, make_console, refusals
 from subbit.conformance.command.crews import CrewOptions, open_crew
+from subbit.conformance.command.outputs import check_writable
 from subbit.conformance.runs.manifest import record_path
 from subbit.conformance.runs.plan import parse_blocks, plan
 from subbit.conformance.runs.processes import available_processors
@@ -207,6 +208,7 @@ def model_command(
 ) -> None:
     """Time load, calibration, quantization and saving, with one process and with several."""
     with refusals():
+        check_writable({"--json": json_file})
         drawn = CalibrationOptions(calibration, samples, length, 0)
         bench = ModelBench(model, check_label(method), blocks, drawn, target)
         count = max(available_processors(), 2) if workers is None else workers

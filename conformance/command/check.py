@@ -20,6 +20,7 @@ from subbit.conformance.cases.seeds import CASES, DEFAULT_DEPTH
 from subbit.conformance.command import files, replay, report, tables
 from subbit.conformance.command.console import INTERRUPTED, Bar, make_console, refusals
 from subbit.conformance.command.explore_console import EXPLORED, Limits, run_exploration
+from subbit.conformance.command.outputs import check_writable, made_for
 from subbit.conformance.command.verdicts import CONFORMS, DIVERGES, INCOMPLETE
 from subbit.conformance.exceptions import read_exceptions
 from subbit.conformance.programs.worker import Allowance, EndedError, Send, Worker
@@ -174,14 +175,15 @@ def _request(target: str, options: Mapping[str, Any], allowance: Allowance) -> r
 def _replay(
     console: Console, target: str, case: str, allowance: Allowance, folder: Path | None
 ) -> int:
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        files.check_writable({"--arrays": folder / "arrays.npz"})
-    found = replay.replay(target, case, allowance)
     if folder is None:
+        found = replay.replay(target, case, allowance)
         replay.show(found, console)
     else:
-        file = replay.write_arrays(found, folder)
+        with made_for(folder, ("*.npz",)):
+            folder.mkdir(parents=True, exist_ok=True)
+            check_writable({"--arrays": folder / "arrays.npz"})
+            found = replay.replay(target, case, allowance)
+            file = replay.write_arrays(found, folder)
         replay.show(replay.Replayed(case, [], found.outcome), console)
         console.print(f"arrays: {file}", markup=False, soft_wrap=True)
     return {"passed": CONFORMS, "failed": DIVERGES}.get(found.outcome.status, INCOMPLETE)
@@ -281,7 +283,7 @@ def check_command(
     console = make_console()
     with refusals(after):
         _check_options({RELEASED: released, REPLAY: replay_case, RANDOM: random or None}, options)
-        files.check_writable(written)
+        check_writable(written)
         if jobs is not None and jobs < 1:
             raise ArgumentError("--jobs", "a number above 0", jobs)
         allowance = Allowance(time_limit, memory_limit)

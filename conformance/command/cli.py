@@ -166,7 +166,10 @@ def curve_command(
     model: Model,
     method: Annotated[list[str], typer.Option(help=LABEL_HELP)],
     out: Annotated[Path, typer.Option(help="folder for results; a second call continues there")],
-    ks: Annotated[str, typer.Option(help="prefix lengths")] = "1,2,4,8,all",
+    ks: Annotated[
+        str | None,
+        typer.Option(help="prefix lengths; by default 1,2,4,8,all, as far as the model goes"),
+    ] = None,
     calibration: CalibrationText = EMBEDDED_CALIBRATION,
     samples: Samples = 32,
     length: Length = 1024,
@@ -245,10 +248,13 @@ def kernels_command(
 ) -> None:
     """Compile all kernels for four architectures and hold them to their budget."""
     with refusals():
+        from subbit.conformance.command.outputs import check_writable
+
         if coverage and write_budget:
             raise ArgumentError("--write-budget", "no --coverage alongside it", "--coverage")
         if depth is not None and not coverage:
             raise ArgumentError("--depth", "--coverage alongside it", depth)
+        check_writable({"--json": json_file})
         if coverage:
             from subbit.conformance.command.kernel_coverage import cover_kernels
 

@@ -22,6 +22,7 @@ from subbit.conformance.command.cli_run import (
 from subbit.conformance.command.cli_tables import part_table, prefix_table
 from subbit.conformance.command.console import Bar, Table, make_console
 from subbit.conformance.command.crews import AUTOMATIC, CrewOptions, open_crew
+from subbit.conformance.command.outputs import check_plot, made_for
 from subbit.conformance.models.base import DecoderModel
 from subbit.conformance.models.claim import claim
 from subbit.conformance.models.load import load_model
@@ -30,7 +31,7 @@ from subbit.conformance.runs.curve import Laboratory
 from subbit.conformance.runs.jobs import Comparison, parse_counts, steps_left
 from subbit.conformance.runs.labels import FORM
 from subbit.conformance.runs.plan import parse_blocks
-from subbit.conformance.runs.records import write_atomically
+from subbit.conformance.runs.records import SCALE_TYPES, write_atomically
 from subbit.conformance.runs.study import Notebook, Results, Study, load_results, open_results
 from subbit.reference.errors import ArgumentError, check_choice
 
@@ -43,7 +44,7 @@ class CurveOptions:
 
     model: str
     labels: tuple[str, ...]
-    ks: str
+    ks: str | None
     calibration: CalibrationOptions
     text: str
     window: int
@@ -151,14 +152,14 @@ def _check_options(options: CurveOptions) -> None:
         raise ArgumentError("method", f"at least one {FORM}", "none")
     for label in options.labels:
         check_label(label)
-    if options.plot is not None and options.plot.suffix not in (".png", ".svg", ".pdf"):
-        raise ArgumentError("plot", "a file name that ends in .png, .svg or .pdf", options.plot)
+    check_plot(options.plot)
+    check_choice("scales", options.scales, SCALE_TYPES)
 
 
 def run_curve(options: CurveOptions, title: str = "curve") -> Sequence[Table]:
     """Measure the missing points of a comparison, then print and plot it."""
     _check_options(options)
-    with open_crew(options.target, options.crew) as crew:
+    with open_crew(options.target, options.crew) as crew, made_for(options.out):
         results, comparison = _measure(options, crew, title)
     tables = _tables(results, comparison)
     _report(tables, results, comparison, options)
@@ -174,6 +175,8 @@ def _measure(options: CurveOptions, crew: Crew, title: str) -> tuple[Results, Co
         model, options.text, options.window, options.windows, bos=options.calibration.bos
     )
     study = Study(model.name, model.precision, calibration, windows, options.scales, options.target)
+    # What settings are refused is known before there is a folder.
+    steps_left(model, Results(study), comparison.jobs)
     open_results(options.out, study)
     console = make_console(stderr=True)
 
@@ -198,7 +201,7 @@ def _report(
     for table in tables:
         table.show(console)
     text = "\n".join(table.to_markdown() for table in tables)
-    write_atomically(options.out / TABLES, text.encode())
+    write_atomically(options.out / TABLES, text.encode(errors="backslashreplace"))
     if options.plot is not None:
         from subbit.conformance.runs.plot import plot_study
 

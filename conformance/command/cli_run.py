@@ -14,9 +14,11 @@ from rich.console import Console
 from subbit.conformance.command.cli_tables import bits_table, score_table, summary_table
 from subbit.conformance.command.console import Bar, make_console, under_way
 from subbit.conformance.command.crews import AUTOMATIC, CrewOptions, open_crew
+from subbit.conformance.command.outputs import made_for
+from subbit.conformance.memory import check_memory
 from subbit.conformance.models.base import DecoderModel, Tokens, check_tokenized
 from subbit.conformance.models.load import load_model
-from subbit.conformance.runs.calibrate import batches
+from subbit.conformance.runs.calibrate import batches, check_room
 from subbit.conformance.runs.evaluate import evaluate, evaluation_windows
 from subbit.conformance.runs.held import check_checkpoint, save_checkpoint, verify
 from subbit.conformance.runs.inventory import take_inventory
@@ -29,11 +31,23 @@ from subbit.conformance.runs.manifest import (
     load_manifest,
     tokens_digest,
 )
-from subbit.conformance.runs.plan import count_steps, describe_calibration, parse_blocks, plan
+from subbit.conformance.runs.plan import (
+    count_steps,
+    describe_calibration,
+    parse_blocks,
+    plan,
+    recorded,
+)
 from subbit.conformance.runs.quantize import Hooks, check_folder, quantize_model, set_weights
+from subbit.conformance.runs.records import SCALE_TYPES
 from subbit.conformance.runs.study import Windows
 from subbit.conformance.texts.text import load_documents, load_text, sample_sequences
-from subbit.reference.errors import ArgumentError, SubbitError, check_count
+from subbit.reference.errors import ArgumentError, SubbitError, check_choice, check_count
+
+CHARACTERS = 16
+"""Characters that are read for each token, four times as many as most have."""
+TOKENIZING = 256
+"""Bytes that a tokenizer holds for each character, where each is a token."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +100,14 @@ def draw_calibration(
 ) -> tuple[Tokens, Calibration]:
     """Draw the calibration sequences."""
     check_count("length", options.length, 2, model.context)
+    check_count("samples", options.samples)
+    check_count("seed", options.seed, 0)
+    check_room(model, options.samples, options.length)
     first = first_token(model) if options.bos else None
     documents = load_documents(options.text, "calibration").documents
-    tokens = [without_first(model.tokenize(document), first) for document in documents]
+    tokens = [
+        without_first(tokenized(model, document, "calibration"), first) for document in documents
+    ]
     check_tokenized(tokens, model.vocabulary)
     length = options.length - (first is not None)
     drawn = sample_sequences(tokens, options.samples, length, options.seed)
@@ -115,15 +134,38 @@ def put_first(sequences: Tokens, first: int | None) -> Tokens:
     return np.concatenate([np.full((len(sequences), 1), first), sequences], axis=1)
 
 
+def tokens_of(model: DecoderModel, text: str, needed: int | None = None) -> Tokens:
+    """Return the tokens of a text, or of so much of it that the needed ones are far from its end.
+
+    What follows thousands of tokens later does not change them.
+    """
+    most = None if needed is None else CHARACTERS * needed + 2**16
+    while True:
+        loaded = load_text(text, "text", most)
+        tokens = tokenized(model, loaded, "text")
+        if most is None or needed is None or len(loaded) < most or len(tokens) >= 2 * needed:
+            return tokens
+        most *= 2
+
+
+def tokenized(model: DecoderModel, text: str, argument: str) -> Tokens:
+    """Return the tokens of a text, if there is memory for what the library keeps of each."""
+    check_memory(argument, TOKENIZING * len(text), f"the tokens of {len(text):,} characters")
+    return model.tokenize(text)
+
+
 def cut_windows(
     model: DecoderModel, text: str, length: int, windows: int | None, *, bos: bool = False
 ) -> tuple[Tokens, Windows]:
     """Cut the evaluation text into windows."""
     check_count("window length", length, 2, model.context)
+    recorded("text", text)
     first = first_token(model) if bos else None
-    tokens = without_first(model.tokenize(load_text(text, "text")), first)
+    own = length - (first is not None)
+    needed = None if windows is None else check_count("windows", windows) * own
+    tokens = without_first(tokens_of(model, text, needed), first)
     check_tokenized([tokens], model.vocabulary)
-    cut = evaluation_windows(tokens, length=length - (first is not None), windows=windows)
+    cut = evaluation_windows(tokens, length=own, windows=windows)
     cut = put_first(cut, first)
     return cut, Windows(text, len(cut), length, tokens_digest(cut), first)
 
@@ -158,7 +200,8 @@ def tell_kept(model: DecoderModel) -> None:
 def run_quantize(options: QuantizeOptions) -> None:
     """Quantize a model and print the results."""
     label = check_label(options.label)
-    with open_crew(options.target, options.crew) as crew:
+    check_choice("scales", options.scales, SCALE_TYPES)
+    with open_crew(options.target, options.crew) as crew, made_for(options.out):
         model = loaded(options.model)
         sequences, calibration = draw_calibration(model, options.calibration)
         settings = plan(
@@ -185,8 +228,8 @@ def run_quantize(options: QuantizeOptions) -> None:
                 resume=options.resume,
                 hooks=hooks,
             )
-    if options.checkpoint:
-        manifest = save_checkpoint(model, options.out, manifest)
+        if options.checkpoint:
+            manifest = save_checkpoint(model, options.out, manifest)
     console = make_console()
     summary_table(manifest, take_inventory(options.out, manifest)).show(console)
 

@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from subbit.conformance.command.cli_run import CalibrationOptions, draw_calibration, loaded
 from subbit.conformance.command.console import Bar, Table, make_console, refusals
+from subbit.conformance.command.outputs import check_plot, check_writable
 from subbit.conformance.studies.claims import (
     CLAIMED,
     DENSITIES,
@@ -35,10 +36,8 @@ from subbit.conformance.studies.claims import (
     shares_that_gain,
     synthetic_cases,
 )
-from subbit.reference.errors import check_choice
 
 EMBEDDED, NONE = "smollm2-135m", "none"
-FORMATS = (".png", ".svg", ".pdf")
 QUICK = (
     Setting(),
     Setting("magnitude"),
@@ -252,7 +251,7 @@ def claim_command(
         str | None,
         typer.Option(help="model with real layers, or none; by default the embedded one, if any"),
     ] = None,
-    rows: Annotated[int, typer.Option(min=1, help="maximum rows per block")] = 96,
+    rows: Annotated[int, typer.Option(min=1, max=2**16, help="maximum rows per block")] = 96,
     calibration: Annotated[
         str, typer.Option(help="calibration: a named text or a file")
     ] = "enwiki-excerpt:calibration",
@@ -265,8 +264,8 @@ def claim_command(
 ) -> None:
     """Test where pruning and binarization have less error than binarization alone."""
     with refusals(), threadpool_limits(1):
-        if plot is not None:
-            check_choice("plot", plot.suffix, FORMATS)
+        check_writable({"--json": json_file})
+        check_plot(plot)
         options = CalibrationOptions(calibration, samples, length, seed)
         cases = synthetic_cases(rows, seed) + _model_cases(model, options, rows)
         with Bar("measuring", len(cases), make_console(stderr=True)) as bar:

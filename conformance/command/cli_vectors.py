@@ -14,10 +14,11 @@ import typer
 
 from subbit.conformance.cases.registry import Operation, of_level
 from subbit.conformance.command.console import Bar, make_console, refusals
+from subbit.conformance.command.outputs import made_for
 from subbit.conformance.frozen.lint import lint
 from subbit.conformance.frozen.make import SIZES, family_of, make
 from subbit.conformance.frozen.outputs import answer
-from subbit.conformance.frozen.tree import LIST, cases_in, read_json
+from subbit.conformance.frozen.tree import LIST, ROOT, cases_in, read_json
 from subbit.conformance.protocol import LEVELS, PROTOCOL
 from subbit.conformance.target import resolve
 from subbit.reference.errors import ArgumentError
@@ -57,7 +58,7 @@ def make_command(
     with refusals():
         items = list(_chosen(level, family))
         bar = Bar("vectors", len(items), make_console(stderr=True), alike=False)
-        with bar:
+        with bar, made_for(folder / ROOT, ()):
             content = make(items, size, folder, bar.step)
         caught = sum(bool(flag["cases"]) for flag in content["flags"].values())
         console = make_console()

@@ -5,11 +5,13 @@ Results go to standard output, progress and refusals to standard error.
 """
 
 import contextlib
+import sys
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from io import TextIOWrapper
 from types import TracebackType
 from typing import Any, Self
 
@@ -32,6 +34,8 @@ from subbit.reference.errors import SubbitError
 REFUSED, INTERRUPTED = 2, 130
 PLAIN_WIDTH = 160
 SECONDS_BETWEEN_LINES = 10.0
+_LONGEST = 2000
+"""Characters of a refusal; a name in a file may have any number."""
 _PERIOD = 300.0
 """Seconds of work that the remaining time is told from."""
 
@@ -49,6 +53,10 @@ def make_console(*, stderr: bool = False) -> Console:
     Console
         The console.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # The name of a file need not be in UTF-8; it is shown all the same.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     console = Console(stderr=stderr, highlight=False, soft_wrap=False)
     if not console.is_terminal:
         console.width = PLAIN_WIDTH
@@ -292,7 +300,8 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         where = "" if error.filename is None else f": {error.filename}"
         return f"{error.strerror}{where}"
-    return " ".join(str(error).split()) or type(error).__name__
+    said = " ".join(str(error).split()) or type(error).__name__
+    return said if len(said) <= _LONGEST else f"{said[:_LONGEST]}…"
 
 
 @contextlib.contextmanager

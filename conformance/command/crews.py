@@ -64,6 +64,9 @@ def open_crew(target: str, options: CrewOptions) -> Crew:
     if options.scheduler is not None:
         if options.workers is not None:
             raise ArgumentError("--workers", "no --scheduler alongside it", options.scheduler)
+        if not options.scheduler.strip():
+            # Without one, dask starts processes of its own.
+            raise ArgumentError("--scheduler", "the address of a dask scheduler", "nothing")
         from subbit.conformance.runs.cluster import Cluster
 
         return Cluster(options.scheduler, target, _notice)

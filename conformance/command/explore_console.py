@@ -17,6 +17,7 @@ from rich.text import Text
 from subbit.conformance.command.console import SECONDS_BETWEEN_LINES, make_console
 from subbit.conformance.command.explore import Listener, explore
 from subbit.conformance.command.explored import Explored, Failure, state_file
+from subbit.conformance.command.outputs import made_for
 from subbit.conformance.command.verdicts import CONFORMS, DIVERGES, INCOMPLETE
 from subbit.conformance.programs.worker import Allowance
 from subbit.conformance.protocol import LEVELS
@@ -110,9 +111,9 @@ def run_exploration(console: Console, target: str, folder: Path, limits: Limits)
     int
         The exit code: 1 if a case fails, 2 if one is not implemented, else 0.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     teller, path = _Teller(console, target), state_file(folder, target)
-    with teller.status:
+    with teller.status, made_for(folder, ("*.json",)):
+        folder.mkdir(parents=True, exist_ok=True)
         state = explore(
             target,
             path,

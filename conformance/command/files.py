@@ -7,7 +7,6 @@ is said before a check runs, not after.
 
 import json
 import re
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
 
 from subbit.conformance.runs.records import write_atomically
-from subbit.reference.errors import ArgumentError
 
 from .console import INTERRUPTED
 from .page import page
@@ -180,33 +178,6 @@ WRITERS: Mapping[str, Callable[[Report], str]] = {
     "--badge": badge,
 }
 """What each option writes."""
-
-
-def check_writable(files: Mapping[str, Path | None]) -> None:
-    """Refuse files that cannot be written.
-
-    Parameters
-    ----------
-    files : mapping of str to Path or None
-        Files by option.
-
-    Raises
-    ------
-    ArgumentError
-        If a folder does not exist or cannot be written to, or the file is a folder.
-    """
-    for option, file in files.items():
-        if file is None:
-            continue
-        if file.is_dir():
-            raise ArgumentError(option, "a file", f"{file}, which is a folder")
-        try:
-            # What is asked of the folder is what writing later needs.
-            with tempfile.TemporaryFile(dir=file.parent):
-                pass
-        except OSError as error:
-            reason = f"{file} ({error.strerror})"
-            raise ArgumentError(option, "a file in a folder that can be written", reason) from error
 
 
 def write_files(report: Report, files: Mapping[str, Path | None]) -> None:

@@ -196,6 +196,35 @@ def replay_case(port: Port, send: Send, name: str, seed: int) -> None:
     send(outcome)
 
 
+def parse_case(case: str) -> tuple[str, int]:
+    """Read the name of a case.
+
+    Parameters
+    ----------
+    case : str
+        OPERATION:SEED.
+
+    Returns
+    -------
+    tuple of str and int
+        The operation and the seed.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no such operation, or the seed is no number.
+
+    Examples
+    --------
+    >>> parse_case("sign:7")
+    ('sign', 7)
+    """
+    name, _, number = case.partition(":")
+    if name not in OPERATIONS or not re.fullmatch("[0-9]{1,40}", number):
+        raise ArgumentError("--replay", "OPERATION:SEED as the table shows it", case)
+    return name, int(number)
+
+
 def replay(target: str, case: str, allowance: Allowance) -> Replayed:
     """Run a case of a port again, in a process of its own.
 
@@ -218,19 +247,17 @@ def replay(target: str, case: str, allowance: Allowance) -> Replayed:
     ArgumentError
         If there is no such case.
     """
-    name, _, number = case.partition(":")
-    if name not in OPERATIONS or not re.fullmatch("[0-9]+", number):
-        raise ArgumentError("--replay", "OPERATION:SEED as the table shows it", case)
+    name, seed = parse_case(case)
     found, worker = Replayed(case), Worker(target, allowance)
     try:
         worker.describe()
-        for item in worker.items(replay_case, name, int(number)):
+        for item in worker.items(replay_case, name, seed):
             if isinstance(item, Said):
                 found.said.append(item)
             else:
                 found.outcome = item
     except EndedError as error:
-        found.outcome = failed(name, int(number), str(error))
+        found.outcome = failed(name, seed, str(error))
     finally:
         worker.close()
     return found

@@ -17,6 +17,7 @@ import typer
 from subbit.conformance.command.console import refusals
 from subbit.conformance.command.files import badge, words_of
 from subbit.conformance.command.rows import NUMBERS, REFUSALS, SIGNATURES
+from subbit.conformance.schema import check_schema
 from subbit.conformance.target import OUTPUTS
 from subbit.reference.errors import ArgumentError
 
@@ -49,9 +50,8 @@ def read_reports(named: Iterable[str]) -> dict[str, dict[str, Any]]:
             raise ArgumentError("REPORT", "NAME=FILE, each name once", text)
         try:
             report = json.loads(Path(file).read_text(encoding="utf-8"))
-            if not {"summary", "verdicts", "result", "level", "exit_code"} <= report.keys():
-                raise ValueError("it has no summary")  # noqa: TRY301  (as bad as no JSON)
-        except (OSError, ValueError, AttributeError) as error:
+            check_schema(report, "check")
+        except (OSError, ValueError, RecursionError) as error:
             raise ArgumentError("REPORT", "a report of subbit check --json", error) from error
         found[name] = report
     return found

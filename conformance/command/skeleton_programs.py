@@ -15,6 +15,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from subbit.conformance.command.outputs import check_writable
 from subbit.conformance.programs.calls import METHODS
 from subbit.reference.errors import ArgumentError
 
@@ -163,3 +164,4 @@ def check_new(file: Path) -> None:
         raise ArgumentError("FILE", "a place where there is nothing yet", file)
     if not file.parent.is_dir():
         raise ArgumentError("FILE", "a place in a folder that exists", file)
+    check_writable({"FILE": file})

@@ -7,6 +7,7 @@ at a time, in float32.
 """
 
 import json
+import math
 import shutil
 import stat
 import struct
@@ -19,11 +20,14 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from subbit.conformance.memory import check_memory
 from subbit.reference.errors import ArgumentError
 
 from .base import Float32
 from .claim import PARTIAL, claim
+from .reading import read_json, reading
 from .tokenizer import TextCodec
+from .typed import shown
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -34,6 +38,8 @@ WEIGHT_ENDINGS = (
 )  # fmt: skip
 # Each checkpoint has its own; the second is the state of a run.
 OWN = (CONFIG, "manifest.json")
+MOST_NAME = 255
+READABLE = "a readable safetensors file"
 FLOATS = ("F64", "F32", "F16", "BF16")
 
 
@@ -157,35 +163,6 @@ def write_whole(folder: Path, write: Callable[[Path], None]) -> tuple[str, ...]:
         raise ArgumentError("folder", f"room and permission to write {folder}", error) from error
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    dict
-        Its contents.
-
-    Raises
-    ------
-    ArgumentError
-        If it is missing or not a JSON object.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ArgumentError("model", f"a readable file {path}", error.strerror) from error
-    except ValueError as error:
-        raise ArgumentError("model", f"JSON in {path}", error) from error
-    if not isinstance(content, dict):
-        raise ArgumentError("model", f"a JSON object in {path}", type(content).__name__)
-    return content
-
-
 def weight_files(folder: Path) -> list[Path]:
     """Return the safetensors files of a folder, from its index if it has one.
 
@@ -198,13 +175,26 @@ def weight_files(folder: Path) -> list[Path]:
     -------
     list of Path
         Empty if it has none.
+
+    Raises
+    ------
+    ArgumentError
+        If the index does not name the file of each weight, in the same folder.
     """
     if (folder / WEIGHTS).is_file():
         return [folder / WEIGHTS]
-    if (folder / INDEX).is_file():
-        names = set(read_json(folder / INDEX)["weight_map"].values())
-        return [folder / name for name in sorted(names)]
-    return []
+    if not (folder / INDEX).is_file():
+        return []
+    found = read_json(folder / INDEX).get("weight_map")
+    if not isinstance(found, dict) or not found:
+        expected = f"an object weight_map, a file for each weight, in {folder / INDEX}"
+        raise ArgumentError("model", expected, shown(found))
+    for key, name in found.items():
+        known = isinstance(name, str) and name.endswith(".safetensors") and "\0" not in name
+        if not known or Path(name).name != name or len(name) > MOST_NAME:
+            expected = f"a name *.safetensors for {shown(key)} in {folder / INDEX}"
+            raise ArgumentError("model", expected, shown(name))
+    return [folder / name for name in sorted(set(found.values()))]
 
 
 def read_weights(folder: Path) -> dict[str, Float32]:
@@ -226,12 +216,37 @@ def read_weights(folder: Path) -> dict[str, Float32]:
         If a file is missing, damaged, or holds anything but floating-point numbers.
     """
     weights: dict[str, Float32] = {}
+    held = sum(map(math.prod, stored_shapes(folder)))
+    check_memory("model", 4 * held, f"the weights of {folder}")
     for path in weight_files(folder):
-        try:
+        with reading(READABLE, path):
             weights.update(_read_file(path))
-        except (OSError, SafetensorError) as error:
-            raise ArgumentError("model", f"a readable file {path}", error) from error
     return weights
+
+
+def stored_shapes(folder: Path) -> list[tuple[int, ...]]:
+    """Return the shapes of the weights that a folder's files say they hold.
+
+    Parameters
+    ----------
+    folder : Path
+        A Hugging Face folder.
+
+    Returns
+    -------
+    list of tuple of int
+        A shape for each weight; the library has compared them with the sizes of the files.
+
+    Raises
+    ------
+    ArgumentError
+        If a file is missing or damaged.
+    """
+    shapes: list[tuple[int, ...]] = []
+    for path in weight_files(folder):
+        with reading(READABLE, path), safe_open(path, framework="numpy") as file:
+            shapes += [tuple(file.get_slice(name).get_shape()) for name in file.keys()]  # noqa: SIM118
+    return shapes
 
 
 def _read_file(path: Path) -> dict[str, Float32]:

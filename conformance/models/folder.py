@@ -10,14 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from subbit.reference.errors import ArgumentError
+from subbit.reference.errors import ArgumentError, is_whole
 
 from .base import Float32, NotCoveredError
-from .checkpoint import companion_files, read_json, read_weights, weight_files
+from .checkpoint import companion_files, read_weights, weight_files
 from .ledger import LLAMA_KEYS, TENSORS, is_listed
 from .llama import LlamaModel
 from .llama_config import USED, read_config
+from .reading import read_json
 from .tokenizer import read_folder as read_tokenizer
+from .typed import flag, shown, word
 
 EMBEDDING = "model.embed_tokens.weight"
 TOKEN_ROLES = ("bos_token_id", "eos_token_id", "pad_token_id")
@@ -59,10 +61,9 @@ def read_folder(folder: Path, name: str) -> LlamaModel:
         for key, weight in read_weights(folder).items()
         if key in config.shapes() or not is_listed(key, TENSORS)
     }
-    _settle_head(weights, tied=settings.get("tie_word_embeddings", False))
-    roles = {role: settings[role] for role in TOKEN_ROLES if role in settings}
+    _settle_head(weights, tied=flag(settings, "tie_word_embeddings"))
     return LlamaModel(
-        config, weights, read_tokenizer(folder), name, _precision(settings), roles,
+        config, weights, read_tokenizer(folder), name, _precision(settings), _roles(settings),
         companion_files(folder),
     )  # fmt: skip
 
@@ -86,6 +87,16 @@ def _check_keys(settings: dict[str, Any]) -> None:
         raise NotCoveredError("model", expected, unknown[0])
 
 
+def _roles(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the numbers of special tokens; some models end at one of several."""
+    found = {role: settings[role] for role in TOKEN_ROLES if role in settings}
+    for role, value in found.items():
+        numbers = value if isinstance(value, list) else [] if value is None else [value]
+        if not all(is_whole(number) for number in numbers):
+            raise ArgumentError("model", f"a whole number for {role}", shown(value))
+    return found
+
+
 def _precision(settings: dict[str, Any]) -> str:
-    stored = settings.get("dtype") or settings.get("torch_dtype") or "float32"
-    return f"{stored} checkpoint"
+    stored = word(settings, "torch_dtype", "float32")
+    return f"{word(settings, 'dtype', stored)} checkpoint"

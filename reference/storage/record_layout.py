@@ -357,6 +357,9 @@ def take_layer(layout: Layout, tensors: Mapping[str, AnyArray], dtype: str) -> Q
     reader = Reader(tensors, dtype)
     blocks, start = [], 0
     for stop, pattern in layout["blocks"]:
+        if _whole(stop) > columns:
+            message = f"a block ends at column {stop} of {columns}"
+            raise RecordError(message)
         chosen = layout["patterns"][_whole(pattern)]
         blocks.append(_take_block(reader, chosen, rows, (start, _whole(stop))))
         start = stop

@@ -1,27 +1,33 @@
-"""Changed records, manifests and models: ``python tests/fuzz/files.py --count 10000``.
+"""Changed files: ``python tests/fuzz/files.py --count 10000``.
 
 A record file is changed in its bytes, or in its description with a recomputed checksum; a
 manifest is changed in one field, with or without its checksum. Whatever reading it comes to is a
-finding, except an error of the project's own, or with a new checksum, a layer or a manifest. One
-field of a model's description is changed; it is refused, or the model gives finite numbers.
+finding, except an error of the project's own, or with a new checksum, a layer or a manifest.
+Files of a model are changed in a field, in what they say of sizes or in their bytes; the model is
+refused, or it passes a sequence through its first blocks. Texts are changed in bytes and lines.
 """
 
 import argparse
-import copy
 import json
-import math
 import resource
 import signal
 import sys
 import tempfile
 import time
+import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+# As a script this file is found in its own folder, which has no package.
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from fuzz import sources
+from fuzz.changes import changed, changed_bytes
 
 from subbit import reference
 from subbit.conformance.inputs.seeds import seed_of
@@ -35,12 +41,8 @@ from subbit.conformance.runs.quantize import quantize_model
 from subbit.reference.errors import SubbitError
 
 SECONDS = 10
+LONGEST = 12_000
 MEMORY = 1 << 30
-VALUES: tuple[Any, ...] = (
-    None, True, False, 0, 1, -1, 2, 3, 7, 2.5, -0.5, 1e300, math.inf, math.nan, 10**7, 6 * 10**7,
-    10**12, 10**30, "", "x", "all", "float16", "float99", [], [0], [1, 2], [[0, 1]], {}, {"a": 1},
-    "9" * 5000, [None] * 3, "../../etc/passwd", "\x00", "é",
-)  # fmt: skip
 Read = Callable[[], object]
 
 
@@ -76,45 +78,6 @@ def _run() -> tuple[str, dict[str, bytes]]:
         return (out / MANIFEST).read_text(encoding="utf-8"), held
 
 
-@cache
-def _model() -> dict[str, bytes]:
-    """The files of the tiny model's folder."""
-    with tempfile.TemporaryDirectory() as folder:
-        load_model("tiny").save(folder)
-        return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
-
-
-def _places(content: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    if path:
-        yield path
-    items = content.items() if isinstance(content, dict) else ()
-    items = enumerate(content) if isinstance(content, list) else items
-    for key, value in items:
-        yield from _places(value, (*path, key))
-
-
-def changed(content: Any, rng: np.random.Generator) -> tuple[str, Any]:
-    """JSON with one field changed, left out or doubled."""
-    content = copy.deepcopy(content)
-    places = list(_places(content))
-    *path, last = places[rng.integers(len(places))]
-    inner = content
-    for key in path:
-        inner = inner[key]
-    match rng.integers(6):
-        case 0:
-            del inner[last]
-            return f"{[*path, last]} left out", content
-        case 1 if isinstance(inner, list):
-            inner.append(copy.deepcopy(inner[last]))
-            return f"{[*path, last]} twice", content
-        case 2 if isinstance(inner[last], int):
-            inner[last] += int(rng.integers(-3, 4))
-        case _:
-            inner[last] = VALUES[rng.integers(len(VALUES))]
-    return f"{[*path, last]} = {str(inner[last])[:40]}", content
-
-
 def _described(rng: np.random.Generator) -> tuple[str, bytes]:
     tensors = records.load(_file())
     content = json.loads(records._metadata(_file())[records.METADATA_KEY])["content"]  # noqa: SLF001
@@ -124,20 +87,8 @@ def _described(rng: np.random.Generator) -> tuple[str, bytes]:
     return what, records.save(tensors, metadata={records.METADATA_KEY: json.dumps(said)})
 
 
-def _bytes(rng: np.random.Generator) -> tuple[str, bytes]:
-    data = bytearray(_file())
-    place = int(rng.integers(len(data)))
-    match rng.integers(4):
-        case 0:
-            return f"cut at {place}", bytes(data[:place])
-        case 1:
-            return f"a byte more at {place}", bytes(data[:place] + b"\x00" + data[place:])
-    data[place] ^= 1 << int(rng.integers(8))
-    return f"a bit of byte {place}", bytes(data)
-
-
 def _read_records(kind: str, rng: np.random.Generator, folder: Path) -> tuple[str, Read]:
-    what, data = _described(rng) if kind == "description" else _bytes(rng)
+    what, data = _described(rng) if kind == "description" else changed_bytes(_file(), rng)
     path = folder / "x"
     path.write_bytes(data)
     return what, lambda: [layer.decode() for layer in records.load_records(path).layers.values()]
@@ -164,45 +115,55 @@ def _read_manifest(kind: str, rng: np.random.Generator, folder: Path) -> tuple[s
     return what, read
 
 
-def _read_model(kind: str, rng: np.random.Generator, folder: Path) -> tuple[str, Read]:
-    for name, data in _model().items():
-        (folder / name).write_bytes(data)
-    what, content = changed(json.loads(_model()[kind]), rng)
-    (folder / kind).write_text(json.dumps(content), encoding="utf-8")
-
-    def read() -> None:
-        model = load_model(f"numpy:{folder}")
-        model.tokenize("to be")
-        tokens = np.arange(min(4, model.context, model.vocabulary))[None]
-        hidden = model.run_block(0, model.embed(tokens))
-        assert np.isfinite(hidden).all(), "hidden states that are not finite"
-
-    return what, read
-
-
 KINDS: dict[str, Callable[[str, np.random.Generator, Path], tuple[str, Read]]] = {
     "bytes": _read_records,
     "description": _read_records,
     "manifest": _read_manifest,
     "manifest with a new checksum": _read_manifest,
-    "config.json": _read_model,
-    "tokenizer.json": _read_model,
+    **dict.fromkeys(("config.json", "tokenizer.json", sources.INDEX), sources.read_folder),
+    **dict.fromkeys(sources.BESIDE, sources.read_folder),
+    "safetensors": sources.read_shard,
+    **dict.fromkeys(("gguf metadata", "gguf tensors", "gguf bytes"), sources.read_gguf),
+    **dict.fromkeys((".txt", ".jsonl", ".json.gz"), sources.read_text),
 }
+SLOW = {
+    **dict.fromkeys(
+        ("config.json by transformers", f"{sources.INDEX} by transformers"), sources.read_folder
+    ),
+    **dict.fromkeys((f"{name} by transformers" for name in sources.BESIDE), sources.read_folder),
+    "gguf metadata by transformers": sources.read_gguf,
+}
+"""Kinds that take a second for each change; only named ones are asked for."""
+SLOWER = ("manifest", "manifest with a new checksum")
+"""Kinds that take longer than the others."""
 SEALED = ("bytes", "manifest")
 """Kinds whose every change has to be refused."""
+CORPUS = Path(__file__).with_name("found.json")
+"""What was once a finding: seeds by kind."""
+
+
+def _out_of_memory(error: BaseException | None) -> bool:
+    return error is not None and (isinstance(error, MemoryError) or _out_of_memory(error.__cause__))
 
 
 def finding_of(kind: str, seed: int) -> tuple[str, str, bool]:
     """What was changed, what is wrong with the reading, if anything, and whether it was refused."""
     rng = np.random.default_rng(seed_of("files", kind, seed))
     begun, said, refused = time.process_time(), "", False
-    with tempfile.TemporaryDirectory() as place:
-        what, read = KINDS[kind](kind, rng, Path(place))
+    with tempfile.TemporaryDirectory() as place, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        what, read = (KINDS | SLOW)[kind](kind, rng, Path(place))
         try:
             read()
-        except SubbitError:
+        except SubbitError as error:
             refused = True
-        except Exception as error:  # noqa: BLE001 - whatever comes is a finding
+            if len(str(error)) > LONGEST:
+                said = f"refused in {len(str(error))} characters: {str(error)[:160]!r}"
+            if _out_of_memory(error):
+                said = f"more than {MEMORY} bytes"
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                raise
             said = f"{type(error).__name__}: {str(error)[:160]}"
     if not refused and kind in SEALED:
         said = said or "read without an error"
@@ -215,18 +176,27 @@ def _late(*_: object) -> None:
     raise TimeoutError(message)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=200, help="of each kind")
-    parser.add_argument("--first", type=int, default=0, help="the first seed")
-    options = parser.parse_args(arguments)
-    _run(), _file(), _model()
+def limit() -> None:
+    """Let this process take so much memory more, and no work of it take much too long."""
     held = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0])
     most = held * resource.getpagesize() + MEMORY
     resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
     signal.signal(signal.SIGPROF, _late)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=200, help="of each kind")
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--kind", action="append", help="of these kinds; all quick ones by default")
+    options = parser.parse_args(arguments)
+    kinds = options.kind or list(KINDS)
+    for kind in kinds:
+        # What is imported or made once is not counted.
+        finding_of(kind, options.first)
+    limit()
     faults = 0
-    for kind in KINDS:
+    for kind in kinds:
         counts = Counter[str]()
         for seed in range(options.first, options.first + options.count):
             signal.setitimer(signal.ITIMER_PROF, 2 * SECONDS)
@@ -239,6 +209,7 @@ def main(arguments: list[str] | None = None) -> int:
         faults += counts["findings"]
         said = f"{counts['refused']:,} refused, {counts['findings']:,} findings"
         sys.stdout.write(f"{kind}: {options.count:,} changed, {said}\n")
+        sys.stdout.flush()
     return 1 if faults else 0
 
 

@@ -276,7 +276,7 @@ def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path, name: str) -> N
 def test_a_damaged_folder_is_refused_in_one_line(tmp_path: Path) -> None:
     make(tmp_path, "opt")
     (tmp_path / "model.safetensors").write_bytes(b"\x10")
-    with pytest.raises(ArgumentError, match="transformers can load") as caught:
+    with pytest.raises(ArgumentError, match="readable safetensors file") as caught:
         load_model(str(tmp_path))
     assert "\n" not in str(caught.value)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "opt", "vocab_size": "x"}))
@@ -294,3 +294,21 @@ def test_bad_names_and_weights_are_refused(tmp_path: Path) -> None:
         model.run_block(3, model.embed(TOKENS))
     with pytest.raises(ArgumentError, match="at most 64 tokens"):
         model.embed(np.zeros((1, 65), dtype=np.int64))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"num_hidden_layers": 10**6}, "at most as many decoder blocks as .* got 1000000"),
+        ({"vocab_size": 2**24}, r"a model of the [\d,]+ numbers that .* a description of"),
+    ],
+)
+def test_a_description_of_a_larger_model_than_its_files_is_refused(
+    tmp_path: Path, changes: dict[str, int], said: str
+) -> None:
+    make(tmp_path, "opt")
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(config | changes), encoding="utf-8")
+    with pytest.raises(ArgumentError, match=f"model: expected {said}"):
+        load_model(str(tmp_path))

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subbit.conformance.texts import wikipedia
+from subbit.conformance import memory
+from subbit.conformance.texts import text, wikipedia
 from subbit.conformance.texts.text import load_documents, load_text, sample_sequences
 from subbit.conformance.texts.wikipedia import excerpt, strip_markup
 from subbit.reference.errors import ArgumentError
@@ -178,3 +179,65 @@ def test_a_short_text_is_refused_with_the_argument() -> None:
         sample_sequences([np.arange(4), np.arange(2)], 1, 5, seed=0)
     with pytest.raises(ArgumentError, match="samples: "):
         sample_sequences([np.arange(4)], 0, 2, seed=0)
+
+
+def packed(path: Path, lines: list[bytes]) -> Path:
+    path.write_bytes(gzip.compress(b"\n".join(lines), mtime=0))
+    return path
+
+
+def test_a_line_is_no_longer_than_stated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    short, long = b'{"text": "abc"}', b'{"text": "abcd"}'
+    monkeypatch.setattr(text, "MOST_LINE", len(long))
+    path = packed(tmp_path / "a.jsonl.gz", [short, short])
+    assert load_documents(str(path)).documents == ("abc", "abc")
+    packed(path, [short, long])
+    assert load_documents(str(path)).documents == ("abc", "abcd")
+    packed(path, [short, long + b" "])
+    with pytest.raises(ArgumentError, match=r"at most 16 bytes, got .*a\.jsonl\.gz, line 2"):
+        load_documents(str(path))
+
+
+@pytest.mark.parametrize("limit", ["size", "memory"])
+def test_a_text_is_measured_before_it_is_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    path = packed(tmp_path / "a.jsonl.gz", [b'{"text": "abc"}'] * 3)
+    size = 3 * 15 + 2
+    most = {"size": ("MOST_TEXT", size), "memory": ("HELD", 1)}[limit]
+    monkeypatch.setattr(text, *most)
+    monkeypatch.setattr(memory, "free_memory", lambda: size if limit == "memory" else 2**60)
+    assert len(load_documents(str(path)).documents) == 3
+    packed(path, [b'{"text": "abc"}'] * 3 + [b""])
+    monkeypatch.setattr(text, "_lines", lambda *_: pytest.fail("it is read"))
+    with pytest.raises(ArgumentError, match=r"text: expected (a text of at most 47|what fits)"):
+        load_documents(str(path))
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.json.gz"])
+def test_no_more_of_a_text_is_read_than_asked_for(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name == "a.txt":
+        path.write_text("é" * 50, encoding="utf-8")
+    else:
+        raw = b'{"text": "ab"}\n' * 3 + b"no JSON"
+        path.write_bytes(gzip.compress(raw, mtime=0) if name.endswith("gz") else raw)
+    assert load_text(str(path), most=7) == ("é" * 7 if name == "a.txt" else "ab\n\nab\n")
+    if name != "a.txt":
+        with pytest.raises(ArgumentError, match="line 4"):
+            load_text(str(path), most=20)
+
+
+def test_lines_nested_too_deeply_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("[" * 100_000, encoding="utf-8")
+    with pytest.raises(ArgumentError, match=r"a\.jsonl, line 1 "):
+        load_documents(str(tmp_path / "a.jsonl"))
+
+
+def test_more_sequences_than_memory_holds_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "free_memory", lambda: 8 * 3 * 5)
+    assert sample_sequences([np.arange(9)], 3, 5, seed=0).shape == (3, 5)
+    with pytest.raises(ArgumentError, match="samples: expected what fits into"):
+        sample_sequences([np.arange(9)], 4, 5, seed=0)
+    with pytest.raises(ArgumentError, match="samples: expected what fits into"):
+        sample_sequences([np.arange(9)], 10**20, 5, seed=0)
