@@ -152,7 +152,7 @@ def _check_options(options: CurveOptions) -> None:
         raise ArgumentError("method", f"at least one {FORM}", "none")
     for label in options.labels:
         check_label(label)
-    check_plot(options.plot)
+    check_plot(options.plot, made=options.out)
     check_choice("scales", options.scales, SCALE_TYPES)
 
 

@@ -22,13 +22,15 @@ _LONGEST_NAME = 240
 """Bytes of a name, which is a little longer while the file is written."""
 
 
-def check_writable(files: Mapping[str, Path | None]) -> None:
+def check_writable(files: Mapping[str, Path | None], made: Path | None = None) -> None:
     """Refuse files that cannot be written.
 
     Parameters
     ----------
     files : mapping of str to Path or None
         Files by option.
+    made : Path, optional
+        A folder that the command makes before it writes them.
 
     Raises
     ------
@@ -47,14 +49,22 @@ def check_writable(files: Mapping[str, Path | None]) -> None:
             raise ArgumentError(option, f"a name of at most {_LONGEST_NAME} bytes", file.name[:60])
         try:
             # What is asked of the folder is what writing later needs.
-            with tempfile.TemporaryFile(dir=file.parent):
+            with tempfile.TemporaryFile(dir=_already_there(file.parent, made)):
                 pass
         except OSError as error:
             reason = f"{file} ({error.strerror})"
             raise ArgumentError(option, "a file in a folder that can be written", reason) from error
 
 
-def check_plot(file: Path | None, option: str = "plot") -> None:
+def _already_there(folder: Path, made: Path | None) -> Path:
+    """Return the folder, or what there is of it before the command makes the rest."""
+    own = () if made is None else (made, *made.parents)
+    while folder in own and not folder.exists():
+        folder = folder.parent
+    return folder
+
+
+def check_plot(file: Path | None, option: str = "plot", made: Path | None = None) -> None:
     """Refuse a plot that cannot be drawn or written.
 
     Parameters
@@ -63,6 +73,8 @@ def check_plot(file: Path | None, option: str = "plot") -> None:
         The file.
     option : str, default "plot"
         The option, for errors.
+    made : Path, optional
+        A folder that the command makes before it draws.
 
     Raises
     ------
@@ -71,7 +83,7 @@ def check_plot(file: Path | None, option: str = "plot") -> None:
     """
     if file is not None and file.suffix not in PLOTS:
         raise ArgumentError(option, "a file name that ends in .png, .svg or .pdf", file)
-    check_writable({option: file})
+    check_writable({option: file}, made)
 
 
 @contextlib.contextmanager

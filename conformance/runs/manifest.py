@@ -388,7 +388,8 @@ def load_manifest(folder: Path) -> Manifest:
         if version not in range(1, MANIFEST_VERSION + 1):
             raise ArgumentError("version", f"1 to {MANIFEST_VERSION}", version)
         check_schema(content, "manifest")
-        if version >= SEALED and content.pop("sha256", None) != _digest(content):
+        sealed = version >= SEALED or "sha256" in content
+        if sealed and content.pop("sha256", None) != _digest(content):
             raise ArgumentError("sha256", "the digest of the rest", "another: it was changed")
         blocks = tuple(_block(block) for block in content["blocks"])
         settings = _settings(content["settings"], version)

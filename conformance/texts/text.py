@@ -140,8 +140,8 @@ def load_text(spec: str, argument: str = "text", most: int | None = None) -> str
 
     Examples
     --------
-    >>> load_text("enwiki-excerpt:evaluation", most=6)
-    'Autism'
+    >>> load_text("enwiki-excerpt:evaluation", most=4)
+    'Acid'
     """
     if most is None:
         return load_documents(spec, argument).joined()

@@ -5,8 +5,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
+from subbit.conformance.models import hf_load
 from subbit.conformance.models.decoder import Arguments
 from subbit.conformance.models.find_decoder import find_decoder
 from subbit.conformance.models.hf_load import load_transformers
@@ -186,6 +189,10 @@ def test_models_that_are_no_decoders_are_refused(
         make_decoder(tmp_path, name, **settings)
     else:
         transformers.AutoConfig.for_model(name).save_pretrained(tmp_path)
+        # What is missing would be refused first.
+        weights = {f"weight {number}": np.zeros(1) for number in range(12)}
+        save_file(weights, tmp_path / "model.safetensors")
+        (tmp_path / "tokenizer.json").touch()
     with pytest.raises(ArgumentError, match=reason):
         load_transformers(str(tmp_path))
 
@@ -219,6 +226,7 @@ def test_pickled_weights_are_refused_by_name(
     with pytest.raises(ArgumentError, match=r"safetensors files.* with pytorch_model\.bin"):
         load_transformers(str(tmp_path))
     # The library itself is told not to read it, whatever a hub's name stands for.
-    monkeypatch.setattr("subbit.conformance.models.hf_load._check_files", lambda _folder: None)
+    monkeypatch.setattr(hf_load, "_check_files", lambda _folder: None)
+    monkeypatch.setattr(hf_load, "stored_shapes", lambda _folder: [(10**6,)] * 3)
     with pytest.raises(ArgumentError, match=r"transformers can load.*model\.safetensors"):
         load_transformers(str(tmp_path))

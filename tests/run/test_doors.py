@@ -178,6 +178,15 @@ def test_a_file_that_is_read_only_is_refused(tmp_path, monkeypatch):
         check_writable({"--json": tmp_path / "x"})
 
 
+def test_a_plot_may_stand_beside_what_the_command_makes(tmp_path):
+    plot, out = tmp_path / "runs" / "a.svg", tmp_path / "runs" / "a"
+    check_plot(plot, made=out)
+    assert not any(tmp_path.iterdir())
+    for made in (None, tmp_path / "others" / "a"):
+        with pytest.raises(ArgumentError, match="plot: expected a file in a folder that can be"):
+            check_plot(plot, made=made)
+
+
 def test_a_plot_has_a_known_ending(tmp_path):
     check_plot(None)
     check_plot(tmp_path / "a.svg")

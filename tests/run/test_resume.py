@@ -235,6 +235,7 @@ def test_a_manifest_from_before_budgets_still_counts(sequences, settings, tmp_pa
     before = load_manifest(out)
     content = json.loads((out / MANIFEST).read_text())
     del content["settings"]["keep"], content["settings"]["budget"], content["kept"]
+    del content["sha256"]
     content["version"] = 2
     (out / MANIFEST).write_text(json.dumps(content))
     assert load_manifest(out) == before
@@ -250,6 +251,7 @@ def test_a_run_of_the_first_version_goes_on(sequences, tmp_path):
     stopped_run(out, settings, sequences)
     content = json.loads((out / MANIFEST).read_text())
     content["version"] = 1
+    del content["sha256"]
     config = content["settings"]["config"]
     for signs, goes_on in (("refreshed", False), ("fixed", True)):
         changed = dict(reversed(config.items())) | {"column_signs": signs}
@@ -258,6 +260,16 @@ def test_a_run_of_the_first_version_goes_on(sequences, tmp_path):
         with nullcontext() if goes_on else pytest.raises(SubbitError, match="column_signs of the"):
             quantize_model(load_model("tiny"), reference, settings, sequences, out=out, resume=True)
     assert load_manifest(out).complete
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_manifest_is_not_taken_for_an_older_one(sequences, settings, tmp_path, version):
+    """Those have no digest of themselves, so a changed number would pass for one."""
+    stopped_run(tmp_path, settings, sequences)
+    content = json.loads((tmp_path / MANIFEST).read_text())
+    (tmp_path / MANIFEST).write_text(json.dumps(content | {"version": version}))
+    with pytest.raises(SubbitError, match="sha256: expected the digest of the rest"):
+        load_manifest(tmp_path)
 
 
 def test_a_manifest_of_a_later_version_is_refused(sequences, settings, tmp_path):
