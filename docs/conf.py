@@ -1,6 +1,7 @@
 """Sphinx configuration."""
 
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 
 _project = tomllib.loads(
@@ -16,6 +17,15 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"subbit {version}"
+
+# MathJax comes with the pages, as one file that draws its own glyphs: it loads nothing else, so
+# pages are typeset offline, opened from a folder too. Its menu would load more.
+html_static_path = [
+    f"{folder}/static/mathjax/tex-svg.js"
+    for folder in find_spec("sphinx-mathjax-offline").submodule_search_locations
+]
+mathjax_path = "tex-svg.js"
+mathjax3_config = {"options": {"enableMenu": False}}
 
 myst_enable_extensions = ["amsmath", "deflist", "dollarmath"]
 myst_heading_anchors = 3
