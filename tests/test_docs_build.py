@@ -3,12 +3,16 @@
 import re
 import subprocess
 import sys
+from html import unescape
 from html.parser import HTMLParser
 from urllib.parse import unquote, urlsplit
 
+import browser
 import pytest
+from book import anchor_of, page_of
 
-from project import ROOT
+import equations
+from project import DEEP, ROOT
 
 # Where HTML names what a browser loads without being asked.
 LOADED = {
@@ -107,6 +111,58 @@ def test_what_pages_load_is_there(html, built):
         if not (path.parent / unquote(urlsplit(address).path)).is_file()
     ]
     assert missing == []
+
+
+def test_each_link_between_pages_arrives(html, built):
+    """The page is there, and its anchor."""
+    lost = []
+    for path, page in built.items():
+        for address in page.links:
+            parts = urlsplit(address)
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            if is_elsewhere(address) or not target.is_relative_to(html):
+                continue
+            anchors = built[target].anchors if target in built else set()
+            found = target.is_file() and (not parts.fragment or unquote(parts.fragment) in anchors)
+            if not found:
+                lost.append((str(path.relative_to(html)), address))
+    assert lost == []
+
+
+def test_each_equation_leads_to_its_code(html, built):
+    """On the page of equations, each row of the table is a link to an equation above code."""
+    index = built[html / "equations.html"]
+    for key in equations.rows(equations.TABLE.read_text(encoding="utf-8")):
+        address = f"{page_of(key.file)}.html#{anchor_of(key)}"
+        assert address in index.links
+        assert anchor_of(key) in built[html / f"{page_of(key.file)}.html"].anchors
+
+
+def test_side_by_side_pages_show_the_source(html):
+    """Code stands as it is, with its line numbers, and its equations are typeset beside it."""
+    page = (html / "book" / "signs.html").read_text(encoding="utf-8")
+    shown = unescape(re.sub(r"<[^>]*>", "", page))
+    source = (ROOT / "reference" / "signs.py").read_text(encoding="utf-8").splitlines()
+    at = next(n for n, line in enumerate(source, 1) if "# Eq. (2), BiLLM:" in line)
+    for number in (at, at + 1):
+        assert f"{number}{source[number - 1]}" in re.sub(r"(?m)^ *(\d+)", r"\1", shown)
+    assert r"\operatorname{sign} \left( x \right)" in shown
+
+
+# All equations, and long ones beside code.
+NARROW = ("equations", "book/bounds/hessian")
+
+
+@pytest.mark.skipif(browser.BROWSER is None, reason="there is no Chromium on this machine")
+def test_pages_are_whole_on_a_phone(html, tmp_path):
+    """Nothing is wider than the screen, and every formula is typeset, without a network."""
+    every = html.rglob("book/**/*.html") if DEEP else ()
+    for path in sorted({*every, *(html / f"{name}.html" for name in NARROW)}):
+        seen = browser.seen(path, tmp_path, width=390)
+        assert seen["needed"] <= seen["width"] < 400, path
+        assert seen["tables"] == 0, path
+        assert seen["typeset"] == seen["formulas"], path
+        assert seen["errors"] == seen["tex"] == [], path
 
 
 def test_mathematics_is_typeset_by_the_pages_own_script(built):

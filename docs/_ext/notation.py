@@ -6,6 +6,7 @@ becomes pieces: formulas in LaTeX, which a line may be broken between, and the w
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from terms import ENDS, Item, NotationError, fractions, joined
@@ -17,6 +18,8 @@ class Piece:
 
     text: str
     is_math: bool
+    ends: bool = False
+    """Whether an equation ends with it."""
 
 
 GREEK = {
@@ -68,6 +71,7 @@ FUNCTIONS = {
 CALLED = {"int", "rank", "round", "sorted"}
 # Words of two letters; any other two letters are a product.
 SHORT = {"an", "as", "at", "be", "by", "if", "in", "is", "it", "no", "of", "on", "or", "so", "to"}
+OPERATORS = {"relation", "sum", "product"}
 TEXT_SCRIPTS = {"in", "ns"}
 HAT = "\N{COMBINING CIRCUMFLEX ACCENT}"
 LETTER = rf"[A-Za-zα-ωΔΣℒ]{HAT}?"
@@ -292,40 +296,41 @@ def pieces(formula: str) -> list[Piece]:
         The pieces in order.
     """
     out: list[Piece] = []
-    run: list[Item] = []
-    words: list[str] = []
-
-    def flush() -> None:
-        if run:
+    for run in runs(fractions(Reader(formula).items())):
+        is_math = run[0].kind != "words"
+        ends = run[-1].kind == "break"
+        if is_math:
             goes_on = bool(out) and not out[-1].text.endswith((",", ":", ";"))
-            lead = "{}" if run[0].kind in {"sum", "relation", "product"} and goes_on else ""
-            tail = "{}" if run[-1].kind in {"sum", "relation", "product"} else ""
-            out.append(Piece(f"{lead}{joined(run)}{tail}", is_math=True))
-            run.clear()
-        if words:
-            out.append(Piece(" ".join(words), is_math=False))
-            words.clear()
-
-    for item in fractions(Reader(formula).items()):
-        if item.kind == "words":
-            if run:
-                flush()
-            words.append(item.tex)
-        elif item.kind in {"comma", "colon", "break"} and words:
-            words[-1] += item.tex
+            lead = "{}" if run[0].kind in OPERATORS and goes_on else ""
+            text = f"{lead}{joined(run)}{'{}' if run[-1].kind in OPERATORS else ''}"
         else:
-            if words or (breaks_before(item) and run and run[-1].kind not in ENDS):
-                flush()
-            run.append(item)
-            if item.kind in {"break", "comma"}:
-                flush()
-    flush()
+            text = "".join(f" {item.tex}" if item.kind == "words" else item.tex for item in run)
+        out.append(Piece(text.strip(), is_math, ends))
     return out
 
 
-def breaks_before(item: Item) -> bool:
-    """Tell where a line may be broken, as books do it."""
-    return item.kind in {"relation", "sum"}
+def runs(items: list[Item]) -> Iterator[list[Item]]:
+    """Divide a formula where a line may be broken."""
+    run: list[Item] = []
+    for item in items:
+        if run and begins_anew(run, item):
+            yield run
+            run = []
+        run.append(item)
+    if run:
+        yield run
+
+
+def begins_anew(run: list[Item], item: Item) -> bool:
+    """Tell where a line may be broken: as in books, before relations, plus and minus."""
+    last, is_words = run[-1].kind, run[0].kind == "words"
+    if last == "break" or (last == "comma" and not is_words):
+        return True
+    if item.kind == "words":
+        return not is_words
+    if is_words:
+        return item.kind not in {"comma", "colon", "break"}
+    return item.kind in {"relation", "sum"} and last not in ENDS
 
 
 def latex(formula: str) -> str:
