@@ -145,6 +145,8 @@ def above_calls(text: str, file: str) -> list[Tag]:
 
 def tags_in(text: str, file: str) -> list[Tag]:
     """The tags of one module, each with the innermost function around it."""
+    if not LOOKS_LIKE_TAG.search(text) and not TAG.search(text):
+        return []
     functions = _functions(ast.parse(text))
     tags = []
     for line, comment in _comments(text):

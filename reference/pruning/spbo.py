@@ -236,7 +236,7 @@ def spbo_step(
 
 def _step(W: Array, group: BinaryGroup, keep: Mask, S: Array, config: SPBO) -> Steps:
     kept = group.mask & keep
-    # Eq. (55), subbit:  Ŵ = P ∘ (αB + μ), or with a shared mean α P∘B + μ
+    # Eq. (55), subbit:  Ŵ = P ∘ (αB + μ), or α P∘B + μ with a shared mean
     planes = tuple(
         replace(plane, sign=np.where(kept, plane.sign, np.int8(0))) for plane in group.planes
     )

@@ -369,7 +369,7 @@ def _others(
         # The reference adds all products and takes one back; a port may do so too.
         reach = g.reach + 2.0 * np.sum(row.reach * size, axis=1)
         carried = g.error + np.sum(row.error * size * apart, axis=1)
-        # Eq. (B51), subbit:  e ≤ e_g + Σ_{q≠p} e_Gpq |x_q| + γ_{p+2} (|g| + 2 Σ |G_pq||x_q|)
+        # Eq. (B51), subbit:  e ≤ e_g + Σ_{q≠p} e_{G_pq} |x_q| + γ_{p+2} (|g| + 2 Σ |G_pq||x_q|)
         error = carried + arithmetic.gamma(count + 2) * reach
     flushed = np.where(reach > 0.0, (count + 2) * lost, 0.0)
     bounded = reach + error <= arithmetic.largest
