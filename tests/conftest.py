@@ -15,6 +15,9 @@ from subbit.conformance.cases import OPERATIONS
 from subbit.conformance.command import check, report
 from subbit.conformance.inputs.profiles import give_seed, load_profile, one_thread
 
+# A name is not used twice: the module of another test may still be there.
+MADE = itertools.count()
+
 
 def pytest_configure(config: pytest.Config) -> None:
     one_thread(config)
@@ -44,10 +47,9 @@ def make_port(tmp_path, monkeypatch):
     folder = tmp_path / "ports"
     folder.mkdir()
     monkeypatch.syspath_prepend(folder)
-    made = itertools.count()
 
     def make(source="", *, drop=()):
-        name = f"port_under_test_{next(made)}"
+        name = f"port_under_test_{next(MADE)}"
         lines = ["import ctypes, dataclasses, os, time", "import numpy as np"]
         lines += ["from subbit import reference"]
         kept = ", ".join(one for one in reference.__all__ if one not in drop)

@@ -257,7 +257,7 @@ def test_a_folder_without_the_right_to_write_is_refused(run, tmp_path, monkeypat
     def refuse(**_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("subbit.conformance.command.files.tempfile.TemporaryFile", refuse)
+    monkeypatch.setattr("subbit.conformance.command.outputs.tempfile.TemporaryFile", refuse)
     said = _one_sentence(run("reference", "--depth", "quick", "--json", tmp_path / "x.json"))
     assert "--json: expected a file in a folder that can be written" in said
     assert "Permission denied" in said

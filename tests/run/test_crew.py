@@ -3,7 +3,6 @@
 import dataclasses
 import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -53,12 +52,6 @@ def quantized(out, sequences, crew, label="billm:paper", **choices):
     }
     said = [dataclasses.replace(layer, seconds=0, cpu_seconds=0) for layer in layers]
     return without_times(manifest), files_of(out), weights, said, sorted(steps), notices
-
-
-@pytest.fixture(autouse=True)
-def fresh(monkeypatch):
-    """Ports of all tests have the same name, and this process may have imported one."""
-    monkeypatch.delitem(sys.modules, "port_under_test_0", raising=False)
 
 
 @pytest.fixture(scope="module", params=[2, 3])
