@@ -53,11 +53,7 @@ def whole(
     >>> whole({"num_hidden_layers": 30}, "num_hidden_layers")
     30
     """
-    value = _found(source, key, default)
-    if not is_whole(value) or not 1 <= value <= most:
-        expected = f"a whole number from 1 to {most} for {key}"
-        raise ArgumentError("model", expected, shown(value))
-    return int(value)
+    return _whole_from(1, most, key, _found(source, key, default))
 
 
 def count_of(source: Mapping[str, Any], key: str, default: int | None = None) -> int:
@@ -83,11 +79,7 @@ def count_of(source: Mapping[str, Any], key: str, default: int | None = None) ->
     >>> count_of({"split.no": 0}, "split.no")
     0
     """
-    value = _found(source, key, default)
-    if not is_whole(value) or not 0 <= value <= MOST_LISTED:
-        expected = f"a whole number from 0 to {MOST_LISTED} for {key}"
-        raise ArgumentError("model", expected, shown(value))
-    return int(value)
+    return _whole_from(0, MOST_LISTED, key, _found(source, key, default))
 
 
 def real(source: Mapping[str, Any], key: str, most: float, default: float | None = None) -> float:
@@ -240,6 +232,13 @@ def shown(value: object) -> str:
     ('q4', '[[[]]]')
     """
     return (value if isinstance(value, str) else reprlib.repr(value))[:60]
+
+
+def _whole_from(least: int, most: int, key: str, value: Any) -> int:  # noqa: ANN401
+    if not is_whole(value) or not least <= value <= most:
+        expected = f"a whole number from {least} to {most} for {key}"
+        raise ArgumentError("model", expected, shown(value))
+    return int(value)
 
 
 def _found(source: Mapping[str, Any], key: str, default: Any) -> Any:  # noqa: ANN401

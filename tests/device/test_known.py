@@ -5,7 +5,7 @@ import pytest
 
 from subbit import fast
 from subbit.fast.device.simulated import Simulated, decode, load, machine
-from subbit.fast.device.simulated.known import constants, flushed_registers
+from subbit.fast.device.simulated.known import constants, flushed_registers, writers_of
 from subbit.fast.device.simulated.parse import parse
 from subbit.fast.device.simulated.program import Program
 
@@ -47,7 +47,7 @@ def names(found):
     ids=str,
 )
 def test_registers_without_subnormals(lines, expected):
-    assert names(flushed_registers(function(*lines))) == set(expected)
+    assert names(flushed_registers(writers_of(function(*lines)))) == set(expected)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_registers_without_subnormals(lines, expected):
     ids=str,
 )
 def test_constants(lines, expected):
-    found = constants(function(*lines))
+    found = constants(writers_of(function(*lines)))
     assert {"abcd"[at]: value.value for at, value in found.items()} == expected
 
 

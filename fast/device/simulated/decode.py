@@ -12,7 +12,7 @@ import numpy as np
 from subbit.fast.device.errors import UnsupportedInstructionError
 
 from .floats import flush
-from .known import constants, flushed_registers, is_flushed
+from .known import constants, flushed_registers, is_flushed, writers_of
 from .machine import Bits, Machine
 from .syntax import (
     Address,
@@ -86,8 +86,9 @@ class Decoder:
         self.offset = offset
         self.addresses = addresses
         self.parameters = parameters
-        self.flushed = flushed_registers(function)
-        self.constants = constants(function)
+        writers = writers_of(function)
+        self.flushed = flushed_registers(writers)
+        self.constants = constants(writers)
         self.read: dict[tuple[int, str], Source] = {}
 
     def source(self, operand: Operand, kind: str) -> Source:

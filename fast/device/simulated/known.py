@@ -7,7 +7,7 @@ And a register that one constant is written to, and nothing else, is that consta
 was written; compilers read none before.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from .syntax import Function, Immediate, Instruction, Operand, Pair, Register, Vector
 
@@ -18,9 +18,11 @@ _FLUSH = {
 _PASS_ON = {"mov": (1,), "selp": (1, 2), "shfl": (1,)}
 """Operands that these copy to their destination."""
 
+Writers = Mapping[int, Sequence[Instruction]]
 
-def constants(function: Function) -> dict[int, Immediate]:
-    """Return the registers of a function that are constants.
+
+def writers_of(function: Function) -> Writers:
+    """Return the instructions that write each register of a function.
 
     Parameters
     ----------
@@ -29,11 +31,31 @@ def constants(function: Function) -> dict[int, Immediate]:
 
     Returns
     -------
+    dict of int to list of Instruction
+        By the number of the register.
+    """
+    found: dict[int, list[Instruction]] = {}
+    for ins in function.body:
+        for register in _written(ins):
+            found.setdefault(register.index, []).append(ins)
+    return found
+
+
+def constants(writers: Writers) -> dict[int, Immediate]:
+    """Return the registers of a function that are constants.
+
+    Parameters
+    ----------
+    writers : mapping
+        What writes its registers, as from `writers_of`.
+
+    Returns
+    -------
     dict of int to Immediate
         Their values, by their numbers.
     """
     found: dict[int, Immediate] = {}
-    for at, written in _writers(function).items():
+    for at, written in writers.items():
         ins = written[0]
         if len(written) == 1 and ins.parts[0] == "mov" and ins.guard is None:
             value = ins.operands[1]
@@ -42,20 +64,19 @@ def constants(function: Function) -> dict[int, Immediate]:
     return found
 
 
-def flushed_registers(function: Function) -> frozenset[int]:
+def flushed_registers(writers: Writers) -> frozenset[int]:
     """Return the registers of a function that never hold a subnormal float32 number.
 
     Parameters
     ----------
-    function : Function
-        The function.
+    writers : mapping
+        What writes its registers, as from `writers_of`.
 
     Returns
     -------
     frozenset of int
         Their numbers. What was never written is NaN there, which is not flushed.
     """
-    writers = _writers(function)
     found = set(writers)
     while True:
         kept = {at for at in found if all(_flushes(ins, at, found) for ins in writers[at])}
@@ -82,14 +103,6 @@ def is_flushed(operand: Operand, registers: frozenset[int] | set[int]) -> bool:
     if isinstance(operand, Immediate):
         return not 0 < operand.value & 0x7FFFFFFF < 0x00800000
     return isinstance(operand, Register) and operand.index in registers
-
-
-def _writers(function: Function) -> dict[int, list[Instruction]]:
-    writers: dict[int, list[Instruction]] = {}
-    for ins in function.body:
-        for register in _written(ins):
-            writers.setdefault(register.index, []).append(ins)
-    return writers
 
 
 def _written(ins: Instruction) -> Iterator[Register]:
