@@ -18,6 +18,7 @@ version = release = _project["version"]
 extensions = [
     "book",
     "myst_parser",
+    "onepage",
     "sphinx.ext.autodoc",
     "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
@@ -31,6 +32,7 @@ html_title = f"subbit {version}"
 _mathjax = Path(*find_spec("sphinx-mathjax-offline").submodule_search_locations)
 html_static_path = [
     "_ext/book.css",
+    "_ext/onepage.css",
     "_ext/wide.css",
     str(_mathjax / "static" / "mathjax" / "tex-svg.js"),
 ]
