@@ -17,6 +17,7 @@ version = release = _project["version"]
 
 extensions = [
     "book",
+    "equation_lines",
     "myst_parser",
     "onepage",
     "sphinx.ext.autodoc",

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from subbit.reference.contracts.door import with_door
 from subbit.reference.contracts.room import Arrays, Room, Shape
+from subbit.reference.contracts.shown import shown
 from subbit.reference.errors import as_array
 from subbit.reference.notation import AnyArray
 
@@ -75,17 +76,23 @@ def mirrors(original: Callable[..., object]) -> Callable[[F], F]:
     >>> @mirrors(sign)
     ... def sign(device, x, zero=1):
     ...     '''Sign of each element.'''
-    >>> sign.__doc__.splitlines()[4]
+    >>> sign.__doc__.splitlines()[6]
     'device : Device'
     """
     text = inspect.cleandoc(original.__doc__ or "")
-    _, _, sections = text.partition("Parameters\n----------\n")
+    head, _, sections = text.partition("Parameters\n----------\n")
+    _, _, equations = head.partition("\n\n")
     sections, _, _ = sections.partition("\nExamples\n--------\n")
     sections = re.sub(r"ndarray of float64|array_like of float64", "array of float32", sections)
 
     def complete(function: F) -> F:
-        function.__doc__ = f"{(function.__doc__ or '').strip()}\n\n{_DEVICE}{sections.strip()}\n"
+        summary = inspect.cleandoc(function.__doc__ or "").rstrip()
+        function.__doc__ = f"{summary}\n\n{equations}{_DEVICE}{sections.strip()}\n"
         terms = original.contract  # type: ignore[attr-defined]
-        return with_door(function, terms, FAST, DeviceArrays, skip=1)
+        made = with_door(function, terms, FAST, DeviceArrays, skip=1)
+        answer = terms.signature.return_annotation
+        signature = inspect.signature(function).replace(return_annotation=answer)
+        made.__signature__ = shown(signature, function.__name__)  # type: ignore[attr-defined]
+        return made
 
     return complete

@@ -1,14 +1,61 @@
 """The executable specification
 ============================
 
-Every algorithm in plain NumPy, equation by equation, in float64. The four methods are
-``billm``, ``arb_llm``, ``stbllm`` and ``pbs2p``; they are built from ``notation``, ``signs``,
-``layer``, ``objective``, ``hessian``, ``compensate`` and ``blocks``. The rest is in
-subpackages: ``groups``, ``zones``, ``pruning``, ``storage``, ``baselines``, ``bounds``, and
-``contracts``, which declares what functions take.
+Every algorithm in plain NumPy, equation by equation, in float64. All names below are exported
+here, so this package is itself a *port*: an object with the functions of the specification.
+``help(billm_layer)`` has a function's equations, what it takes and what it returns.
 
-Their functions are exported here under their own names, so this package is itself a *port*:
-an object with the functions of the specification.
+Methods, from a layer's weights and Hessian to its record
+    billm_layer, arb_llm_layer, stbllm_layer, pbs2p_layer; a block of each: billm_block,
+    arb_llm_block, stbllm_block, pbs2p_block; presets by name: METHODS
+Baselines
+    rtn_layer, minmax_grid, grid_codes; gptq_layer; wanda_layer; sparsegpt_layer,
+    sparsegpt_prune; pb_llm_layer
+Calibration
+    HessianAccumulator, accumulate_hessian, dead_inputs, damp, inverse_factor, prepare_hessian
+Compensation of errors
+    feedback, compensate_step, compensate, block_slices
+Levels and signs of a group
+    sign, masked_mean, masked_scale, binarize_once, residual_binarize
+    ARB: arb, arb_steps, arb_start, refine_mean, refine_scale, refine_signs, joint_signs
+    ARB-X: arb_x, arb_x_steps, calibrated_mean, calibrated_scale, calibrated_sums,
+    calibrate_levels
+    ARB-RC: arb_rc, arb_rc_steps, rc_start, refine_row_scale, refine_column_scale,
+    refine_rc_signs
+    exact optima: solve_levels, two_means; the groups of a block: refine_zones
+Saliency of weights
+    trailing_saliency, inverse_hessian_saliency, obs_saliency, magnitude_saliency
+Salient columns
+    choose_salient, column_saliency, rank_columns, salient_search, salient_search_direct
+Cuts by magnitude
+    choose_split, bell_split, bell_split_search, bell_split_search_direct,
+    calibrated_split_search; thresholds: maximum_grid, quantile_grid, breakpoint_grid
+    three regions: choose_regions, trisection, trisection_thresholds, trisection_search,
+    trisection_search_direct
+    column groups: choose_column_groups; running sums: prefix_errors, interval_errors,
+    rank_in_rows
+Pruning
+    importance: magnitude_importance, wanda_importance, ria_importance,
+    standardized_importance, fine_scores, input_norms
+    masks: nm_mask, row_mask, threshold_mask, choose_kept, pruning_masks
+    in steps: spbo, spbo_steps, spbo_step, spbo_schedule
+    optimal removal: removal_move, removal_loss, removal_mask
+Budgets of layers
+    norm_budget, outlier_share, outlier_budget, repair_budget, block_cosine,
+    layer_importance, coarse_budget
+Errors of a result
+    weight_error, calibrated_error, calibrated_error_trace, relative_error, proxy_loss,
+    trace_objective, gram_cost_ratio
+Bits
+    nominal_bits, payload_bits, index_floor; patterns: pattern_bits, pattern_entropy,
+    rank_patterns, unrank_patterns; as printed: billm_parameter_bits, billm_storing_bits,
+    billm_storage_bits, stbllm_parameter_bits, stbllm_storing_bits, stbllm_storage_bits,
+    arb_storage_bits
+
+The methods are ``billm``, ``arb_llm``, ``stbllm`` and ``pbs2p``; they are built from
+``notation``, ``signs``, ``layer``, ``objective``, ``hessian``, ``compensate`` and ``blocks``. The
+rest is in subpackages: ``groups``, ``zones``, ``pruning``, ``storage``, ``baselines``,
+``bounds``, and ``contracts``, which declares what functions take.
 """
 
 from subbit.reference.baselines.gptq import GPTQ, gptq_layer

@@ -27,6 +27,7 @@ INTERNAL = {
         "contracts.room",
         "contracts.scalars",
         "contracts.settings",
+        "contracts.shown",
         "errors",
         "records",
         "groups.group_error",

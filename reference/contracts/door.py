@@ -9,7 +9,7 @@ The arguments of a public function are declared once, above it::
 A letter is a size: axes with the same letter have the same length in a call. The declaration
 provides the checks at the function's door, its signature in ``help()``, the Parameters and
 Raises sections of its documentation, the demands of conformance level 0, and the text that
-``subbit init-port`` writes.
+``subbit init-port`` writes. The equations below the summary are those of the code.
 
 Only the outermost call is checked. Inside it, the functions of a room call each other
 directly, with arrays that already satisfy the contracts: a layer's weights are checked once.
@@ -29,6 +29,7 @@ from subbit.reference.errors import ArgumentError
 
 from .kind import Call, Kind
 from .room import REFERENCE, Arrays, Room
+from .shown import equations_of, indented, shown
 
 F = TypeVar("F", bound=Callable[..., Any])
 ALL: Any = None
@@ -195,7 +196,7 @@ class Contract:
         return self._defaults | self.signature.bind(*args, **kwargs).arguments
 
     def documented(self, text: str) -> str:
-        """Complete a docstring with the sections Parameters and Raises.
+        """Complete a docstring with its equations and the sections Parameters and Raises.
 
         Parameters
         ----------
@@ -208,7 +209,7 @@ class Contract:
             The complete docstring.
         """
         sections = _sections(text)
-        head = sections.pop("")
+        head = sections.pop("").rstrip() + self.stated(sections.get("References", ""))
         answer = "".join(sections.pop(name, "") for name in ("Returns", "Yields"))
         own = sections.pop("Raises", _title("Raises"))
         refused = "ArgumentError\n    If an argument does not match its description above.\n"
@@ -217,9 +218,29 @@ class Contract:
         parts = [head, self._parameters(), answer, raises, *sections.values()]
         return "\n".join(part.strip("\n") + "\n" for part in parts if part)
 
+    def stated(self, references: str = "") -> str:
+        """Return what a function computes, as lines below its summary.
+
+        Parameters
+        ----------
+        references : str
+            The section of its documentation. Its first sentence stands for a whole method, and
+            where there is no equation.
+
+        Returns
+        -------
+        str
+            An indented paragraph.
+        """
+        lines = equations_of(self.function.__module__, self.function.__name__)
+        if references and (self.level == 3 or not lines):
+            cited, _, _ = references.removeprefix(_title("References")).partition("\n\n")
+            lines = [*cited.strip().splitlines(), *lines]
+        return "\n\n" + "".join(f"    {line}\n" for line in lines) if lines else ""
+
     def _parameters(self) -> str:
         return _title("Parameters") + "".join(
-            f"{name} : {kind.describe()}{self._default(name)}\n    {kind.text}\n"
+            f"{name} : {kind.describe()}{self._default(name)}\n{indented(kind.text)}\n"
             for name, kind in self.kinds.items()
         )
 
@@ -363,7 +384,7 @@ def contract(level: int, /, **kinds: Kind) -> Callable[[F], F]:
         door: Any = with_door(function, terms, REFERENCE, lambda *_: Arrays(), skip)
         if not skip:
             door.__doc__ = terms.documented(function.__doc__ or "")
-            door.__signature__ = terms.signature
+            door.__signature__ = shown(terms.signature, function.__name__)
         door.contract = terms
         return cast("F", door)
 

@@ -6,6 +6,7 @@ the others are in ``DOMAINS`` of the class that has the field.
 """
 
 import inspect
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
@@ -33,6 +34,7 @@ from subbit.reference.errors import (
 from .kind import Call, Kind
 from .room import REFERENCE, Arrays
 from .scalars import Choice
+from .shown import indented, shown
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,13 @@ class Range(Kind):
         return least, check_count(name, high, least)
 
 
+def _defaults(kind: type) -> dict[str, tuple[Any, Any]]:
+    """Return type and default of each field of a class that is no dataclass yet."""
+    own = vars(kind)
+    names = [name for name in own.get("__annotations__", {}) if name != "DOMAINS" and name in own]
+    return {name: (own["__annotations__"][name], own[name]) for name in names if name[0] != "_"}
+
+
 S = TypeVar("S", bound="Switches")
 
 
@@ -98,6 +107,17 @@ class Switches:
     """
 
     DOMAINS: ClassVar[Mapping[str, Kind]] = {}
+    _GIVEN: ClassVar[Any] = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    __signature__: ClassVar[inspect.Signature]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        parameters = [
+            inspect.Parameter(name, cls._GIVEN, default=default, annotation=kind)
+            for name, (kind, default) in _defaults(cls).items()
+        ]
+        if parameters:
+            cls.__signature__ = shown(inspect.Signature(parameters), cls.__name__)
 
     def __post_init__(self) -> None:
         """Check the settings against their domains."""
@@ -190,9 +210,6 @@ class Switches:
         return cast("Self", replace(config, **switches))
 
 
-_KEYWORD = inspect.Parameter.KEYWORD_ONLY
-
-
 class Composed(Switches):
     """A configuration made of parts.
 
@@ -218,18 +235,18 @@ class Composed(Switches):
     (BiLLM(block_size=64, center=True), 64)
     """
 
-    __signature__: ClassVar[inspect.Signature]
+    _GIVEN: ClassVar[Any] = inspect.Parameter.KEYWORD_ONLY
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        own = vars(cls)
-        cls.__signature__ = inspect.Signature(
-            [
-                inspect.Parameter(name, _KEYWORD, default=own[name], annotation=kind)
-                for name, kind in own["__annotations__"].items()
-                if name != "DOMAINS"
-            ]
-        )
+        text = inspect.cleandoc(cls.__doc__ or "")
+        for name, (_, part) in _defaults(cls).items():
+            if isinstance(part, Switches):
+                own = ", ".join(f"{key}={value!r}" for key, value in part.switches().items())
+                below = re.compile(rf"^{name} : .*\n(?:    .*\n)+", re.MULTILINE)
+                if found := below.search(text):
+                    text = f"{text[: found.end()]}{indented(own)}.\n{text[found.end() :]}"
+        cls.__doc__ = f"{text}\n"
 
     def __init__(self, **switches: Any) -> None:  # noqa: ANN401  (each setting has its own type)
         config: Any = self
