@@ -21,6 +21,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
+    "worked",
 ]
 exclude_patterns = ["_build"]
 html_theme = "furo"
@@ -32,6 +33,8 @@ _mathjax = Path(*find_spec("sphinx-mathjax-offline").submodule_search_locations)
 html_static_path = [
     "_ext/book.css",
     "_ext/wide.css",
+    "_ext/worked.css",
+    "_ext/worked.js",
     str(_mathjax / "static" / "mathjax" / "tex-svg.js"),
 ]
 mathjax_path = "tex-svg.js"

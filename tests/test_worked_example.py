@@ -1,0 +1,165 @@
+"""Worked examples: made of public functions, and nothing else than what the methods do."""
+
+import re
+
+import numpy as np
+import pytest
+import worked
+import worked_panels as show
+from worked_arb import arb_steps
+from worked_billm import billm_steps
+from worked_pbs2p import pbs2p_steps
+from worked_stbllm import stbllm_steps
+from worked_steps import WorkedError, configured
+
+from equations import Key
+from subbit import reference as ref
+
+STEPS = {
+    "billm": billm_steps,
+    "arb": arb_steps,
+    "arb-x": arb_steps,
+    "arb-rc": arb_steps,
+    "stbllm": stbllm_steps,
+    "pbs2p": pbs2p_steps,
+}
+FORMS = [(method, preset) for method in STEPS for preset in ref.METHODS[method].presets]
+
+
+def drawn(seed, *, dead=False):
+    rng = np.random.default_rng(seed)
+    W = rng.standard_t(5, size=(4, 32))
+    X = rng.standard_normal((4, 64, 32)) * rng.lognormal(0.0, 0.5, size=32)
+    if dead:
+        X[..., 5] = 0.0
+    return W, ref.accumulate_hessian(X)
+
+
+def made(method, preset, W, H):
+    return list(STEPS[method](W, H, configured(method, preset, block_size=16)))
+
+
+@pytest.fixture(scope="module")
+def examples():
+    return {name: steps() for name, steps in worked.EXAMPLES.items()}
+
+
+def text_of(step):
+    return "".join(panel.html() for panel in step.panels)
+
+
+@pytest.mark.parametrize(("method", "preset"), FORMS)
+def test_steps_end_where_the_method_does(method, preset):
+    """The walk compares both blocks and the layer bit for bit; here it does so for every preset."""
+    steps = made(method, preset, *drawn(FORMS.index((method, preset))))
+    assert [step.title for step in steps[-3:]] == [
+        "The decoded block",
+        "Error feedback",
+        "The whole layer",
+    ]
+    assert all(panel.html() for step in steps for panel in step.panels)
+
+
+@pytest.mark.parametrize("preset", ["paper", "corrected"])
+@pytest.mark.parametrize("method", ["billm", "arb-rc", "stbllm"])
+def test_inputs_that_never_fire(method, preset):
+    assert made(method, preset, *drawn(1, dead=True))
+
+
+@pytest.mark.parametrize(
+    ("method", "routine"),
+    [
+        ("billm", "billm_layer"),
+        ("arb-x", "arb_llm_layer"),
+        ("stbllm", "stbllm_layer"),
+        ("pbs2p", "pbs2p_layer"),
+    ],
+)
+def test_another_result_is_refused(method, routine, monkeypatch):
+    """One level of the method's own result differs in its last digit."""
+    whole = getattr(ref, routine)
+
+    def other(W, H, config):
+        layer = whole(W, H, config)
+        layer.blocks[1].groups[-1].planes[0].row_scale[:] *= 1.0 + 2.0**-52
+        return layer
+
+    monkeypatch.setattr(ref, routine, other)
+    preset = next(iter(ref.METHODS[method].presets))
+    with pytest.raises(WorkedError, match="block 1"):
+        made(method, preset, *drawn(0))
+
+
+def test_a_search_that_chooses_otherwise_is_refused(monkeypatch):
+    monkeypatch.setattr(ref, "choose_salient", lambda *args, **_: ~args[2])
+    with pytest.raises(WorkedError, match="salient columns"):
+        made("billm", "paper", *drawn(0))
+
+
+@pytest.mark.parametrize("name", worked.EXAMPLES)
+def test_every_equation_is_above_a_line_of_code(name, examples):
+    used = {Key(*equation) for step in examples[name] for equation in step.equations}
+    assert len(used) >= 10
+    assert used <= set(worked.tags())
+
+
+@pytest.mark.parametrize("name", worked.EXAMPLES)
+def test_all_presets_name_equations_that_there_are(name):
+    methods = worked.LOOPS if name == "arb" else (name,)
+    for method in methods:
+        for preset in ref.METHODS[method].presets:
+            for step in made(method, preset, *worked.cut()):
+                assert {Key(*equation) for equation in step.equations} <= set(worked.tags())
+
+
+@pytest.mark.parametrize(
+    ("name", "routine"),
+    [
+        ("billm", ref.billm_layer),
+        ("arb", ref.arb_llm_layer),
+        ("stbllm", ref.stbllm_layer),
+        ("pbs2p", ref.pbs2p_layer),
+    ],
+)
+def test_the_page_has_the_numbers(name, routine, examples):
+    """Weights, decoded values, and the error of the layer, as the layer routine has them."""
+    method, preset = {"arb": ("arb-rc", "paper"), "pbs2p": ("pbs2p", "canonical")}.get(
+        name, (name, "paper")
+    )
+    W, H = worked.cut()
+    Q = routine(W, H, configured(method, preset, block_size=16)).decode()
+    steps = {step.title: step for step in examples[name]}
+    for title, values in (("Weights and calibration", W), ("The decoded block", Q)):
+        cells = re.findall(r"<td[^>]*>([^<]*)</td>", text_of(steps[title]))
+        shown = [show.number(x) for x in values[:, :16].ravel()]
+        assert [cell for cell in cells if cell][: len(shown)] == shown
+    error = ref.relative_error(W, Q, ref.prepare_hessian(H).damped)
+    assert f" is {error:.1%}. " in steps["The whole layer"].text
+
+
+def test_the_three_loops_begin_with_the_same_groups(examples):
+    loops = [step.title.rpartition(" ")[2] for step in examples["arb"] if step.is_loop]
+    assert loops == ["ARB", "ARB-X", "ARB-RC"]
+
+
+@pytest.mark.parametrize("name", worked.EXAMPLES)
+def test_tables_say_what_they_are(name, examples):
+    """Every table has a caption and headings, and scrolls in a box that the keyboard reaches."""
+    for step in examples[name]:
+        html = text_of(step)
+        tables = re.findall(r"<table.*?</table>", html)
+        assert len(tables) == html.count('tabindex="0" role="region" aria-label="')
+        for table in tables:
+            assert re.match(r'<table class="[^"]*"><caption>[^<]+</caption>', table)
+            assert 'scope="col"' in table
+            assert 'scope="row"' in table
+        assert html.count("<svg") == html.count('role="img" aria-label="')
+
+
+def test_numbers_are_written_as_in_books():
+    assert [show.number(x) for x in (-1.0, -0.001, 0.125)] == ["\N{MINUS SIGN}1.00", "0.00", "0.12"]
+    assert [show.few(x) for x in (0.0, 12345.0, -0.0012345)] == [
+        "0",
+        "12300",
+        "\N{MINUS SIGN}0.00123",
+    ]
