@@ -21,6 +21,8 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
+    "real_layers",
+    "themed",
     "worked",
 ]
 exclude_patterns = ["_build"]

@@ -117,7 +117,8 @@ def add_files(app: Sphinx, _page: str, _template: str, _context: Any, doctree: A
     """Give the pages that have an example its style and its script."""
     if doctree is None:
         return
-    if any("worked" in node["classes"] for node in doctree.findall(nodes.container)):
+    found = {name for node in doctree.findall(nodes.container) for name in node["classes"]}
+    if found & {"worked", "real-layers"}:
         app.add_css_file("worked.css")
         app.add_js_file("worked.js", loading_method="defer")
 
