@@ -1,7 +1,11 @@
 """Worked examples: made of public functions, and nothing else than what the methods do."""
 
+import json
 import re
+import subprocess
+from html import unescape
 
+import browser
 import numpy as np
 import pytest
 import worked
@@ -13,6 +17,7 @@ from worked_stbllm import stbllm_steps
 from worked_steps import WorkedError, configured
 
 from equations import Key
+from project import ROOT
 from subbit import reference as ref
 
 STEPS = {
@@ -163,3 +168,64 @@ def test_numbers_are_written_as_in_books():
         "12300",
         "\N{MINUS SIGN}0.00123",
     ]
+
+
+PAGE = """<!doctype html><div class="worked">
+<div class="worked-step" id="one"><p class="worked-title">1. One</p></div>
+<div class="worked-step" id="two"><p class="worked-title">2. Two</p><a id="inside">here</a></div>
+<div class="worked-step" id="three"><p class="worked-title">3. Three</p></div>
+</div><script>%s</script><script>
+addEventListener("DOMContentLoaded", () => {
+  const seen = [];
+  const [back, next, all] = document.querySelectorAll(".worked-controls button");
+  const slider = document.querySelector(".worked-controls input");
+  const example = document.querySelector(".worked");
+  const note = () => seen.push([
+    example.classList.contains("worked-live"),
+    [...document.querySelectorAll(".worked-now")].map((step) => step.id).join(),
+    back.disabled, next.disabled, slider.value, slider.getAttribute("aria-valuetext"),
+  ]);
+  const press = (part, key) => {
+    part.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true}));
+    note();
+  };
+  note();
+  next.click(); note();
+  press(next, "ArrowRight"); press(next, "ArrowRight"); press(back, "ArrowLeft");
+  slider.value = 1; slider.dispatchEvent(new Event("input")); note();
+  all.click(); note();
+  all.click(); note();
+  addEventListener("hashchange", () => {
+    note();
+    document.documentElement.setAttribute("data-seen", JSON.stringify(seen));
+  });
+  location.hash = "inside";
+});
+</script>"""
+
+
+@pytest.mark.skipif(browser.BROWSER is None, reason="there is no Chromium on this machine")
+def test_steps_are_shown_one_at_a_time(tmp_path):
+    """By buttons, by keys, by the slider, and where a link leads to."""
+    script = (ROOT / "docs" / "_ext" / "worked.js").read_text(encoding="utf-8")
+    (tmp_path / "page.html").write_text(PAGE % script, encoding="utf-8")
+    words = (
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={tmp_path / 'profile'}",
+    )
+    rest = ("--virtual-time-budget=10000", "--dump-dom", (tmp_path / "page.html").as_uri())
+    made = subprocess.run(
+        [browser.BROWSER, *words, "--host-resolver-rules=MAP * ~NOTFOUND", *rest],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    seen = json.loads(unescape(re.search(r'data-seen="([^"]*)"', made.stdout)[1]))
+    first = [True, "one", True, False, "1", "1. One"]
+    second = [True, "two", False, False, "2", "2. Two"]
+    third = [True, "three", False, True, "3", "3. Three"]
+    whole = [False, *first[1:]]
+    assert seen == [first, second, third, third, second, first, whole, first, second]

@@ -15,9 +15,9 @@ from project import ROOT
 
 MEASURED = ROOT / "docs" / "measured" / "layers.json"
 STOPS = {
-    "billm": "Relative calibrated error, one idea of BiLLM after the other",
-    "stbllm": "Relative calibrated error, one step of STBLLM after the other",
-    "pbs2p": "Relative calibrated error, if pruning stops at so many of 8",
+    "billm": "Error, one idea after the other",
+    "stbllm": "Error, one step after the other",
+    "pbs2p": "Error, if pruning stops there",
 }
 LOOPS = {"arb": "intermediate", "arb-x": "sparse", "arb-rc": "concentrated"}
 """The loops of ARB-LLM, and the group whose color each has."""
@@ -80,7 +80,7 @@ def rounds(made: Mapping[str, Any]) -> Panel:
         for name, errors in made["curves"].items()
     ]
     up = "relative calibrated error"
-    return Curves("Error of the layer when the loop stops after some rounds", "rounds", up, lines)
+    return Curves("Error, if the loop stops after some rounds", "rounds", up, lines)
 
 
 def chosen(made: Mapping[str, Any]) -> str:

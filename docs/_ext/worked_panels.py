@@ -15,7 +15,7 @@ from subbit.reference.layer import BinaryGroup
 from subbit.reference.notation import Array, Mask
 
 MINUS, NOTHING = "\N{MINUS SIGN}", ""
-WIDTH, HEIGHT, LEFT, BELOW, ABOVE = 460, 210, 52, 36, 12
+WIDTH, HEIGHT, LEFT, BELOW, ABOVE = 460, 210, 62, 36, 12
 """Sizes of a curve's drawing, and of its margins."""
 
 

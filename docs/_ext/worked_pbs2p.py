@@ -141,7 +141,7 @@ def stepwise(block: Block, zones: Sequence[Zone], traces: Sequence[Trace], masks
             Curves(
                 f"Calibrated error of each group over {len(masks)} steps",
                 "start, levels, then prune and levels in turn",
-                "error / energy of the groups",
+                "error / energy",
                 lines,
                 zero=True,
             ),
