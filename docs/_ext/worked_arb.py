@@ -113,9 +113,7 @@ def refined(block: Block, zones: Sequence[Zone], config: ARBLLM) -> list[Step]:
     )
     exact = [zone.name for zone, share in zip(filled, shares, strict=True) if share[-1] <= EXACT]
     if exact:
-        falls += (
-            f". A row with no more entries than levels fits exactly, as in {' and '.join(exact)}"
-        )
+        falls += f". With as many levels as entries the fit is exact, as in {' and '.join(exact)}"
     return [
         Step(
             f"Alternating refinement: {name}",

@@ -109,7 +109,7 @@ def walk(made: Walk) -> Iterator[Step]:
         )
         if place == 0:
             yield from steps
-            yield decoded(block.weights, record, made.state.gram[columns, columns])
+            yield decoded(block, record, made.state.weights[:, columns])
             if len(slices) > 1:
                 yield fed_forward(current, moved, E, slices[1], made)
         current = moved
@@ -185,7 +185,7 @@ def salient_columns(block: Block, how: Partition, entries: Mask | None = None) -
         entries=entries,
     )
     same(np.sort(ranking[: search.choice]), np.flatnonzero(chosen), "salient columns")
-    named = ", ".join(map(str, ranking[: search.choice])) or "none"
+    named = f"columns {', '.join(map(str, ranking[: search.choice]))}"
     # (k,) -> (1, k)
     summed = replace(
         show.percent("Summed scores of the columns", totals[None]), marked=chosen, names=("Σ",)
@@ -194,7 +194,7 @@ def salient_columns(block: Block, how: Partition, entries: Mask | None = None) -
         "Salient columns",
         "Scores are summed over each column and the columns ranked. For every count the leading "
         "columns and the rest are binarized on their own; the count with the least error of the "
-        f"{how.search_on} is kept. Here it is {search.choice}: {named}. (A block of 128 columns "
+        f"{how.search_on} is kept. Here that is {search.choice}: {named}. (A block of 128 columns "
         f"would try {how.counts[0]} to {how.counts[1]}; this one has only {len(alive)}.)",
         (
             ("BiLLM", "Alg. 2", "column_saliency", "reference/zones/salient.py"),
@@ -268,20 +268,26 @@ def binarized(groups: Sequence[BinaryGroup], salient: Mask | None) -> list[Step]
     ]
 
 
-def decoded(W: Array, record: QuantizedBlock, gram: Array) -> Step:
-    """Show the block's image and its error."""
-    Q = record.decode()
+def decoded(block: Block, record: QuantizedBlock, dense: Array) -> Step:
+    """Show the block's image and its error, also from the weights before any was pruned."""
+    W, Q = block.weights, record.decode()
     parts = [(g.name, float(np.sum((W - Q)[g.mask] ** 2))) for g in record.groups]
     rest = float(np.sum((W - Q) ** 2)) - sum(error for _, error in parts)
     if rest > 1e-9 * np.sum(W**2):
         parts.append(("pruned", rest))
     largest = float(np.abs(W).max())
-    return Step(
-        "The decoded block",
+    said = (
         f"What a decoder makes of it, and what is missing. The squared error is "
         f"{few(float(np.sum((W - Q) ** 2)))} of {few(float(np.sum(W**2)))}, or "
         f"{ref.weight_error(W, Q) / np.sum(W**2):.1%}. On the outputs, where inputs that are large "
-        f"or correlated count more, it is {ref.relative_error(W, Q, gram):.1%}.",
+        f"or correlated count more, it is {ref.relative_error(W, Q, block.gram):.1%}."
+    )
+    if not np.array_equal(W, dense):
+        whole = ref.relative_error(dense, Q, block.gram)
+        said += f" With what pruning took away it is {whole:.1%}."
+    return Step(
+        "The decoded block",
+        said,
         (
             ("subbit", "Eq. (1)", "BinaryGroup.decode", "reference/layer.py"),
             ("subbit", "Eq. (4)", "relative_error", "reference/objective.py"),
