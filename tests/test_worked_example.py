@@ -204,18 +204,25 @@ addEventListener("DOMContentLoaded", () => {
 </script>"""
 
 
-@pytest.mark.skipif(browser.BROWSER is None, reason="there is no Chromium on this machine")
-def test_steps_are_shown_one_at_a_time(tmp_path):
-    """By buttons, by keys, by the slider, and where a link leads to."""
-    script = (ROOT / "docs" / "_ext" / "worked.js").read_text(encoding="utf-8")
-    (tmp_path / "page.html").write_text(PAGE % script, encoding="utf-8")
-    words = (
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        f"--user-data-dir={tmp_path / 'profile'}",
-    )
-    rest = ("--virtual-time-budget=10000", "--dump-dom", (tmp_path / "page.html").as_uri())
+FRAME = """<!doctype html><script>
+addEventListener("message", (event) => {
+  document.documentElement.setAttribute("data-seen", event.data);
+});
+</script><iframe src="inner.html" style="border: 0; width: 390px; height: 800px"></iframe>"""
+WIDTHS = """<script>addEventListener("load", () => {
+  const {scrollWidth, clientWidth} = document.documentElement;
+  parent.postMessage(JSON.stringify([scrollWidth, clientWidth]), "*");
+});</script>"""
+with_browser = pytest.mark.skipif(
+    browser.BROWSER is None, reason="there is no Chromium on this machine"
+)
+
+
+def opened(page, folder):
+    """What a page writes into the attribute `data-seen`."""
+    (folder / "page.html").write_text(page, encoding="utf-8")
+    words = ("--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}")
+    rest = ("--virtual-time-budget=10000", "--dump-dom", (folder / "page.html").as_uri())
     made = subprocess.run(
         [browser.BROWSER, *words, "--host-resolver-rules=MAP * ~NOTFOUND", *rest],
         capture_output=True,
@@ -223,9 +230,27 @@ def test_steps_are_shown_one_at_a_time(tmp_path):
         check=False,
         timeout=300,
     )
-    seen = json.loads(unescape(re.search(r'data-seen="([^"]*)"', made.stdout)[1]))
+    return json.loads(unescape(re.search(r'data-seen="([^"]*)"', made.stdout)[1]))
+
+
+@with_browser
+def test_steps_are_shown_one_at_a_time(tmp_path):
+    """By buttons, by keys, by the slider, and where a link leads to."""
+    script = (ROOT / "docs" / "_ext" / "worked.js").read_text(encoding="utf-8")
+    seen = opened(PAGE % script, tmp_path)
     first = [True, "one", True, False, "1", "1. One"]
     second = [True, "two", False, False, "2", "2. Two"]
     third = [True, "three", False, True, "3", "3. Three"]
     whole = [False, *first[1:]]
     assert seen == [first, second, third, third, second, first, whole, first, second]
+
+
+@with_browser
+def test_all_steps_fit_on_a_phone(examples, tmp_path):
+    """Wide tables scroll in their boxes, and nothing else is wide."""
+    style = (ROOT / "docs" / "_ext" / "worked.css").read_text(encoding="utf-8")
+    shown = "".join(text_of(step) for steps in examples.values() for step in steps)
+    body = f'<!doctype html><style>{style}</style><div class="worked">{shown}</div>{WIDTHS}'
+    (tmp_path / "inner.html").write_text(body, encoding="utf-8")
+    needed, width = opened(FRAME, tmp_path)
+    assert 360 < width >= needed
