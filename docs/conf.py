@@ -33,10 +33,10 @@ html_title = f"subbit {version}"
 # pages are typeset offline, opened from a folder too. Its menu would load more.
 _mathjax = Path(*find_spec("sphinx-mathjax-offline").submodule_search_locations)
 html_static_path = [
-    "_ext/book.css",
-    "_ext/wide.css",
     "_ext/worked.css",
     "_ext/worked.js",
+    "_ext/book.css",
+    "_ext/wide.css",
     str(_mathjax / "static" / "mathjax" / "tex-svg.js"),
 ]
 mathjax_path = "tex-svg.js"
