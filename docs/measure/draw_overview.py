@@ -95,6 +95,7 @@ def _scales(axes: Axes, block: QuantizedBlock) -> None:
         rows = np.arange(len(scales)) - 0.4 + (place + 0.5) * width
         axes.barh(rows, scales, 0.85 * width, color=color)
     axes.set(ylim=(len(planes[0][1]) - 0.5, -0.5), ylabel="row")
+    axes.yaxis.labelpad = 6
     axes.set_yticks(range(len(planes[0][1])))
     axes.tick_params(labelsize=7)
 
@@ -103,7 +104,7 @@ def _bits(axes: Axes, made: Mapping[str, Any]) -> None:
     payload = made["payload"]
     total = sum(payload.values())
     axes.set_title(
-        f"5  Bits per weight of a whole layer, {LAYER}: the signs are {made['nominal']:.2f}, "
+        f"5  Bits per weight of a whole layer, {LAYER} of SmolLM2-135M: the signs are {made['nominal']:.2f}, "
         f"a decoder needs {total:.2f}",
         loc="left",
         fontsize=10,
@@ -157,7 +158,7 @@ def draw_perplexity(rows: Sequence[Mapping[str, str]]) -> plt.Figure:
     """Perplexity against payload bits, from a table of a demonstration."""
     figure, axes = plt.subplots(figsize=(8.5, 4.6))
     column = [head for head in rows[0] if head.startswith("ppl k=")][-1]
-    colors = dict(zip(FAMILIES, [plt.rcParams["axes.edgecolor"]] * 2 + _colors(), strict=False))
+    colors = dict(zip(FAMILIES, [plt.rcParams["text.color"]] * 2 + _colors(), strict=False))
     beyond = []
     for row in rows:
         name, value = row["method"], float(row[column].replace(",", ""))
