@@ -23,6 +23,9 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
+    "real_layers",
+    "themed",
+    "worked",
 ]
 exclude_patterns = ["_build"]
 html_theme = "furo"
@@ -32,6 +35,8 @@ html_title = f"subbit {version}"
 # pages are typeset offline, opened from a folder too. Its menu would load more.
 _mathjax = Path(*find_spec("sphinx-mathjax-offline").submodule_search_locations)
 html_static_path = [
+    "_ext/worked.css",
+    "_ext/worked.js",
     "_ext/book.css",
     "_ext/onepage.css",
     "_ext/wide.css",

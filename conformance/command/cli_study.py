@@ -226,7 +226,7 @@ def draw_claim(outcomes: Sequence[Outcome]) -> Any:  # noqa: ANN401  (matplotlib
         for outcome in own:
             ratios = [outcome.ratio(keep) for keep in DENSITIES]
             axes.plot(DENSITIES, ratios, ".-", label=outcome.case)
-        axes.axhline(1.0, color="black", linestyle=":")
+        axes.axhline(1.0, color="gray", linestyle=":")
         axes.set(xlabel="kept of 8", ylim=(0.4, 2.0), xlim=(8.2, 1.8))
         axes.set_title(title, fontsize="small")
         axes.legend(fontsize="x-small")

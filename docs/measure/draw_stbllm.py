@@ -1,11 +1,11 @@
-"""The figures of docs/stbllm.md; ``stbllm.py`` saves them."""
+"""The figures of docs/stbllm.md and of its kind in docs/pbs2p.md, from what was measured."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 
-COLORS = plt.get_cmap("tab20").colors
 BESIDE: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.02, 1.0)}
 """Where a legend hides no point."""
 
@@ -20,16 +20,22 @@ def _curves(points: Iterable[tuple[str, float, float]]) -> dict[str, list[tuple[
     return curves
 
 
+def _plain(axes: Axes) -> None:
+    """Write the numbers of a short logarithmic axis without exponents."""
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
+
+
 def draw_bits(presets: Mapping[str, Any]) -> plt.Figure:
     """Error against payload bits, a curve for each preset."""
     figure, axes = plt.subplots(figsize=(9, 4.5))
-    axes.set_prop_cycle(color=COLORS)
     found = ((name, e["payload"], e["error"]) for name, e in presets.items())
     for name, points in _curves(found).items():
         bits, errors = zip(*sorted(points), strict=True)
-        axes.plot(bits, errors, "s" if len(points) == 1 else "o-", label=name)
+        axes.plot(bits, errors, label=name)
     axes.set(xlabel="payload bits per weight", ylabel="mean relative calibrated error")
     axes.set(yscale="log", title="4:8, 5:8 and 6:8")
+    _plain(axes)
     axes.legend(fontsize="small", **BESIDE)
     return figure
 
@@ -49,18 +55,18 @@ def draw_budgets(plans: Mapping[str, list[int]]) -> plt.Figure:
     return figure
 
 
-def draw_curve(points: list[dict[str, Any]]) -> plt.Figure:
+def draw_curve(points: Sequence[Mapping[str, Any]]) -> plt.Figure:
     """Perplexity and layer error against payload bits, as many blocks quantized as all have."""
     stops = [{p["stop"] for p in points if p["label"] == q["label"]} for q in points]
     most = max(set.intersection(*stops))
     figure, both = plt.subplots(1, 2, figsize=(11, 4.5), sharex=True)
     for axes, key in zip(both, ("perplexity", "mean_error"), strict=True):
         chosen = ((p["label"], p["payload"], p[key]) for p in points if p["stop"] == most)
-        axes.set_prop_cycle(color=COLORS)
         for name, curve in _curves(chosen).items():
             bits, values = zip(*sorted(curve), strict=True)
-            axes.plot(bits, values, "s" if len(curve) == 1 else "o-", label=name)
+            axes.plot(bits, values, label=name)
         axes.set(xlabel="payload bits per weight", ylabel=key.replace("_", " "), yscale="log")
+        _plain(axes)
     both[0].set_title(f"first {most} decoder blocks quantized")
     both[1].legend(fontsize="x-small", **BESIDE)
     return figure

