@@ -84,8 +84,9 @@ class Prefix:
         return answers
 
     def go_on(self, index: int) -> None:
-        """Send all texts through a block that has its final weights."""
-        advance(self.model, index, self.hidden)
+        """Send the texts through a block that has its final weights, while they are needed."""
+        if index + 1 < self.blocks:
+            advance(self.model, index, self.hidden)
         advance(self.model, index, self.read)
 
     def perplexity(self, index: int) -> float:
