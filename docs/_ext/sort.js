@@ -2,14 +2,14 @@
 "use strict";
 
 // The number that a cell begins with, after a sign for a ratio; NaN where it has none.
-function numberIn(text) {
+function leadingNumber(text) {
   const found = /^×?([+-]?[\d,]*\.?\d+)/.exec(text.replaceAll("−", "-"));
   return found ? Number(found[1].replaceAll(",", "")) : NaN;
 }
 
 // Cells without a number come last in a column of numbers, whichever way it is sorted.
 function comparison(texts, sign) {
-  const numbers = texts.map(numberIn);
+  const numbers = texts.map(leadingNumber);
   const words = (a, b) => sign * texts[a].localeCompare(texts[b], undefined, { numeric: true });
   if (numbers.every(Number.isNaN)) return words;
   return (a, b) => {
