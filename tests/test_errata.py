@@ -179,6 +179,14 @@ def test_table_says_what_was_not_measured(tmp_path, monkeypatch):
     assert next(row for row in rows if row.startswith("| [D-4]")).endswith("| none |" + " - |" * 5)
 
 
+def test_brittleness_is_that_of_both_tables():
+    here, there = re.search(r"`billm:paper` has (\S+) here and (\S+) on", ERRATA).groups()
+    known = json.loads(measuring.ENTRIES.read_text(encoding="utf-8"))
+    assert here == f"{known['points']['billm']['perplexity']:.2f}"
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"| billm:paper | {there} |" in readme
+
+
 SORTED = """<!doctype html><section id="all-entries"><table>
 <thead><tr><th>entry</th><th>error</th></tr></thead>
 <tbody>{rows}</tbody></table></section>
