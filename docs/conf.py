@@ -40,8 +40,12 @@ html_static_path = [
     "_ext/book.css",
     "_ext/onepage.css",
     "_ext/wide.css",
+    "_ext/sort.css",
+    "_ext/sort.js",
     str(_mathjax / "static" / "mathjax" / "tex-svg.js"),
 ]
+html_css_files = ["sort.css"]
+html_js_files = ["sort.js"]
 mathjax_path = "tex-svg.js"
 mathjax3_config = {"options": {"enableMenu": False}}
 

@@ -26,8 +26,8 @@ from measuring import (
     curve_table,
     effect,
     fill,
+    fill_entries,
     kept_layers,
-    measured_line,
     switch_effects,
     table,
 )
@@ -200,11 +200,7 @@ def variant_table(variants: dict[str, Any]) -> str:
 
 def write_pages(results: dict[str, Any]) -> None:
     """Put what was measured into ERRATA.md and docs/arb.md."""
-    effects = {
-        f"measured: {name}": f" {measured_line(made)} "
-        for name, made in results["switches"].items()
-    }
-    fill(HERE.parent / "ERRATA.md", effects)
+    fill_entries(results)
     tables = {
         "presets": preset_table(results["presets"]),
         "variants": variant_table(results["variants"]),

@@ -20,7 +20,7 @@ from measuring import (
     conditions,
     effect,
     fill,
-    measured_line,
+    fill_entries,
     real_layers,
     table,
 )
@@ -120,11 +120,7 @@ def preset_table(presets: dict[str, Any]) -> str:
 
 def write_pages(results: dict[str, Any]) -> None:
     """Put what was measured into ERRATA.md and docs/billm.md."""
-    effects = {
-        f"measured: {entry}": f" {measured_line(made)} "
-        for entry, made in results["switches"].items()
-    }
-    fill(HERE.parent / "ERRATA.md", effects)
+    fill_entries(results)
     tables = {
         "presets": preset_table(results["presets"]),
         "bits": bits_table(results["curves"], SIZES),

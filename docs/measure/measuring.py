@@ -21,6 +21,8 @@ HERE = Path(__file__).parent.parent
 MODEL, TEXT, SAMPLES, LENGTH = "smollm2-135m", "enwiki-excerpt:calibration", 16, 512
 BLOCKS = (0, 10, 20)
 ATTENTION = ("q", "k", "v", "o")
+ENTRIES = HERE / "measured" / "errata.json"
+"""What ``errata.py`` measures of a model: perplexities and payload bits by configuration."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,27 +176,47 @@ def switch_effects(
     return effects
 
 
-def changes_line(effects: Mapping[str, Any]) -> str:
+def measured_points(entry: str, field: str) -> tuple[dict[str, float] | None, ...]:
+    """Return what ``errata.py`` has measured before and after a switch is turned."""
+    known = json.loads(ENTRIES.read_text())
+    return tuple(map(known["points"].get, known["switches"][f"{entry} {field}"]))
+
+
+def payload_change(entry: str, field: str) -> float | None:
+    """Return what a switch adds to the payload bits of a weight, where that was measured."""
+    before, after = measured_points(entry, field)
+    return None if before is None or after is None else after["payload"] - before["payload"]
+
+
+def bits_words(nominal: float, payload: float | None) -> str:
+    """Say what a switch adds to the bits of a weight."""
+    rest = "payload bits not measured" if payload is None else f"{payload:+.3f} payload bits"
+    return f"{nominal:+.3f} nominal bits, {rest}"
+
+
+def changes_line(effects: Mapping[str, Any], payload: float | None) -> str:
     """Say what a switch does from either side, as ERRATA.md does."""
     parts = []
     for key, start in (("to_code", "`PAPER`"), ("to_paper", "`RELEASED`")):
         e = effects[key]
+        nominal = f"{e['bits']:+.3f} nominal bits"
+        bits = bits_words(e["bits"], payload) if key == "to_code" else nominal
         parts.append(
-            f"×{e['ratio']:.3f} ({e['least']:.2f} to {e['most']:.2f}) from {start}, "
-            f"{e['bits']:+.3f} nominal bits"
+            f"×{e['ratio']:.3f} ({e['least']:.2f} to {e['most']:.2f}) from {start}, {bits}"
         )
     return "; ".join(parts) + "."
 
 
-def measured_line(effects: Mapping[str, Any]) -> str:
-    """Say the same, and in which method, where a family has several."""
+def measured_line(name: str, effects: Mapping[str, Any]) -> str:
+    """Say the same of an entry, and in which method, where a family has several."""
+    payload = payload_change(name.partition(" ")[0], effects["field"])
     if "method" not in effects:
-        return changes_line(effects)
+        return changes_line(effects, payload)
     around = "".join(f", `{name}={value!r}`" for name, value in effects["around"].items())
     linears = "".join(f", {name}" for name in effects.get("linears", ()))
     only = f" (linears{linears.replace(',', '', 1)} only)" if linears else ""
     named = f"`{effects['field']}` in {effects['method'].upper()}{around}{only}: "
-    return named + changes_line(effects)
+    return named + changes_line(effects, payload)
 
 
 def preset_errors(bench: Bench, presets: Iterable[tuple[str, str, Any]]) -> dict[str, Any]:
@@ -246,10 +268,11 @@ def block_means(errors: Mapping[str, float]) -> dict[str, float]:
     return {block: float(np.mean(errors)) for block, errors in blocks.items()}
 
 
-def table(heading: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """Return a Markdown table whose first column is text and the others numbers."""
-    first, *others = heading
-    lines = [f"| {' | '.join((first, *others))} |", "| --- |" + " ---: |" * len(others)]
+def table(heading: Iterable[str], rows: Iterable[Iterable[str]], words: int = 1) -> str:
+    """Return a Markdown table whose first columns are text and the others numbers."""
+    names = list(heading)
+    rule = "|" + " --- |" * words + " ---: |" * (len(names) - words)
+    lines = [f"| {' | '.join(names)} |", rule]
     return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows])
 
 
@@ -300,6 +323,25 @@ def fill(path: Path, parts: Mapping[str, str]) -> None:
             pattern, lambda _, n=name, p=part: f"<!-- {n} -->{p}<!-- end -->", text, flags=re.DOTALL
         )
     path.write_text(text)
+
+
+def fill_entries(results: Mapping[str, Any]) -> None:
+    """Put a method's switches into ERRATA.md, each below its marker.
+
+    A marker on a line of its own leaves the text Markdown: what follows an HTML comment on the
+    same line is HTML too.
+    """
+    lines = {
+        f"measured: {name}": measured_line(name, made) for name, made in results["switches"].items()
+    }
+    if "low statistics" in results:
+        e, payload = results["low statistics"], payload_change("L-1", "statistics")
+        lines["measured: L-1 statistics"] = (
+            f"×{e['ratio']:.3f} ({e['least']:.2f} to {e['most']:.2f}) from the code's setting to "
+            f"the corrected one, {bits_words(e['bits'], payload)}, on the seven linear layers of "
+            "decoder block 10."
+        )
+    fill(HERE.parent / "ERRATA.md", {name: f"\n  {line}\n  " for name, line in lines.items()})
 
 
 def curve_table(points: list[dict[str, Any]]) -> str:

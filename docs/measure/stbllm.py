@@ -25,8 +25,8 @@ from measuring import (
     curve_table,
     effect,
     fill,
+    fill_entries,
     kept_layers,
-    measured_line,
     preset_errors,
     preset_table,
     switch_effects,
@@ -143,16 +143,7 @@ def record_table(bits: Mapping[str, Mapping[str, float]]) -> str:
 
 def write_pages(results: dict[str, Any]) -> None:
     """Put what was measured into ERRATA.md and docs/stbllm.md."""
-    effects = {
-        f"measured: {name}": f" {measured_line(made)} "
-        for name, made in results["switches"].items()
-    }
-    low = results["low statistics"]
-    effects["measured: L-1 statistics"] = (
-        f" ×{low['ratio']:.3f} ({low['least']:.2f} to {low['most']:.2f}) from the code's setting "
-        "to the corrected one, on the seven linear layers of decoder block 10. "
-    )
-    fill(HERE.parent / "ERRATA.md", effects)
+    fill_entries(results)
     tables = {
         "presets": preset_table(results["presets"]),
         "variants": variant_table(results["variants"], "corrected"),
