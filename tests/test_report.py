@@ -258,7 +258,9 @@ def test_the_page_needs_no_other_file(run, few, make_port, tmp_path):
     assert 'class="failed"' in text
     assert "--replay proxy_loss:" in text
     assert content["machine"]["processor"] in text
-    assert text.index("<h2>Summary") < text.index("<h2>Failures") < text.index("<h2>Operations")
+    assert text.index("<h2>Failures") < text.index("<h2>Summary") < text.index("<h2>Operations")
+    assert "Eq. (5), subbit: ℒ = ½ Tr(D H Dᵀ)" in text
+    assert "bound proxy_loss_bound, Eq. (B16), subbit:" in text
 
 
 def test_build_servers_read_it(run, few, make_port, tmp_path):

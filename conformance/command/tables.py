@@ -51,7 +51,19 @@ TEXT_HEADINGS = {"family", "operation", "judged", "status", "compares", "replay"
 _SET_ASIDE = ("missing", "declared", "skipped", "left_out")
 
 
-def _ratio(value: float | None) -> str:
+def ratio_words(value: float | None) -> str:
+    """Write error ÷ bound.
+
+    Parameters
+    ----------
+    value : float or None
+        The quotient; None is infinity.
+
+    Returns
+    -------
+    str
+        Two digits.
+    """
     return "∞" if value is None else f"{value:.2g}"
 
 
@@ -76,7 +88,7 @@ def summary_cells(line: Mapping[str, Any]) -> tuple[str, ...]:
         str(line["passed"]),
         str(line["failed"] or ""),
         str(line["operations"]),
-        "" if line["status"] == MISSING else _ratio(line["worst"]),
+        "" if line["status"] == MISSING else ratio_words(line["worst"]),
     )
 
 
@@ -105,7 +117,7 @@ def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         str(total) if total == row["cases"] else f"{row['cases']} of {total}",
         str(row["passed"]),
         counts.words,
-        *("–" if equal and not row[key] else _ratio(row[key]) for key in ("worst", "median")),
+        *("–" if equal and not row[key] else ratio_words(row[key]) for key in ("worst", "median")),
         f"{counts.share:.2%}" if counts.lost else "",
         row["replay"],
     )
