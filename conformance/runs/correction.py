@@ -16,7 +16,7 @@ name      alpha   beta   linears that are left out
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from types import MappingProxyType
 
 from subbit.reference import PROPAGATIONS, Propagation
@@ -128,6 +128,7 @@ def parse_correction(text: str) -> Correction:
         if key not in {"alpha", "beta", "ridge"} - given.keys() or not _NUMBER.fullmatch(number):
             raise ArgumentError("propagate", PROPAGATE_FORM, text)
         given[key] = float(number)
-    found = replace(found, **given)
-    Propagation(alpha=found.alpha, beta=found.beta, ridge=found.ridge)
-    return found
+    numbers = {"alpha": found.alpha, "beta": found.beta, "ridge": found.ridge} | given
+    # Its domains are those of the setting.
+    Propagation(**numbers)
+    return Correction(found.name, **numbers)
