@@ -13,7 +13,7 @@ from typing import Any
 
 from subbit import reference
 
-from . import arb_llm, billm, compensate, hessian, objective, pbs2p, signs, stbllm
+from . import arb_llm, billm, compensate, hessian, objective, pbs2p, propagation, signs, stbllm
 from .baselines import gptq, pb_llm, rtn, sparsegpt, wanda
 from .device import Device
 from .groups import arb, arb_rc, arb_x, binarize, joint_levels
@@ -50,6 +50,7 @@ MODULES = (
     spbo,
     cfs,
     pbs2p,
+    propagation,
 )
 HOST = frozenset(
     {

@@ -203,6 +203,7 @@ from .objective import (
     weight_error,
 )
 from .pbs2p import PBS2P, Fine, pbs2p_block, pbs2p_layer, pruning_masks
+from .propagation import PROPAGATIONS, Propagation, accumulate_cross, propagated_weights
 from .signs import sign
 from .stbllm import (
     STBLLM,
@@ -223,6 +224,7 @@ __all__ = [
     "METHODS",
     "PBLLM",
     "PBS2P",
+    "PROPAGATIONS",
     "RTN",
     "SPBO",
     "SPEC_VERSION",
@@ -241,6 +243,7 @@ __all__ = [
     "PayloadBits",
     "Plane",
     "PreparedHessian",
+    "Propagation",
     "Pruning",
     "QuantizedBlock",
     "QuantizedLayer",
@@ -255,6 +258,7 @@ __all__ = [
     "Wanda",
     "Zone",
     "__version__",
+    "accumulate_cross",
     "accumulate_hessian",
     "arb",
     "arb_llm_block",
@@ -328,6 +332,7 @@ __all__ = [
     "pbs2p_layer",
     "prefix_errors",
     "prepare_hessian",
+    "propagated_weights",
     "proxy_loss",
     "pruning_masks",
     "quantile_grid",

@@ -32,6 +32,7 @@ from subbit.reference.bounds.hessian import (
     inverse_factor_residual,
 )
 from subbit.reference.bounds.layer import decode_bound
+from subbit.reference.bounds.propagation import propagated_weights_bound
 from subbit.reference.bounds.rounding import Arithmetic, Rounded
 from subbit.reference.bounds.zones.grids import (
     bell_split_margin,
@@ -270,6 +271,26 @@ def damp(port, case):
     yield actual[diagonal, diagonal], bound[diagonal, diagonal]
 
 
+@operation
+def propagated_weights(port, case):
+    """Through the inverse, by a solver, and with the inverse applied to C first."""
+    config = reference.Propagation(alpha=0.7, beta=0.3, ridge=0.01)
+    C = case.H @ np.roll(np.eye(case.k), 1, axis=1) / 8
+    R = case.W[:, ::-1].copy()
+    A = case.H.astype(F)
+    diagonal = np.diag(A) + F(0.01) * (port.add(np.diag(A).copy(), 0) / F(case.k))
+    np.fill_diagonal(A, diagonal)
+    W, inverse = case.W.astype(F), np.linalg.inv(A)
+    moved = F(0.7) * port.dot(W, C.astype(F)) + F(0.3) * R.astype(F)
+    bound = propagated_weights_bound(
+        case.W, case.H, C, config, residual=R, arithmetic=port.arithmetic
+    )
+    yield W + port.dot(moved, inverse), bound
+    yield W + scipy.linalg.cho_solve(scipy.linalg.cho_factor(A), moved.T).T, bound
+    stream = port.dot(F(0.3) * R.astype(F), inverse)
+    yield W + port.dot(W, F(0.7) * port.dot(C.astype(F), inverse)) + stream, bound
+
+
 def factors(H):
     """Three ways to the inverse factor: the reference's, the released one, a full inverse."""
     V = np.linalg.cholesky(H[::-1, ::-1].astype(F))[::-1, ::-1]
@@ -466,6 +487,7 @@ FLOORS = {
     "accumulate_hessian": 1.5e-3,
     "damp": 1e-2,
     "inverse_factor": 4e-5,
+    "propagated_weights": 5e-6,
     "inverse_residual": 5e-5,
     "saliency": 7e-4,
     "column_saliency": 1e-2,
@@ -522,6 +544,7 @@ def test_a_port_of_lower_precision_is_caught(name):
     assert max(compare.bound(a, b.value, b.error) for a, b in actual) > 1.0
 
 
+LOAQ = reference.PROPAGATIONS["loaq"]
 REFERENCE = {
     "masked_mean": lambda c, a: (
         reference.masked_mean(c.W, c.mask),
@@ -562,6 +585,10 @@ REFERENCE = {
     "inverse_factor": lambda c, a: (
         reference.inverse_factor(c.H),
         inverse_factor_bound(c.H, arithmetic=a),
+    ),
+    "propagated_weights": lambda c, a: (
+        reference.propagated_weights(c.W, c.H, c.H, LOAQ, residual=c.W),
+        propagated_weights_bound(c.W, c.H, c.H, LOAQ, residual=c.W, arithmetic=a),
     ),
     "inverse_hessian_saliency": lambda c, a: (
         reference.inverse_hessian_saliency(c.W, c.H),

@@ -15,6 +15,7 @@ from subbit.conformance.cases import (  # noqa: F401
     names,
     objective,
     pbs2p,
+    propagation,
     settings,
     stbllm,
 )

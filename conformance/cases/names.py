@@ -47,6 +47,7 @@ def _quantize(W: Any, columns: slice) -> reference.QuantizedBlock:  # noqa: ANN4
 
 CALLS: Mapping[str, Mapping[str, Any]] = {
     "HessianAccumulator": {"width": 4},
+    "accumulate_cross": {"D": np.stack([_W, -_W]), "X": np.stack([_W, 2 * _W])},
     "accumulate_hessian": {"X": np.stack([_W, -_W])},
     "arb": {"W": _W, "mask": _W > 0} | _REFINED,
     "arb_llm_block": {"W": _W, "S": _W**2, "alive": _PART, "config": _SHORT}
@@ -142,6 +143,8 @@ CALLS: Mapping[str, Mapping[str, Any]] = {
     "pb_llm_layer": {"W": _W, "H": _H, "config": reference.PBLLM()},
     "prefix_errors": {"X": _W, "counts": np.array([1, 2]), "order": 1, "part": _W > 0} | _MODE,
     "prepare_hessian": {"H": _H, "percdamp": 0.01},
+    "propagated_weights": {"W": _W, "H": _H, "cross": _SQUARE}
+    | {"config": reference.Propagation(beta=0.5), "residual": -_W},
     "proxy_loss": {"W": _W, "Q": -_W, "H": _H},
     "pruning_masks": {"W": _W, "H": _H, "alive": _PART, "config": _PRUNED}
     | {"unit": np.array([1.0, 0.5, 2.0, 0.25])},

@@ -89,7 +89,7 @@ class Phases:
             As for `Hooks.step`.
         """
         # All steps but those named after a linear are passes through the model.
-        passes = note.startswith("budget") or note.endswith((", calibrated", ", done"))
+        passes = note.startswith("budget") or ", calibrated" in note or note.endswith(", done")
         self.end("calibrate" if passes else "quantize")
 
 
@@ -192,7 +192,9 @@ def _table(rows: list[dict[str, Any]], bench: ModelBench, workers: int) -> Table
 def model_command(
     *,
     model: Annotated[str, typer.Option(help="as for quantize")] = "smollm2-135m",
-    method: Annotated[str, typer.Option(help="METHOD:PRESET@N:M/BUDGET")] = "billm:paper",
+    method: Annotated[
+        str, typer.Option(help="METHOD:PRESET@N:M/BUDGET+PROPAGATION")
+    ] = "billm:paper",
     blocks: Annotated[str, typer.Option(help="decoder blocks START:STOP")] = "0:2",
     calibration: Annotated[
         str, typer.Option(help="calibration: a named text or a file")

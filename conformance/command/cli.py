@@ -21,7 +21,7 @@ from subbit.reference.errors import ArgumentError
 
 MODEL_HELP = "smollm2-135m, tiny, a Hugging Face folder, a .gguf file or a hub name"
 TEXT_HELP = "a named text or a file"
-LABEL_HELP = "METHOD:PRESET@N:M/BUDGET, all but METHOD optional; may be repeated"
+LABEL_HELP = "METHOD:PRESET@N:M/BUDGET+PROPAGATION, all but METHOD optional; may be repeated"
 INIT_PORT_HELP = "Write a port that has every function of the protocol, to be filled in."
 CHECK_HELP = "Report where a port agrees with the specification, or with the authors' code."
 BENCH_HELP = "Measure speed and memory."
@@ -50,6 +50,13 @@ Budget = Annotated[
         "norm-exact and so on keep N on average"
     ),
 ]
+Propagate = Annotated[
+    str | None,
+    typer.Option(help="correct the error of the layers before: qep, gptaq or loaq; not by default"),
+]
+Alpha = Annotated[float | None, typer.Option(help="share of a layer's own correction")]
+Beta = Annotated[float | None, typer.Option(help="share of the residual stream's correction")]
+Ridge = Annotated[float | None, typer.Option(help="ridge relative to the mean diagonal")]
 Scales = Annotated[str, typer.Option(help="stored scales: float16, float32 or float64")]
 Workers = Annotated[
     int | None,
@@ -77,6 +84,10 @@ def quantize_command(
     preset: Annotated[str, typer.Option(help="a preset of the method; its first by default")] = "",
     keep: Keep = None,
     budget: Budget = None,
+    propagate: Propagate = None,
+    alpha: Alpha = None,
+    beta: Beta = None,
+    ridge: Ridge = None,
     calibration: CalibrationText = EMBEDDED_CALIBRATION,
     samples: Samples = 32,
     length: Length = 1024,
@@ -98,16 +109,18 @@ def quantize_command(
     with refusals(GO_ON):
         from subbit.conformance.command.cli_run import (
             CalibrationOptions,
+            PropagateOptions,
             QuantizeOptions,
             join_label,
             run_quantize,
         )
         from subbit.conformance.command.crews import CrewOptions
 
+        propagation = PropagateOptions(propagate, alpha, beta, ridge)
         run_quantize(
             QuantizeOptions(
                 model=model,
-                label=join_label(method, preset, keep, budget),
+                label=join_label(method, preset, keep, budget, propagation),
                 calibration=CalibrationOptions(calibration, samples, length, seed, bos),
                 out=out,
                 blocks=blocks,

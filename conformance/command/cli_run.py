@@ -79,9 +79,36 @@ class QuantizeOptions:
     crew: CrewOptions = AUTOMATIC
 
 
-def join_label(method: str, preset: str, keep: str | None, budget: str | None) -> str:
+@dataclass(frozen=True)
+class PropagateOptions:
+    """Options of the error propagation."""
+
+    name: str | None = None
+    alpha: float | None = None
+    beta: float | None = None
+    ridge: float | None = None
+
+    @property
+    def word(self) -> str | None:
+        """The part of a label that they are."""
+        numbers = {"alpha": self.alpha, "beta": self.beta, "ridge": self.ridge}
+        given = {name: number for name, number in numbers.items() if number is not None}
+        if self.name is None:
+            for name in given:
+                raise ArgumentError(f"--{name}", "--propagate alongside it", f"--{name}")
+            return None
+        return ":".join([self.name, *(f"{name}={number!r}" for name, number in given.items())])
+
+
+def join_label(
+    method: str,
+    preset: str,
+    keep: str | None,
+    budget: str | None,
+    propagate: PropagateOptions = PropagateOptions(),
+) -> str:
     """Join the options that are parts of a label."""
-    chosen = (":", preset or None), ("@", keep), ("/", budget)
+    chosen = (":", preset or None), ("@", keep), ("/", budget), ("+", propagate.word)
     return method + "".join(mark + word for mark, word in chosen if word is not None)
 
 

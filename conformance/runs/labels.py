@@ -1,11 +1,11 @@
 """Labels: a method and what is chosen of it, in one word
 ======================================================
 
-``method[:preset][@N:M][/budget]``, such as ``billm``, ``wanda@2:4`` or
-``stbllm:released@4:8/outlier``. N of every M consecutive weights of a row are *kept*. Parts
-left out default to the method's first preset, that preset's N:M, and the budget
-``uniform``; printed labels leave out only the budget ``uniform``, so equal choices print
-alike.
+``method[:preset][@N:M][/budget][+propagation]``, such as ``billm``, ``wanda@2:4``,
+``stbllm:released@4:8/outlier`` or ``arb-rc:paper+qep``. N of every M consecutive weights of a row
+are *kept*. Parts left out default to the method's first preset, that preset's N:M, the budget
+``uniform`` and no error propagation; printed labels leave out only the last two, so equal choices
+print alike. What stands after the ``+`` is read by ``correction``.
 """
 
 import re
@@ -16,12 +16,14 @@ from subbit.reference import METHODS
 from subbit.reference.errors import ArgumentError, check_choice
 
 from .budgets import BUDGETS
+from .correction import Correction, parse_correction
 
 UNIFORM = "uniform"
-FORM = "METHOD[:PRESET][@N:M][/BUDGET]"
+FORM = "METHOD[:PRESET][@N:M][/BUDGET][+PROPAGATION]"
 
 _LABEL = re.compile(
-    r"(?P<method>[^:@/]*)(:(?P<preset>[^:@/]*))?(@(?P<keep>[^@/]*))?(/(?P<budget>[^@/]*))?"
+    r"(?P<method>[^:@/+]*)(:(?P<preset>[^:@/+]*))?(@(?P<keep>[^@/+]*))?(/(?P<budget>[^@/+]*))?"
+    r"(\+(?P<correction>[^@/+]*))?"
 )
 
 
@@ -37,6 +39,8 @@ class Label:
         N and M; None for a method or preset that does not prune to N:M.
     budget : str, default "uniform"
         A key of ``BUDGETS``.
+    correction : Correction, optional
+        The error propagation; none by default.
 
     Examples
     --------
@@ -48,13 +52,14 @@ class Label:
     preset: str
     keep: tuple[int, int] | None = None
     budget: str = UNIFORM
+    correction: Correction | None = None
 
     def __str__(self) -> str:
         """Return the label, complete except for the budget ``uniform``."""
         pattern = "" if self.keep is None else "@{}:{}".format(*self.keep)
-        return f"{self.method}:{self.preset}{pattern}" + (
-            "" if self.budget == UNIFORM else f"/{self.budget}"
-        )
+        budget = "" if self.budget == UNIFORM else f"/{self.budget}"
+        correction = "" if self.correction is None else f"+{self.correction}"
+        return f"{self.method}:{self.preset}{pattern}{budget}{correction}"
 
     @property
     def entry(self) -> str:
@@ -122,7 +127,7 @@ def parse_label(text: str) -> Label:
     Parameters
     ----------
     text : str
-        ``method[:preset][@N:M][/budget]``.
+        ``method[:preset][@N:M][/budget][+propagation]``.
 
     Returns
     -------
@@ -137,7 +142,7 @@ def parse_label(text: str) -> Label:
     Examples
     --------
     >>> parse_label("billm")
-    Label(method='billm', preset='paper', keep=None, budget='uniform')
+    Label(method='billm', preset='paper', keep=None, budget='uniform', correction=None)
     """
     found = _LABEL.fullmatch(text)
     if found is None:
@@ -149,7 +154,8 @@ def parse_label(text: str) -> Label:
     keep = _choose_keep(Label(method, preset), found["keep"], found["budget"])
     budget = UNIFORM if found["budget"] is None else found["budget"]
     check_choice("budget", budget, BUDGETS)
-    label = Label(method, preset, keep, budget)
+    correction = None if found["correction"] is None else parse_correction(found["correction"])
+    label = Label(method, preset, keep, budget, correction)
     label.config()
     return label
 

@@ -16,6 +16,9 @@ symbol    shape     meaning
 ``W``     (n, m)    the weight, in float32 where that holds it exactly
 ``H``     (m, m)    the Hessian of its inputs, undamped, in float64
 ========= ========= ==========================================================
+
+With error propagation the weight that is quantized is the corrected one, and errors are
+relative to it.
 """
 
 import time
@@ -24,10 +27,11 @@ from typing import Any
 
 import numpy as np
 
+from subbit.conformance.cases.judge import host
 from subbit.conformance.declared import UndeclaredError
 from subbit.conformance.models.base import Linear
 from subbit.conformance.target import Port
-from subbit.reference import nominal_bits, payload_bits, relative_error
+from subbit.reference import Propagation, nominal_bits, payload_bits, relative_error
 from subbit.reference.errors import SubbitError
 from subbit.reference.layer import QuantizedLayer
 from subbit.reference.notation import AnyArray, Array
@@ -65,6 +69,45 @@ class Clock:
 
 
 @dataclass(frozen=True, eq=False)
+class Deviations:
+    """How the inputs of a linear deviate, and how much of it to correct.
+
+    Parameters
+    ----------
+    config : Propagation
+        How much.
+    cross : ndarray of float64, shape (m, m)
+        Cross Gram matrix of the inputs' deviations.
+    residual : ndarray of float64, shape (n, m), optional
+        Cross Gram matrix of the residual stream's deviations.
+    """
+
+    config: Propagation
+    cross: Array
+    residual: Array | None = None
+
+    def corrected(self, port: Port, W: Array, H: Array) -> Array:
+        """Return the weight to quantize.
+
+        Parameters
+        ----------
+        port : object
+            Has ``propagated_weights``.
+        W : ndarray of float64, shape (n, m)
+            The weight.
+        H : ndarray of float64, shape (m, m)
+            The Hessian of its inputs, undamped.
+
+        Returns
+        -------
+        ndarray of float64, shape (n, m)
+            The corrected weight.
+        """
+        answer = port.propagated_weights(W, H, self.cross, self.config, residual=self.residual)
+        return np.require(host(answer), np.float64, ["C", "A", "W"])
+
+
+@dataclass(frozen=True, eq=False)
 class LayerJob:
     """All that the quantization of a linear needs.
 
@@ -86,6 +129,8 @@ class LayerJob:
         The weight.
     H : ndarray of float64, shape (m, m)
         The Hessian of its inputs.
+    deviations : Deviations, optional
+        What to correct before.
     """
 
     block: int
@@ -96,6 +141,7 @@ class LayerJob:
     scales: str
     W: AnyArray
     H: Array
+    deviations: Deviations | None = None
 
     @property
     def where(self) -> str:
@@ -202,6 +248,8 @@ def _quantize(port: Port, job: LayerJob) -> LayerAnswer:
     W = np.require(job.W, np.float64, ["C", "A", "W"])
     H = np.require(job.H, np.float64, ["C", "A", "W"])
     clock = Clock()
+    if job.deviations is not None:
+        W = job.deviations.corrected(port, W, H)
     layer, underflows = round_scales(getattr(port, job.entry)(W, H, job.config), job.scales)
     Q = layer.decode()
     times = clock.read()

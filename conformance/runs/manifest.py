@@ -17,6 +17,7 @@ from subbit.conformance.models.base import Tokens
 from subbit.conformance.schema import check_schema
 from subbit.reference.errors import ArgumentError, SubbitError
 
+from .correction import Correction
 from .labels import UNIFORM, Label
 from .records import write_atomically
 
@@ -104,6 +105,8 @@ class Settings:
         not prune to N:M.
     budget : str, default "uniform"
         The rule that sets the number each decoder block keeps, a key of ``BUDGETS``.
+    propagation : Correction, optional
+        The error propagation; none by default.
     """
 
     model: str
@@ -119,11 +122,12 @@ class Settings:
     version: str
     keep: tuple[int, int] | None = None
     budget: str = UNIFORM
+    propagation: Correction | None = None
 
     @property
     def choice(self) -> Label:
         """The method and its choices."""
-        return Label(self.method, self.preset, self.keep, self.budget)
+        return Label(self.method, self.preset, self.keep, self.budget, self.propagation)
 
     @property
     def label(self) -> str:
@@ -305,6 +309,9 @@ class Manifest:
             The run's folder.
         """
         content = asdict(self)
+        if self.settings.propagation is None:
+            # As before there was any, so that what reads those reads these.
+            del content["settings"]["propagation"]
         content["sha256"] = _digest(content)
         text = json.dumps(content, indent=1, ensure_ascii=False)
         write_atomically(folder / MANIFEST, text.encode())
@@ -347,8 +354,14 @@ def _settings(content: Mapping[str, Any], version: int) -> Settings:
             "blocks": tuple(content["blocks"]),
             "parts": tuple(content["parts"]),
             "keep": _numbers(content.get("keep")),
+            "propagation": _correction(content.get("propagation")),
         }
     )
+
+
+def _correction(content: Mapping[str, Any] | None) -> Correction | None:
+    """Read an error propagation, if there is one."""
+    return None if content is None else Correction(**content)
 
 
 def _numbers(content: list[int] | None) -> tuple[int, ...] | None:

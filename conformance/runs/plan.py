@@ -8,7 +8,7 @@ each decoder block keeps is planned as the run's first step; see ``budgets``.
 
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from subbit.conformance.models.base import DecoderModel, Linear, Tokens
@@ -19,6 +19,7 @@ from .budgets import count_budget_steps
 from .labels import Label, parse_label
 from .manifest import Calibration, Settings, tokens_digest
 from .records import SCALE_TYPES
+from .streams import stages
 
 
 def parse_blocks(text: str | None, count: int) -> tuple[int, int]:
@@ -181,7 +182,8 @@ def plan(
     model : DecoderModel
         The model.
     label : str
-        Method, preset, N:M and budget, see `parse_label`; such as ``"billm:paper"``.
+        Method, preset, N:M, budget and error propagation, see `parse_label`; such as
+        ``"billm:paper"``.
     calibration : Calibration
         As from `describe_calibration`.
     blocks : tuple of int, optional
@@ -224,6 +226,7 @@ def plan(
         version=__version__,
         keep=choice.keep,
         budget=choice.budget,
+        propagation=choice.correction,
     )
 
 
@@ -249,6 +252,24 @@ def chosen_linears(model: DecoderModel, settings: Settings, index: int) -> tuple
     return tuple(linear for linear in model.linears(index) if linear.kind in settings.parts)
 
 
+def count_calibrations(settings: Settings, linears: Sequence[Linear]) -> int:
+    """Return how often a run calibrates in a block.
+
+    Parameters
+    ----------
+    settings : Settings
+        The run.
+    linears : sequence of Linear
+        The linears of the block that it quantizes.
+
+    Returns
+    -------
+    int
+        Once for all of them, or with error propagation once for each input.
+    """
+    return min(1, len(linears)) if settings.propagation is None else len(stages(linears))
+
+
 def count_steps(model: DecoderModel, settings: Settings) -> int:
     """Return how often a run calls ``hooks.step``, if it starts from the beginning.
 
@@ -262,9 +283,8 @@ def count_steps(model: DecoderModel, settings: Settings) -> int:
     Returns
     -------
     int
-        One per linear, one per block's calibration, one per forward pass, and those of the
-        budget.
+        One per linear, one per calibration, one per forward pass, and those of the budget.
     """
-    per_block = [len(chosen_linears(model, settings, i)) for i in range(settings.blocks[1])]
+    per_block = [chosen_linears(model, settings, i) for i in range(settings.blocks[1])]
     planned = count_budget_steps(model, settings.budget)
-    return planned + sum(count + (count > 0) + 1 for count in per_block)
+    return planned + sum(len(x) + count_calibrations(settings, x) + 1 for x in per_block)

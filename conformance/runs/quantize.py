@@ -5,7 +5,9 @@ If weights are pruned to N:M, the number that each decoder block keeps is planne
 the plan is saved. Then for each decoder block: compute Hessians of its inputs from the block
 at full precision; quantize each chosen linear by a port, here or in other processes (``crew``);
 round scales to their storage type; put the decoded weights into the model; save the records and
-the manifest; and pass the hidden states through the quantized block.
+the manifest; and pass the hidden states through the quantized block. With error propagation
+(``streams``) a block is calibrated and quantized input by input instead, on what is quantized
+already, and a second array of hidden states passes through it at full precision.
 
 Hidden states are not saved. A resumed run restores the finished blocks' weights from their
 records and runs the sequences through them again. This repeats the same operations on the
@@ -14,7 +16,7 @@ workers and of threads, wherever BLAS and NumPy have the same kernels.
 """
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -29,11 +31,10 @@ from subbit.conformance.models.base import (
 )
 from subbit.conformance.models.claim import claim
 from subbit.reference.errors import ArgumentError, SubbitError
-from subbit.reference.notation import Array
 from subbit.reference.storage.record_tensors import RecordError
 
 from .budgets import count_budget_steps, plan_kept
-from .calibrate import Step, advance, block_hessians, check_finite, embed, ignore
+from .calibrate import Step, advance, check_finite, embed, ignore
 from .crew import Crew, Here, Notice, Task
 from .held import digest_of, read_block, weights_digest
 from .kernels import arithmetic, differences, on_one_thread
@@ -50,8 +51,9 @@ from .manifest import (
     record_path,
     tokens_digest,
 )
-from .plan import chosen_linears
+from .plan import chosen_linears, count_calibrations
 from .records import is_unused, join_packed, write_atomically
+from .streams import OneStream, Stage, Streams
 
 
 def _nothing(*_: object) -> None:
@@ -106,8 +108,11 @@ class _Run:
     ) -> None:
         self.entry, self.config = settings.choice.entry, settings.choice.config()
         self.crew = port if isinstance(port, Crew) else Here(port)
-        if not self.crew.has(self.entry):
-            raise ArgumentError("target", f"a port that has {self.entry}", settings.target)
+        correction = settings.propagation
+        for needed in (self.entry, *(["propagated_weights"] if correction else [])):
+            if not self.crew.has(needed):
+                raise ArgumentError("target", f"a port that has {needed}", settings.target)
+        self.streams = Streams(model, correction) if correction else OneStream(model)
         self.model, self.settings, self.hooks, self.out = model, settings, hooks, out
 
     def check_weights(self) -> None:
@@ -132,7 +137,7 @@ class _Run:
             manifest.save(self.out)
         return manifest
 
-    def job(self, index: int, linear: Linear, H: Array) -> LayerJob:
+    def job(self, index: int, linear: Linear, stage: Stage) -> LayerJob:
         """Return all that the quantization of a linear needs."""
         return LayerJob(
             block=index,
@@ -142,18 +147,19 @@ class _Run:
             config=self.config,
             scales=self.settings.scales,
             W=narrowed(self.model.weight(index, linear.name)),
-            H=H,
+            H=stage.hessians[linear.input_name],
+            deviations=stage.deviations.get(linear.name),
         )
 
-    def quantize_linears(
-        self, index: int, linears: Sequence[Linear], hessians: Mapping[str, Array]
-    ) -> list[LayerAnswer]:
+    def quantize_stage(self, index: int, stage: Stage) -> list[LayerAnswer]:
         """Quantize linears, in any order, and put their decoded weights into the model."""
+        self.hooks.step(f"block {index}, {stage.note}")
+        linears = stage.linears
         tasks = [
             Task(
                 place_name(index, linear.name),
                 linear.shape[0] * linear.shape[1],
-                partial(self.job, index, linear, hessians[linear.input_name]),
+                partial(self.job, index, linear, stage),
             )
             for linear in linears
         ]
@@ -174,9 +180,11 @@ class _Run:
         clock = Clock()
         linears = chosen_linears(self.model, self.settings, index)
         source = weights_digest(self.model, index, [linear.name for linear in linears])
-        hessians = block_hessians(self.model, index, hidden, {x.input_name for x in linears})
-        self.hooks.step(f"block {index}, calibrated")
-        answers = self.quantize_linears(index, linears, hessians)
+        answers = [
+            answer
+            for stage in self.streams.gather(index, linears, hidden)
+            for answer in self.quantize_stage(index, stage)
+        ]
         packed = {answer.result.name: (answer.layout, answer.tensors) for answer in answers}
         data = join_packed(packed, scales=self.settings.scales, about=self.about(index))
         if self.out is not None:
@@ -194,6 +202,8 @@ class _Run:
         """Return the origin of a record file."""
         keys = ("model", "method", "preset", "config", "target", "version")
         about = {key: getattr(self.settings, key) for key in keys}
+        if self.settings.propagation is not None:
+            about["propagation"] = str(self.settings.propagation)
         return {"block": index, **about, "config": dict(sorted(self.config.switches().items()))}
 
     def restore_block(self, manifest: Manifest, done: BlockResult, out: Path) -> bool:
@@ -209,7 +219,8 @@ class _Run:
             self.hooks.notice(f"{error}; decoder block {done.block} is quantized again")
             return False
         # As many steps as making them.
-        for _ in range(len(names) + 1):
+        linears = chosen_linears(self.model, self.settings, done.block)
+        for _ in range(len(names) + count_calibrations(self.settings, linears)):
             self.hooks.step(f"block {done.block}, restored")
         return True
 
@@ -242,10 +253,12 @@ class _Run:
         hidden = embed(self.model, sequences)
         stop = self.settings.blocks[1]
         for index in range(stop):
-            if chosen_linears(self.model, self.settings, index):
+            if linears := chosen_linears(self.model, self.settings, index):
+                self.streams.begin(index, linears, hidden)
                 manifest = self.finish_block(index, hidden, manifest)
             self.hooks.block(index, manifest)
             if index + 1 < stop:
+                self.streams.leave(index)
                 advance(self.model, index, hidden)
             self.hooks.step(f"block {index}, done")
         return manifest

@@ -48,6 +48,7 @@ def test_steps_belong_to_phases(monkeypatch):
     now = iter(range(100))
     monkeypatch.setattr(bench_model.time, "perf_counter", lambda: float(next(now)))
     phases = Phases()
-    for note in ("budget, block 0", "block 0, calibrated", "block 0, mlp.up", "block 0, done"):
+    notes = "budget, block 0", "block 0, calibrated", "block 0, mlp.up", "block 0, done"
+    for note in (*notes, "block 1, calibrated for mlp.up"):
         phases.step(note)
-    assert phases.seconds == {"load": 0.0, "calibrate": 3.0, "quantize": 1.0, "save": 0.0}
+    assert phases.seconds == {"load": 0.0, "calibrate": 4.0, "quantize": 1.0, "save": 0.0}
