@@ -28,7 +28,7 @@ from subbit.reference.contracts.kinds import (
     Values,
     WholeNumbers,
 )
-from subbit.reference.contracts.scalars import Choice, Orders, Real, Share, Text, Whole
+from subbit.reference.contracts.scalars import Choice, Choices, Orders, Real, Share, Text, Whole
 from subbit.reference.records import Binary, PlaneNumber
 
 Wrong: TypeAlias = Iterator[tuple[str, Any]]
@@ -184,6 +184,7 @@ _WRONG: Mapping[type[Kind], Callable[[Any], Wrong]] = {
     Real: _wrong_scalar,
     Share: _wrong_scalar,
     Choice: _wrong_setting,
+    Choices: _wrong_setting,
     Orders: _wrong_orders,
     Text: _wrong_setting,
     Binary: _wrong_group,
