@@ -3,7 +3,7 @@
 
 The record's form, its bits, order, codes and scales are judged by the weights. Without sweeps
 the levels and steps of a record tell the state that each was chosen from, and are judged by it;
-with sweeps, by the objective.
+with sweeps, what the layer decodes to is compared as a whole.
 """
 
 from collections.abc import Sequence
@@ -24,6 +24,7 @@ from subbit.conformance.cases.layers import (
     single_columns,
 )
 from subbit.conformance.cases.registry import LARGE, operation
+from subbit.conformance.cases.settings import judge_decoded
 from subbit.conformance.cases.zones.energy import SETS, bits_of
 from subbit.conformance.inputs.families import Array
 from subbit.conformance.target import Port
@@ -43,6 +44,8 @@ from subbit.reference.groups.nearest import large_entries, nearest_levels
 from subbit.reference.leveled import EXPONENT_BITS, FLOAT_BITS, SPAN, Code
 from subbit.reference.notation import AnyArray
 
+LARGE_SETS: tuple[tuple[Code, ...], ...] = (("2:16",), ("1", "1:16", "2:16", "3:16"), ("0", "3:16"))
+"""Further codes to choose from, since only wide groups have large entries."""
 FINEST = 1024
 """Payloads are drawn in steps of so many to a bit."""
 
@@ -105,8 +108,8 @@ def draw_config(draw: Draw, shape: tuple[int, int]) -> TypedGroups:
         The configuration; its payload lies between those of the smallest and largest codes.
     """
     config = TypedGroups(
-        codes=draw.pick("codes", SETS),
-        group_size=draw.pick("group size", (16, 7, 40)),
+        codes=draw.pick("codes", (*SETS, *LARGE_SETS)),
+        group_size=draw.pick("group size", (16, 7, 16, 40)),
         order=draw.pick("order", ("energy", "activation", "none")),
         column_power=draw.pick("column power", (1.0, 0.5, 0.0)),
         fit_weights=draw.pick("fit weights", ("trailing", "hessian", "none")),
@@ -325,4 +328,7 @@ def _typed_groups_layer(port: Port, judge: Judge, draw: Draw) -> None:
         prepared = prepared_bound(judge, H[np.ix_(order, order)], config.percdamp)
         weights, unordered = judge.arithmetic.read(live[:, order]), replace(layer, order=None)
         _judge_choices(judge, _Given(weights, prepared, unordered, config))
-    judge_objective(judge, W, H, layer, partial(reference.typed_groups_layer, config=config))
+    reading = partial(reference.typed_groups_layer, config=config)
+    if config.sweeps:
+        judge_decoded(judge, layer, W, H, reading, coupled=True)
+    judge_objective(judge, W, H, layer, reading)

@@ -21,18 +21,32 @@ from subbit.conformance.cases.typed_groups import draw_config, groups_of, levele
 from subbit.conformance.inputs.families import CONTINUOUS, Array
 from subbit.conformance.inputs.moved import TRIES, answer_moved
 from subbit.conformance.target import Port
-from subbit.reference import QuantizedLayer
+from subbit.reference import LevelGroup, QuantizedLayer
 from subbit.reference.bounds.groups.sweeps import sweep_rise_bound
 from subbit.reference.bounds.objective import flushed_slack
 from subbit.reference.bounds.rounding import Rounded
+from subbit.reference.leveled import CODES, Code
 from subbit.reference.notation import AnyArray, Mask
+
+CODE_LIST: tuple[Code, ...] = tuple(CODES)
+BETWEEN = 1.022
+"""Share of a step that is nearer to the next one by its logarithm, and to this one by itself."""
+
+
+def _anything(draw: Draw, group: LevelGroup) -> LevelGroup:
+    """Draw another code, and levels and exponents that have nothing to do with the weights."""
+    code = CODE_LIST[int(draw.rng.integers(len(CODE_LIST)))]
+    exponent = group.exponent
+    if exponent is not None:
+        exponent = draw.rng.integers(-24, 4, len(exponent)).astype(np.int8)
+    levels = draw_levels(draw.rng, code, group.mask.shape)
+    return replace(group, code=code, levels=levels, exponent=exponent)
 
 
 def _other_levels(draw: Draw, layer: QuantizedLayer) -> QuantizedLayer:
-    """Draw levels that have nothing to do with the weights."""
     blocks = [
-        replace(b, groups=(replace(g, levels=draw_levels(draw.rng, g.code, g.mask.shape)),))
-        for b, g in zip(layer.blocks, groups_of(layer), strict=True)
+        replace(block, groups=(_anything(draw, group),))
+        for block, group in zip(layer.blocks, groups_of(layer), strict=True)
     ]
     return replace(layer, blocks=tuple(blocks))
 
@@ -73,16 +87,23 @@ def _open_rows(
     return found
 
 
-@operation(3, share=0.5, large=LARGE)
+def _drawn(draw: Draw) -> tuple[Array, Array, QuantizedLayer]:
+    W = draw.weights(CONTINUOUS, columns=(12, 48))
+    H = draw.hessian(W.shape[1], INPUTS)
+    layer = reference.typed_groups_layer(W, H, draw_config(draw, W.shape).changed(sweeps=0))
+    H = reference.damp(H, draw.pick("percdamp", (0.05, 0.01)))
+    kind = draw.pick("levels", ("any", "of the weights", "any", "between two steps"))
+    if kind == "any":
+        layer = _other_levels(draw, layer)
+    if kind == "between two steps":
+        return BETWEEN * layer.decode(), np.diag(np.diag(H)), layer
+    return W, H, layer
+
+
+@operation(3, large=LARGE)
 def _sweep_levels(port: Port, judge: Judge, draw: Draw) -> None:
     """One sweep over a record: from quantized weights, or from any levels."""
-    W = draw.weights(CONTINUOUS, columns=(2, 40))
-    H = draw.hessian(W.shape[1], INPUTS)
-    config = draw_config(draw, W.shape).changed(sweeps=0)
-    layer = reference.typed_groups_layer(W, H, config)
-    if draw.pick("levels", ("of the weights", "any")) == "any":
-        layer = _other_levels(draw, layer)
-    H = reference.damp(H, draw.pick("percdamp", (0.05, 0.01)))
+    W, H, layer = _drawn(draw)
     found = port.sweep_levels(W, H, layer)
     if not _kept(judge, found, layer):
         return
