@@ -308,7 +308,7 @@ def _judge_choices(judge: Judge, given: _Given) -> None:
         _judge_levels(judge, given, block.columns, group)
 
 
-@operation(3, large=LARGE)
+@operation(3, large=LARGE, decides=True, rarely=True)
 def _typed_groups_layer(port: Port, judge: Judge, draw: Draw) -> None:
     """Form, bits, order and scales; steps and levels from their states; the objective."""
     W = draw.weights(FAMILIES, columns=(2, 40))

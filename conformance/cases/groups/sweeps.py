@@ -100,7 +100,7 @@ def _drawn(draw: Draw) -> tuple[Array, Array, QuantizedLayer]:
     return W, H, layer
 
 
-@operation(3, large=LARGE)
+@operation(3, large=LARGE, decides=True, rarely=True)
 def _sweep_levels(port: Port, judge: Judge, draw: Draw) -> None:
     """One sweep over a record: from quantized weights, or from any levels."""
     W, H, layer = _drawn(draw)

@@ -108,7 +108,9 @@ def error_left(energies: Array, codes: Sequence[Code]) -> float:
     return float(energies @ np.array([CODES[code].distortion for code in codes]))
 
 
-def misplaced(energies: Array, widths: Sequence[int], codes: Sequence[Code]) -> Mask:
+def misplaced(
+    energies: Array, widths: Sequence[int], codes: Sequence[Code], *, apart: float = 0.0
+) -> Mask:
     """Mark groups with a better code than an equally wide one that comes before them.
 
     Parameters
@@ -119,11 +121,13 @@ def misplaced(energies: Array, widths: Sequence[int], codes: Sequence[Code]) -> 
         Their columns.
     codes : sequence of str
         Their codes.
+    apart : float, default 0.0
+        Share by which an energy has to be larger, unless both are equal.
 
     Returns
     -------
     ndarray of bool, shape (g,)
-        The groups. One of clearly more energy comes first, and of equal ones the lower.
+        The groups. One of more energy comes first, and of equal ones the lower.
 
     Examples
     --------
@@ -134,13 +138,15 @@ def misplaced(energies: Array, widths: Sequence[int], codes: Sequence[Code]) -> 
     place, width = np.arange(len(codes)), np.asarray(widths)
     equal = (energies[:, None] == energies) & (place[:, None] < place)
     # (g,) -> (first, second)
-    first = (energies[:, None] > energies * (1.0 + 2.0**-7)) | equal
+    first = (energies[:, None] > energies * (1.0 + apart)) | equal
     wrong = first & (width[:, None] == width) & (distortion[:, None] > distortion)
     return np.asarray(wrong.any(axis=0))
 
 
 def _energies(draw: Draw, groups: int) -> Array:
-    kind = draw.pick("energies", ("spread", "spread", "some equal", "some zero", "all equal"))
+    kinds = ("spread", "spread", "some equal", "some zero", "all equal")
+    # Between equal ones there is no decision.
+    kind = draw.pick("energies", kinds[:1] if draw.beside else kinds)
     energies = draw.between(lambda rng: steady(np.exp(3.0 * rng.standard_normal(groups))))
     if kind == "some equal":
         return np.asarray(energies[draw.rng.integers(0, groups, groups)])
@@ -169,10 +175,11 @@ def _least_left(
 def _allocate_codes(port: Port, judge: Judge, draw: Draw) -> None:
     """As good as greedy steps, within the bits, the better codes where the energy is."""
     rows, size = draw.number("rows", 1, 64), draw.pick("group size", (1, 7, 16, 40, 64))
-    groups = draw.number("groups", 1, 9)
-    width = size * groups - (draw.number("fewer", 0, size - 1) if groups > 1 else 0)
+    groups = draw.number("groups", 4 if draw.beside else 1, 9)
+    fewer = 0 if draw.beside or groups == 1 else draw.number("fewer", 0, size - 1)
+    width = size * groups - fewer
     widths = [part.stop - part.start for part in reference.block_slices(width, size)]
-    codes = draw.pick("codes", SETS)
+    codes = draw.pick("codes", SETS[:3] if draw.beside else SETS)
     side = (draw.pick("row bits", (8, 16, 0)), draw.pick("column bits", (16, 0, 5)))
     bits = [{code: bits_of(code, (rows, k), *side) for code in codes} for k in widths]
     least, most = (sum(part(own.values()) for own in bits) for part in (min, max))
@@ -194,9 +201,9 @@ def _allocate_codes(port: Port, judge: Judge, draw: Draw) -> None:
     spent = sum(own[code] for own, code in zip(bits, found, strict=True))
     over = np.array([max(spent - budget, 0.0)])
     judge.within("bits over the budget", Rounded(over, np.zeros(1), judge.arithmetic))
-    wrong = misplaced(judge.arithmetic.held(energies), widths, found)
+    rounded = ROUNDINGS * judge.arithmetic.unit_roundoff
+    wrong = misplaced(judge.arithmetic.held(energies), widths, found, apart=rounded)
     judge.exact("better codes than groups before", wrong, np.zeros(groups, dtype=np.bool_))
     reached = error_left(energies, found)
     best = _least_left(judge, energies, lambda energies: choose(reference, energies), reached)
-    slack = ROUNDINGS * judge.arithmetic.unit_roundoff * best
-    judge.objective("error left", reached, best, slack, 0.0)
+    judge.objective("error left", reached, best, rounded * best, 0.0)
