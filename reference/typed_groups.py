@@ -31,15 +31,13 @@ from subbit.reference.groups.nearest import large_entries, nearest_levels
 from subbit.reference.groups.sweeps import sweep_levels
 from subbit.reference.presets.typed_groups import PRESETS, Order, TypedGroups
 from subbit.reference.records import Config
-from subbit.reference.zones.allocation import allocate_codes
 from subbit.reference.zones.energy import column_energies, column_scales
 from subbit.reference.zones.salient import rank_columns
 
 from .compensate import compensate
-from .errors import ArgumentError
 from .hessian import PreparedHessian, dead_inputs, prepare_hessian
 from .layer import QuantizedBlock, QuantizedLayer
-from .leveled import EXPONENT_BITS, FLOAT_BITS, SPAN, Code, Coding, LevelGroup, Levels
+from .leveled import SPAN, Code, Coding, LevelGroup, Levels
 from .notation import Array, Indices
 
 
@@ -121,28 +119,6 @@ def _column_order(W: Array, H: Array, order: Order) -> Indices | None:
     return rank_columns(column_energies(W, H) if order == "energy" else np.diag(H))
 
 
-def _codes(energies: Array, shape: tuple[int, int], config: TypedGroups) -> tuple[Code, ...]:
-    n, m = shape
-    order = 0 if config.order == "none" else m * (m - 1).bit_length()
-    coded = config.scales == "exponents"
-    # Eq. (88), subbit:  Σ_g b_g ≤ b n m − 16 n − m ⌈log2 m⌉
-    budget = config.payload * n * m - (FLOAT_BITS * n if coded else 0) - order
-    try:
-        return allocate_codes(
-            energies,
-            n,
-            m,
-            config.group_size,
-            max(budget, 0.0),
-            codes=config.codes,
-            row_bits=EXPONENT_BITS if coded else FLOAT_BITS,
-            column_bits=FLOAT_BITS if config.column_power else 0,
-        )
-    except ArgumentError as error:
-        expected = f"enough for the scales of a layer of {n} x {m}"
-        raise ArgumentError("payload", expected, f"{config.payload:g} for each weight") from error
-
-
 def _plan(W: Array, H: Array, config: TypedGroups) -> _Plan:
     n, m = W.shape
     prepared, size = prepare_hessian(H, config.percdamp), config.group_size
@@ -150,7 +126,7 @@ def _plan(W: Array, H: Array, config: TypedGroups) -> _Plan:
     squares = _importance(prepared.factor) * np.mean(W**2, axis=0)
     # Eq. (89), subbit:  E_g = Σ_{j in g} w_j Σ_i W_ij² / n
     energies = np.add.reduceat(squares, np.arange(0, m, size))
-    codes = _codes(energies, (n, m), config)
+    codes = config.allocate(energies, (n, m))
     # Eq. (90), subbit:  ρ_i = (Σ_j (W_ij / c_j)² / m)^{1/2}
     reference = np.sqrt(np.mean((W / column_scale) ** 2, axis=1))
     return _Plan(W, prepared, column_scale, reference, codes, config)

@@ -13,7 +13,10 @@ from subbit.reference.contracts.kind import Kind
 from subbit.reference.contracts.scalars import Choices, Real, Share, Whole
 from subbit.reference.contracts.settings import Switches
 from subbit.reference.contracts.words import PERCDAMP
-from subbit.reference.leveled import CODES, Code
+from subbit.reference.errors import ArgumentError
+from subbit.reference.leveled import CODES, EXPONENT_BITS, FLOAT_BITS, Code
+from subbit.reference.notation import Array
+from subbit.reference.zones.allocation import allocate_codes
 
 Order: TypeAlias = Literal["energy", "activation", "none"]
 FitWeights: TypeAlias = Literal["trailing", "hessian", "none"]
@@ -69,6 +72,52 @@ class TypedGroups(Switches):
         "sweeps": Whole(0, 2**20),
         "percdamp": PERCDAMP,
     }
+
+    def allocate(self, energies: Array, shape: tuple[int, int]) -> tuple[Code, ...]:
+        """Choose the codes of a layer's groups.
+
+        Parameters
+        ----------
+        energies : ndarray of float64, shape (G,)
+            Energy of each group.
+        shape : tuple of int
+            (n, m).
+
+        Returns
+        -------
+        tuple of str
+            A code for each group.
+
+        Raises
+        ------
+        ArgumentError
+            If not even the code with the fewest bits keeps to the payload bits.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> TypedGroups().allocate(np.array([4.0, 1.0]), (256, 128))
+        ('3', '2')
+        """
+        n, m = shape
+        order = 0 if self.order == "none" else m * (m - 1).bit_length()
+        coded = self.scales == "exponents"
+        # Eq. (88), subbit:  Σ_g b_g ≤ b n m − 16 n − m ⌈log2 m⌉
+        budget = self.payload * n * m - (FLOAT_BITS * n if coded else 0) - order
+        try:
+            return allocate_codes(
+                energies,
+                n,
+                m,
+                self.group_size,
+                max(budget, 0.0),
+                codes=self.codes,
+                row_bits=EXPONENT_BITS if coded else FLOAT_BITS,
+                column_bits=FLOAT_BITS if self.column_power else 0,
+            )
+        except ArgumentError as error:
+            expected = f"enough for the scales of a layer of {n} x {m}"
+            raise ArgumentError("payload", expected, f"{self.payload:g} for each weight") from error
 
 
 PRESETS: Mapping[str, TypedGroups] = MappingProxyType(
