@@ -18,13 +18,13 @@ from subbit.conformance.protocol import PROTOCOL, Function
 from subbit.conformance.target import Port, capabilities_of
 from subbit.reference.contracts.kind import Call, Kind
 from subbit.reference.contracts.room import REFERENCE, Arrays
-from subbit.reference.contracts.scalars import Choice, Orders, Real, Share, Whole
+from subbit.reference.contracts.scalars import Choice, Choices, Orders, Real, Share, Whole
 from subbit.reference.contracts.settings import Switches, domains
 from subbit.reference.errors import ArgumentError
 from subbit.reference.records import PlaneNumber
 
 ANY_FUNCTION = "*"
-SCALARS = (Choice, Orders, PlaneNumber, Real, Share, Whole)
+SCALARS = (Choice, Choices, Orders, PlaneNumber, Real, Share, Whole)
 """Kinds of arguments that are settings."""
 _AXES: Mapping[str, str] = {
     "rows": "n",

@@ -17,6 +17,7 @@ import numpy as np
 from subbit.fast.device.simulated import Simulated
 from subbit.fast.device.static import ARCHITECTURES
 from subbit.fast.launches.kernels import BLOCK, kernels
+from subbit.reference import TypedGroups
 
 from .device import Extent, Kernel, nvrtc, static
 from .device.offsets import narrow_offsets
@@ -312,6 +313,7 @@ def launch_all(port: Port, rows: int) -> None:
     port.gptq_layer(W, np.eye(128))
     port.sparsegpt_layer(W, np.eye(128))
     port.pb_llm_layer(W, np.eye(128))
+    port.typed_groups_layer(W, np.eye(128), TypedGroups(payload=9.0, codes=("2:16",)))
 
 
 def as_json(measured: Sequence[Cost], work: dict[str, Work]) -> str:

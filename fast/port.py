@@ -13,13 +13,24 @@ from typing import Any
 
 from subbit import reference
 
-from . import arb_llm, billm, compensate, hessian, objective, pbs2p, propagation, signs, stbllm
+from . import (
+    arb_llm,
+    billm,
+    compensate,
+    hessian,
+    objective,
+    pbs2p,
+    propagation,
+    signs,
+    stbllm,
+    typed_groups,
+)
 from .baselines import gptq, pb_llm, rtn, sparsegpt, wanda
 from .device import Device
-from .groups import arb, arb_rc, arb_x, binarize, joint_levels
+from .groups import arb, arb_rc, arb_x, binarize, joint_levels, leveling, sweeps
 from .launches import depths
 from .pruning import cfs, sparsity, spbo
-from .zones import column_groups, regions, running, saliency, salient, split, trisection
+from .zones import column_groups, energy, regions, running, saliency, salient, split, trisection
 
 MODULES = (
     signs,
@@ -51,9 +62,14 @@ MODULES = (
     cfs,
     pbs2p,
     propagation,
+    energy,
+    leveling,
+    sweeps,
+    typed_groups,
 )
 HOST = frozenset(
     {
+        "allocate_codes",
         "arb_storage_bits",
         "billm_parameter_bits",
         "billm_storage_bits",

@@ -95,7 +95,9 @@ from subbit.reference.groups.binarize import (
     residual_binarize,
 )
 from subbit.reference.groups.joint_levels import solve_levels, two_means
+from subbit.reference.groups.leveling import code_exponents, fit_steps
 from subbit.reference.groups.refinement import Refinement, Trace, trace_objective
+from subbit.reference.groups.sweeps import sweep_levels
 from subbit.reference.pruning.budgets import (
     norm_budget,
     outlier_budget,
@@ -136,7 +138,9 @@ from subbit.reference.storage.printed_bits import (
     stbllm_storage_bits,
     stbllm_storing_bits,
 )
+from subbit.reference.zones.allocation import allocate_codes
 from subbit.reference.zones.column_groups import ColumnGroups, choose_column_groups
+from subbit.reference.zones.energy import column_energies, column_scales
 from subbit.reference.zones.partition import Partition
 from subbit.reference.zones.running import interval_errors, prefix_errors, rank_in_rows
 from subbit.reference.zones.saliency import (
@@ -193,6 +197,7 @@ from .layer import (
     Zone,
     block_slices,
 )
+from .leveled import Coding, LevelGroup
 from .methods import METHODS, Method
 from .objective import (
     calibrated_error,
@@ -214,6 +219,7 @@ from .stbllm import (
     stbllm_block,
     stbllm_layer,
 )
+from .typed_groups import TypedGroups, typed_groups_layer
 
 __version__ = "0.1.0"
 SPEC_VERSION = "1"
@@ -232,11 +238,13 @@ __all__ = [
     "ArgumentError",
     "BiLLM",
     "BinaryGroup",
+    "Coding",
     "ColumnGroups",
     "Compensated",
     "Fine",
     "HessianAccumulator",
     "HessianError",
+    "LevelGroup",
     "Loop",
     "Method",
     "Partition",
@@ -253,6 +261,7 @@ __all__ = [
     "SparseGPT",
     "SubbitError",
     "Trace",
+    "TypedGroups",
     "UniformGroup",
     "ValueGroup",
     "Wanda",
@@ -260,6 +269,7 @@ __all__ = [
     "__version__",
     "accumulate_cross",
     "accumulate_hessian",
+    "allocate_codes",
     "arb",
     "arb_llm_block",
     "arb_llm_layer",
@@ -295,13 +305,17 @@ __all__ = [
     "choose_salient",
     "choose_split",
     "coarse_budget",
+    "code_exponents",
+    "column_energies",
     "column_saliency",
+    "column_scales",
     "compensate",
     "compensate_step",
     "damp",
     "dead_inputs",
     "feedback",
     "fine_scores",
+    "fit_steps",
     "gptq_layer",
     "gram_cost_ratio",
     "grid_codes",
@@ -372,6 +386,7 @@ __all__ = [
     "stbllm_parameter_bits",
     "stbllm_storage_bits",
     "stbllm_storing_bits",
+    "sweep_levels",
     "threshold_mask",
     "trace_objective",
     "trailing_saliency",
@@ -380,6 +395,7 @@ __all__ = [
     "trisection_search_direct",
     "trisection_thresholds",
     "two_means",
+    "typed_groups_layer",
     "unrank_patterns",
     "wanda_importance",
     "wanda_layer",

@@ -7,8 +7,9 @@ All methods return the same kind of record. In a block, group g decodes to
 
 and the block is the sum over its groups. Entries that no group covers decode to zero.
 The multi-bit baselines use a second kind of group, codes on a uniform grid, and those
-that only prune use a third kind, plain numbers. If a method keeps N of each M consecutive
-weights, the block says so: its kept entries are then stored as pattern numbers.
+that only prune use a third kind, plain numbers; a fourth, in ``leveled``, has odd levels of a
+coded scale. If a method keeps N of each M consecutive weights, the block says so: its kept
+entries are then stored as pattern numbers.
 
 ============== ========= =======================================================
 field          shape     meaning
@@ -33,19 +34,12 @@ from subbit.reference.contracts.door import contract
 from subbit.reference.contracts.scalars import Whole
 
 from .errors import ArgumentError
+from .leveled import LevelGroup
 from .notation import Array, Codes, Indices, Mask, Signs
+from .stored import as_stored
 
 MOST_BLOCKS = 2**20
 """The most blocks of a layer."""
-
-
-def _round(values: Array, dtype: npt.DTypeLike) -> Array:
-    with np.errstate(over="ignore"):
-        rounded: Array = values.astype(dtype).astype(np.float64)
-    if lost := int((np.isinf(rounded) & np.isfinite(values)).sum()):
-        came = f"{np.dtype(dtype)}, which is too small for {lost} of {values.size}"
-        raise ArgumentError("dtype", "a type that holds every scale and mean", came)
-    return rounded
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,12 +138,12 @@ class BinaryGroup:
         planes = tuple(
             Plane(
                 p.sign,
-                _round(p.row_scale, dtype),
-                None if p.column_scale is None else _round(p.column_scale, dtype),
+                as_stored(p.row_scale, dtype),
+                None if p.column_scale is None else as_stored(p.column_scale, dtype),
             )
             for p in self.planes
         )
-        mean = None if self.mean is None else _round(self.mean, dtype)
+        mean = None if self.mean is None else as_stored(self.mean, dtype)
         return replace(self, planes=planes, mean=mean)
 
 
@@ -213,7 +207,7 @@ class UniformGroup:
         UniformGroup
             The same codes with rounded scales; zero points are whole numbers and stay.
         """
-        return replace(self, scale=_round(self.scale, dtype))
+        return replace(self, scale=as_stored(self.scale, dtype))
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,7 +258,7 @@ class ValueGroup:
         ValueGroup
             The same entries with rounded values.
         """
-        return replace(self, values=_round(self.values, dtype))
+        return replace(self, values=as_stored(self.values, dtype))
 
 
 @dataclass(frozen=True, eq=False)
@@ -292,7 +286,7 @@ class Zone:
     order: int
 
 
-Group: TypeAlias = BinaryGroup | UniformGroup | ValueGroup
+Group: TypeAlias = BinaryGroup | UniformGroup | ValueGroup | LevelGroup
 
 
 @dataclass(frozen=True, eq=False)

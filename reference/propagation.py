@@ -113,7 +113,7 @@ def accumulate_cross(D: Array, X: Array) -> Array:
 
     References
     ----------
-    Eq. (81), subbit; QEP, arXiv 2504.09629.
+    Eq. (66), subbit; QEP, arXiv 2504.09629.
 
     Examples
     --------
@@ -123,7 +123,7 @@ def accumulate_cross(D: Array, X: Array) -> Array:
     """
     deviations = D.reshape(-1, D.shape[-1])  # (N, L, d) -> (N L, d)
     inputs = X.reshape(-1, X.shape[-1])  # (N, L, m) -> (N L, m)
-    # Eq. (81), subbit:  C = 2/N Σ_s D_sᵀ X_s
+    # Eq. (66), subbit:  C = 2/N Σ_s D_sᵀ X_s
     return np.asarray((2.0 / len(X)) * (deviations.T @ inputs))
 
 
@@ -174,5 +174,5 @@ def propagated_weights(
     if residual is not None:
         # Eq. (stream), LoaQ:  M ← M + β R
         moved += config.beta * residual
-    # Eq. (82), subbit:  W* = W + M (H + λI)⁻¹,  (H + λI)⁻¹ = UᵀU
+    # Eq. (67), subbit:  W* = W + M (H + λI)⁻¹,  (H + λI)⁻¹ = UᵀU
     return np.asarray(W + (moved @ U.T) @ U)

@@ -11,7 +11,7 @@ import sys
 from project import ROOT
 from subbit.conformance.programs.forms import CONFIGS, RECORDS, Codec
 from subbit.reference.contracts.kind import Kind
-from subbit.reference.contracts.scalars import Choice, Orders, Real, Share, Whole
+from subbit.reference.contracts.scalars import Choice, Choices, Orders, Real, Share, Whole
 from subbit.reference.contracts.settings import Maybe, Pattern, Range, domains
 
 PAGE = ROOT / "docs" / "format.md"
@@ -56,6 +56,7 @@ _OPTIONS = {
     Maybe: lambda kind: f"{_options(kind.of)}, or `null`",
     Pattern: lambda _: "N, M",
     Range: lambda _: "least, most",
+    Choices: lambda kind: "several of " + " ".join(map(_json, kind.options)),
     Orders: lambda kind: f"{kind.number} orders, 1 or more",
 }
 

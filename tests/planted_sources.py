@@ -204,6 +204,18 @@ BUGS = (
         "exact_gptq"),
     Bug("gptq.cu", "one grid for all blocks", "(first + i) / group_size - first_group", "0",
         "gptq_layer"),
+    Bug("levels.cu", "levels past the largest", "+ 1.0f, -top), top)", "+ 1.0f, -top), 99.0f)",
+        "typed_groups_layer"),
+    Bug("levels.cu", "one more is large", "rank < large ? 3 : 1", "rank <= large ? 3 : 1",
+        "typed_groups_layer"),
+    Bug("levels.cu", "the last columns are large", "i + SPAN > k ? large : before", "before",
+        "typed_groups_layer"),
+    Bug("levels.cu", "large entries whatever the error", "if (!(change < 0.0f)) continue;", "",
+        "sweep_levels"),
+    Bug("levels.cu", "products move the wrong way", "fmaf(-delta, H", "fmaf(delta, H",
+        "sweep_levels"),
+    Bug("levels.cu", "the diagonal of another column", "/ H[(size_t)i * k + i];", "/ H[0];",
+        "sweep_levels"),
     Bug("pb_llm.cu", "halves up", "rintf(value / s)", "floorf(value / s + 0.5f)",
         "exact_pb_llm"),
     Bug("pb_llm.cu", "the sign of zero is ignored", "sign_of(value - mu, sign_zero)",
@@ -214,7 +226,7 @@ BUGS = (
 )  # fmt: skip
 
 FREE = (
-    Bug("sparsegpt.cu", "equal scores from the last one", "WARP * t + lane < WARP * r + x.lane",
+    Bug("largest.cuh", "equal scores from the last one", "WARP * t + lane < WARP * r + x.lane",
         "WARP * t + lane > WARP * r + x.lane", "exact_sparsegpt"),
 )  # fmt: skip
 """No bugs: what the documentation leaves to the port."""

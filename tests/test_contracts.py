@@ -61,6 +61,8 @@ def test_a_layer_checks_its_weights_once(name, monkeypatch):
     config = next(iter(method.presets.values()))
     if "tail" in config.switches():
         config = config.changed(tail="dense")
+    if "payload" in config.switches():
+        config = config.changed(payload=64.0)
     X = np.random.default_rng(0).standard_normal((2, 40, 24))
     weights = np.random.default_rng(1).standard_normal((3, 24))
     H = X[0].T @ X[0] + X[1].T @ X[1]

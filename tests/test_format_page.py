@@ -15,6 +15,8 @@ from subbit.conformance.programs.calls import read_error
 from subbit.conformance.programs.forms import Codec
 from subbit.conformance.programs.port import HELLO
 from subbit.conformance.runs.records import pack_records
+from subbit.reference import LevelGroup, QuantizedBlock, QuantizedLayer
+from subbit.reference.leveled import CODES
 
 PAGE = formats.PAGE.read_text(encoding="utf-8")
 
@@ -62,12 +64,33 @@ def layers():
     H = X.T @ X
     for name, method in reference.METHODS.items():
         for preset, config in method.presets.items():
-            yield f"{name}.{preset}", getattr(reference, method.entry)(W, H, config)
+            wide = config.changed(payload=64.0) if "payload" in config.switches() else config
+            yield f"{name}.{preset}", getattr(reference, method.entry)(W, H, wide)
+    yield "leveled", leveled()
     yield "ordered", reference.gptq_layer(W, H, reference.GPTQ(activation_order=True))
     tied = np.round(W)
     for zero in (0, 1):
         config = reference.BiLLM(sign_zero=zero, dead_inputs="zero", block_size=16)
         yield f"zeros{zero}", reference.billm_layer(tied, H, config)
+
+
+def leveled():
+    """A layer with each code, with and without exponents and column scales."""
+    rng, blocks = np.random.default_rng(4), []
+    references = rng.random((2, 5))
+    for place, (code, coding) in enumerate(CODES.items()):
+        top = 2**coding.planes - 1
+        levels = (2 * rng.integers(0, top + 1, (5, 40)) - top).astype(np.int8)
+        if coding.large:
+            levels = np.sign(levels)
+            for first in (0, 16):
+                levels[:, first : first + coding.large] *= 3
+        exponent = rng.integers(-128, 128, 5).astype(np.int8) if place % 3 else None
+        columns = rng.random(40) if place % 2 else None
+        mask = np.ones((5, 40), dtype=np.bool_)
+        group = LevelGroup("all", mask, code, levels, references[place // 4], exponent, columns)
+        blocks.append(QuantizedBlock(40 * place, 40 * place + 40, (group,)))
+    return QuantizedLayer((5, 40 * len(blocks)), tuple(blocks))
 
 
 def test_a_file_of_records_is_read_by_the_page_alone():
@@ -81,12 +104,15 @@ def test_a_file_of_records_is_read_by_the_page_alone():
     validator = jsonschema.Draft202012Validator(schema("records"))
     validator.check_schema(schema("records"))
     validator.validate(said)
-    assert not validator.is_valid(said | {"version": 3})
+    assert not validator.is_valid(said | {"version": 4})
     # All that the page describes occurs in these layers.
     blocks = [b for one in said["content"]["layers"].values() for b in one["patterns"]]
     assert {b["kept"] for b in blocks} == {"all", "columns", "entries"}
     groups = [group for b in blocks for group in b["groups"]]
-    assert {key for group in groups for key in group} == {"name", "mean", "planes", "bits", "plain"}
+    assert {key for group in groups for key in group} == {
+        *("name", "mean", "planes", "bits", "plain"),
+        *("levels", "exponents", "column_scale", "reference"),
+    }
     planes = [plane for group in groups for plane in group.get("planes", ())]
     assert {key for plane in planes for key, there in plane.items() if there} == {
         "zeros",

@@ -34,14 +34,16 @@ def test_reference_imports_numpy_and_scipy_linalg_only(path):
 
 
 # From the ground up: a room imports itself and those before it.
-METHODS = ("billm", "arb_llm", "stbllm", "pbs2p")
+METHODS = ("billm", "arb_llm", "stbllm", "pbs2p", "typed_groups")
 FLOORS = {
     "reference": (
         ("notation",),
         ("errors",),
-        ("least_squares",),
+        ("least_squares", "stored"),
+        ("leveled",),
         ("contracts",),
         ("signs", "layer"),
+        ("record_checks",),
         ("records",),
         ("objective", "hessian"),
         ("compensate",),

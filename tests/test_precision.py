@@ -42,6 +42,7 @@ STATE = "an accumulator is no function; it is asked below"
 NOT_ROUNDED = {
     "sign": SIGNS,
     "dead_inputs": SIGNS,
+    "no_steps": SIGNS,
     "exact_signs": FEW_BITS,
     "exact_joint_signs": FEW_BITS,
     "exact_binarization": FEW_BITS,
@@ -67,6 +68,8 @@ NOT_ROUNDED = {
         "payload_of_patterns",
         "index_floor",
         "nominal_of_patterns",
+        "nominal_of_levels",
+        "payload_of_levels",
         "stbllm_bits",
         "patterns_past_32_bits",
         "pattern_bits_past_64_bits",
@@ -87,6 +90,8 @@ EXACT_IN = {
 """Functions of whole numbers whose answers have fewer bits, with the reason."""
 COMPARING = (
     "choose_kept",
+    "typed_groups_layer",
+    "code_exponents",
     "sparsegpt_layer",
     "sparsegpt_prune",
     "wanda_layer",

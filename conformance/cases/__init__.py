@@ -18,6 +18,7 @@ from subbit.conformance.cases import (  # noqa: F401
     propagation,
     settings,
     stbllm,
+    typed_groups,
 )
 from subbit.conformance.cases.baselines import pruned, quantized, tied  # noqa: F401
 from subbit.conformance.cases.groups import (  # noqa: F401
@@ -27,11 +28,19 @@ from subbit.conformance.cases.groups import (  # noqa: F401
     arb_x,
     binarize,
     joint_signs,
+    leveling,
+    sweeps,
 )
 from subbit.conformance.cases.judge import Outcome
 from subbit.conformance.cases.pruning import budgets, cfs, removal, sparsity, spbo  # noqa: F401
 from subbit.conformance.cases.registry import OPERATIONS, Operation, of_level
-from subbit.conformance.cases.storage import patterns  # noqa: F401
-from subbit.conformance.cases.zones import column_groups, grids, search, trisection  # noqa: F401
+from subbit.conformance.cases.storage import leveled, patterns  # noqa: F401
+from subbit.conformance.cases.zones import (  # noqa: F401
+    column_groups,
+    energy,
+    grids,
+    search,
+    trisection,
+)
 
 __all__ = ["OPERATIONS", "Operation", "Outcome", "of_level"]

@@ -11,6 +11,7 @@ from typing import Any
 
 from subbit.conformance.cases.judge import host
 from subbit.reference.layer import BinaryGroup, Group, UniformGroup, ValueGroup
+from subbit.reference.leveled import LevelGroup
 
 
 def components_of(value: Any) -> Iterator[Any]:  # noqa: ANN401
@@ -46,7 +47,7 @@ def groups_in(value: Any) -> Iterator[Group]:  # noqa: ANN401
     Group
         In order.
     """
-    if isinstance(value, BinaryGroup | UniformGroup | ValueGroup):
+    if isinstance(value, Group):
         yield value
         return
     for part in components_of(value):
@@ -98,6 +99,13 @@ def _fields(group: Group, n: int, k: int) -> Iterator[tuple[str, Any, str, tuple
     elif isinstance(group, UniformGroup):
         yield "codes", group.codes, "iu", (n, k)
         yield "scale", group.scale, "f", (n,)
+    elif isinstance(group, LevelGroup):
+        yield "levels", group.levels, "iu", (n, k)
+        yield "reference", group.reference, "f", (n,)
+        if group.exponent is not None:
+            yield "exponent", group.exponent, "iu", (n,)
+        if group.column_scale is not None:
+            yield "column_scale", group.column_scale, "f", (k,)
     elif isinstance(group, BinaryGroup):
         for plane in group.planes:
             yield "sign", plane.sign, "iu", (n, k)

@@ -26,6 +26,7 @@ from subbit.reference.bounds.zones.saliency import (
     trailing_saliency_bound,
 )
 from subbit.reference.layer import Group
+from subbit.reference.leveled import LevelGroup
 
 Quantize = Callable[[Array, Array], QuantizedLayer]
 
@@ -191,6 +192,9 @@ def _cut(group: Group, part: slice) -> Group:
         return replace(group, mask=mask, codes=group.codes[:, part])
     if isinstance(group, ValueGroup):
         return replace(group, mask=mask, values=group.values[:, part])
+    if isinstance(group, LevelGroup):
+        columns = None if group.column_scale is None else group.column_scale[part]
+        return replace(group, mask=mask, levels=group.levels[:, part], column_scale=columns)
     planes = tuple(replace(plane, sign=plane.sign[:, part]) for plane in group.planes)
     return replace(group, mask=mask, planes=planes)
 

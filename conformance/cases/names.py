@@ -36,6 +36,8 @@ _SHORT = reference.ARBLLM(iterations=1, grid="maximum", counts=(1, 2))
 _STEPWISE = reference.SPBO(keep=(1, 2), calibrated_iterations=2)
 _PRUNED = reference.PBS2P(keep=(1, 2), calibrated_iterations=2, grid="maximum", counts=(1, 2))
 _STRUCTURED = reference.STBLLM(keep=(1, 2), levels=5, counts=(1, 2))
+_CODED = reference.TypedGroups(payload=64.0, group_size=2, sweeps=1)
+_LEVELED = reference.typed_groups_layer(_W, _H, _CODED)
 _NESTED = np.stack([np.abs(_W) > 0.25, np.abs(_W) > 1.0])
 _EPS = {"eps": 1e-3, "eps_kind": "relative"}
 
@@ -49,6 +51,8 @@ CALLS: Mapping[str, Mapping[str, Any]] = {
     "HessianAccumulator": {"width": 4},
     "accumulate_cross": {"D": np.stack([_W, -_W]), "X": np.stack([_W, 2 * _W])},
     "accumulate_hessian": {"X": np.stack([_W, -_W])},
+    "allocate_codes": {"energies": [4.0, 1.0], "rows": 2, "width": 4, "group_size": 2}
+    | {"budget": 200.0, "codes": ("0", "1", "2"), "row_bits": 8, "column_bits": 16},
     "arb": {"W": _W, "mask": _W > 0} | _REFINED,
     "arb_llm_block": {"W": _W, "S": _W**2, "alive": _PART, "config": _SHORT}
     | {"gram": _H, "salient": _SALIENT, "start": 0},
@@ -101,7 +105,10 @@ CALLS: Mapping[str, Mapping[str, Any]] = {
     "choose_split": {"W": _W, "S": _W**2, "columns": _PART, "config": reference.Partition()},
     "coarse_budget": {"importance": _NORMS, "keep": 4, "group": 8, "low": 2, "high": 6}
     | {"rule": "interpolated", "repair": True},
+    "code_exponents": {"steps": np.array([0.5, 2.0]), "reference": np.array([1.0, 3.0])},
+    "column_energies": {"W": _W, "H": _H},
     "column_saliency": {"S": _W},
+    "column_scales": {"W": _W, "power": 0.5},
     "compensate": {"W": _W, "U": _SQUARE, "quantize_block": _quantize, "block_size": 2}
     | {"mode": "exact", "free": _W > 0},
     "compensate_step": {"W": _W, "U": _SQUARE, "columns": slice(0, 2)}
@@ -110,6 +117,7 @@ CALLS: Mapping[str, Mapping[str, Any]] = {
     "dead_inputs": {"H": _H},
     "feedback": {"D": _W, "U_block": _SQUARE, "mode": "exact"},
     "fine_scores": {"W": _W, "H": _H, "score": "trailing"},
+    "fit_steps": {"X": _W, "weights": _NORMS, "code": "2"},
     "gptq_layer": {"W": _W, "H": _H, "config": reference.GPTQ()},
     "grid_codes": {"W": _W, "scale": np.ones(2), "zero": np.ones(2), "bits": 2},
     "index_floor": {"layer": reference.rtn_layer(_W)},
@@ -201,6 +209,7 @@ CALLS: Mapping[str, Mapping[str, Any]] = {
     "stbllm_parameter_bits": {"r": 0.5, "keep": 4, "group": 8},
     "stbllm_storage_bits": {"n": 2, "m": 4, "k": 2, "keep": 1, "group": 2},
     "stbllm_storing_bits": {"block_size": 4},
+    "sweep_levels": {"W": _W, "H": _H, "layer": _LEVELED},
     "threshold_mask": {"scores": _W, "sparsity": 0.5},
     "trace_objective": {"W": _W, "steps": [("start", _GROUP), ("end", _GROUP)], "S": _H}
     | {"entries": _W > 0},
@@ -220,6 +229,7 @@ CALLS: Mapping[str, Mapping[str, Any]] = {
     | _MODE,
     "trisection_thresholds": {"thresholds": [0.5, 1.0, 1.5], "factor": 2.0},
     "two_means": {"W": _W, "mask": _W > 0, "name": "all"},
+    "typed_groups_layer": {"W": _W, "H": _H, "config": _CODED},
     "unrank_patterns": {"ranks": np.array([[0, 3], [5, 1]]), "keep": 2, "group": 4},
     "wanda_importance": {"W": _W, "norms": _NORMS},
     "wanda_layer": {"W": _W, "H": _H, "config": reference.Wanda(keep=(1, 2))},

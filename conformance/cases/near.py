@@ -107,6 +107,8 @@ def _handed(answer: Any) -> Any:  # noqa: ANN401
 def _decided(answer: Any) -> Iterator[bytes]:  # noqa: ANN401
     if isinstance(answer, Search):
         yield bytes(str(answer.best), "ascii")
+    if isinstance(answer, tuple) and all(isinstance(x, str) for x in answer):
+        yield bytes(" ".join(answer), "ascii")
     for x in numbers_in(answer):
         # A single number may be a count, such as a share in percent.
         if x.dtype.kind in "iub" or x.ndim == 0:

@@ -28,8 +28,9 @@ from subbit.reference.contracts.kinds import (
     Values,
     WholeNumbers,
 )
-from subbit.reference.contracts.scalars import Choice, Orders, Real, Share, Text, Whole
-from subbit.reference.records import Binary, PlaneNumber
+from subbit.reference.contracts.scalars import Choice, Choices, Orders, Real, Share, Text, Whole
+from subbit.reference.leveled import LevelGroup
+from subbit.reference.records import Binary, Layer, PlaneNumber
 
 Wrong: TypeAlias = Iterator[tuple[str, Any]]
 SLIGHTLY = 1e-4
@@ -119,6 +120,14 @@ def _wrong_setting(value: Any) -> Wrong:  # noqa: ANN401, ARG001
     yield "text that is none", "no such setting"
 
 
+def _wrong_settings(value: Any) -> Wrong:  # noqa: ANN401
+    yield from _wrong_setting(value)
+    yield "no setting at all", ()
+    yield "one of them twice", (*value, value[0])
+    yield "one that is none among them", (*value, "no such setting")
+    yield "all of them in one text", "".join(value)
+
+
 def _wrong_orders(value: Any) -> Wrong:  # noqa: ANN401
     yield from _wrong_setting(value)
     yield "one order less", value[:-1]
@@ -159,6 +168,28 @@ def _with_plane(group: Any, **fields: Any) -> Any:  # noqa: ANN401
     return replace(group, planes=(replace(group.planes[0], **fields), *group.planes[1:]))
 
 
+def _wrong_layer(value: Any) -> Wrong:  # noqa: ANN401
+    yield from _wrong_thing(value)
+    group = value.blocks[0].groups[0]
+    if not isinstance(group, LevelGroup):
+        return
+    rows = np.full(len(group.mask), np.nan)
+    fields: Any
+    for what, fields in {
+        "a code that is none": {"code": "5"},
+        "even levels": {"levels": np.zeros_like(group.levels)},
+        "levels beyond the code's": {"levels": np.full_like(group.levels, 17)},
+        "levels in a float type": {"levels": group.levels + 0.0},
+        "a part of its columns": {"mask": ~group.mask},
+        "a reference that is NaN": {"reference": rows},
+        "a reference for other rows": {"reference": np.ones(len(rows) + 1)},
+        "an exponent in a float type": {"exponent": rows},
+        "a column scale that is NaN": {"column_scale": np.full(group.mask.shape[1], np.nan)},
+    }.items():
+        (first, *rest), wrong = value.blocks, replace(group, **fields)
+        yield what, replace(value, blocks=(replace(first, groups=(wrong,)), *rest))
+
+
 def _wrong_thing(value: Any) -> Wrong:  # noqa: ANN401, ARG001
     yield "something else", "something"
     yield "nothing", None
@@ -184,6 +215,8 @@ _WRONG: Mapping[type[Kind], Callable[[Any], Wrong]] = {
     Real: _wrong_scalar,
     Share: _wrong_scalar,
     Choice: _wrong_setting,
+    Choices: _wrong_settings,
+    Layer: _wrong_layer,
     Orders: _wrong_orders,
     Text: _wrong_setting,
     Binary: _wrong_group,

@@ -50,6 +50,14 @@ SAMPLES: Mapping[str, tuple[Any, ...]] = {
     "group_size": (None, 16, 5),
     "low_share": (0.9, 0.5),
     "high_bits": (8, 3),
+    # Scales alone take a small layer up to twelve bits per weight.
+    "payload": (13.0, 64.0),
+    "codes": (
+        ("1", "2", "3", "4"),
+        ("0", "1", "1:16", "2:16", "3:16", "2", "3"),
+        ("0", "2:16"),
+    ),
+    "column_power": (1.0, 0.5, 0.0),
 }
 """Values of the settings whose domain is not a list."""
 SPARSE: tuple[Mapping[str, Any], ...] = (
@@ -70,6 +78,7 @@ METHODS: Mapping[str, type[Switches]] = {
     "pb_llm": reference.PBLLM,
     "sparsegpt": reference.SparseGPT,
     "wanda": reference.Wanda,
+    "typed_groups": reference.TypedGroups,
 }
 ROWS, WIDTH = 3, 48
 """A layer of several blocks, each wide enough that no threshold fits all that it cuts: then
@@ -285,10 +294,12 @@ def _sorted_together(config: Switches, width: int) -> int:
 
 
 def _form(layer: QuantizedLayer) -> list[str]:
-    """Describe blocks: their columns, pattern, and names and orders of their groups."""
+    """Describe blocks: their columns, pattern, and names and orders or codes of their groups."""
     return [
         f"{b.start}:{b.stop} {b.pattern} "
-        + " ".join(f"{g.name}/{len(getattr(g, 'planes', ()))}" for g in b.groups)
+        + " ".join(
+            f"{g.name}/{getattr(g, 'code', len(getattr(g, 'planes', ())))}" for g in b.groups
+        )
         for b in layer.blocks
     ]
 

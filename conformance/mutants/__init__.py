@@ -32,6 +32,7 @@ from subbit.conformance.mutants import (
     stbllm,
     tied,
     trisection,
+    typed_groups,
 )
 from subbit.conformance.mutants.changes import Mutant
 
@@ -58,6 +59,7 @@ def _by_operation() -> dict[str, tuple[Mutant, ...]]:
         *patterns.mutants(),
         *budgets.mutants(),
         *removal.mutants(),
+        *typed_groups.mutants(),
         *counted.mutants(),
         *calls.mutants(),
         *sizes.mutants(),

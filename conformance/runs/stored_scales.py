@@ -12,6 +12,7 @@ import numpy as np
 
 from subbit.reference.errors import ArgumentError
 from subbit.reference.layer import BinaryGroup, QuantizedLayer, UniformGroup, ValueGroup
+from subbit.reference.leveled import LevelGroup
 from subbit.reference.notation import Array
 
 
@@ -71,6 +72,10 @@ def _scales(layer: QuantizedLayer) -> Iterator[Array]:
                         yield plane.column_scale
             case UniformGroup():
                 yield group.scale
+            case LevelGroup():
+                yield group.reference
+                if group.column_scale is not None:
+                    yield group.column_scale
 
 
 def _others(layer: QuantizedLayer) -> Iterator[Array]:

@@ -18,30 +18,13 @@ __device__ inline float score(Row& x, const float* d, int t) {
   return x.inside(t) ? fabsf(x.at(t)) / d[x.lane + WARP * t] : 0.0f;
 }
 
-// How many of the columns from `first` to before `stop` come before the lane's column of tile r.
-__device__ inline int before(Row& x, const float* d, int r, int first, int stop) {
-  const int k = x.k;
-  const float own = score(x, d, r);
-  int count = 0;
-#pragma unroll
-  for (int t = 0; t < TILES; ++t) {
-    const int start = max(first - WARP * t, 0), end = min(stop - WARP * t, WARP);
-    if (start >= end) continue;
-    const float mine = score(x, d, t);
-    for (int lane = start; lane < end; ++lane) {
-      const float rival = __shfl_sync(ALL_LANES, mine, lane);
-      count += rival > own || (rival == own && WARP * t + lane < WARP * r + x.lane);
-    }
-  }
-  return count;
-}
-
 extern "C" __global__ void prune_columns(float* W, const float* U, const float* d, int n, int k,
                                          int keep, int group, unsigned char* kept) {
   const int row = row_of();
   if (row >= n) return;
   Row x(W, row, k);
   unsigned char* const own = kept + (size_t)row * k;
+  const auto scores = [&](int t) { return score(x, d, t); };
   column_loop(x, U, [&](int i, int owner, float value) {
     if (group > 0 && i % group == 0) {
       const int stop = i + group;
@@ -49,7 +32,7 @@ extern "C" __global__ void prune_columns(float* W, const float* U, const float* 
       for (int r = 0; r < TILES; ++r) {
         const int j = x.lane + WARP * r;
         if (WARP * r >= stop || WARP * (r + 1) <= i) continue;
-        const int rank = stop > k ? 0 : before(x, d, r, i, stop);
+        const int rank = stop > k ? 0 : before(x, scores, r, i, stop);
         if (j >= i && j < stop && j < k) own[j] = rank < keep;
       }
     }

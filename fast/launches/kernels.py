@@ -25,6 +25,7 @@ _LEVELS = (*_WARP, "arb.cuh")
 _REFINED = (*_LEVELS, "arb_row.cuh")
 _CALIBRATED = (*_REFINED, "calibrated.cuh")
 _COLUMNS = (*_WARP, "columns.cuh")
+_LARGEST = (*_COLUMNS, "largest.cuh")
 _SORTED_GROUP = (*_WARP, "sorted_group.cuh")
 _SIDES = (*_WARP, "sides.cuh")
 _CUTS = (*_SIDES, "by_magnitude.cuh")
@@ -81,6 +82,7 @@ FILES: Mapping[str, KernelFile] = {
     "cosine.cu": KernelFile(("token_cosines",), _WARP),
     "gptq.cu": KernelFile(("gptq_codes",), _COLUMNS, _BY_HELD),
     "importance.cu": KernelFile(("relative_importance",), _WARP, _BY_HELD),
+    "levels.cu": KernelFile(("level_codes", "sweep_levels"), _LARGEST, _BY_HELD),
     "nm_mask.cu": KernelFile(("nm_mask",), _SORTED_GROUP, _BY_GROUP),
     "nm_mask_any.cu": KernelFile(("nm_mask_any",), _WARP),
     "pack.cu": KernelFile(("pack_block",), _WARP, ({"ORDERS": 2},)),
@@ -90,7 +92,7 @@ FILES: Mapping[str, KernelFile] = {
     "rows.cu": KernelFile(("masked_mean", "masked_scale"), _WARP),
     "saliency.cu": KernelFile(("saliency", "scaled_magnitude", "slab_sums", "add_slabs"), _WARP),
     "salient_search.cu": KernelFile(("salient_errors",), _SIDES, _BY_HELD_AND_ORDERS),
-    "sparsegpt.cu": KernelFile(("prune_columns",), _COLUMNS, _BY_HELD),
+    "sparsegpt.cu": KernelFile(("prune_columns",), _LARGEST, _BY_HELD),
     "spbo.cu": KernelFile(("prune_stepwise",), _CALIBRATED, _BY_HELD_AND_ORDERS),
     "split.cu": KernelFile(("mark_columns", "cut_zones"), _WARP),
     "split_search.cu": KernelFile(("split_errors",), _CUTS, _BY_HELD_AND_ORDERS),

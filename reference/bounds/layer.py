@@ -9,6 +9,7 @@ import numpy as np
 
 from subbit.reference.bounds.groups.binarize import _spread, _sum_of
 from subbit.reference.layer import BinaryGroup, QuantizedBlock, ValueGroup
+from subbit.reference.leveled import STEPS, LevelGroup
 
 from .rounding import Arithmetic, Rounded
 
@@ -33,7 +34,8 @@ def decode_bound(block: QuantizedBlock, *, arithmetic: Arithmetic) -> Rounded:
     1. Scales and means are converted: ``e_α``, ``e_μ``. Products with signs are exact.
     2. A binary group adds its mean and planes: ``γ_o (|μ| + Σ|α|)`` for o additions.
        Column scales and codes on a grid take one more product; plain values are converted.
-    3. Groups are disjoint, so adding them is exact.
+    3. A power ``2^{e/16}`` is off by at most two units, and levels take two or three products.
+    4. Groups are disjoint, so adding them is exact.
 
     Examples
     --------
@@ -49,6 +51,8 @@ def decode_bound(block: QuantizedBlock, *, arithmetic: Arithmetic) -> Rounded:
             values = _binary_values(group, arithmetic)
         elif isinstance(group, ValueGroup):
             values = arithmetic.read(group.values)
+        elif isinstance(group, LevelGroup):
+            values = _level_values(group, arithmetic)
         else:
             steps = arithmetic.exactly(group.codes - group.zero[:, None])
             values = arithmetic.read(group.scale)[:, None] * steps
@@ -69,3 +73,14 @@ def _binary_values(group: BinaryGroup, arithmetic: Arithmetic) -> Rounded:
             values *= arithmetic.read(plane.column_scale)[None]
         terms.append(values)
     return _sum_of(terms)
+
+
+def _level_values(group: LevelGroup, arithmetic: Arithmetic) -> Rounded:
+    scale = arithmetic.read(group.reference)
+    if group.exponent is not None:
+        power = np.exp2(group.exponent / STEPS)
+        # Eq. (B130), subbit:  |fl(2^{e/16}) − 2^{e/16}| ≤ 2 u 2^{e/16}
+        scale *= Rounded(power, 2.0 * arithmetic.unit_roundoff * power, arithmetic)
+    values = scale[:, None] * arithmetic.exactly(group.levels.astype(np.float64))
+    columns = group.column_scale
+    return values if columns is None else values * arithmetic.read(columns)[None]

@@ -46,6 +46,33 @@ class Choice(Kind):
 
 
 @dataclass(frozen=True)
+class Choices(Kind):
+    """Several of a few settings, each once.
+
+    Parameters
+    ----------
+    options : tuple
+        The settings.
+    """
+
+    options: tuple[Any, ...]
+
+    def describe(self) -> str:
+        """Return the type as written in documentation."""
+        return "tuple of {" + ", ".join(map(repr, self.options)) + "}"
+
+    def check(self, name: str, value: Any, call: Call) -> Any:  # noqa: ANN401, ARG002
+        """Check and return the settings."""
+        if not isinstance(value, tuple) or not value:
+            raise ArgumentError(name, f"a {self.describe()}", value)
+        for one in value:
+            check_choice(name, one, self.options)
+        if len(set(value)) < len(value):
+            raise ArgumentError(name, "different settings", value)
+        return value
+
+
+@dataclass(frozen=True)
 class Whole(Kind):
     """A whole number.
 

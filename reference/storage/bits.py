@@ -42,16 +42,20 @@ from subbit.reference.layer import (
     QuantizedLayer,
     ValueGroup,
 )
-from subbit.reference.notation import Mask
+from subbit.reference.leveled import CODE_BITS, EXPONENT_BITS, SPAN, LevelGroup
+from subbit.reference.notation import Array, Mask
 from subbit.reference.records import Layer
 
 from .kept_entries import flags_of, meant_entries
+from .level_layout import place_of
 from .patterns import pattern_bits, pattern_entropy
 
 _Bits = TypeVar("_Bits", int, float)
 
 NOMINAL_FLOAT = 16
 """Bits of a weight stored as is, as papers on pruning count them."""
+SIGN = 1
+"""Nominal bits of a level that may be large, as of a weight in one of BiLLM's two groups."""
 
 
 @dataclass(frozen=True)
@@ -71,14 +75,15 @@ class PayloadBits:
         Weights that are stored as is.
     group_map : int
         Group numbers of the entries, among the groups of the salient columns or among those
-        of the others.
+        of the others; pattern numbers of large levels.
     column_map : int
-        Salient columns.
+        Salient columns; the code of each group of levels.
     kept_map : int
         Entries that are not pruned, or columns that are not dead: pattern numbers where a
         block has N:M sparsity, and flags where these do not say everything.
     scales, means, zero_points : int
-        Row and column scales, row means, grid zero points.
+        Row and column scales, in groups of levels as references and exponents; row means; grid
+        zero points.
     order : int
         Column permutation.
     weights : int
@@ -187,7 +192,7 @@ def payload_bits(layer: QuantizedLayer, *, float_bits: int = 16) -> PayloadBits:
         for group in block.groups:
             if group.mask.any():
                 total += _group_bits(group, float_bits)
-    return total
+    return total + PayloadBits(scales=_references(layer) * n * float_bits)
 
 
 @contract(1, layer=Layer(text="The record."))
@@ -221,6 +226,8 @@ def _index_bits(choices: int) -> int:
 def _depth(group: Group) -> int:
     if isinstance(group, ValueGroup):
         return NOMINAL_FLOAT
+    if isinstance(group, LevelGroup):
+        return SIGN if group.coding.large else group.coding.planes
     return len(group.planes) if isinstance(group, BinaryGroup) else group.bits
 
 
@@ -261,6 +268,8 @@ def _group_bits(group: Group, float_bits: int) -> PayloadBits:
     entries = int(np.count_nonzero(group.mask))
     if isinstance(group, ValueGroup):
         return PayloadBits(values=entries * float_bits)
+    if isinstance(group, LevelGroup):
+        return _level_bits(group, float_bits)
     if not isinstance(group, BinaryGroup):
         return PayloadBits(
             codes=entries * group.bits, scales=n * float_bits, zero_points=n * group.bits
@@ -274,6 +283,34 @@ def _group_bits(group: Group, float_bits: int) -> PayloadBits:
         scales=(n * len(group.planes) + columns) * float_bits,
         means=0 if group.mean is None else n * float_bits,
     )
+
+
+def _level_bits(group: LevelGroup, float_bits: int) -> PayloadBits:
+    """Count a group of levels without its references, which others may share."""
+    (n, k), code = group.mask.shape, group.coding
+    if not code.planes:
+        return PayloadBits(column_map=CODE_BITS)
+    entries = n * k * _depth(group)
+    exponents = 0 if group.exponent is None else n * EXPONENT_BITS
+    columns = 0 if group.column_scale is None else k * float_bits
+    # Eq. (72), subbit:  levels = n k p + 8 n + 16 k + 3
+    # Eq. (73), subbit:  levels = n k + n ⌊k/16⌋ ⌈log2 C(16, N)⌉ + 8 n + 16 k + 3
+    return PayloadBits(
+        signs=entries if code.large else 0,
+        codes=0 if code.large else entries,
+        group_map=n * (k // SPAN) * pattern_bits(code.large, SPAN) if code.large else 0,
+        column_map=CODE_BITS,
+        scales=exponents + columns,
+    )
+
+
+def _references(layer: QuantizedLayer) -> int:
+    """Count the different row references of a layer's groups of levels."""
+    known: list[Array] = []
+    for group in (group for block in layer.blocks for group in block.groups):
+        if isinstance(group, LevelGroup) and group.coding.planes:
+            known += [group.reference][place_of(group.reference, known) < len(known) :]
+    return len(known)
 
 
 def _has_zero_sign(group: BinaryGroup, plane: Plane) -> bool:

@@ -9,9 +9,12 @@ tensor          holds
 =============== ===========================================================
 ``signs``       one bit per entry and plane, only for the entries of each group
 ``zero_signs``  which signs are 0, only for planes where that changes a value
-``codes``       grid positions, ``bits`` bits each
+``codes``       grid positions, ``bits`` bits each; levels, ``planes`` bits each
+``level_map``   the pattern number of each M columns of groups with large levels
+``exponents``   the exponent of each row of a group of levels, 8 bits
+``references``  row references of groups of levels, each array once
 ``group_map``   the group of each entry, among those of the salient columns or the others
-``column_map``  the salient columns of each block
+``column_map``  the salient columns of each block; the code of each group of levels
 ``pattern_map`` the pattern number of each M columns in blocks with N:M sparsity
 ``kept_map``    the columns or entries that some group covers, if not all are covered
 ``values``      entries that are stored as is
@@ -33,20 +36,11 @@ its scales, and so does such a column; a sign of 0 in a row whose scale is 0 com
 
 from collections.abc import Mapping
 from math import comb
-from typing import Any
 
 import numpy as np
 
-from subbit.reference.errors import ArgumentError, is_whole
-from subbit.reference.layer import (
-    BinaryGroup,
-    Group,
-    Plane,
-    QuantizedBlock,
-    QuantizedLayer,
-    UniformGroup,
-    ValueGroup,
-)
+from subbit.reference.errors import ArgumentError
+from subbit.reference.layer import QuantizedBlock, QuantizedLayer
 from subbit.reference.notation import AnyArray, Mask
 from subbit.reference.storage.kept_entries import flags_of, meant_entries
 from subbit.reference.storage.patterns import (
@@ -55,9 +49,9 @@ from subbit.reference.storage.patterns import (
     unrank_patterns,
 )
 
-from .record_tensors import NullReader, Reader, RecordError, Writer, code_width
+from .group_layout import put_group, take_group
+from .record_tensors import Layout, Reader, RecordError, Writer, code_width, whole_number
 
-Layout = dict[str, Any]
 Pattern = tuple[int, int]
 
 
@@ -133,7 +127,7 @@ def _pattern(layout: Layout) -> Pattern | None:
     if "pattern" not in layout:
         return None
     keep, group = layout["pattern"]
-    return _whole(keep), _whole(group)
+    return whole_number(keep), whole_number(group)
 
 
 def _take_masks(
@@ -152,92 +146,8 @@ def _take_masks(
     return masks
 
 
-def _put_plane(writer: Writer, plane: Plane, mask: Mask, dtype: str) -> Layout:
-    inside = plane.sign[mask]
-    if plane.sign.astype(np.bool_)[~mask].any():
-        raise ArgumentError("layer", "signs that are 0 outside their mask", "others")
-    meant = np.broadcast_to(plane.row_scale[:, None] != 0.0, mask.shape)[mask]
-    zeros = bool(((inside == 0) & meant).any())
-    writer.put("signs", inside >= 0)
-    if zeros:
-        writer.put("zero_signs", inside == 0)
-    writer.put_values("scales", plane.row_scale, dtype)
-    if plane.column_scale is not None:
-        writer.put_values("scales", plane.column_scale[mask.any(axis=0)], dtype)
-    return {"zeros": zeros, "column_scale": plane.column_scale is not None}
-
-
-def _take_plane(reader: Reader, layout: Layout, mask: Mask) -> Plane:
-    count = int(mask.sum())
-    inside = np.where(reader.take("signs", count), 1, -1).astype(np.int8)
-    if layout["zeros"]:
-        inside[reader.take("zero_signs", count).astype(np.bool_)] = 0
-    sign = np.zeros(mask.shape, dtype=np.int8)
-    sign[mask] = inside
-    row_scale = reader.take_values("scales", mask.shape[0])
-    if not layout["column_scale"]:
-        return Plane(sign, row_scale)
-    column_scale = np.zeros(mask.shape[1])
-    used = mask.any(axis=0)
-    column_scale[used] = reader.take_values("scales", int(used.sum()))
-    return Plane(sign, row_scale, column_scale)
-
-
 UNCHECKED = 2**24
 """Entries up to which a layer may have no tensors."""
-
-
-def _put_group(writer: Writer, group: Group, dtype: str) -> Layout:
-    if not group.mask.any():
-        writer = Writer()  # its content is discarded
-    if isinstance(group, UniformGroup):
-        return _put_uniform(writer, group, dtype)
-    if isinstance(group, ValueGroup):
-        return _put_entries(writer, group, dtype)
-    planes = [_put_plane(writer, plane, group.mask, dtype) for plane in group.planes]
-    if group.mean is not None:
-        writer.put_values("means", group.mean, dtype)
-    return {"name": group.name, "planes": planes, "mean": group.mean is not None}
-
-
-def _put_uniform(writer: Writer, group: UniformGroup, dtype: str) -> Layout:
-    levels = 2**group.bits
-    whole = group.zero.astype(np.int64)
-    if not np.array_equal(whole, group.zero) or (whole < 0).any() or (whole >= levels).any():
-        raise ArgumentError("layer", f"zero points from 0 to {levels - 1}", "others")
-    if (group.codes >= levels).any() or group.codes[~group.mask].any():
-        raise ArgumentError("layer", f"codes below {levels}, 0 outside the mask", "others")
-    writer.put_codes("codes", group.codes[group.mask], group.bits)
-    writer.put_codes("zero_points", whole, group.bits)
-    writer.put_values("scales", group.scale, dtype)
-    return {"name": group.name, "bits": group.bits}
-
-
-def _put_entries(writer: Writer, group: ValueGroup, dtype: str) -> Layout:
-    if group.values[~group.mask].any():
-        raise ArgumentError("layer", "values that are 0 outside their mask", "others")
-    writer.put_values("values", group.values[group.mask], dtype)
-    return {"name": group.name, "plain": True}
-
-
-def _take_group(reader: Reader, layout: Layout, mask: Mask) -> Group:
-    name = str(layout["name"])
-    rows = mask.shape[0]
-    if not mask.any():
-        reader = NullReader()
-    if "bits" in layout:
-        bits = _whole(layout["bits"])
-        codes = np.zeros(mask.shape, dtype=np.uint8)
-        codes[mask] = reader.take_codes("codes", int(mask.sum()), bits)
-        zero = reader.take_codes("zero_points", rows, bits).astype(np.float64)
-        return UniformGroup(name, mask, codes, reader.take_values("scales", rows), zero, bits)
-    if "plain" in layout:
-        values = np.zeros(mask.shape)
-        values[mask] = reader.take_values("values", int(mask.sum()))
-        return ValueGroup(name, mask, values)
-    planes = tuple(_take_plane(reader, plane, mask) for plane in layout["planes"])
-    mean = reader.take_values("means", rows) if layout["mean"] else None
-    return BinaryGroup(name, mask, planes, mean)
 
 
 def put_layer(layer: QuantizedLayer, dtype: str) -> tuple[Layout, dict[str, AnyArray]]:
@@ -273,7 +183,7 @@ def put_layer(layer: QuantizedLayer, dtype: str) -> tuple[Layout, dict[str, AnyA
     blocks: list[tuple[int, int]] = []
     for block in layer.blocks:
         pattern = _put_masks(writer, block)
-        pattern["groups"] = [_put_group(writer, group, dtype) for group in block.groups]
+        pattern["groups"] = [put_group(writer, group, dtype) for group in block.groups]
         if pattern not in patterns:
             patterns.append(pattern)
         blocks.append((block.stop, patterns.index(pattern)))
@@ -297,18 +207,9 @@ def _take_block(reader: Reader, layout: Layout, rows: int, span: tuple[int, int]
     salient = reader.take("column_map", width).astype(np.bool_) if layout["salient"] else None
     masks = _take_masks(reader, layout, salient, (rows, width))
     groups = tuple(
-        _take_group(reader, group, mask)
-        for group, mask in zip(layout["groups"], masks, strict=True)
+        take_group(reader, group, mask) for group, mask in zip(layout["groups"], masks, strict=True)
     )
     return QuantizedBlock(start, stop, groups, salient, _pattern(layout))
-
-
-def _whole(value: object) -> int:
-    """Return a number of a layout, unless it is none or not whole."""
-    if not is_whole(value) or value < 0:
-        message = f"expected a whole number, got {str(value)[:40]}"
-        raise RecordError(message)
-    return int(value)
 
 
 def _check_held(rows: int, columns: int, tensors: Mapping[str, AnyArray]) -> None:
@@ -352,16 +253,16 @@ def take_layer(layout: Layout, tensors: Mapping[str, AnyArray], dtype: str) -> Q
     >>> take_layer(*put_layer(layer, "float16"), "float16").decode().tolist()
     [[2.0, -2.0, 2.0]]
     """
-    rows, columns = (_whole(length) for length in layout["shape"])
+    rows, columns = (whole_number(length) for length in layout["shape"])
     _check_held(rows, columns, tensors)
     reader = Reader(tensors, dtype)
     blocks, start = [], 0
     for stop, pattern in layout["blocks"]:
-        if _whole(stop) > columns:
+        if whole_number(stop) > columns:
             message = f"a block ends at column {stop} of {columns}"
             raise RecordError(message)
-        chosen = layout["patterns"][_whole(pattern)]
-        blocks.append(_take_block(reader, chosen, rows, (start, _whole(stop))))
+        chosen = layout["patterns"][whole_number(pattern)]
+        blocks.append(_take_block(reader, chosen, rows, (start, whole_number(stop))))
         start = stop
     order = None
     if layout["ordered"]:

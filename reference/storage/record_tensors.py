@@ -7,18 +7,21 @@ padded.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from subbit.reference.errors import ArgumentError, SubbitError
+from subbit.reference.errors import ArgumentError, SubbitError, is_whole
 from subbit.reference.notation import AnyArray, Array
 
 BIT_TENSORS = (
-    "signs", "zero_signs", "codes", "group_map", "column_map", "pattern_map", "kept_map",
-    "zero_points", "order",
+    "signs", "zero_signs", "codes", "level_map", "exponents", "group_map", "column_map",
+    "pattern_map", "kept_map", "zero_points", "order",
 )  # fmt: skip
-VALUE_TENSORS = ("scales", "means", "values")
+VALUE_TENSORS = ("scales", "references", "means", "values")
+Layout = dict[str, Any]
+"""What a file says of a layer, a block or a group, as JSON."""
 
 
 class RecordError(SubbitError, ValueError):
@@ -46,11 +49,42 @@ def code_width(count: int) -> int:
     return max(count - 1, 0).bit_length()
 
 
+def whole_number(value: object) -> int:
+    """Return a number of a layout, unless it is none or not whole.
+
+    Parameters
+    ----------
+    value : object
+        What a layout says.
+
+    Returns
+    -------
+    int
+        The number.
+
+    Raises
+    ------
+    RecordError
+        If it is something else, or negative.
+
+    Examples
+    --------
+    >>> whole_number(3)
+    3
+    """
+    if not is_whole(value) or value < 0:
+        message = f"expected a whole number, got {str(value)[:40]}"
+        raise RecordError(message)
+    return int(value)
+
+
 class Writer:
     """Collects a layer's tensors in the order in which a reader takes them."""
 
     def __init__(self) -> None:
         self.parts: dict[str, list[AnyArray]] = {}
+        self.references: list[Array] = []
+        """References of rows that are written already."""
 
     def put(self, tensor: str, values: AnyArray) -> None:
         """Append numbers, or bits, as they are.
@@ -146,6 +180,8 @@ class Reader:
         if unknown or wrong:
             message = f"unknown or mistyped tensors {sorted(unknown) + wrong}"
             raise RecordError(message)
+        self.references: list[Array] = []
+        """References of rows that were taken already."""
         self.rest = {
             name: np.unpackbits(values).astype(np.bool_) if name in BIT_TENSORS else values
             for name, values in tensors.items()

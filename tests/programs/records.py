@@ -26,6 +26,7 @@ class Parts:
     def __init__(self, tensors):
         self.bits = {n: list(np.unpackbits(x)) for n, x in tensors.items() if x.dtype == "u1"}
         self.values = {n: list(map(float, x)) for n, x in tensors.items() if x.dtype != "u1"}
+        self.references = []
 
     def next_bits(self, part, count):
         own = self.bits.get(part, [])
@@ -85,10 +86,42 @@ def block(parts, layout, shape):
     return decoded
 
 
+CODES = ["0", "1", "1:16", "2:16", "3:16", "2", "3", "4"]
+
+
+def levels(parts, group, shape):
+    rows, columns = shape
+    code = CODES[parts.wholes("column_map", 1, 3)[0]]
+    if code == "0":
+        return np.zeros(shape)
+    if group["reference"] == len(parts.references):
+        parts.references.append(parts.numbers("references", rows))
+    scale = parts.references[group["reference"]][:, None]
+    if group["exponents"]:
+        codes = np.array(parts.wholes("exponents", rows, 8))
+        scale = scale * 2.0 ** ((codes[:, None] - 128) / 16)
+    wide = parts.numbers("scales", columns) if group["column_scale"] else np.ones(columns)
+    if ":" not in code:
+        p = int(code)
+        codes = np.reshape(parts.wholes("codes", rows * columns, p), shape)
+        return scale * (2.0 * codes - 2**p + 1) * wide
+    found = np.reshape(2.0 * np.array(parts.next_bits("signs", rows * columns)) - 1, shape)
+    patterns = list(itertools.combinations(range(16), int(code[0])))
+    count = columns // 16
+    for place, number in enumerate(
+        parts.wholes("level_map", rows * count, width_of(len(patterns)))
+    ):
+        for column in patterns[number]:
+            found[place // count, place % count * 16 + column] *= 3
+    return scale * found * wide
+
+
 def values(parts, group, mask):
     rows, found, count = len(mask), np.zeros(mask.shape), int(mask.sum())
     if "plain" in group:
         found[mask] = parts.numbers("values", count)
+    elif "levels" in group:
+        found = levels(parts, group, mask.shape)
     elif "bits" in group:
         found[mask] = parts.wholes("codes", count, group["bits"])
         zero = np.array(parts.wholes("zero_points", rows, group["bits"]))

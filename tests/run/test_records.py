@@ -19,6 +19,7 @@ from subbit.reference.layer import (
     UniformGroup,
     ValueGroup,
 )
+from subbit.reference.leveled import CODES, SPAN, LevelGroup
 from subbit.reference.storage.bits import payload_bits
 from subbit.reference.storage.record_layout import put_layer, take_layer, tensor_bits
 from subbit.reference.storage.record_tensors import RecordError
@@ -36,6 +37,24 @@ def _plane(rng, mask, *, zeros, wide):
         sign[rng.random(mask.shape) < 0.2] = 0
     sign[~mask] = 0
     return Plane(sign, _scale(rng, len(mask)), _scale(rng, mask.shape[1]) if wide else None)
+
+
+def _levels(rng, name, mask, references):
+    """Whole columns at the levels of a code, with references that other groups may have."""
+    code = str(rng.choice(list(CODES)))
+    n, k = mask.shape
+    if CODES[code].large:
+        sizes = np.ones((n, k), dtype=np.int8)
+        whole = sizes[:, : k - k % SPAN].reshape(n, -1, SPAN)
+        whole[rng.random(whole.shape).argsort(axis=2).argsort(axis=2) < CODES[code].large] = 3
+        levels = (sizes * rng.choice([-1, 1], size=(n, k))).astype(np.int8)
+    else:
+        top = 2 ** CODES[code].planes - 1
+        levels = (2 * rng.integers(0, top + 1, size=(n, k)) - top).astype(np.int8)
+    exponent = rng.integers(-128, 128, size=n).astype(np.int8) if rng.random() < 0.7 else None
+    columns = _scale(rng, k) if rng.random() < 0.7 else None
+    reference = references[int(rng.integers(0, len(references)))]
+    return LevelGroup(name, mask, code, levels, reference, exponent, columns)
 
 
 def _group(rng, name, mask):
@@ -66,7 +85,10 @@ def _pattern(rng, owner):
     return keep, group
 
 
-def _block(rng, rows, start, stop):
+def _block(rng, rows, start, stop, references):
+    if rng.random() < 0.3:
+        mask = np.ones((rows, stop - start), dtype=np.bool_)
+        return QuantizedBlock(start, stop, (_levels(rng, "levels", mask, references),))
     width, count = stop - start, int(rng.integers(1, 6))
     owner = rng.integers(-1 if rng.random() < 0.4 else 0, count, size=(rows, width))
     if rng.random() < 0.3:
@@ -86,17 +108,30 @@ def layers(draw):
     """Any valid record: pruned entries, several orders, uniform codes, permuted columns."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     rows = draw(st.integers(1, 9))
-    stops = np.cumsum(draw(st.lists(st.integers(1, 12), min_size=1, max_size=4))).tolist()
+    stops = np.cumsum(draw(st.lists(st.integers(1, 40), min_size=1, max_size=4))).tolist()
+    references = [_scale(rng, rows) for _ in range(2)]
     blocks = tuple(
-        _block(rng, rows, start, stop) for start, stop in zip([0, *stops[:-1]], stops, strict=True)
+        _block(rng, rows, start, stop, references)
+        for start, stop in zip([0, *stops[:-1]], stops, strict=True)
     )
     order = rng.permutation(stops[-1]) if draw(st.booleans()) else None
     return QuantizedLayer((rows, stops[-1]), blocks, order)
 
 
+def _canonical_levels(group):
+    if group.coding.planes:
+        return group
+    parts = {"reference": group.reference, "exponent": group.exponent}
+    parts["column_scale"] = group.column_scale
+    zeros = {name: None if part is None else part * 0 for name, part in parts.items()}
+    return dataclasses.replace(group, **zeros)
+
+
 def _canonical_group(group):
     if isinstance(group, ValueGroup):
         return group
+    if isinstance(group, LevelGroup):
+        return _canonical_levels(group)
     if isinstance(group, UniformGroup):
         if group.mask.any():
             return group
@@ -163,13 +198,22 @@ def test_a_loaded_record_is_the_saved_one(layer, tmp_path_factory):
     assert 8 * records.layer_bytes["a.b"] == sum(tensor_bits(layer).values())
 
 
+# What is counted as one part and stored in several.
+TOGETHER = {
+    "kept_map": ("pattern_map", "kept_map"),
+    "group_map": ("group_map", "level_map"),
+    "scales": ("scales", "references", "exponents"),
+}
+
+
 @given(layer=layers())
 def test_the_file_is_as_tight_as_the_payload_bits_say(layer):
     counted = dataclasses.asdict(payload_bits(layer))
     assert counted.pop("weights") == layer.shape[0] * layer.shape[1]
     stored = tensor_bits(layer)
-    maps = [stored.pop(part) for part in ("pattern_map", "kept_map") if part in stored]
-    assert 0 <= sum(maps) - counted.pop("kept_map") < 8 * max(len(maps), 1)
+    for part, names in TOGETHER.items():
+        parts = [stored.pop(name) for name in names if name in stored]
+        assert 0 <= sum(parts) - counted.pop(part) < 8 * max(len(parts), 1), part
     for part, bits in counted.items():
         assert 0 <= stored.pop(part, 0) - bits < 8, part
     assert not stored
@@ -278,13 +322,13 @@ def test_another_pattern_than_the_saved_one_is_refused(pattern, tmp_path, monkey
 
 def test_files_of_the_first_version_are_read(tmp_path, monkeypatch):
     path = tmp_path / "block.safetensors"
-    for version in (1, 3):
+    for version in (1, 2, 4):
         monkeypatch.setattr(record_files, "FORMAT_VERSION", version)
         save_records(path, {"layer": _sign_layer()})
         monkeypatch.undo()
-        if version == 1:
+        if version <= 2:
             assert_same(load_records(path).layers["layer"], _sign_layer())
-    with pytest.raises(RecordError, match="version 1 to 2"):
+    with pytest.raises(RecordError, match="version 1 to 3"):
         load_records(path)
 
 
