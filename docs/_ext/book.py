@@ -32,7 +32,7 @@ NAVIGATION: dict[int, str] = {}
 ROOMS = ("", "groups", "zones", "pruning", "baselines")
 OTHERS = {"__init__", "errors", "methods", "notation", "records"}
 PARTS = (
-    ("Methods", r"reference/(arb_llm|billm|pbs2p|stbllm)\.py"),
+    ("Methods", r"reference/((arb_llm|billm|pbs2p|stbllm|typed_groups)\.py|presets/)"),
     ("Terms of all methods", r"reference/\w+\.py"),
     ("Groups", "reference/groups/"),
     ("Zones", "reference/zones/"),
