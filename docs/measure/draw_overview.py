@@ -104,8 +104,8 @@ def _bits(axes: Axes, made: Mapping[str, Any]) -> None:
     payload = made["payload"]
     total = sum(payload.values())
     axes.set_title(
-        f"5  Bits per weight of a whole layer, {LAYER} of SmolLM2-135M: the signs are {made['nominal']:.2f}, "
-        f"a decoder needs {total:.2f}",
+        f"5  Bits per weight of a whole layer, {LAYER} of SmolLM2-135M: the signs are "
+        f"{made['nominal']:.2f}, a decoder needs {total:.2f}",
         loc="left",
         fontsize=10,
     )
