@@ -16,7 +16,14 @@ project_copyright = author
 version = release = _project["version"]
 
 extensions = [
+    "api",
     "book",
+    "equation_index",
+    "fitting",
+    "names",
+    "navigation",
+    "side_by_side",
+    "symbols",
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.mathjax",
@@ -31,9 +38,16 @@ html_title = f"subbit {version}"
 _mathjax = Path(*find_spec("sphinx-mathjax-offline").submodule_search_locations)
 html_static_path = [
     "_ext/book.css",
+    "_ext/place.js",
     "_ext/wide.css",
     str(_mathjax / "static" / "mathjax" / "tex-svg.js"),
 ]
+html_css_files = ["book.css"]
+html_js_files = ["place.js"]
+# A search shows names and titles. A summary would be asked of a server, and folders have none.
+html_show_search_summary = False
+html_search_scorer = str(_root / "docs" / "_ext" / "scorer.js")
+pygments_dark_style = "github-dark"
 mathjax_path = "tex-svg.js"
 mathjax3_config = {"options": {"enableMenu": False}}
 
