@@ -180,7 +180,40 @@ def faults(tab, address, keep):
     return {kind: what for kind, what in found.items() if what}
 
 
-# Of all pages one is opened for each eight, and those that have been hard to fit.
+WHITE = (
+    "<svg xmlns='http://www.w3.org/2000/svg'><rect width='300' height='150' fill='white'/></svg>"
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "kinds"),
+    [
+        ("<p>fine</p>", set()),
+        ("<script src='https://example.org/a.js'></script>", {"asked of others", "complaints"}),
+        ("<script>fetch('https://example.org/a')</script>", {"asked of others", "complaints"}),
+        ("<script>console.error('no')</script>", {"complaints"}),
+        ("<script>null.x</script>", {"complaints"}),
+        ("<p>it is \\frac{1}{2}</p>", {"1280, tex", "390, tex"}),
+        ("<p>and $x_i$ too</p>", {"1280, tex", "390, tex"}),
+        ("<p><span class='math'>x</span></p>", {"1280, not typeset", "390, not typeset"}),
+        ("<div style='width: 800px'>wide</div>", {"390, page"}),
+        (f"<div style='overflow-x: auto'><table><td>{'x' * 99}</table></div>", {"390, wide"}),
+        ("<p style='color: #888'>faint</p>", {"light, faint"}),
+        ("<p style='color: #444'>faint</p>", {"dark, faint"}),
+        (f'<img src="data:image/svg+xml,{quote(WHITE)}">', {"white in the dark"}),
+    ],
+)
+def test_what_is_wrong_with_a_page_is_seen(tab, tmp_path, body, kinds):
+    style = (
+        "<meta charset='utf-8'><meta name='viewport' content='width=device-width'><style>"
+        "@media (prefers-color-scheme: dark) { body { background: #131416; color: #ddd } }</style>"
+    )
+    (tmp_path / "page.html").write_text(f"<!doctype html>{style}<article>{body}</article>", "utf-8")
+    seen = faults(tab, (tmp_path / "page.html").as_uri(), None)
+    assert {"white in the dark" if "white" in kind else kind for kind in seen} == kinds, seen
+
+
+# Of all pages a share is opened, and those that have been hard to fit.
 HARD = ("book/bounds/hessian", "book/compensate", "equations", "pbs2p", "scoreboard", "stbllm")
 SCREENSHOTS = ROOT / "build" / "screenshots"
 KEPT = ("billm", "book/groups/arb_rc", "equations", "index", "notation", "scoreboard")
@@ -189,11 +222,22 @@ KEPT = ("billm", "book/groups/arb_rc", "equations", "index", "notation", "scoreb
 def test_pages_look_as_they_should(html, tab):
     """Nothing is cut off or faint, everything is typeset, and nothing leaves the machine."""
     every = sorted(str(p.relative_to(html))[:-5] for p in html.rglob("*.html"))
-    names = sorted({*some(every), *HARD, *KEPT})
-    assert len(names) > 30
+    names = sorted({*some(every, every=16), *HARD, *KEPT})
+    assert len(names) > 25
     keep = {name: name.replace("/", "-") for name in KEPT}
     bad = {n: faults(tab, (html / f"{n}.html").as_uri(), keep.get(n)) for n in names}
     assert {name: what for name, what in bad.items() if what} == {}
+
+
+# The page goes to the equation when its formulas are typeset.
+SEEN_SOON = """(async () => {
+  for (let frame = 0; frame < 300; frame++) {
+    const { top, bottom } = document.querySelector(":target").getBoundingClientRect();
+    if (top >= 0 && bottom <= innerHeight) return true;
+    await new Promise((done) => requestAnimationFrame(done));
+  }
+  return false;
+})()"""
 
 
 def test_from_the_first_page_to_the_line_of_an_equation(html, tab):
@@ -212,8 +256,7 @@ def test_from_the_first_page_to_the_line_of_an_equation(html, tab):
           return { known: left.querySelector(".book-standing").textContent,
                    symbols: seen.all(".book-where a", left).map((a) => a.textContent),
                    behind: seen.all(".book-behind a", row).length,
-                   code: right.textContent, apart: Math.abs(a.top - b.top),
-                   visible: a.top >= 0 && a.bottom <= innerHeight };
+                   code: right.textContent, apart: Math.abs(a.top - b.top) };
         })()"""
     )
     assert beside["known"] == "read in the paper"
@@ -221,7 +264,7 @@ def test_from_the_first_page_to_the_line_of_an_equation(html, tab):
     assert {"p", "θ"} <= set(beside["symbols"])
     assert beside["behind"] > 3
     assert beside["apart"] < 20
-    assert beside["visible"]
+    assert tab.run(SEEN_SOON)
     tab.follow(".book-tag:target .book-where a")
     assert tab.run("document.querySelector(':target').textContent").split()[0] == "p"
 

@@ -20,15 +20,23 @@ def mark_opaque(app: Sphinx, doctree: nodes.document) -> None:
                 image["classes"].append("book-opaque")
 
 
-def mark_wide(_app: Sphinx, doctree: nodes.document) -> None:
-    """Mark tables of many columns, which get less room for each."""
+def label_cells(_app: Sphinx, doctree: nodes.document) -> None:
+    """Let each cell of a table with many columns say its column: on a phone, rows become lists."""
     for group in doctree.findall(nodes.tgroup):
-        if group["cols"] >= MANY:
-            group.parent["classes"].append("book-many")
+        heads = [entry.astext() for head in group.findall(nodes.thead) for entry in head[0]]
+        if group["cols"] < MANY or len(heads) < group["cols"]:
+            continue
+        group.parent["classes"].append("book-many")
+        for body in group.findall(nodes.tbody):
+            for row in body:
+                for head, entry in list(zip(heads, row, strict=False))[1:]:
+                    if not entry.children:
+                        continue
+                    entry.insert(0, nodes.inline("", head, classes=["book-label"]))
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register everything."""
     app.connect("doctree-read", mark_opaque)
-    app.connect("doctree-read", mark_wide)
+    app.connect("doctree-read", label_cells)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

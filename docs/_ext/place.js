@@ -6,6 +6,6 @@
     addEventListener(kind, () => (reads = true), { once: true, passive: true });
   addEventListener("load", async () => {
     await window.MathJax?.startup?.promise;
-    if (!reads) document.querySelector(":target")?.scrollIntoView();
+    if (!reads) document.querySelector(":target")?.scrollIntoView({ behavior: "instant" });
   });
 }

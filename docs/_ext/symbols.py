@@ -102,6 +102,13 @@ def of_page() -> tuple[Entry, ...]:
     return tuple(found)
 
 
+@cache
+def by_name(file: str | None) -> dict[tuple[str, str], Entry]:
+    """Index the entries of a module, or those that are shared, by scope and symbol."""
+    entries = of_module(file) if file else of_page()
+    return {(entry.scope, spelled(entry.symbol)): entry for entry in reversed(entries)}
+
+
 def in_formula(formula: str) -> Iterator[tuple[str, ...]]:
     """Yield the symbols of a formula, each with its index or exponent, then without."""
     text, at = spelled(formula), 0
@@ -144,13 +151,14 @@ class Notation:
     def find(self, names: tuple[str, ...], tag: Tag) -> Entry | None:
         """Look a symbol up: in the module, for the paper, and for all."""
         stem = tag.key.file.rpartition("/")[2].removesuffix(".py")
-        own, shared = of_module(tag.key.file), of_page()
-        places = (("", own), (tag.key.function, shared), (stem, shared), (tag.key.paper, shared))
+        own, shared = by_name(tag.key.file), by_name(None)
         for name in names:
-            for scope, entries in (*places, ("", shared)):
-                for entry in entries:
-                    if spelled(entry.symbol) == name and entry.scope == scope:
-                        return entry
+            scopes = (tag.key.function, stem, tag.key.paper, "")
+            found = own.get(("", name)) or next(
+                (shared[scope, name] for scope in scopes if (scope, name) in shared), None
+            )
+            if found:
+                return found
         return None
 
     def unknown(self, tag: Tag) -> list[str]:
