@@ -140,7 +140,7 @@ docs: $(VENV)/.dev
 
 clean:
 	@echo "==> removing what was built"
-	rm -rf build dist docs/_build docs/book *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist docs/_build docs/api docs/book *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
 distclean: clean

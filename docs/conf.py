@@ -16,8 +16,15 @@ project_copyright = author
 version = release = _project["version"]
 
 extensions = [
+    "api",
     "book",
     "equation_lines",
+    "equation_index",
+    "fitting",
+    "names",
+    "navigation",
+    "side_by_side",
+    "symbols",
     "myst_parser",
     "onepage",
     "sphinx.ext.autodoc",
@@ -39,13 +46,18 @@ html_static_path = [
     "_ext/worked.js",
     "_ext/book.css",
     "_ext/onepage.css",
+    "_ext/place.js",
     "_ext/wide.css",
     "_ext/sort.css",
     "_ext/sort.js",
     str(_mathjax / "static" / "mathjax" / "tex-svg.js"),
 ]
-html_css_files = ["sort.css"]
-html_js_files = ["sort.js"]
+html_css_files = ["book.css", "sort.css"]
+html_js_files = ["place.js", "sort.js"]
+# A search shows names and titles. A summary would be asked of a server, and folders have none.
+html_show_search_summary = False
+html_search_scorer = str(_root / "docs" / "_ext" / "scorer.js")
+pygments_dark_style = "github-dark"
 mathjax_path = "tex-svg.js"
 mathjax3_config = {"options": {"enableMenu": False}}
 

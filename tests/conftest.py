@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 
+import browser
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -30,6 +31,11 @@ def pytest_collectstart(collector: pytest.Collector) -> None:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     give_seed(item)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if browser.BROWSER is None:
+        terminalreporter.write_line(browser.WITHOUT)
 
 
 @pytest.fixture

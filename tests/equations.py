@@ -32,6 +32,24 @@ class Key:
     file: str
 
 
+# How an equation is known, as the table says it and as pages do.
+STANDINGS = {
+    "paper": "read in the paper",
+    "code": "read in released code",
+    "reported": "reported by others",
+    "ours": "chosen or derived here",
+}
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What the table says of an equation."""
+
+    version: str
+    standing: str
+    words: str
+
+
 @dataclass(frozen=True)
 class Tag:
     key: Key
@@ -189,14 +207,19 @@ def papers(page: str) -> dict[str, str]:
     return {row[0]: row[1] for row in _cells(page, "short name")}
 
 
-def rows(page: str) -> dict[Key, tuple[str, str]]:
-    """The table of equations: the arXiv version and the words of each row."""
-    found: dict[Key, tuple[str, str]] = {}
-    for paper, version, label, words, function, file in _cells(page, "paper"):
+def read(page: str) -> dict[str, str]:
+    """Short name of each paper, and what was read of it."""
+    return {row[0]: row[3] for row in _cells(page, "short name")}
+
+
+def rows(page: str) -> dict[Key, Listed]:
+    """The table of equations: what each row says."""
+    found: dict[Key, Listed] = {}
+    for paper, version, label, standing, words, function, file in _cells(page, "paper"):
         key = Key(paper, label, function.strip("`"), file.strip("`"))
         if key in found:
             raise BadTagError(f"listed twice: {key}")
-        found[key] = (version, words)
+        found[key] = Listed(version, standing, words)
     return found
 
 
@@ -214,8 +237,10 @@ def table(page: str) -> str:
     lines = []
     for key in sorted(formulas, key=_order):
         version = versions.get(key.paper, "?")
-        words = known[key][1] if key in known else f"TODO {formulas[key]}".replace("|", "¦")
-        cells = (key.paper, version, key.label, words, f"`{key.function}`", f"`{key.file}`")
+        said = f"TODO {formulas[key]}".replace("|", "¦")
+        row = known.get(key, Listed(version, "ours" if key.paper == "subbit" else "TODO", said))
+        shown = (row.standing, row.words, f"`{key.function}`", f"`{key.file}`")
+        cells = (key.paper, version, key.label, *shown)
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -30,14 +30,29 @@ def test_each_row_has_its_tag(page, tagged):
 def test_each_paper_is_named_with_its_version(page, tagged):
     versions = equations.papers(page)
     assert {tag.key.paper for tag in tagged} <= versions.keys()
-    assert {key: version for key, (version, _) in equations.rows(page).items()} == {
+    assert {key: row.version for key, row in equations.rows(page).items()} == {
         key: versions[key.paper] for key in equations.rows(page)
     }
 
 
+def test_each_row_says_how_it_is_known(page):
+    """What was read in a paper, or in its code, can only be so where that was read."""
+    needed = {"paper": "text", "code": "code", "reported": "", "ours": ""}
+    assert needed.keys() == equations.STANDINGS.keys()
+    read = equations.read(page)
+    for key, row in equations.rows(page).items():
+        assert row.standing in needed, key
+        if key.paper == "subbit":
+            assert row.standing != "paper", key
+        else:
+            assert row.standing != "ours", key
+            assert needed[row.standing] in read[key.paper], key
+
+
 def test_each_row_says_something(page):
-    wordless = [k for k, (_, words) in equations.rows(page).items() if not words[:1].isalpha()]
-    undone = [k for k, (_, words) in equations.rows(page).items() if words.startswith("TODO")]
+    words = {key: row.words for key, row in equations.rows(page).items()}
+    wordless = [key for key, said in words.items() if not said[:1].isalpha()]
+    undone = [key for key, said in words.items() if said.startswith("TODO")]
     assert wordless == undone == []
 
 

@@ -52,7 +52,7 @@ th { background: var(--raised); overflow-wrap: normal } .text { text-align: left
 dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: .2rem 1rem }
 dt { font-weight: 600 } dd { margin: 0; overflow-wrap: anywhere } ul { padding-left: 1.2rem }
 @media (max-width: 48rem) {
-  thead { position: absolute; clip-path: inset(50%); width: 1px; height: 1px; overflow: hidden }
+  thead { display: none }
   tr { display: block; padding: .5rem 0; border-bottom: 1px solid var(--line) }
   td { display: flex; justify-content: space-between; gap: 1rem; border: 0; padding: .1rem 0;
     text-align: right }

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -136,3 +137,36 @@ def _trimmed(lines: list[str], part: Lines) -> Lines | None:
     """Leave out blank lines at both ends."""
     written = [n for n in range(part[0], part[1] + 1) if lines[n - 1].strip()]
     return (written[0], written[-1]) if written else None
+
+
+KERNEL = re.compile(
+    r"^extern \"C\" __global__ void[^(]*?(?:__launch_bounds__\([^)]*\)\s*)?(\w+)\(", re.MULTILINE
+)
+
+
+def kernels(text: str) -> list[tuple[str, int, int]]:
+    """Divide a CUDA source.
+
+    Parameters
+    ----------
+    text : str
+        The source.
+
+    Returns
+    -------
+    list of (str, int, int)
+        Name, first and last line of each kernel, with the comment and the template above it; lines
+        before a kernel, which have no name, hold what kernels share.
+    """
+    lines = text.splitlines()
+    found, last = [], 0
+    for match in KERNEL.finditer(text):
+        first = text.count("\n", 0, match.start()) + 1
+        while first > 1 and lines[first - 2].strip():
+            first -= 1
+        end = next(n for n in range(first, len(lines) + 1) if lines[n - 1] == "}")
+        found += [("", last + 1, first - 1), (match[1], first, end)]
+        last = end
+    found.append(("", last + 1, len(lines)))
+    parts = [(name, _trimmed(lines, (first, end))) for name, first, end in found]
+    return [(name, *part) for name, part in parts if part]
