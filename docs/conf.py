@@ -17,6 +17,7 @@ version = release = _project["version"]
 
 extensions = [
     "book",
+    "cells",
     "equation_lines",
     "myst_parser",
     "onepage",
@@ -33,6 +34,7 @@ html_title = f"subbit {version}"
 _mathjax = Path(*find_spec("sphinx-mathjax-offline").submodule_search_locations)
 html_static_path = [
     "_ext/book.css",
+    "_ext/cells.css",
     "_ext/onepage.css",
     "_ext/wide.css",
     str(_mathjax / "static" / "mathjax" / "tex-svg.js"),
