@@ -18,6 +18,7 @@ version = release = _project["version"]
 extensions = [
     "api",
     "book",
+    "cells",
     "equation_lines",
     "equation_index",
     "fitting",
@@ -45,6 +46,7 @@ html_static_path = [
     "_ext/worked.css",
     "_ext/worked.js",
     "_ext/book.css",
+    "_ext/cells.css",
     "_ext/onepage.css",
     "_ext/place.js",
     "_ext/wide.css",

@@ -19,10 +19,11 @@ import numpy as np
 import numpy.typing as npt
 
 from subbit.conformance.oracles.choices import least
-from subbit.reference import BiLLM, Partition
+from subbit.reference import BiLLM, Loop, Partition
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Mask: TypeAlias = npt.NDArray[np.bool_]
+Image: TypeAlias = Callable[[Array, Array, slice], Array]
 GRIDS: Mapping[str, Callable[[Array], Array]] = {
     "maximum": lambda key: key.max() * np.arange(1, 10) / 10,
     "quantiles": lambda key: np.quantile(key, np.linspace(0.1, 0.9, 81)),
@@ -66,26 +67,105 @@ def _error(x: Array, *parts: tuple[Mask, int], config: Partition) -> float:
     return float(sum(((x - binarize(x, mask, o, config)) ** 2)[mask].sum() for mask, o in parts))
 
 
+def begin(W: Array, H: Array, loop: Loop) -> tuple[Array, Array, Mask]:
+    """Damp the Hessian and silence dead inputs.
+
+    Parameters
+    ----------
+    W : ndarray of float64, shape (n, m)
+        Weights.
+    H : ndarray of float64, shape (m, m)
+        Proxy Hessian, not damped.
+    loop : Loop
+        The switches of the loop over blocks.
+
+    Returns
+    -------
+    W : ndarray of float64, shape (n, m)
+        Weights, zero where the input is dead.
+    H : ndarray of float64, shape (m, m)
+        The damped Hessian.
+    alive : ndarray of bool, shape (m,)
+        Columns to quantize.
+    """
+    dead = np.diag(H) == 0
+    H = H + np.diag(dead.astype(np.float64))
+    H = H + loop.percdamp * np.diag(H).mean() * np.eye(len(H))
+    alive = ~dead if loop.dead_inputs == "zero" else np.ones(len(H), dtype=bool)
+    return np.where(dead, 0.0, W), H, alive
+
+
+def scores_of(W: Array, H: Array, loop: Loop) -> Array:
+    """Score the weights.
+
+    Parameters
+    ----------
+    W : ndarray of float64, shape (n, m)
+        Weights.
+    H : ndarray of float64, shape (m, m)
+        Damped Hessian.
+    loop : Loop
+        The switches of the loop over blocks.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, m)
+        Scores.
+    """
+    if loop.score == "magnitude":
+        return W
+    inverse = np.linalg.inv(H)
+    scale = np.linalg.cholesky(inverse).T if loop.score == "trailing" else inverse
+    return W**2 / np.diag(scale) ** 2
+
+
+def over_blocks(W: Array, H: Array, loop: Loop, image: Image, free: Mask | None = None) -> Array:
+    """Quantize one block after the other, and feed its error forward.
+
+    Parameters
+    ----------
+    W : ndarray of float64, shape (n, m)
+        Weights.
+    H : ndarray of float64, shape (m, m)
+        Damped Hessian.
+    loop : Loop
+        The switches of the loop over blocks.
+    image : callable
+        ``image(w, s, B)`` quantizes the weights ``w`` with scores ``s`` of the columns ``B``.
+    free : ndarray of bool, shape (n, m), optional
+        Weights that the error may move; all by default.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, m)
+        The quantized weights.
+    """
+    W, Q, m = W.copy(), np.zeros(W.shape), len(H)
+    U = np.linalg.cholesky(np.linalg.inv(H)).T
+    for start in range(0, m, loop.block_size):
+        B, R = slice(start, start + loop.block_size), slice(start + loop.block_size, m)
+        Q[:, B] = image(W[:, B], scores_of(W, H, loop)[:, B], B)
+        D, move = W[:, B] - Q[:, B], np.zeros(W[:, R].shape)
+        if loop.compensation == "released":
+            move = D / np.diag(U)[B] @ U[B, R]
+        elif loop.compensation == "exact":
+            move = D @ np.linalg.inv(U[B, B]) @ U[B, R]
+        W[:, R] -= move if free is None else move * free[:, R]
+    return Q
+
+
 @dataclass
-class _Layer:
-    """The layer's state and the matrices to score it with."""
+class _Block:
+    """Columns, with what to score them by."""
 
     W: Array
-    H: Array
-    U: Array
+    S: Array
     alive: Mask
     config: BiLLM
 
-    def scores(self) -> Array:
-        if self.config.loop.score == "magnitude":
-            return self.W
-        if self.config.loop.score == "trailing":
-            return self.W**2 / np.diag(self.U) ** 2
-        return self.W**2 / np.diag(np.linalg.inv(self.H)) ** 2
-
-    def salient(self, columns: slice, blocks: int) -> Mask:
-        """Choose salient columns among some columns."""
-        W, S, alive = self.W[:, columns], self.scores()[:, columns], self.alive[columns]
+    def salient(self, blocks: int) -> Mask:
+        """Choose salient columns."""
+        W, S, alive = self.W, self.S, self.alive
         target = W if self.config.zones.search_on == "weights" else S
         ranking = [j for j in np.argsort(-np.abs(S).sum(axis=0), kind="stable") if alive[j]]
         low, high = (min(c * blocks, len(ranking)) for c in self.config.zones.counts)
@@ -102,13 +182,12 @@ class _Layer:
             choices.append(first)
         return choices[least(errors, float((target**2).sum()))]
 
-    def split(self, columns: slice, salient: Mask) -> tuple[Mask, Mask]:
+    def split(self, salient: Mask) -> tuple[Mask, Mask]:
         """Split the columns that are not salient into concentrated and sparse entries."""
-        config = self.config
-        W, S = self.W[:, columns], self.scores()[:, columns]
+        config, W, S = self.config, self.W, self.S
         target = W if config.zones.search_on == "weights" else S
         key = np.abs(W if config.zones.split_by == "weights" else S)
-        part = np.broadcast_to(self.alive[columns] & ~salient, W.shape)
+        part = np.broadcast_to(self.alive & ~salient, W.shape)
         if not part.any():
             return part, part
         listed = (
@@ -140,28 +219,17 @@ def billm_layer(W: Array, H: Array, config: BiLLM) -> Array:
     ndarray of float64, shape (n, m)
         The quantized weights.
     """
-    m = W.shape[1]
-    dead = np.diag(H) == 0
-    H = H + np.diag(dead.astype(np.float64))
-    H = H + config.loop.percdamp * np.diag(H).mean() * np.eye(m)
-    U = np.linalg.cholesky(np.linalg.inv(H)).T
-    alive = ~dead if config.loop.dead_inputs == "zero" else np.ones(m, dtype=bool)
-    layer = _Layer(np.where(dead, 0.0, W), H, U, alive, config)
-    Q = np.zeros(W.shape)
-    starts = range(0, m, config.loop.block_size)
-    whole = layer.salient(slice(0, m), len(starts)) if config.scope == "matrix" else None
-    for start in starts:
-        B, R = (
-            slice(start, start + config.loop.block_size),
-            slice(start + config.loop.block_size, m),
-        )
-        salient = layer.salient(B, 1) if whole is None else whole[B]
-        parts = [*((mask, 1) for mask in layer.split(B, salient))]
-        parts.append((np.broadcast_to(salient, Q[:, B].shape), 2))
-        Q[:, B] = sum(binarize(layer.W[:, B], mask, order, config.zones) for mask, order in parts)
-        D = layer.W[:, B] - Q[:, B]
-        if config.loop.compensation == "released":
-            layer.W[:, R] -= D / np.diag(U)[B] @ U[B, R]
-        elif config.loop.compensation == "exact":
-            layer.W[:, R] -= D @ np.linalg.inv(U[B, B]) @ U[B, R]
-    return Q
+    W, H, alive = begin(W, H, config.loop)
+    whole = None
+    if config.scope == "matrix":
+        layer = _Block(W, scores_of(W, H, config.loop), alive, config)
+        whole = layer.salient(-(-len(H) // config.loop.block_size))
+
+    def image(w: Array, s: Array, B: slice) -> Array:
+        block = _Block(w, s, alive[B], config)
+        salient = block.salient(1) if whole is None else whole[B]
+        parts = [*((mask, 1) for mask in block.split(salient))]
+        parts.append((np.broadcast_to(salient, w.shape), 2))
+        return np.sum([binarize(w, mask, o, config.zones) for mask, o in parts], axis=0)
+
+    return over_blocks(W, H, config.loop, image)

@@ -5,7 +5,7 @@ A second reading of the algorithm, in plain float64 NumPy and without any of a p
 functions: residuals are formed, inverses are inverses, every candidate of a search is
 binarized. A port's layer routine is compared with it, for any setting of the switches of
 :class:`subbit.reference.ARBLLM`. It shares with :mod:`subbit.conformance.oracles.naive` the
-binarization of a group in a search, which is the same in both methods.
+loop over blocks and the binarization of a group in a search, which are the same in both methods.
 
 References
 ----------
@@ -18,7 +18,7 @@ from typing import TypeAlias
 import numpy as np
 
 from subbit.conformance.oracles.choices import least
-from subbit.conformance.oracles.naive import Array, Mask, binarize
+from subbit.conformance.oracles.naive import Array, Mask, begin, binarize, over_blocks
 from subbit.reference import ARBLLM, Refinement
 from subbit.reference.groups.arb_rc import ColumnSigns
 
@@ -499,28 +499,12 @@ def arb_llm_layer(W: Array, H: Array, config: ARBLLM) -> Array:
     ndarray of float64, shape (n, m)
         The quantized weights.
     """
-    m, S = W.shape[1], H / 2
-    dead = np.diag(H) == 0
-    H = H + np.diag(dead.astype(np.float64))
-    H = H + config.loop.percdamp * np.diag(H).mean() * np.eye(m)
-    inverse = np.linalg.inv(H)
-    U = np.linalg.cholesky(inverse).T
-    alive = ~dead if config.loop.dead_inputs == "zero" else np.ones(m, dtype=bool)
-    W = np.where(dead, 0.0, W)
-    Q = np.zeros(W.shape)
-    scales = {"trailing": np.diag(U) ** 2, "inverse_hessian": np.diag(inverse) ** 2}
-    for start in range(0, m, config.loop.block_size):
-        B, R = (
-            slice(start, start + config.loop.block_size),
-            slice(start + config.loop.block_size, m),
-        )
-        scores = W if config.loop.score == "magnitude" else W**2 / scales[config.loop.score]
-        block = Block(W[:, B], scores[:, B], alive[B], S[B, B], config)
+    S = H / 2
+    W, H, alive = begin(W, H, config.loop)
+
+    def image(w: Array, scores: Array, B: slice) -> Array:
+        block = Block(w, scores, alive[B], S[B, B], config)
         zones = block.zones(block.salient())
-        Q[:, B] = np.sum(_groups(W[:, B], zones, S[B, B], config), axis=0)
-        D = W[:, B] - Q[:, B]
-        if config.loop.compensation == "released":
-            W[:, R] -= D / np.diag(U)[B] @ U[B, R]
-        elif config.loop.compensation == "exact":
-            W[:, R] -= D @ np.linalg.inv(U[B, B]) @ U[B, R]
-    return Q
+        return np.sum(_groups(w, zones, S[B, B], config), axis=0)
+
+    return over_blocks(W, H, config.loop, image)

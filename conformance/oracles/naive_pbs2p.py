@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from subbit.conformance.oracles.naive import Array, Mask
+from subbit.conformance.oracles.naive import Array, Mask, begin, over_blocks
 from subbit.conformance.oracles.naive_arb import (
     Block,
     Group,
@@ -211,28 +211,15 @@ def pbs2p_layer(W: Array, H: Array, config: PBS2P) -> Array:
     ndarray of float64, shape (n, m)
         The quantized weights.
     """
-    m, plain = W.shape[1], H
-    dead = np.diag(H) == 0
-    H = H + np.diag(dead.astype(np.float64))
-    H = H + config.loop.percdamp * np.diag(H).mean() * np.eye(m)
-    inverse = np.linalg.inv(H)
-    U = np.linalg.cholesky(inverse).T
-    alive = ~dead if config.loop.dead_inputs == "zero" else np.ones(m, dtype=bool)
-    W = np.where(dead, 0.0, W)
-    Q = np.zeros(W.shape)
-    scales = {"trailing": np.diag(U) ** 2, "inverse_hessian": np.diag(inverse) ** 2}
+    plain = H
+    W, H, alive = begin(W, H, config.loop)
     whole = _units(H, plain, config.fine.fine_score)
-    for at in range(0, m, config.loop.block_size):
-        B, R = slice(at, at + config.loop.block_size), slice(at + config.loop.block_size, m)
-        saliency = W if config.loop.score == "magnitude" else W**2 / scales[config.loop.score]
+
+    def image(w: Array, saliency: Array, B: slice) -> Array:
         own = _units(H[B, B], plain[B, B], config.fine.fine_score)
         units = own if config.fine.fine_hessian == "block" else whole[B]
-        nested = masks(W[:, B], H[B, B], units, alive[B], config)
-        block = _Whole(W[:, B], saliency[:, B], alive[B], plain[B, B] / 2, config)  # type: ignore[arg-type]
-        Q[:, B] = _quantized(block, nested)
-        D = W[:, B] - Q[:, B]
-        if config.loop.compensation == "released":
-            W[:, R] -= D / np.diag(U)[B] @ U[B, R]
-        elif config.loop.compensation == "exact":
-            W[:, R] -= D @ np.linalg.inv(U[B, B]) @ U[B, R]
-    return Q
+        nested = masks(w, H[B, B], units, alive[B], config)
+        block = _Whole(w, saliency, alive[B], plain[B, B] / 2, config)  # type: ignore[arg-type]
+        return _quantized(block, nested)
+
+    return over_blocks(W, H, config.loop, image)

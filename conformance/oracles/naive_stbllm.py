@@ -5,7 +5,8 @@ A second reading of the algorithm, in plain float64 NumPy and without any of a p
 functions: groups of M weights are sorted one by one, every candidate's approximation is
 formed, every inverse is an inverse. A port's layer routine is compared with it, for any
 setting of the switches of :class:`subbit.reference.STBLLM`. It shares with
-:mod:`subbit.conformance.oracles.naive` how a group is binarized.
+:mod:`subbit.conformance.oracles.naive` the loop over blocks and how a group
+is binarized.
 
 References
 ----------
@@ -19,7 +20,7 @@ from typing import TypeAlias
 import numpy as np
 
 from subbit.conformance.oracles.choices import least
-from subbit.conformance.oracles.naive import Array, Mask, binarize
+from subbit.conformance.oracles.naive import Array, Mask, begin, binarize, over_blocks
 from subbit.reference import STBLLM
 
 Parts: TypeAlias = list[tuple[Mask, int]]
@@ -190,27 +191,13 @@ class _Block:
 
 
 def _quantized(begun: tuple[Array, Mask], H: Array, alive: Mask, config: STBLLM) -> Array:
-    W, kept = begun[0].copy(), begun[1]
-    m, inverse = len(H), np.linalg.inv(H)
-    U = np.linalg.cholesky(inverse).T
-    scale = np.diag(U) ** 2 if config.loop.score == "trailing" else np.diag(inverse) ** 2
-    Q = np.zeros(W.shape)
+    W, kept = begun
     entries = kept if config.pruning.pruned == "zero" else kept | True
-    for start in range(0, m, config.loop.block_size):
-        B, R = (
-            slice(start, start + config.loop.block_size),
-            slice(start + config.loop.block_size, m),
-        )
-        scores = W if config.loop.score == "magnitude" else W**2 / scale
-        Q[:, B] = _Block(W[:, B], scores[:, B], alive[B], entries[:, B], config).image()
-        D = W[:, B] - Q[:, B]
-        move = np.zeros(W[:, R].shape)
-        if config.loop.compensation == "released":
-            move = D / np.diag(U)[B] @ U[B, R]
-        elif config.loop.compensation == "exact":
-            move = D @ np.linalg.inv(U[B, B]) @ U[B, R]
-        W[:, R] -= move * kept[:, R] if config.pruning.free == "kept" else move
-    return Q
+
+    def image(w: Array, scores: Array, B: slice) -> Array:
+        return _Block(w, scores, alive[B], entries[:, B], config).image()
+
+    return over_blocks(W, H, config.loop, image, kept if config.pruning.free == "kept" else None)
 
 
 def stbllm_layer(W: Array, H: Array, config: STBLLM) -> Array:
@@ -230,10 +217,7 @@ def stbllm_layer(W: Array, H: Array, config: STBLLM) -> Array:
     ndarray of float64, shape (n, m)
         The quantized weights.
     """
-    dead = np.diag(H) == 0
-    damped = H + np.diag(dead.astype(np.float64))
-    damped = damped + config.loop.percdamp * np.diag(damped).mean() * np.eye(len(H))
-    dense = np.where(dead, 0.0, W)
+    dense, damped, alive = begin(W, H, config.loop)
     if config.pruning.importance == "sparsegpt":
         pruned, kept = _sparsegpt(
             dense, np.linalg.cholesky(np.linalg.inv(damped)).T, *config.pruning.keep
@@ -242,7 +226,6 @@ def stbllm_layer(W: Array, H: Array, config: STBLLM) -> Array:
         kept = nm_mask(importance(W, H, damped, config), *config.pruning.keep)
         pruned = dense * kept
     begun = dense if config.pruning.start == "dense" else pruned
-    alive = ~dead if config.loop.dead_inputs == "zero" else np.ones(len(dead), dtype=bool)
     Q = _quantized((begun, kept), damped, alive, config)
     if config.fallback:
         plain = config.changed(compensation="none")

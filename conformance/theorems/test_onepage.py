@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from subbit.conformance.inputs.families import ACTIVATIONS, ALL, Activations, Array, Weights
@@ -24,6 +24,7 @@ from subbit.conformance.target import Port
 
 AGREEMENT = 1e-8
 BY_STATE = "level 3 judges every block from its own state"
+few = settings(max_examples=max(4, settings().max_examples // 2))
 Page = Callable[..., Array]
 PAGES: dict[str, tuple[Page, Page, str]] = {
     "billm": (billm, naive.billm_layer, "paper"),
@@ -45,6 +46,7 @@ def any_layers(draw: st.DrawFn) -> Layer:
 
 
 @pytest.mark.parametrize("method", PAGES)
+@few
 @given(
     layer=any_layers(),
     block_size=st.sampled_from([16, 24, 128]),

@@ -8,13 +8,16 @@ import ast
 import re
 from typing import Any
 
-from book import SideBySide, anchor_of, container, page_of, typeset
+from book import anchor_of, page_of
 from docutils import nodes
+from docutils.statemachine import StringList
 from listing import parsed, title_and_text
 from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
 
 import equations
 from equations import Key, Tag
+from notation import pieces
 from project import ROOT
 
 LINE = re.compile(
@@ -51,8 +54,25 @@ def strips(text: str, tags: list[Tag]) -> list[tuple[int, int]]:
     return [(first, after - 1) for first, after in zip(cuts, ends, strict=True)]
 
 
-class OnePage(SideBySide):
+def container(name: str, *children: nodes.Node) -> nodes.container:
+    """Wrap what belongs together."""
+    return nodes.container("", *children, classes=[name])
+
+
+def typeset(formula: str) -> nodes.paragraph:
+    """Set an equation: formulas that a line may be broken between, and words."""
+    line = nodes.paragraph(classes=["book-equation"])
+    for piece in pieces(formula):
+        math = nodes.math("", rf"\displaystyle {piece.text}")
+        line += math if piece.is_math else nodes.Text(f" {piece.text} ")
+        line += nodes.Text(" ")
+    return line
+
+
+class OnePage(SphinxDirective):
     """The listing of a method."""
+
+    required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
         """Return what the listing says of its symbols, then its lines."""
@@ -62,13 +82,15 @@ class OnePage(SideBySide):
         self.homes = homes()
         tags = tags_of(self.source, self.file)
         where = nodes.paragraph("", "", nodes.literal("", self.file), classes=["book-file"])
-        said = self.parsed(title_and_text(self.source)[1])
+        said = nodes.Element()
+        text = title_and_text(self.source)[1]
+        self.state.nested_parse(StringList(text.splitlines(), source=self.file), 0, said)
         rows = []
         for first, last in strips(self.source, tags):
             margin = container("onepage-margin")
             margin += [self.equation(tag) for tag in tags if tag.line == first]
             rows.append(container("onepage-row", margin, self.code(first, last)))
-        return [where, *said, container("onepage", *rows)]
+        return [where, *said.children, container("onepage", *rows)]
 
     def code(self, first: int, last: int) -> nodes.Node:
         """Show lines of the listing as they are."""
@@ -82,7 +104,7 @@ class OnePage(SideBySide):
         name = f"{tag.key.paper}, {tag.key.label}"
         link = nodes.reference("", name, internal=True, refuri=f"{uri}#{anchor_of(home)}")
         number = nodes.paragraph("", "", link, classes=["book-number"])
-        return container("onepage-tag", number, typeset(tag))
+        return container("onepage-tag", number, typeset(tag.formula))
 
 
 def add_styles(

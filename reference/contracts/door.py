@@ -29,7 +29,7 @@ from subbit.reference.errors import ArgumentError
 
 from .kind import Call, Kind
 from .room import REFERENCE, Arrays, Room
-from .shown import equations_of, indented, shown
+from .shown import LINE, equations_of, indented, shown
 
 F = TypeVar("F", bound=Callable[..., Any])
 ALL: Any = None
@@ -240,9 +240,15 @@ class Contract:
 
     def _parameters(self) -> str:
         return _title("Parameters") + "".join(
-            f"{name} : {kind.describe()}{self._default(name)}\n{indented(kind.text)}\n"
+            f"{self._typed(name, kind)}\n{indented(kind.text)}\n"
             for name, kind in self.kinds.items()
         )
+
+    def _typed(self, name: str, kind: Kind) -> str:
+        line = f"{name} : {kind.describe()}"
+        default = self._default(name)
+        # A long default is in the signature.
+        return f"{line}{default if len(line + default) <= LINE else ', optional'}"
 
     def _default(self, name: str) -> str:
         if name not in self._defaults:

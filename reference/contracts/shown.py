@@ -16,7 +16,8 @@ from subbit.reference.notation import Array, Indices, Mask, Signs
 
 from .stated import STATED
 
-WIDTH = 100
+LINE = 96
+"""A terminal's 100 columns, less pydoc's margin."""
 _ARRAYS = ((Array, "array"), (Mask, "mask"), (Signs, "signs"), (Indices, "indices"))
 
 
@@ -65,7 +66,7 @@ def indented(text: str) -> str:
     >>> indented("Weights.")
     '    Weights.'
     """
-    return _broken(f"    {text}", WIDTH - 10, "    ")
+    return _broken(f"    {text}", LINE - 6, "    ")
 
 
 def _broken(text: str, width: int, indent: str) -> str:
@@ -101,7 +102,7 @@ class Shown(inspect.Signature):
         if self.return_annotation is not self.empty:
             text += f" -> {short(self.return_annotation)}"
         before = f"subbit.reference.{self.name}_=_{self.name}_"
-        lines = _broken(before + text[1:], WIDTH - 4, "    ").removeprefix(before)
+        lines = _broken(before + text[1:], LINE, "    ").removeprefix(before)
         return f"({lines}"
 
     def format(self, **_: Any) -> str:  # noqa: ANN401
