@@ -89,6 +89,21 @@ def test_Z3_what_is_represented_stays(port: Port, layer: Layer, seed: int) -> No
             assert compare.exact(np.asarray(own.exponent), old.exponent) == 0
 
 
+@given(layer=some_layers, seed=seeds())
+def test_a_step_is_only_taken_where_the_error_falls(port: Port, layer: Layer, seed: int) -> None:
+    """Of weights 2.2 % larger than what is stored, the next exponent is nearer by its logarithm.
+
+    The step itself is nearer to the one that there is, so everything stays.
+    """
+    record = _record(layer[0].values, seed, ("1", "2", "3", "4"))
+    H = np.diag(np.diag(_damped(layer[1].hessian)))
+    after = port.sweep_levels(1.022 * record.decode(), H, record)
+    for own, old in zip(groups_of(after), groups_of(record), strict=True):
+        assert compare.exact(np.asarray(own.levels), old.levels) == 0
+        if old.exponent is not None:
+            assert compare.exact(np.asarray(own.exponent), old.exponent) == 0
+
+
 @pytest.mark.parametrize("code", ["1", "2", "3", "4"])
 @given(layer=some_layers, seed=seeds())
 def test_no_other_level_of_the_last_column_is_better(

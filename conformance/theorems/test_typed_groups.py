@@ -27,6 +27,15 @@ LARGE_CODES: tuple[Code, ...] = ("1:16", "2:16", "3:16")
 shares = st.sampled_from([0.0, 0.3, 0.6, 1.0])
 ordered = st.sampled_from(["energy", "activation", "none"])
 every_plain = pytest.mark.parametrize("code", PLAIN)
+PARTS = {
+    "signs": ("signs",),
+    "codes": ("codes",),
+    "group_map": ("level_map",),
+    "column_map": ("column_map",),
+    "scales": ("exponents", "references", "scales"),
+    "order": ("order",),
+}
+"""Tensors of each part of the payload; all others are empty."""
 # Groups of 16 columns, where patterns of large levels begin and end.
 BARE = TypedGroups(order="none", column_power=0.0, sweeps=0, group_size=16)
 
@@ -123,8 +132,11 @@ def test_Z4_payload(port: Port, share: float, order: Any, layer: Layer, seed: in
     payload = port.payload_bits(layer_)
     assert payload.total <= config.payload * W.size
     stored = tensor_bits(layer_)
-    # Each part is filled up to whole bytes.
-    assert 0 <= sum(stored.values()) - payload.total < 8 * len(stored)
+    for part, tensors in PARTS.items():
+        there = sum(stored.pop(tensor, 0) for tensor in tensors)
+        # Each tensor is filled up to whole bytes.
+        assert 0 <= there - getattr(payload, part) < 8 * len(tensors)
+    assert not stored
 
 
 @pytest.mark.parametrize("code", LARGE_CODES)
