@@ -27,7 +27,7 @@ class _Group:
     def __init__(self, device: Device, group: LevelGroup) -> None:
         xp = self.xp = device.xp
         self.device, self.group = device, group
-        self.levels = xp.asarray(group.levels)
+        self.levels = xp.array(group.levels)
         self.reference = xp.asarray(group.reference, dtype=xp.float32)
         self.exponent = None if group.exponent is None else xp.asarray(group.exponent)
         columns = np.ones(group.levels.shape[1])

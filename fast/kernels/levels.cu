@@ -14,7 +14,7 @@
 // Traffic  a weight reads 4 bytes and writes 5; U and H are read once a row, from cache.
 // Sums     a weight takes part in up to k fused steps, in a sweep 2 k: depth p = k, 2 k. The change
 //          of a row's error adds 16 products in a chain, then a butterfly of 5.
-// Budget   up to 48 registers, no shared memory.
+// Budget   up to 56 registers, no shared memory.
 
 #define SPAN 16
 
@@ -40,7 +40,7 @@ extern "C" __global__ void level_codes(float* W, const float* U, const float* ro
     if (large > 0 && i % SPAN == 0) {
 #pragma unroll
       for (int r = 0; r < TILES; ++r) {
-        if (r != i / WARP) continue;
+        if (WARP * r > i || WARP * (r + 1) <= i) continue;
         const int j = x.lane + WARP * r;
         const int rank = i + SPAN > k ? large : before(x, scores, r, i, i + SPAN);
         if (j >= i && j < min(i + SPAN, k)) own[j] = rank < large ? 3 : 1;
@@ -80,7 +80,9 @@ extern "C" __global__ void sweep_levels(float* W, const float* H, const float* r
   const auto scores = [&](int t) { return fabsf(target(t)); };
 #pragma unroll
   for (int t = 0; t < TILES; ++t) {
-    for (int i = WARP * t; large > 0 && i < WARP * (t + 1) && i + SPAN <= k; i += SPAN) {
+    for (int half = 0; half < WARP / SPAN; ++half) {
+      const int i = WARP * t + SPAN * half;
+      if (large == 0 || i + SPAN > k) break;
       const int j = P.lane + WARP * t;
       const bool inside = j >= i && j < i + SPAN;
       const int size = before(P, scores, t, i, i + SPAN) < large ? 3 : 1;
