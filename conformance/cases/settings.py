@@ -25,6 +25,8 @@ from subbit.conformance.inputs.moved import TRIES, answer_moved, live_condition,
 from subbit.conformance.target import Port
 from subbit.reference import QuantizedLayer
 from subbit.reference.bounds.rounding import Rounded
+from subbit.reference.contracts.kind import Call, Kind
+from subbit.reference.contracts.room import REFERENCE, Arrays
 from subbit.reference.contracts.scalars import Choice
 from subbit.reference.contracts.settings import Switches, domains
 from subbit.reference.errors import ArgumentError
@@ -116,11 +118,20 @@ def samples_of(kind: type[Switches]) -> Samples:
     found: Samples = {}
     for name, domain in domains(kind).items():
         values = domain.options if isinstance(domain, Choice) else SAMPLES.get(name, ())
-        found[name] = tuple({name: value} for value in values)
+        found[name] = tuple({name: value} for value in values if _takes(domain, name, value))
     if "sparsity" in found:
         del found["sparsity"]
         found["keep"] = SPARSE
     return found
+
+
+def _takes(domain: Kind, name: str, value: Any) -> bool:  # noqa: ANN401
+    """Tell whether a setting may have a value, whatever the others are."""
+    try:
+        domain.check(name, value, Call({}, Arrays(), REFERENCE))
+    except ArgumentError:
+        return False
+    return True
 
 
 def design(kind: type[Switches]) -> tuple[Switches, ...]:

@@ -92,6 +92,35 @@ def spent_bits(shape: tuple[int, int], codes: Sequence[Code], config: TypedGroup
     return sum(own) + _shared_bits(n, m, config)
 
 
+def within_reach(config: TypedGroups, shape: tuple[int, int], share: float) -> TypedGroups:
+    """Return a configuration with a payload between those of the smallest and largest codes.
+
+    Parameters
+    ----------
+    config : TypedGroups
+        The configuration.
+    shape : tuple of int
+        Rows and columns.
+    share : float
+        Where between them, from 0 to 1.
+
+    Returns
+    -------
+    TypedGroups
+        The configuration with that payload.
+
+    Examples
+    --------
+    >>> within_reach(TypedGroups(order="none"), (4, 32), 0.5).payload
+    8.2734375
+    """
+    (n, m), bits = shape, float(_shared_bits(*shape, config))
+    for width in _widths(m, config):
+        own = [_group_bits(n, width, code, config) for code in config.codes]
+        bits += min(own) + share * (max(own) - min(own))
+    return config.changed(payload=ceil(bits * FINEST / (n * m)) / FINEST)
+
+
 def draw_config(draw: Draw, shape: tuple[int, int]) -> TypedGroups:
     """Draw a configuration whose payload a small layer can keep to.
 
@@ -116,12 +145,7 @@ def draw_config(draw: Draw, shape: tuple[int, int]) -> TypedGroups:
         scales=draw.pick("scales", ("exponents", "exponents", "references")),
         sweeps=draw.pick("sweeps", (0, 0, 1, 2)),
     )
-    (n, m), share = shape, draw.pick("share", (0.4, 0.7, 0.2, 1.0))
-    bits = float(_shared_bits(n, m, config))
-    for width in _widths(m, config):
-        own = [_group_bits(n, width, code, config) for code in config.codes]
-        bits += min(own) + share * (max(own) - min(own))
-    return config.changed(payload=ceil(bits * FINEST / (n * m)) / FINEST)
+    return within_reach(config, shape, draw.pick("share", (0.4, 0.7, 0.2, 1.0)))
 
 
 def groups_of(layer: QuantizedLayer) -> list[LevelGroup]:

@@ -71,7 +71,7 @@ def _wrapped(x: Any) -> Any:  # noqa: ANN401
     return (x + 128) % 256 - 128
 
 
-rounded_down = _exponents(np.floor, _clamped)
+_ROUNDED_DOWN = _exponents(np.floor, _clamped)
 
 
 def _smallest(largest: Function) -> Function:
@@ -350,7 +350,7 @@ SPECIFIC: dict[str, dict[str, tuple[str, Function]]] = {
     "code_exponents": {
         name: ("code_exponents", function)
         for name, function in {
-            "rounded down": rounded_down,
+            "rounded down": _ROUNDED_DOWN,
             "wraps around": _exponents(np.rint, _wrapped),
             "steps of one eighth": _exponents(np.rint, _clamped, 8.0),
             "one too high": answers(
@@ -394,14 +394,16 @@ SPECIFIC: dict[str, dict[str, tuple[str, Function]]] = {
             "pattern from another column": answers(_layer, of_groups(_moved_pattern)),
             "levels rounded outward": inside(_layer, _LAYER, "nearest_levels", _outward),
             "exponents rounded down": inside(
-                _layer, _LAYER, "code_exponents", always(rounded_down)
+                _layer, _LAYER, "code_exponents", always(_ROUNDED_DOWN)
             ),
             "column scales not divided out in the fit": _fit_on_weights,
             "ascending order": inside(
                 _layer, _LAYER, "rank_columns", lambda rank: lambda scores: rank(scores)[::-1]
             ),
             "order not recorded": answers(_layer, lambda made: replace(made, order=None)),
-            "more bits than allowed": inside(_layer, _LAYER, "allocate_codes", _more_bits),
+            "more bits than allowed": inside(
+                _layer, "presets.typed_groups", "allocate_codes", _more_bits
+            ),
             "swept without damping": inside(_layer, _LAYER, "sweep_levels", _undamped),
             "never swept": switched(_layer, sweeps=0),
             "dead inputs not zeroed": inside(

@@ -81,7 +81,7 @@ def _fit_steps(port: Port, judge: Judge, draw: Draw) -> None:
     judge.choice("step, by its error", Rounded(np.nan_to_num(excess), lost, judge.arithmetic))
 
 
-@operation(2, "fit_steps", name="no_steps", share=0.25, large=(), decides=False)
+@operation(2, "fit_steps", name="no_steps", decides=False)
 def _no_steps(port: Port, judge: Judge, draw: Draw) -> None:
     """Zeros without planes, without weight, and for rows of zeros."""
     X = draw.weights(CONTINUOUS, columns=(1, 40))
