@@ -144,7 +144,9 @@ def write_pages(_app: Sphinx) -> None:
         for file in inside:
             title = title_of(file)
             directive = "kernels" if file.endswith(".cu") else "side-by-side"
-            page = f":hide-toc:\n\n{heading(title, '=')}\n\n.. {directive}:: {file}\n"
+            # What stands behind is found by links, and would bury what a search is for.
+            meta = ":hide-toc:\n" + (":nosearch:\n" if part in PARTS[-3:] else "")
+            page = f"{meta}\n{heading(title, '=')}\n\n.. {directive}:: {file}\n"
             written[FOLDER.parent / f"{page_of(file)}.rst"] = page
             lines.append(f"- :doc:`{title} </{page_of(file)}>`, ``{file}``")
         head, tree = heading(part.title, "="), toctree(map(page_of, inside))
