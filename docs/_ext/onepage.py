@@ -65,7 +65,7 @@ def typeset(formula: str) -> nodes.paragraph:
     for piece in pieces(formula):
         math = nodes.math("", rf"\displaystyle {piece.text}")
         line += math if piece.is_math else nodes.Text(f" {piece.text} ")
-        line += nodes.Text(" ")
+        line += nodes.Text("\N{EM SPACE}" if piece.ends else "")
     return line
 
 
