@@ -7,12 +7,14 @@ here, so this package is itself a *port*: an object with the functions of the sp
 
 Methods, from a layer's weights and Hessian to its record
     billm_layer, arb_llm_layer, stbllm_layer, pbs2p_layer; a block of each: billm_block,
-    arb_llm_block, stbllm_block, pbs2p_block; presets by name: METHODS
+    arb_llm_block, stbllm_block, pbs2p_block; typed groups: typed_groups_layer; presets by
+    name: METHODS
 Baselines
     rtn_layer, minmax_grid, grid_codes; gptq_layer; wanda_layer; sparsegpt_layer,
     sparsegpt_prune; pb_llm_layer
 Calibration
     HessianAccumulator, accumulate_hessian, dead_inputs, damp, inverse_factor, prepare_hessian
+    of inputs that quantization has changed: accumulate_cross, propagated_weights
 Compensation of errors
     feedback, compensate_step, compensate, block_slices
 Levels and signs of a group
@@ -23,6 +25,7 @@ Levels and signs of a group
     ARB-RC: arb_rc, arb_rc_steps, rc_start, refine_row_scale, refine_column_scale,
     refine_rc_signs
     exact optima: solve_levels, two_means; the groups of a block: refine_zones
+    typed groups: code_exponents, fit_steps, sweep_levels
 Saliency of weights
     trailing_saliency, inverse_hessian_saliency, obs_saliency, magnitude_saliency
 Salient columns
@@ -32,7 +35,8 @@ Cuts by magnitude
     calibrated_split_search; thresholds: maximum_grid, quantile_grid, breakpoint_grid
     three regions: choose_regions, trisection, trisection_thresholds, trisection_search,
     trisection_search_direct
-    column groups: choose_column_groups; running sums: prefix_errors, interval_errors,
+    column groups: choose_column_groups; codes of columns: allocate_codes, column_energies,
+    column_scales; running sums: prefix_errors, interval_errors,
     rank_in_rows
 Pruning
     importance: magnitude_importance, wanda_importance, ria_importance,

@@ -96,6 +96,17 @@ groups.joint_levels.solve_levels
 groups.joint_levels.two_means
   Eq. (24), subbit:  μ = (m₋ + m₊) / 2,  α = (m₊ − m₋) / 2
   Eq. (23), subbit:  ‖W − μ‖² − error_j = c C_j² / (j (c − j)),  C_j = Σ_{i≤j} (w_i − μ)
+groups.leveling.fit_steps
+  Eq. (79), subbit:  s_0 = γ (Σ_j w_j x_ij² / Σ_j w_j)^{1/2},  γ the code's step
+  Eq. (78), subbit:  s = Σ_j w_j x_ij L_ij / Σ_j w_j L_ij²
+groups.leveling.code_exponents
+  Eq. (80), subbit:  e = round(16 log2(s / ρ)), at least −128 and at most 127
+groups.sweeps.sweep_levels
+  Eq. (84), subbit:  P ← P − δ H
+  Eq. (81), subbit:  r_i ← r_i + Z_i P_iᵀ / (Z_i H Z_iᵀ)
+  Eq. (82), subbit:  δ_i² Z_i H Z_iᵀ − 2 δ_i Z_i P_iᵀ < 0 where it is taken
+  Eq. (83), subbit:  t_:j = L_:j + P_:j / (r c_j H_jj)
+  Eq. (85), subbit:  δ_i H δ_iᵀ − 2 P_i δ_iᵀ < 0 where it is taken
 hessian.accumulate_hessian
   Eq. (7), subbit:  H = 2/N Σ_s X_sᵀ X_s
 hessian.dead_inputs
@@ -129,6 +140,12 @@ pbs2p.pruning_masks
 pbs2p.pbs2p_layer
   Eq. (62), subbit:  s_t = scores of argmin_{W' ⊙ (1 − P_{t−1}) = 0} (W' − W) H (W' − W)ᵀ
   Eq. (63), subbit:  s_ij = u_j |W_ij − μ_i|^p,  p = 2, for magnitude and Wanda 1
+propagation.accumulate_cross
+  Eq. (66), subbit:  C = 2/N Σ_s D_sᵀ X_s
+propagation.propagated_weights
+  Eq. (correction), QEP:  M = α W C
+  Eq. (stream), LoaQ:  M ← M + β R
+  Eq. (67), subbit:  W* = W + M (H + λI)⁻¹,  (H + λI)⁻¹ = UᵀU
 pruning.budgets.norm_budget
   Eq. (ratio), STBLLM:  N_l / M = α_l + (1 − α_l) N / M,  α_l = w_l / Σ w
 pruning.budgets.outlier_share
@@ -196,6 +213,8 @@ storage.bits.nominal_bits
   Eq. (14), BiLLM:  N_param = 2 r_salient + (1 − r_salient), counted entry by entry
 storage.bits.payload_bits
   Eq. (19), subbit:  payload = Σ_blocks signs + maps + 16 · (scales + means)
+  Eq. (72), subbit:  levels = n k p + 8 n + 16 k + 3
+  Eq. (73), subbit:  levels = n k + n ⌊k/16⌋ ⌈log2 C(16, N)⌉ + 8 n + 16 k + 3
 storage.bits.index_floor
   Eq. (39), subbit:  floor = Σ_blocks n ⌊k/M⌋ log2 C(M, N) + flags
 storage.patterns.pattern_bits
@@ -220,9 +239,20 @@ storage.printed_bits.stbllm_storage_bits
   Eq. (47), NanoQuant:  3 n m N/M + n m/M ⌈log2 C(M, N)⌉ + 9 · 16 · n ⌈m/k⌉
 storage.printed_bits.arb_storage_bits
   Eq. (30), subbit:  n(m + c) + nm + m + 16 (s n⌈m/k⌉ + q m),  Table 6 of ARB-LLM
+typed_groups.typed_groups_layer
+  Eq. (89), subbit:  E_g = Σ_{j in g} w_j Σ_i W_ij² / n
+  Eq. (90), subbit:  ρ_i = (Σ_j (W_ij / c_j)² / m)^{1/2}
+  Eq. (91), subbit:  w_j = 1 / U_jj²
+  Eq. (87), subbit:  Ŵ_:j = r c_j ∘ ℓ(W_:j / (r c_j))
+zones.allocation.allocate_codes
+  Eq. (76), subbit:  fall per bit = E_g (D_t − D_u) / (b_u − b_t)
 zones.column_groups.choose_column_groups
   Eq. (14), ARB-LLM:  {salient, others} × {large, small}
   Eq. (14), ARB-LLM:  G_s = 1 C_sᵀ ∘ G,  G_ns = 1 C_nsᵀ ∘ G
+zones.energy.column_energies
+  Eq. (74), subbit:  E_j = H_jj Σ_i W_ij² / n
+zones.energy.column_scales
+  Eq. (75), subbit:  c_j = (Σ_i W_ij² / n)^{p/2} / (Σ_ij W_ij² / (n m))^{p/2}
 zones.running.prefix_errors
   Eq. (16), subbit:  Σ(x − q)² = Σx² − cμ² − cα² − c₀α²
 zones.saliency.inverse_hessian_saliency
