@@ -77,13 +77,36 @@ class OneStream:
     model: DecoderModel
 
     def begin(self, index: int, linears: Sequence[Linear], hidden: Float32) -> None:
-        """Do nothing; see `Streams.begin`."""
+        """Do nothing; see `Streams.begin`.
+
+        Parameters
+        ----------
+        index, linears, hidden
+            As there.
+        """
 
     def leave(self, index: int) -> None:
-        """Do nothing; see `Streams.leave`."""
+        """Do nothing; see `Streams.leave`.
+
+        Parameters
+        ----------
+        index
+            As there.
+        """
 
     def gather(self, index: int, linears: Sequence[Linear], hidden: Float32) -> Iterator[Stage]:
-        """Calibrate a block; see `Streams.gather`."""
+        """Calibrate a block; see `Streams.gather`.
+
+        Parameters
+        ----------
+        index, linears, hidden
+            As there.
+
+        Yields
+        ------
+        Stage
+            The whole block.
+        """
         names = {linear.input_name for linear in linears}
         yield Stage(linears, block_hessians(self.model, index, hidden, names), {}, "calibrated")
 
