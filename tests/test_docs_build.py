@@ -214,7 +214,10 @@ def test_what_is_wrong_with_a_page_is_seen(tab, tmp_path, body, kinds):
 
 
 # Of all pages a share is opened, and those that have been hard to fit.
-HARD = ("book/bounds/hessian", "book/compensate", "equations", "pbs2p", "scoreboard", "stbllm")
+HARD = (
+    *("book/bounds/hessian", "book/compensate", "equations", "errata", "onepage/arb_llm"),
+    *("pbs2p", "scoreboard", "stbllm", "tutorial", "typed"),
+)
 SCREENSHOTS = ROOT / "build" / "screenshots"
 KEPT = ("billm", "book/groups/arb_rc", "equations", "index", "notation", "scoreboard")
 
@@ -222,8 +225,8 @@ KEPT = ("billm", "book/groups/arb_rc", "equations", "index", "notation", "scoreb
 def test_pages_look_as_they_should(html, tab):
     """Nothing is cut off or faint, everything is typeset, and nothing leaves the machine."""
     every = sorted(str(p.relative_to(html))[:-5] for p in html.rglob("*.html"))
-    names = sorted({*some(every, every=16), *HARD, *KEPT})
-    assert len(names) > 25
+    names = sorted({*some(every, every=32), *HARD, *KEPT})
+    assert len(names) > 20
     keep = {name: name.replace("/", "-") for name in KEPT}
     bad = {n: faults(tab, (html / f"{n}.html").as_uri(), keep.get(n)) for n in names}
     assert {name: what for name, what in bad.items() if what} == {}
