@@ -139,13 +139,13 @@ def draw_config(draw: Draw, shape: tuple[int, int]) -> TypedGroups:
         The configuration; its payload lies between those of the smallest and largest codes.
     """
     config = TypedGroups(
-        codes=draw.pick("codes", (*SETS, *LARGE_SETS)),
-        group_size=draw.pick("group size", (16, 7, 31, 40)),
+        codes=draw.pick("codes", LARGE_SETS[:2] if draw.least else (*SETS, *LARGE_SETS)),
+        group_size=draw.pick("group size", (512,) if draw.least else (16, 7, 31, 40)),
         order=draw.pick("order", ("energy", "activation", "none")),
         column_power=draw.pick("column power", (1.0, 0.5, 0.0)),
         fit_weights=draw.pick("fit weights", ("trailing", "hessian", "none")),
         scales=draw.pick("scales", ("exponents", "exponents", "references")),
-        sweeps=draw.pick("sweeps", (0, 0, 1, 2)),
+        sweeps=draw.pick("sweeps", (0,) if draw.least else (0, 0, 1, 2)),
     )
     return within_reach(config, shape, draw.pick("share", (0.4, 0.7, 0.2, 1.0)))
 
