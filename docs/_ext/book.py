@@ -30,9 +30,9 @@ NAVIGATION: dict[int, str] = {}
 
 # Modules of the reference that compute, though they may have no equation of their own.
 ROOMS = ("", "groups", "zones", "pruning", "baselines")
-OTHERS = {"__init__", "errors", "methods", "notation", "records"}
+OTHERS = {"__init__", "errors", "methods", "notation", "record_checks", "records", "stored"}
 PARTS = (
-    ("Methods", r"reference/(arb_llm|billm|pbs2p|stbllm)\.py"),
+    ("Methods", r"reference/(presets/)?(arb_llm|billm|pbs2p|stbllm|typed_groups)\.py"),
     ("Terms of all methods", r"reference/\w+\.py"),
     ("Groups", "reference/groups/"),
     ("Zones", "reference/zones/"),
