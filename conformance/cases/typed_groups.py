@@ -114,7 +114,7 @@ def within_reach(config: TypedGroups, shape: tuple[int, int], share: float) -> T
     Examples
     --------
     >>> within_reach(TypedGroups(order="none"), (4, 32), 0.5).payload
-    8.2734375
+    7.2734375
     """
     (n, m), bits = shape, float(_shared_bits(*shape, config))
     for width in _widths(m, config):
