@@ -31,7 +31,8 @@ from subbit.reference import nominal_bits, payload_bits, relative_error
 from subbit.reference.errors import SubbitError
 from subbit.reference.layer import QuantizedLayer
 from subbit.reference.notation import AnyArray, Array
-from subbit.reference.storage.record_layout import Layout, put_layer, take_layer
+from subbit.reference.storage.record_layout import put_layer, take_layer
+from subbit.reference.storage.record_tensors import Layout
 
 from .kernels import on_one_thread
 from .manifest import LayerResult

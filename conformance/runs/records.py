@@ -22,8 +22,8 @@ from subbit.conformance.models.claim import PARTIAL
 from subbit.reference.errors import ArgumentError, SubbitError
 from subbit.reference.layer import QuantizedLayer
 from subbit.reference.notation import AnyArray
-from subbit.reference.storage.record_layout import Layout, put_layer, take_layer
-from subbit.reference.storage.record_tensors import RecordError
+from subbit.reference.storage.record_layout import put_layer, take_layer
+from subbit.reference.storage.record_tensors import Layout, RecordError
 
 FORMAT = "subbit layer records"
 FORMAT_VERSION = 3
