@@ -23,6 +23,7 @@ from subbit.conformance.protocol import CLASSES
 # Checks, records and the file format are held to what they refuse and store, by tests.
 # Presets are made when the module is imported, before any code is swapped.
 OUTSIDE = ("bounds", "contracts", "errors", "records", "methods", "notation", "record_", "layer")
+OUTSIDE += ("leveled", "stored", "_layout")
 UNCHANGED = {"_presets", "_of_billm"}
 # They are asked of an answer, when the port no longer runs.
 UNCHANGED |= {"PayloadBits.total", "PayloadBits.per_weight"}

@@ -25,7 +25,7 @@ from subbit.conformance.cases.layers import (
 )
 from subbit.conformance.cases.registry import LARGE, operation
 from subbit.conformance.cases.settings import judge_decoded
-from subbit.conformance.cases.zones.energy import SETS, bits_of
+from subbit.conformance.cases.zones.energy import SETS, bits_of, misplaced
 from subbit.conformance.inputs.families import Array
 from subbit.conformance.target import Port
 from subbit.reference import LevelGroup, QuantizedBlock, QuantizedLayer, TypedGroups
@@ -46,6 +46,8 @@ from subbit.reference.notation import AnyArray
 
 LARGE_SETS: tuple[tuple[Code, ...], ...] = (("2:16",), ("1", "1:16", "2:16", "3:16"), ("0", "3:16"))
 """Further codes to choose from, since only wide groups have large entries."""
+APART = 2.0**-20
+"""Share by which energies differ clearly, beyond their bounds."""
 FINEST = 1024
 """Payloads are drawn in steps of so many to a bit."""
 
@@ -112,7 +114,7 @@ def within_reach(config: TypedGroups, shape: tuple[int, int], share: float) -> T
     Examples
     --------
     >>> within_reach(TypedGroups(order="none"), (4, 32), 0.5).payload
-    8.2734375
+    7.2734375
     """
     (n, m), bits = shape, float(_shared_bits(*shape, config))
     for width in _widths(m, config):
@@ -137,13 +139,13 @@ def draw_config(draw: Draw, shape: tuple[int, int]) -> TypedGroups:
         The configuration; its payload lies between those of the smallest and largest codes.
     """
     config = TypedGroups(
-        codes=draw.pick("codes", (*SETS, *LARGE_SETS)),
-        group_size=draw.pick("group size", (16, 7, 16, 40)),
+        codes=draw.pick("codes", LARGE_SETS[:2] if draw.least else (*SETS, *LARGE_SETS)),
+        group_size=draw.pick("group size", (512,) if draw.least else (16, 7, 31, 40)),
         order=draw.pick("order", ("energy", "activation", "none")),
         column_power=draw.pick("column power", (1.0, 0.5, 0.0)),
         fit_weights=draw.pick("fit weights", ("trailing", "hessian", "none")),
         scales=draw.pick("scales", ("exponents", "exponents", "references")),
-        sweeps=draw.pick("sweeps", (0, 0, 1, 2)),
+        sweeps=draw.pick("sweeps", (0,) if draw.least else (0, 0, 1, 2)),
     )
     return within_reach(config, shape, draw.pick("share", (0.4, 0.7, 0.2, 1.0)))
 
@@ -214,18 +216,24 @@ class _Given:
         )
 
     @property
+    def importance(self) -> Rounded:
+        """What an error of each column costs when those to its right make up for it."""
+        factor = self.prepared[1]
+        diagonal = Rounded(np.diag(factor.value), np.diag(factor.error), factor.arithmetic)
+        ones = factor.arithmetic.exactly(np.ones(diagonal.shape))
+        return ones / (diagonal * diagonal)
+
+    @property
     def weights(self) -> Rounded:
-        """Weight of each column's squared error."""
-        of, (damped, factor) = self.W.arithmetic, self.prepared
-        ones = of.exactly(np.ones(len(damped.value)))
+        """Weight of each column's squared error when steps are fitted."""
+        damped = self.prepared[0]
         match self.config.fit_weights:
             case "trailing":
-                diagonal = Rounded(np.diag(factor.value), np.diag(factor.error), of)
-                return ones / (diagonal * diagonal)
+                return self.importance
             case "hessian":
-                return Rounded(np.diag(damped.value), np.diag(damped.error), of)
+                return Rounded(np.diag(damped.value), np.diag(damped.error), damped.arithmetic)
             case "none":
-                return ones
+                return damped.arithmetic.exactly(np.ones(len(damped.value)))
 
 
 def _order(
@@ -247,14 +255,25 @@ def _order(
     return order
 
 
-def _judge_codes(judge: Judge, layer: QuantizedLayer, config: TypedGroups) -> None:
+def _judge_codes(judge: Judge, given: _Given) -> None:
+    """Judge codes by their bits, and by the energies of their groups."""
+    layer, config, of = given.layer, given.config, judge.arithmetic
     codes = [group.code for group in groups_of(layer)]
     judge.true("codes of those to choose from", set(codes) <= set(config.codes))
     if judge.ratio > 1.0:
         return
     n, m = layer.shape
     over = np.array([max(spent_bits((n, m), codes, config) - config.payload * n * m, 0.0)])
-    judge.within("bits over the payload", Rounded(over, np.zeros(1), judge.arithmetic))
+    judge.within("bits over the payload", Rounded(over, np.zeros(1), of))
+    squares = (given.W * given.W).sum("column") / of.exactly(np.full(m, float(n)))
+    columns = given.importance * squares
+    parts = reference.block_slices(m, config.group_size)
+    sums = [columns[part].sum("any") for part in parts]
+    value, error = (np.array([getattr(x, name) for x in sums]) for name in ("value", "error"))
+    apart = np.max(np.where(value > 0.0, error, 0.0) / np.where(value > 0.0, value, 1.0))
+    if np.isfinite(apart):
+        wrong = misplaced(value, _widths(m, config), codes, apart=2.0 * float(apart) + APART)
+        judge.exact("better codes than groups before", wrong, np.zeros(len(parts), np.bool_))
 
 
 def _judge_scales(judge: Judge, W: Array, layer: QuantizedLayer, config: TypedGroups) -> None:
@@ -344,14 +363,15 @@ def _typed_groups_layer(port: Port, judge: Judge, draw: Draw) -> None:
         return
     live = np.where(np.diag(H) == 0, 0.0, W)
     order = _order(judge, live, H, layer, config)
-    _judge_codes(judge, layer, config)
+    prepared = prepared_bound(judge, H[np.ix_(order, order)], config.percdamp)
+    weights, unordered = judge.arithmetic.read(live[:, order]), replace(layer, order=None)
+    given = _Given(weights, prepared, unordered, config)
+    _judge_codes(judge, given)
     _judge_scales(judge, live[:, order], layer, config)
     if judge.ratio > 1.0:
         return
     if not config.sweeps:
-        prepared = prepared_bound(judge, H[np.ix_(order, order)], config.percdamp)
-        weights, unordered = judge.arithmetic.read(live[:, order]), replace(layer, order=None)
-        _judge_choices(judge, _Given(weights, prepared, unordered, config))
+        _judge_choices(judge, given)
     reading = partial(reference.typed_groups_layer, config=config)
     if config.sweeps:
         judge_decoded(judge, layer, W, H, reading, coupled=True)

@@ -140,6 +140,12 @@ def _more_bits(allocate: Function) -> Function:
     )
 
 
+def _inverted(allocate: Function) -> Function:
+    return lambda energies, *places, **how: allocate(
+        np.max(energies) - np.asarray(energies), *places, **how
+    )
+
+
 def _moved_pattern(group: LevelGroup) -> LevelGroup:
     """Count the columns of a pattern from the second one."""
     if not group.coding.large:
@@ -403,6 +409,9 @@ SPECIFIC: dict[str, dict[str, tuple[str, Function]]] = {
             "order not recorded": answers(_layer, lambda made: replace(made, order=None)),
             "more bits than allowed": inside(
                 _layer, "presets.typed_groups", "allocate_codes", _more_bits
+            ),
+            "better codes where the energy is least": inside(
+                _layer, "presets.typed_groups", "allocate_codes", _inverted
             ),
             "swept without damping": inside(_layer, _LAYER, "sweep_levels", _undamped),
             "never swept": switched(_layer, sweeps=0),

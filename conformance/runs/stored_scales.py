@@ -14,6 +14,7 @@ from subbit.reference.errors import ArgumentError
 from subbit.reference.layer import BinaryGroup, QuantizedLayer, UniformGroup, ValueGroup
 from subbit.reference.leveled import LevelGroup
 from subbit.reference.notation import Array
+from subbit.reference.storage.level_layout import place_of
 
 
 def round_scales(layer: QuantizedLayer, scales: str) -> tuple[QuantizedLayer, int]:
@@ -63,6 +64,7 @@ def round_scales(layer: QuantizedLayer, scales: str) -> tuple[QuantizedLayer, in
 
 
 def _scales(layer: QuantizedLayer) -> Iterator[Array]:
+    known: list[Array] = []
     for group in (group for block in layer.blocks for group in block.groups):
         match group:
             case BinaryGroup():
@@ -73,7 +75,10 @@ def _scales(layer: QuantizedLayer) -> Iterator[Array]:
             case UniformGroup():
                 yield group.scale
             case LevelGroup():
-                yield group.reference
+                # Groups that share references store them once.
+                if place_of(group.reference, known) == len(known):
+                    known.append(group.reference)
+                    yield group.reference
                 if group.column_scale is not None:
                     yield group.column_scale
 

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from subbit.conformance.cases.zones.energy import SETS, bits_of, error_left, misplaced
@@ -30,6 +30,7 @@ def _best(E: Array, cost: int, budget: float) -> float:
 
 
 @given(E=energies, rows=st.integers(1, 9), size=st.integers(1, 9), planes=st.floats(0.0, 16.0))
+@example(E=np.array([1.0]), rows=1, size=1, planes=1.0)
 def test_Z7_greedy_is_optimal_where_planes_cost_the_same(
     port: Port, E: Array, rows: int, size: int, planes: float
 ) -> None:

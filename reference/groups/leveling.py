@@ -68,7 +68,7 @@ def fit_steps(X: Array, weights: Array, code: Code) -> Array:
     With one plane, and with a given number of large entries, levels do not depend on the step,
     and its least-squares value is the best. Otherwise eight steps around the one that suits
     Gaussian values are refitted, each to its nearest levels, and the best is kept; of equal
-    ones, the smaller.
+    ones, that of the smaller start.
 
     References
     ----------

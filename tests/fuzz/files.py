@@ -61,8 +61,21 @@ def _layers() -> dict[str, Any]:
 
 
 @cache
-def _file() -> bytes:
-    return records.pack_records(_layers(), about={"block": 0})
+def _leveled() -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    W, X = rng.normal(size=(6, 40)), rng.normal(size=(2, 60, 40))
+    H, wide = reference.accumulate_hessian(X), reference.TypedGroups(payload=64.0, sweeps=0)
+    made = {
+        code: reference.typed_groups_layer(W, H, wide.changed(codes=(code,), scales=scales))
+        for code, scales in (("0", "exponents"), ("2:16", "exponents"), ("3", "references"))
+    }
+    return {name: layer.with_scales("float16") for name, layer in made.items()}
+
+
+@cache
+def _file(kind: str = "") -> bytes:
+    made = _leveled() if kind.startswith("leveled") else _layers()
+    return records.pack_records(made, about={"block": 0})
 
 
 @cache
@@ -78,17 +91,18 @@ def _run() -> tuple[str, dict[str, bytes]]:
         return (out / MANIFEST).read_text(encoding="utf-8"), held
 
 
-def _described(rng: np.random.Generator) -> tuple[str, bytes]:
-    tensors = records.load(_file())
-    content = json.loads(records._metadata(_file())[records.METADATA_KEY])["content"]  # noqa: SLF001
-    what, content = changed(content, rng)
-    said = {"format": records.FORMAT, "version": 2, "content": content}
+def _described(kind: str, rng: np.random.Generator) -> tuple[str, bytes]:
+    tensors = records.load(_file(kind))
+    metadata = json.loads(records._metadata(_file(kind))[records.METADATA_KEY])  # noqa: SLF001
+    what, content = changed(metadata["content"], rng)
+    said = {"format": records.FORMAT, "version": metadata["version"], "content": content}
     said["sha256"] = records._digest(content, tensors)  # noqa: SLF001
     return what, records.save(tensors, metadata={records.METADATA_KEY: json.dumps(said)})
 
 
 def _read_records(kind: str, rng: np.random.Generator, folder: Path) -> tuple[str, Read]:
-    what, data = _described(rng) if kind == "description" else changed_bytes(_file(), rng)
+    bytes_, own = kind.endswith("bytes"), kind if kind.startswith("leveled") else ""
+    what, data = changed_bytes(_file(own), rng) if bytes_ else _described(own, rng)
     path = folder / "x"
     path.write_bytes(data)
     return what, lambda: [layer.decode() for layer in records.load_records(path).layers.values()]
@@ -118,6 +132,8 @@ def _read_manifest(kind: str, rng: np.random.Generator, folder: Path) -> tuple[s
 KINDS: dict[str, Callable[[str, np.random.Generator, Path], tuple[str, Read]]] = {
     "bytes": _read_records,
     "description": _read_records,
+    "leveled bytes": _read_records,
+    "leveled description": _read_records,
     "manifest": _read_manifest,
     "manifest with a new checksum": _read_manifest,
     **dict.fromkeys(("config.json", "tokenizer.json", sources.INDEX), sources.read_folder),
@@ -136,7 +152,7 @@ SLOW = {
 """Kinds that take a second for each change; only named ones are asked for."""
 SLOWER = ("manifest", "manifest with a new checksum")
 """Kinds that take longer than the others."""
-SEALED = ("bytes", "manifest")
+SEALED = ("bytes", "leveled bytes", "manifest")
 """Kinds whose every change has to be refused."""
 CORPUS = Path(__file__).with_name("found.json")
 """What was once a finding: seeds by kind."""

@@ -162,6 +162,12 @@ def test_numbers_below_the_stored_type_are_counted(field):
     assert round_scales(small, "float32")[1] == 0
 
 
+def test_shared_references_are_counted_once():
+    small = np.full(ROWS, 1e-6)
+    assert round_scales(layer(group("1", small), group("2", small.copy())), "float16")[1] == ROWS
+    assert round_scales(layer(group("1", small), group("2", 2 * small)), "float16")[1] == 2 * ROWS
+
+
 def test_rounding_leaves_levels_and_exponents(tmp_path):
     own = group("3:16", np.array([0.1, 0.2, 0.3]), scaled=True)
     rounded, _ = round_scales(layer(own), "float16")
