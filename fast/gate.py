@@ -313,7 +313,7 @@ def launch_all(port: Port, rows: int) -> None:
     port.gptq_layer(W, np.eye(128))
     port.sparsegpt_layer(W, np.eye(128))
     port.pb_llm_layer(W, np.eye(128))
-    port.typed_groups_layer(W, np.eye(128), TypedGroups(payload=9.0, codes=("2:16",)))
+    port.typed_groups_layer(W, np.eye(128), TypedGroups(payload=64.0, codes=("2:16",)))
 
 
 def as_json(measured: Sequence[Cost], work: dict[str, Work]) -> str:

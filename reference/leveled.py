@@ -33,6 +33,7 @@ code     levels                      bits of an entry  step      distortion
 symbol       shape     meaning
 ============ ========= =========================================================
 ``L``        (n, k)    levels, odd, or all 0 in a group without planes
+``r``        (n,)      scale of each row
 ``ρ``        (n,)      reference of each row
 ``e``        (n,)      exponent of each row, -128 to 127
 ``c``        (k,)      scale of each column

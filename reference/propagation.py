@@ -20,6 +20,7 @@ symbol     shape       meaning
 ``C``      (m, m)      ``2/N Σ_s (X_s − X̂_s)ᵀ X̂_s``
 ``R``      (n, m)      ``2/N Σ_s (h_s − ĥ_s)ᵀ X̂_s``
 ``W*``     (n, m)      the weights to quantize, with `H` as their Hessian
+``α, β``               shares of both corrections that are taken
 ========== =========== ==============================================================
 
 Of QEP the settings of the authors' library were available, of GPTAQ and LoaQ the abstracts

@@ -16,6 +16,8 @@ symbol     shape     meaning
 ``U``      (m, m)    inverse factor, in the order of quantization
 ``ρ``      (n,)      reference of each row
 ``c``      (m,)      column scales
+``r``      (n,)      steps of a group's rows
+``ℓ``                nearest level of a code
 ========== ========= ===================================================
 """
 

@@ -204,6 +204,8 @@ BUGS = (
         "exact_gptq"),
     Bug("gptq.cu", "one grid for all blocks", "(first + i) / group_size - first_group", "0",
         "gptq_layer"),
+    Bug("largest.cuh", "the smallest come first", "rival > own ||", "rival < own ||",
+        "sparsegpt_prune"),
     Bug("levels.cu", "levels past the largest", "+ 1.0f, -top), top)", "+ 1.0f, -top), 99.0f)",
         "typed_groups_layer"),
     Bug("levels.cu", "one more is large", "rank < large ? 3 : 1", "rank <= large ? 3 : 1",

@@ -129,10 +129,10 @@ COMPARING = (
     "billm_block",
     "stbllm_block",
     "pbs2p_block",
-    "arb_llm_block",
 )
 """Operations that compare and sort computed numbers; the others compare with zero, which no
-rounding moves, or leave the least of all objectives to the record."""
+rounding moves, or leave the least of all objectives to the record. Of `arb_llm_block` no case
+notices it; the searches that it consists of are here themselves."""
 
 
 @cache

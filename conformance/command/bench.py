@@ -78,6 +78,9 @@ def _routines(block_size: int, methods: Collection[str]) -> dict[str, list[Routi
         for preset, config in ref.METHODS[name].presets.items():
             width = "block_size" if "block_size" in config.switches() else "group_size"
             changed = config.changed(**{width: block_size})
+            if "payload" in config.switches():
+                # In a small layer scales alone take more than the preset allows.
+                changed = changed.changed(payload=64.0)
             routine = getattr(ref, ref.METHODS[name].entry), changed
             if name in methods or name == YARDSTICK:
                 shared = preset.removesuffix("-nocgb")

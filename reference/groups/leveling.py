@@ -10,6 +10,9 @@ symbol     shape     meaning
 ``w``      (k,)      weight of each column's squared error
 ``s``      (n,)      step of each row, its row scale
 ``ℓ``                nearest level of a code
+``L``      (n, k)    levels
+``ρ``      (n,)      reference of each row
+``e``      (n,)      exponent of each row
 ========== ========= ===================================================
 """
 

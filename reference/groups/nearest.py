@@ -2,6 +2,14 @@
 ==============
 
 The levels of a code that are nearest to values in units of their steps.
+
+========== ========= ===================================================
+symbol     shape     meaning
+========== ========= ===================================================
+``x``      (n, k)    values, divided by their steps
+``p``                sign planes of the code
+``ℓ``                nearest level
+========== ========= ===================================================
 """
 
 import numpy as np

@@ -14,6 +14,8 @@ error falls, and a column's new level is the best there is, so that no row's err
 ========== ========= ===================================================
 symbol     shape     meaning
 ========== ========= ===================================================
+``L``      (n, k)    levels of a group
+``c``      (k,)      its column scales
 ``Z``      (n, k)    ``L_g c_gᵀ``, a group before its row scales
 ``r``      (n,)      its row scales
 ``P``      (n, k)    ``D H``, at the columns of the group

@@ -15,6 +15,7 @@ from project import INTERRUPTIBLE_PYTHON
 from subbit import reference
 from subbit.conformance.models.load import load_model
 from subbit.conformance.runs import quantize
+from subbit.conformance.runs.correction import Correction
 from subbit.conformance.runs.manifest import MANIFEST, load_manifest
 from subbit.conformance.runs.plan import count_steps
 from subbit.conformance.runs.quantize import Hooks, quantize_model
@@ -148,6 +149,7 @@ CHANGES = {
     "version": {"version": "0.0.0"},
     "keep": {"keep": (2, 4)},
     "budget": {"budget": "norm"},
+    "propagation": {"propagation": Correction("qep", 0.5, 0.0, 0.01)},
 }
 
 
