@@ -19,11 +19,12 @@ globalThis.seen = (() => {
     return copy.textContent.match(/\\[A-Za-z(\[]+|\$[^$\s]+\$/g) || [];
   };
 
-  // What has to be moved aside to be read. Code may be: its lines are as they are. MathML that
-  // only screen readers find has no place on the screen.
+  // What has to be moved aside to be read. Code may be: its lines are as they are. So may the
+  // blocks of worked examples, in boxes that keys scroll. MathML that only screen readers find has
+  // no place on the screen.
   const wide = () =>
     all("table, article p, article li, article dt, article dd, .math-wrapper, main")
-      .filter((part) => visible(part) && !part.closest("pre, .highlight"))
+      .filter((part) => visible(part) && !part.closest("pre, .highlight, .worked-box"))
       .filter((part) => {
         const holder = part.tagName === "TABLE" ? part.parentElement : part;
         const right = holder.getBoundingClientRect().right + 1;

@@ -97,6 +97,9 @@ def without(
 
 def put(app: Sphinx, page: str, _template: str, context: dict[str, Any], _doctree: object) -> None:
     """Give the page its navigation."""
+    if not hasattr(app, "navigation"):
+        # Nothing was read again, so nothing was checked.
+        begin(app, None)
     context["furo_navigation_tree"] = app.navigation.beside(page)
 
 
