@@ -15,13 +15,13 @@ from subbit.fast.groups.leveling import code_exponents, fit_steps
 from subbit.fast.groups.sweeps import sweep_levels
 from subbit.fast.launches.arrays import DeviceArray, to_host
 from subbit.fast.launches.column_loops import Image
-from subbit.fast.launches.levels import Scaling, level_codes
+from subbit.fast.launches.levels import Scaling, level_codes, powers
 from subbit.fast.mirror import mirrors
 from subbit.fast.zones.energy import column_energies, column_scales
 from subbit.fast.zones.salient import rank_columns
 from subbit.reference.hessian import PreparedHessian
 from subbit.reference.layer import QuantizedBlock, QuantizedLayer
-from subbit.reference.leveled import CODES, STEPS, Code, LevelGroup
+from subbit.reference.leveled import CODES, Code, LevelGroup
 from subbit.reference.presets.typed_groups import Order, TypedGroups
 
 from .compensate import compensate
@@ -41,24 +41,19 @@ class _Plan:
         xp, config, W = self.device.xp, self.config, self.W
         n, m = W.shape
         self.column_scale = column_scales(self.device, W, config.column_power)
-        self.importance = 1 / xp.diagonal(self.prepared.factor) ** 2
-        squares = self.importance * xp.mean(W * W, axis=0)
+        importance = 1 / xp.diagonal(self.prepared.factor) ** 2
+        squares = importance * xp.mean(W * W, axis=0)
         starts = range(0, m, config.group_size)
         energies = [float(xp.sum(squares[at : at + config.group_size])) for at in starts]
         self.codes: tuple[Code, ...] = config.allocate(np.array(energies), (n, m))
         self.reference = xp.sqrt(xp.mean((W / self.column_scale) ** 2, axis=1))
+        of_fit = {
+            "trailing": importance,
+            "hessian": xp.diagonal(self.prepared.damped),
+            "none": xp.ones(m, dtype=xp.float32),
+        }
+        self.weights = of_fit[config.fit_weights]
         self.blocks: list[QuantizedBlock] = []
-
-    @property
-    def weights(self) -> DeviceArray:
-        """Weight of each column's squared error when steps are fitted, shape (m,)."""
-        match self.config.fit_weights:
-            case "trailing":
-                return self.importance
-            case "hessian":
-                return self.device.xp.diagonal(self.prepared.damped)
-            case "none":
-                return self.device.xp.ones(self.W.shape[1], dtype=self.device.xp.float32)
 
     def quantize(self, W: DeviceArray, B: slice) -> Image:
         """Quantize a group, from the layer as earlier groups have left it."""
@@ -68,8 +63,7 @@ class _Plan:
         of_rows, exponent = steps, None
         if config.scales == "exponents":
             of_rows, exponent = self.reference, code_exponents(self.device, steps, self.reference)
-            power = exponent.astype(xp.float32) / xp.float32(STEPS)
-            steps = of_rows * xp.exp2(power)
+            steps = of_rows * powers(self.device, exponent)
         levels = self._levels(xp.ascontiguousarray(W[:, B]), B, code, steps)
         group = LevelGroup(
             "all",

@@ -47,23 +47,12 @@ from .notation import Array, Indices
 class _Plan:
     """What is settled before the first group, columns in the order of quantization."""
 
-    W: Array
     prepared: PreparedHessian
+    weights: Array
     column_scale: Array
     reference: Array
     codes: tuple[Code, ...]
     config: TypedGroups
-
-    @property
-    def weights(self) -> Array:
-        """Weight of each column's squared error when steps are fitted, shape (m,)."""
-        match self.config.fit_weights:
-            case "trailing":
-                return _importance(self.prepared.factor)
-            case "hessian":
-                return np.diag(self.prepared.damped)
-            case "none":
-                return np.ones(self.W.shape[1])
 
     def quantize(self, W: Array, B: slice) -> QuantizedBlock:
         """Quantize a group, from the layer as earlier groups have left it."""
@@ -124,14 +113,16 @@ def _column_order(W: Array, H: Array, order: Order) -> Indices | None:
 def _plan(W: Array, H: Array, config: TypedGroups) -> _Plan:
     n, m = W.shape
     prepared, size = prepare_hessian(H, config.percdamp), config.group_size
-    column_scale = column_scales(W, config.column_power)
-    squares = _importance(prepared.factor) * np.mean(W**2, axis=0)
+    column_scale, importance = column_scales(W, config.column_power), _importance(prepared.factor)
+    squares = importance * np.mean(W**2, axis=0)
     # Eq. (89), subbit:  E_g = Σ_{j in g} w_j Σ_i W_ij² / n
     energies = np.add.reduceat(squares, np.arange(0, m, size))
     codes = config.allocate(energies, (n, m))
     # Eq. (90), subbit:  ρ_i = (Σ_j (W_ij / c_j)² / m)^{1/2}
     reference = np.sqrt(np.mean((W / column_scale) ** 2, axis=1))
-    return _Plan(W, prepared, column_scale, reference, codes, config)
+    of_fit = {"trailing": importance, "hessian": np.diag(prepared.damped), "none": np.ones(m)}
+    weights = of_fit[config.fit_weights]
+    return _Plan(prepared, weights, column_scale, reference, codes, config)
 
 
 @contract(3, W=LAYER, H=UNDAMPED, config=Config(TypedGroups))

@@ -95,13 +95,11 @@ def begin(W: Array, H: Array, loop: Loop) -> tuple[Array, Array, Mask]:
     return np.where(dead, 0.0, W), H, alive
 
 
-def scores_of(W: Array, H: Array, loop: Loop) -> Array:
-    """Score the weights.
+def scorer(H: Array, loop: Loop) -> Callable[[Array], Array]:
+    """Return the function that scores a layer's weights.
 
     Parameters
     ----------
-    W : ndarray of float64, shape (n, m)
-        Weights.
     H : ndarray of float64, shape (m, m)
         Damped Hessian.
     loop : Loop
@@ -109,14 +107,14 @@ def scores_of(W: Array, H: Array, loop: Loop) -> Array:
 
     Returns
     -------
-    ndarray of float64, shape (n, m)
-        Scores.
+    callable
+        Scores of weights of shape (n, m).
     """
     if loop.score == "magnitude":
-        return W
+        return lambda W: W
     inverse = np.linalg.inv(H)
     scale = np.linalg.cholesky(inverse).T if loop.score == "trailing" else inverse
-    return W**2 / np.diag(scale) ** 2
+    return lambda W: W**2 / np.diag(scale) ** 2
 
 
 def over_blocks(W: Array, H: Array, loop: Loop, image: Image, free: Mask | None = None) -> Array:
@@ -140,11 +138,11 @@ def over_blocks(W: Array, H: Array, loop: Loop, image: Image, free: Mask | None 
     ndarray of float64, shape (n, m)
         The quantized weights.
     """
-    W, Q, m = W.copy(), np.zeros(W.shape), len(H)
+    W, Q, m, scores = W.copy(), np.zeros(W.shape), len(H), scorer(H, loop)
     U = np.linalg.cholesky(np.linalg.inv(H)).T
     for start in range(0, m, loop.block_size):
         B, R = slice(start, start + loop.block_size), slice(start + loop.block_size, m)
-        Q[:, B] = image(W[:, B], scores_of(W, H, loop)[:, B], B)
+        Q[:, B] = image(W[:, B], scores(W)[:, B], B)
         D, move = W[:, B] - Q[:, B], np.zeros(W[:, R].shape)
         if loop.compensation == "released":
             move = D / np.diag(U)[B] @ U[B, R]
@@ -222,7 +220,7 @@ def billm_layer(W: Array, H: Array, config: BiLLM) -> Array:
     W, H, alive = begin(W, H, config.loop)
     whole = None
     if config.scope == "matrix":
-        layer = _Block(W, scores_of(W, H, config.loop), alive, config)
+        layer = _Block(W, scorer(H, config.loop)(W), alive, config)
         whole = layer.salient(-(-len(H) // config.loop.block_size))
 
     def image(w: Array, s: Array, B: slice) -> Array:

@@ -11,14 +11,12 @@ from functools import cache
 from evidence import evidence
 from listing import title_and_text
 from sphinx.application import Sphinx
-from written import container, heading, inline, text_of, toctree, typeset, write_all
+from written import heading, text_of, toctree, write_all
 
 import equations
 from equations import Key
 from project import ROOT, relative, sources
 
-# What other extensions need of the book.
-__all__ = ["anchor_of", "container", "inline", "page_of", "place_of", "typeset"]
 FOLDER = ROOT / "docs" / "book"
 
 # Modules of the reference that compute, though they may have no equation of their own.

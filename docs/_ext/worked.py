@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
-from book import anchor_of, container, inline, page_of, typeset
+from book import anchor_of, page_of
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
@@ -19,6 +19,7 @@ from worked_billm import billm_steps
 from worked_pbs2p import pbs2p_steps
 from worked_stbllm import stbllm_steps
 from worked_steps import Equation, Step, configured
+from written import container, inline, typeset
 
 import equations
 from equations import Key, Tag

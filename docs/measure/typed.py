@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measuring import HERE, Layer, conditions, fill, kept_layers, real_layers, table
+from measuring import HERE, SAMPLES, Layer, conditions, fill, kept_layers, real_layers, table
 from rich.progress import track
 
 from subbit import reference as ref
@@ -55,7 +55,7 @@ def held_out(scratch: Path | None) -> dict[str, Any]:
     if kept is not None and kept.exists():
         with np.load(kept) as arrays:
             return dict(arrays)
-    found = {layer.name: layer.H for layer in real_layers(16, HELD_OUT)}
+    found = {layer.name: layer.H for layer in real_layers(SAMPLES, HELD_OUT)}
     if kept is not None:
         np.savez(kept, **found)
     return found

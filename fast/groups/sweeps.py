@@ -12,11 +12,11 @@ import numpy as np
 from subbit import reference
 from subbit.fast.device import Device
 from subbit.fast.launches.arrays import DeviceArray, to_host
-from subbit.fast.launches.levels import Scaling, sweep
+from subbit.fast.launches.levels import Scaling, powers, sweep
 from subbit.fast.mirror import mirrors
 from subbit.reference.errors import ArgumentError
-from subbit.reference.layer import QuantizedBlock, QuantizedLayer
-from subbit.reference.leveled import STEPS, LevelGroup
+from subbit.reference.layer import QuantizedLayer
+from subbit.reference.leveled import LevelGroup
 
 from .leveling import code_exponents
 
@@ -40,7 +40,7 @@ class _Group:
         """Scale of each row."""
         if self.exponent is None:
             return self.reference
-        return self.reference * _power(self.device, self.exponent)
+        return self.reference * powers(self.device, self.exponent)
 
     def decode(self) -> DeviceArray:
         """Return the group's values."""
@@ -60,7 +60,7 @@ class _Group:
         wanted = xp.maximum(scale + move, xp.float32(0))
         # A negative reference has no logarithm, and no step that a positive one could have.
         exponent = code_exponents(self.device, wanted, xp.maximum(self.reference, xp.float32(0)))
-        delta = self.reference * _power(self.device, exponent) - scale
+        delta = self.reference * powers(self.device, exponent) - scale
         falls = (curvature * delta - xp.float32(2) * gain) * delta < 0
         self.exponent = xp.where(falls, exponent, self.exponent)
         return P - (xp.where(falls, delta, xp.float32(0))[:, None] * Z) @ H
@@ -72,11 +72,6 @@ class _Group:
         sweep(self.device, products, H, scaling, self.levels)
         exponent = None if self.exponent is None else to_host(self.exponent)
         return replace(self.group, levels=to_host(self.levels), exponent=exponent)
-
-
-def _power(device: Device, exponent: DeviceArray) -> DeviceArray:
-    xp = device.xp
-    return xp.exp2(exponent.astype(xp.float32) / xp.float32(STEPS))
 
 
 def _groups(device: Device, layer: QuantizedLayer) -> list[_Group]:
@@ -107,5 +102,5 @@ def sweep_levels(
         if new.coding.planes:
             new = group.swept(P[:, B], xp.ascontiguousarray(H[B, B]))
             P = P - (group.decode() - image) @ H[B]
-        blocks.append(QuantizedBlock(block.start, block.stop, (new,)))
+        blocks.append(replace(block, groups=(new,)))
     return replace(layer, blocks=tuple(blocks))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from subbit.fast.device import Device
-from subbit.reference.leveled import Coding
+from subbit.reference.leveled import STEPS, Coding
 
 from .arrays import DeviceArray
 from .kernels import held, kernel, over_rows
@@ -33,6 +33,25 @@ class Scaling:
     coding: Coding
     rows: DeviceArray
     columns: DeviceArray
+
+
+def powers(device: Device, exponent: DeviceArray) -> DeviceArray:
+    """Decode exponents.
+
+    Parameters
+    ----------
+    device : Device
+        Device to run on.
+    exponent : array of int8, shape (n,)
+        Exponents of rows.
+
+    Returns
+    -------
+    array of float32, shape (n,)
+        ``2^{e / 16}``.
+    """
+    xp = device.xp
+    return xp.exp2(exponent.astype(xp.float32) / xp.float32(STEPS))
 
 
 def _launch(

@@ -31,7 +31,7 @@ from subbit.reference.contracts.door import contract
 from subbit.reference.contracts.kinds import symmetric
 from subbit.reference.contracts.words import LAYER
 from subbit.reference.errors import ArgumentError
-from subbit.reference.layer import QuantizedBlock, QuantizedLayer
+from subbit.reference.layer import QuantizedLayer
 from subbit.reference.leveled import SPAN, STEPS, LevelGroup, Levels
 from subbit.reference.notation import Array
 from subbit.reference.records import Layer
@@ -78,9 +78,16 @@ class _Sweep:
         targets: Array = self.L[:, columns] + unit / np.diag(self.H)[columns]
         return targets
 
+    def change(self, columns: slice, levels: Levels) -> Array:
+        """Return what new levels of some columns add to Q."""
+        change: Array = (
+            self.r[:, None] * self.c[columns] * (levels - self.L[:, columns].astype(np.float64))
+        )
+        return change
+
     def move(self, columns: slice, levels: Levels) -> None:
         """Give some columns new levels."""
-        delta = self.r[:, None] * self.c[columns] * (levels - self.L[:, columns].astype(np.float64))
+        delta = self.change(columns, levels)
         self.L[:, columns] = levels
         # Eq. (84), subbit:  P ← P − δ H
         self.P -= delta @ self.H[columns]
@@ -89,12 +96,12 @@ class _Sweep:
         """Choose the large entries of each 16 columns again, with the signs that suit them."""
         for start in range(0, self.L.shape[1] - SPAN + 1, SPAN):
             part = slice(start, start + SPAN)
-            coding, t, old = self.group.coding, self.targets(part), self.L[:, part]
+            coding, t = self.group.coding, self.targets(part)
             levels = nearest_levels(t, coding, large_entries(t, coding.large))
-            delta = self.r[:, None] * self.c[part] * (levels - old.astype(np.float64))
+            delta = self.change(part, levels)
             # Eq. (85), subbit:  δ_i H δ_iᵀ − 2 P_i δ_iᵀ < 0 where it is taken
-            change = np.sum((delta @ self.H[part, part] - 2.0 * self.P[:, part]) * delta, axis=1)
-            self.move(part, np.where((change < 0.0)[:, None], levels, old))
+            rise = np.sum((delta @ self.H[part, part] - 2.0 * self.P[:, part]) * delta, axis=1)
+            self.move(part, np.where((rise < 0.0)[:, None], levels, self.L[:, part]))
 
     def choose_levels(self) -> None:
         """Choose the levels of each column again."""
@@ -151,6 +158,7 @@ def sweep_levels(W: Array, H: Array, layer: QuantizedLayer) -> QuantizedLayer:
     Examples
     --------
     >>> import numpy as np
+    >>> from subbit.reference import QuantizedBlock
     >>> W, H = np.array([[-0.4, 1.0]]), np.array([[1.0, 0.9], [0.9, 1.0]])
     >>> group = LevelGroup("all", W != 0, "1", np.array([[1, 1]], dtype=np.int8), np.ones(1))
     >>> layer = QuantizedLayer((1, 2), (QuantizedBlock(0, 2, (group,)),))
@@ -172,5 +180,5 @@ def sweep_levels(W: Array, H: Array, layer: QuantizedLayer) -> QuantizedLayer:
             new = _Sweep(group, H[B, B], P[:, B].copy()).swept()
             # Eq. (84), subbit:  P ← P − δ H
             P -= (new.decode() - Q[:, B]) @ H[B]
-        blocks.append(QuantizedBlock(block.start, block.stop, (new,)))
+        blocks.append(replace(block, groups=(new,)))
     return replace(layer, blocks=tuple(blocks))
