@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from measuring import HERE, fill, fill_entries, measured_points, payload_change, table
+from measuring import HERE, change, fill, fill_entries, measured_points, payload_change, table
 
 MEASURED = ("billm", "stbllm", "arb")
 
@@ -36,8 +36,8 @@ def _cells(name: str, field: str, effect: Mapping[str, float]) -> list[str]:
     found = (
         "" if side is None else f"{side['perplexity']:.2f}" for side in measured_points(name, field)
     )
-    bits = "" if payload is None else f"{payload:+.3f}"
-    cells = [f"×{effect['ratio']:.3f}", f"{effect['bits']:+.3f}", bits, *found]
+    bits = "" if payload is None else change(payload)
+    cells = [f"×{effect['ratio']:.3f}", change(effect["bits"]), bits, *found]
     return [cell or "not measured" for cell in cells]
 
 

@@ -189,10 +189,15 @@ def payload_change(entry: str, field: str) -> float | None:
     return None if before is None or after is None else after["payload"] - before["payload"]
 
 
+def change(bits: float) -> str:
+    """Write what is added to the bits of a weight; what rounds to nothing has no sign."""
+    return f"{bits:+z.3f}"
+
+
 def bits_words(nominal: float, payload: float | None) -> str:
     """Say what a switch adds to the bits of a weight."""
-    rest = "payload bits not measured" if payload is None else f"{payload:+.3f} payload bits"
-    return f"{nominal:+.3f} nominal bits, {rest}"
+    rest = "payload bits not measured" if payload is None else f"{change(payload)} payload bits"
+    return f"{change(nominal)} nominal bits, {rest}"
 
 
 def changes_line(effects: Mapping[str, Any], payload: float | None) -> str:
@@ -200,7 +205,7 @@ def changes_line(effects: Mapping[str, Any], payload: float | None) -> str:
     parts = []
     for key, start in (("to_code", "`PAPER`"), ("to_paper", "`RELEASED`")):
         e = effects[key]
-        nominal = f"{e['bits']:+.3f} nominal bits"
+        nominal = f"{change(e['bits'])} nominal bits"
         bits = bits_words(e["bits"], payload) if key == "to_code" else nominal
         parts.append(
             f"×{e['ratio']:.3f} ({e['least']:.2f} to {e['most']:.2f}) from {start}, {bits}"
