@@ -28,6 +28,7 @@ BENCH_HELP = "Measure speed and memory."
 VECTORS_HELP = "Cases in files, for ports in any language."
 SCOREBOARD_HELP = "Make one table, in Markdown, of several reports."
 DOCTOR_HELP = "Tell what can run here, what is missing, and what installs it."
+FRONTIER_HELP = "Compare whole models by payload bits, on several texts."
 STUDY_HELP = "Measure the claims of a paper."
 GO_ON = "; finished decoder blocks are kept, --resume continues the run"
 
@@ -52,7 +53,7 @@ Budget = Annotated[
 ]
 Propagate = Annotated[
     str | None,
-    typer.Option(help="correct the error of the layers before: qep, gptaq or loaq; not by default"),
+    typer.Option(help="correct the error of the layers before: qep, gptaq, loaq or half"),
 ]
 Alpha = Annotated[float | None, typer.Option(help="share of a layer's own correction")]
 Beta = Annotated[float | None, typer.Option(help="share of the residual stream's correction")]
@@ -297,6 +298,7 @@ _ELSEWHERE: Mapping[str, tuple[str, str, str]] = {
     "scoreboard": ("scoreboard", "scoreboard_command", SCOREBOARD_HELP),
     "doctor": ("doctor", "doctor_command", DOCTOR_HELP),
     "bench": ("bench", "bench_app", BENCH_HELP),
+    "frontier": ("cli_frontier", "frontier_command", FRONTIER_HELP),
     "study": ("cli_study", "study_app", STUDY_HELP),
 }
 

@@ -28,7 +28,8 @@ from subbit.conformance.models.claim import claim
 from subbit.conformance.models.load import load_model
 from subbit.conformance.runs.crew import Crew
 from subbit.conformance.runs.curve import Laboratory
-from subbit.conformance.runs.jobs import Comparison, parse_counts, steps_left
+from subbit.conformance.runs.exams import Exam
+from subbit.conformance.runs.jobs import Comparison, job_settings, parse_counts
 from subbit.conformance.runs.labels import FORM
 from subbit.conformance.runs.plan import parse_blocks
 from subbit.conformance.runs.records import SCALE_TYPES, write_atomically
@@ -176,22 +177,24 @@ def _measure(options: CurveOptions, crew: Crew, title: str) -> tuple[Results, Co
     )
     study = Study(model.name, model.precision, calibration, windows, options.scales, options.target)
     # What settings are refused is known before there is a folder.
-    steps_left(model, Results(study), comparison.jobs)
+    for job in comparison.jobs:
+        job_settings(model, study, job)
     open_results(options.out, study)
     console = make_console(stderr=True)
 
     def so_far() -> RenderableType:
-        return prefix_table(notebook.results, comparison).drawn()
+        return prefix_table(exam.notebook.results, comparison).drawn()
 
     with claim(options.out):
         # Read once more: another process may have gone on until now.
-        notebook = Notebook(options.out, load_results(options.out))
-        laboratory = Laboratory(models.take, crew, sequences, tokens, notebook)
-        steps = steps_left(model, notebook.results, comparison.jobs)
+        exam = Exam(tokens, Notebook(options.out, load_results(options.out)))
+        laboratory = Laboratory(models.take, crew, sequences, study, options.out / "runs", (exam,))
+        steps = laboratory.steps_left(model, comparison.jobs)
         with Bar(title, steps, console, above=so_far) as bar:
             laboratory.step, laboratory.notice = bar.step, bar.line
             del model
-            return laboratory.measure(comparison.jobs), comparison
+            laboratory.measure(comparison.jobs)
+        return exam.notebook.results, comparison
 
 
 def _report(

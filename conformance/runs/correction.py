@@ -1,9 +1,9 @@
 """Error propagation as a setting of a run
 =======================================
 
-``NAME[:alpha=A][:beta=B][:ridge=R]``, such as ``qep`` or ``loaq:alpha=0.7``: one of the published
-settings, and what differs from it. Printed settings leave out what does not, so equal choices
-print alike.
+``NAME[:alpha=A][:beta=B][:ridge=R]``, such as ``half`` or ``loaq:alpha=0.7``: a named setting, and
+what differs from it. Printed settings leave out what does not, and have a name of their own where
+there is one, so equal choices print alike.
 
 ========= ======= ====== ======================================
 name      alpha   beta   linears that are left out
@@ -11,6 +11,7 @@ name      alpha   beta   linears that are left out
 ``qep``   0.5     0      the last of the MLP, ``down`` or ``fc2``
 ``gptaq`` 1       0      none
 ``loaq``  1       1      none
+``half``  0.5     0.5    none
 ========= ======= ====== ======================================
 """
 
@@ -24,7 +25,7 @@ from subbit.reference.errors import ArgumentError, check_choice
 
 PROPAGATE_FORM = "NAME[:alpha=A][:beta=B][:ridge=R]"
 LEFT_OUT: Mapping[str, tuple[str, ...]] = MappingProxyType({"qep": ("down", "fc2")})
-"""Kinds of linears that a published setting leaves out."""
+"""Kinds of linears that a named setting leaves out."""
 
 _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{0,17})?(e-?[0-9]{1,2})?|\.[0-9]{1,17}")
 
@@ -53,7 +54,7 @@ class Correction:
 
     def __str__(self) -> str:
         """Return the setting, as `parse_correction` takes it."""
-        own, published = asdict(self), asdict(published_correction(self.name))
+        own, published = asdict(self), asdict(named_correction(self.name))
         changed = [f"{key}={own[key]!r}" for key in own if own[key] != published[key]]
         return ":".join([self.name, *changed])
 
@@ -75,8 +76,8 @@ class Correction:
         return Propagation(alpha=self.alpha, beta=self.beta, ridge=self.ridge)
 
 
-def published_correction(name: str) -> Correction:
-    """Return a published setting.
+def named_correction(name: str) -> Correction:
+    """Return a named setting.
 
     Parameters
     ----------
@@ -119,9 +120,11 @@ def parse_correction(text: str) -> Correction:
     --------
     >>> parse_correction("qep:alpha=0.25")
     Correction(name='qep', alpha=0.25, beta=0.0, ridge=0.01)
+    >>> str(parse_correction("loaq:alpha=0.5:beta=0.5"))
+    'half'
     """
     name, *changes = text.split(":")
-    found = published_correction(name)
+    found = named_correction(name)
     given: dict[str, float] = {}
     for change in changes:
         key, _, number = change.partition("=")
@@ -131,4 +134,11 @@ def parse_correction(text: str) -> Correction:
     numbers = {"alpha": found.alpha, "beta": found.beta, "ridge": found.ridge} | given
     # Its domains are those of the setting.
     Propagation(**numbers)
-    return Correction(found.name, **numbers)
+    asked = Correction(found.name, **numbers)
+    named = (named_correction(other) for other in PROPAGATIONS if _leaves_out(other, name))
+    return next((one for one in named if asdict(one) | {"name": name} == asdict(asked)), asked)
+
+
+def _leaves_out(one: str, other: str) -> bool:
+    """Whether two settings leave out the same linears."""
+    return LEFT_OUT.get(one) == LEFT_OUT.get(other)

@@ -5,7 +5,7 @@ Two tables show what a single perplexity of a small model hides: the prefix curv
 (perplexity with the first k decoder blocks quantized) and the part table (with only one
 kind of projection quantized). Blocks are quantized in order, each with those before it
 already quantized; so the first k blocks of a longer run are those of a run that stops at
-k, and one run gives a method's whole curve.
+k, and one run gives a method's whole curve, on as many texts as there are exams.
 
 Each finished point is saved. A second call with the same settings starts from the saved
 points and from the records of unfinished runs, and continues.
@@ -13,23 +13,25 @@ points and from the records of unfinished runs, and continues.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from subbit.conformance.models.base import DecoderModel, Float32, Tokens
+from subbit.conformance.models.base import DecoderModel, Tokens
 
 from .calibrate import Step, ignore
 from .crew import Notice
-from .evaluate import PrefixEvaluator, last_hidden, score
-from .jobs import Job, job_settings, missing_stops
+from .exams import Examiner
+from .jobs import Job, job_settings
 from .kernels import on_one_thread
 from .manifest import Manifest
-from .points import make_point, reset_peak
+from .plan import count_steps
+from .points import reset_peak
 from .quantize import Hooks, quantize_model, warn
-from .study import Notebook, Results
+from .study import Study
 
 
 @dataclass
 class Laboratory:
-    """Measures the points of a study that are missing.
+    """Measures what is missing of a comparison.
 
     Parameters
     ----------
@@ -40,10 +42,12 @@ class Laboratory:
         Quantizes the layers, as in `quantize_model`.
     sequences : ndarray of int64, shape (N, L)
         Calibration sequences.
-    windows : ndarray of int64, shape (N, L)
-        Evaluation windows.
-    notebook : Notebook
-        The existing results; points are added to it.
+    study : Study
+        What all runs share.
+    runs : Path
+        Folder for the runs.
+    exams : sequence of Examiner
+        What is measured of each run.
     step : callable, optional
         Called after each unit of work.
     notice : callable, optional
@@ -53,64 +57,81 @@ class Laboratory:
     open_model: Callable[[], DecoderModel]
     port: object
     sequences: Tokens
-    windows: Tokens
-    notebook: Notebook
+    study: Study
+    runs: Path
+    exams: Sequence[Examiner]
     step: Step = ignore
     notice: Notice = warn
-    # What runs share: the model's output at full precision, and plans by N:M and budget.
-    _full_hidden: Float32 | None = field(default=None, init=False)
+    # What runs share: plans by N:M and budget.
     _plans: dict[object, tuple[int, ...] | None] = field(default_factory=dict, init=False)
 
-    def measure(self, jobs: Sequence[Job]) -> Results:
-        """Measure all missing points.
+    def missing(self, jobs: Sequence[Job]) -> list[Job]:
+        """Return the jobs of which something is not measured yet.
 
         Parameters
         ----------
+        jobs : sequence of Job
+            Jobs.
+
+        Returns
+        -------
+        list of Job
+            Some of them.
+        """
+        return [job for job in jobs if any(exam.missing(job) for exam in self.exams)]
+
+    def steps_left(self, model: DecoderModel, jobs: Sequence[Job]) -> int:
+        """Return how many units of work are left.
+
+        Parameters
+        ----------
+        model : DecoderModel
+            The model.
         jobs : sequence of Job
             Jobs to measure.
 
         Returns
         -------
-        Results
-            The results, with all points of the jobs.
+        int
+            How often `measure` calls `step`.
         """
-        for job in jobs:
-            if missing_stops(self.notebook.results, job):
-                model = self.open_model()
-                reset_peak()
-                # After the model, which may bring a library with threads of its own.
-                with on_one_thread():
-                    self._run(model, job, self._at_full_precision(model))
-        return self.notebook.results
+        todo = self.missing(jobs)
+        runs = sum(count_steps(model, job_settings(model, self.study, job)) for job in todo)
+        return runs + sum(exam.steps(model, todo) for exam in self.exams)
 
-    def _at_full_precision(self, model: DecoderModel) -> Float32:
-        """Run the model as it is, once."""
-        if self._full_hidden is None:
-            self._full_hidden = last_hidden(model, self.windows, self.step)
-            self.notebook.write_full(score(model, self._full_hidden, self.windows).perplexity)
-        return self._full_hidden
+    def measure(self, jobs: Sequence[Job]) -> None:
+        """Measure what is missing.
 
-    def _run(self, model: DecoderModel, job: Job, full_hidden: Float32) -> None:
-        evaluator = PrefixEvaluator(model, self.windows, full_hidden)
-        stops = missing_stops(self.notebook.results, job)
+        Parameters
+        ----------
+        jobs : sequence of Job
+            Jobs to measure.
+        """
+        for job in self.missing(jobs):
+            model = self.open_model()
+            reset_peak()
+            # After the model, which may bring a library with threads of its own.
+            with on_one_thread():
+                self._run(model, job)
 
+    def _run(self, model: DecoderModel, job: Job) -> None:
         def step(note: str) -> None:
             self.step(f"{job.label}, {note}")
 
-        def follow(index: int, manifest: Manifest) -> None:
-            evaluator.follow(index)
-            if index + 1 in stops:
-                measured = evaluator.score(step)
-                self.notebook.add(make_point(manifest, job.part, index + 1, measured))
+        exams = [exam.begin(model, job, step) for exam in self.exams if exam.missing(job)]
 
-        settings = job_settings(model, self.notebook.results.study, job)
+        def follow(index: int, manifest: Manifest) -> None:
+            for exam in exams:
+                exam(index, manifest)
+
+        settings = job_settings(model, self.study, job)
         shared = settings.keep, settings.budget
         manifest = quantize_model(
             model,
             self.port,
             settings,
             self.sequences,
-            out=self.notebook.folder / "runs" / job.folder,
+            out=self.runs / job.folder,
             resume=True,
             hooks=Hooks(step=step, block=follow, notice=self.notice),
             kept=self._plans.get(shared),

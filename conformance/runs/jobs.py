@@ -6,7 +6,7 @@ lists the jobs of several methods; those whose points are measured already need 
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from subbit.conformance.models.base import DecoderModel
@@ -14,7 +14,7 @@ from subbit.reference.errors import ArgumentError, check_count
 
 from .labels import parse_label
 from .manifest import Settings
-from .plan import count_steps, plan, whole_number
+from .plan import plan, whole_number
 from .study import ALL_PARTS, Results, Study
 
 COUNTS = (1, 2, 4, 8)
@@ -202,28 +202,3 @@ def job_settings(model: DecoderModel, study: Study, job: Job) -> Settings:
         scales=study.scales,
         target=study.target,
     )
-
-
-def steps_left(model: DecoderModel, results: Results, jobs: Sequence[Job]) -> int:
-    """Return how many units of work are left.
-
-    Parameters
-    ----------
-    model : DecoderModel
-        The model.
-    results : Results
-        The finished points.
-    jobs : sequence of Job
-        Jobs to measure.
-
-    Returns
-    -------
-    int
-        How often a laboratory calls its `step`.
-    """
-    todo = [(job, stops) for job in jobs if (stops := missing_stops(results, job))]
-    total = model.n_blocks if todo else 0
-    for job, stops in todo:
-        total += count_steps(model, job_settings(model, results.study, job))
-        total += sum(model.n_blocks - stop for stop in stops)
-    return total

@@ -4,9 +4,11 @@
 The prefix curve and the part table as one figure, written to a file.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .frontier import Calibrated
 from .jobs import Comparison
 from .study import ALL_PARTS, Results
 
@@ -71,4 +73,34 @@ def plot_study(results: Results, shown: Comparison, path: Path) -> None:
             panel.axhline(results.full, color="black", linestyle=":", label="full precision")
     panels[0].legend()
     figure.suptitle(_title(results), fontsize="small")
+    figure.savefig(path, dpi=150)
+
+
+def plot_frontier(found: Sequence[Calibrated], path: Path) -> None:
+    """Plot perplexity against payload bits, a panel for each calibration and evaluation text.
+
+    Parameters
+    ----------
+    found : sequence of Calibrated
+        One for each calibration.
+    path : Path
+        The file; its suffix sets the format.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    across = max(len(one.studies) for one in found)
+    figure = Figure(figsize=(6.5 * across, 4.5 * len(found)), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(len(found), across, squeeze=False)
+    for one, row in zip(found, panels, strict=True):
+        for study, axes in zip(one.studies, row, strict=False):
+            for point in study.points:
+                axes.plot(point.payload, point.perplexity, "o", markersize=4)
+                spot = (point.payload, point.perplexity)
+                axes.annotate(f" {point.label}", spot, fontsize=6, va="center")
+            if study.full is not None:
+                axes.axhline(study.full, color="gray", linestyle=":")
+            axes.set(yscale="log", xlabel="payload bits per quantized weight", ylabel="perplexity")
+            axes.set_title(_title(study), fontsize="x-small")
     figure.savefig(path, dpi=150)

@@ -225,15 +225,30 @@ def load_results(folder: Path) -> Results:
     """
     path = folder / RESULTS
     try:
-        content = json.loads(path.read_bytes())
-        study = content["study"]
-        study["calibration"] = Calibration(**study["calibration"])
-        study["evaluation"] = Windows(**study["evaluation"])
-        points = tuple(Point(**point) for point in content["points"])
-        return Results(Study(**study), content["full"], points)
+        return results_from(json.loads(path.read_bytes()))
     except (OSError, ValueError, LookupError, TypeError) as error:
         message = f"{path}: no valid results ({error})"
         raise SubbitError(message) from error
+
+
+def results_from(content: Mapping[str, Any]) -> Results:
+    """Return results from what JSON holds of them.
+
+    Parameters
+    ----------
+    content : mapping
+        As `Results.save` writes it.
+
+    Returns
+    -------
+    Results
+        The results.
+    """
+    study = dict(content["study"])
+    study["calibration"] = Calibration(**study["calibration"])
+    study["evaluation"] = Windows(**study["evaluation"])
+    points = tuple(Point(**point) for point in content["points"])
+    return Results(Study(**study), content["full"], points)
 
 
 def open_results(folder: Path, study: Study) -> Results:

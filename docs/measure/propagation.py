@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 from measuring import HERE, fill, table
 
 from subbit import reference
@@ -23,8 +22,9 @@ from subbit.conformance.command.cli_curve import DEMO
 from subbit.conformance.command.cli_run import cut_windows, draw_calibration
 from subbit.conformance.models.base import DecoderModel, Float32, Tokens
 from subbit.conformance.models.load import load_model
-from subbit.conformance.runs.calibrate import batches
 from subbit.conformance.runs.evaluate import PrefixEvaluator, last_hidden
+from subbit.conformance.runs.exams import OutputErrors
+from subbit.conformance.runs.frontier import held_out
 from subbit.conformance.runs.kernels import on_one_thread
 from subbit.conformance.runs.plan import plan
 from subbit.conformance.runs.quantize import Hooks, quantize_model
@@ -36,7 +36,7 @@ SETTINGS: Mapping[str, str] = {
     "none": "",
     "QEP": "+qep",
     "LoaQ": "+loaq",
-    "LoaQ, half": "+loaq:alpha=0.5:beta=0.5",
+    "LoaQ, half": "+half",
     "GPTAQ": "+gptaq",
     "order alone": "+gptaq:alpha=0.0",
 }
@@ -44,10 +44,8 @@ SETTINGS: Mapping[str, str] = {
 HALF = SETTINGS["LoaQ, half"]
 ALL_SETTINGS, FEW = "billm:paper", 4
 """The method that is measured in all settings, and in how many of them the others are."""
-HELD_OUT, LENGTH, RUN = 8, 512, 8
-"""Sequences held out, their tokens, and how many tokens in a row they may not share."""
-MASSIVE = 10.0
-"""Times the median norm beyond which a token is left out of the error of the stream."""
+HELD_OUT, LENGTH = 8, 512
+"""Sequences held out, and their tokens."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,54 +57,21 @@ class Texts:
     windows: Tokens
 
 
-def _rows(tokens: Tokens) -> set[bytes]:
-    """Return every run of some tokens."""
-    return {
-        sequence[start : start + RUN].tobytes()
-        for sequence in tokens
-        for start in range(len(sequence) - RUN + 1)
-    }
-
-
 def texts(model: DecoderModel) -> tuple[Texts, Any]:
     """Draw the sequences; those held out share no run of tokens with those for calibration."""
     sequences, described = draw_calibration(model, DEMO.calibration)
     windows, _ = cut_windows(model, DEMO.text, DEMO.window, DEMO.windows)
     more = replace(DEMO.calibration, samples=8 * HELD_OUT, length=LENGTH, seed=1)
-    seen, kept = _rows(sequences), []
-    for sequence in draw_calibration(model, more)[0]:
-        if not seen & _rows(sequence[None]):
-            kept.append(sequence)
-            seen |= _rows(sequence[None])
-    return Texts(sequences, np.array(kept[:HELD_OUT]), windows), described
-
-
-def _streams(model: DecoderModel, index: int, hidden: Float32) -> tuple[Float32, dict[str, Any]]:
-    inputs: dict[str, Any] = {}
-    out = model.run_block(index, hidden, lambda name, X: inputs.update({name: X.copy()}))
-    return out, inputs
+    apart = held_out(sequences, draw_calibration(model, more)[0], HELD_OUT)
+    return Texts(sequences, apart, windows), described
 
 
 def errors(full: DecoderModel, made: DecoderModel, tokens: Tokens) -> dict[str, float]:
     """Return the errors of the linears' outputs and of the stream after the last block."""
-    top, bottom, off, of = {}, {}, 0.0, 0.0
-    for batch in batches(tokens.shape):
-        h = full.embed(tokens[batch])
-        g = h.copy()
-        for index in range(STOPS[-1]):
-            h, X = _streams(full, index, h)
-            g, Y = _streams(made, index, g)
-            for x in full.linears(index):
-                was = X[x.input_name] @ full.weight(index, x.name).T.astype(np.float32)
-                now = Y[x.input_name] @ made.weight(index, x.name).T.astype(np.float32)
-                key = (index, x.name)
-                top[key] = top.get(key, 0.0) + float(np.sum((was - now) ** 2))
-                bottom[key] = bottom.get(key, 0.0) + float(np.sum(was**2))
-        norms = np.linalg.norm(h, axis=-1)
-        usual = norms <= MASSIVE * np.median(norms)
-        off += float(np.sum((h - g)[usual] ** 2))
-        of += float(np.sum(h[usual] ** 2))
-    return {"layers": float(np.mean([top[key] / bottom[key] for key in top])), "stream": off / of}
+    watch = OutputErrors(full, made, tokens)
+    for index in range(STOPS[-1]):
+        watch.follow(index)
+    return {"layers": watch.read().layers, "stream": watch.read().stream}
 
 
 def run(label: str, found: Texts, described: Any, full_hidden: Float32) -> dict[str, Any]:  # noqa: ANN401

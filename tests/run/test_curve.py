@@ -12,7 +12,8 @@ from subbit.conformance.models.load import load_model
 from subbit.conformance.runs import quantize
 from subbit.conformance.runs.curve import Laboratory
 from subbit.conformance.runs.evaluate import evaluate
-from subbit.conformance.runs.jobs import Comparison, Job, parse_counts, steps_left
+from subbit.conformance.runs.exams import Exam
+from subbit.conformance.runs.jobs import Comparison, Job, parse_counts
 from subbit.conformance.runs.labels import parse_label
 from subbit.conformance.runs.manifest import load_manifest, tokens_digest
 from subbit.conformance.runs.plot import plot_study
@@ -40,12 +41,26 @@ def study(settings, windows):
 
 @pytest.fixture
 def laboratory(study, sequences, windows, tmp_path):
-    notebook = Notebook(tmp_path / "study", open_results(tmp_path / "study", study))
-    return Laboratory(lambda: load_model("tiny"), reference, sequences, windows, notebook)
+    return make_laboratory(study, sequences, windows, tmp_path / "study")
+
+
+def make_laboratory(study, sequences, windows, folder):
+    exam = Exam(windows, Notebook(folder, open_results(folder, study)))
+    runs = folder / "runs"
+    return Laboratory(lambda: load_model("tiny"), reference, sequences, study, runs, (exam,))
+
+
+def notebook_of(laboratory):
+    return laboratory.exams[0].notebook
+
+
+def measure(laboratory, jobs):
+    laboratory.measure(jobs)
+    return notebook_of(laboratory).results
 
 
 def test_each_point_is_that_of_a_run_that_stops_there(laboratory, sequences, windows):
-    results = laboratory.measure(SHOWN.jobs)
+    results = measure(laboratory, SHOWN.jobs)
     assert len(results.points) == 2 * 2 + 2 * 2
     for point in results.points:
         model = load_model("tiny")
@@ -69,7 +84,7 @@ def test_labels_of_one_method_are_told_apart(laboratory):
     assert len({job.folder for job in shown.jobs}) == 3
     assert not any(set(job.folder) & set(":/") for job in shown.jobs)
     laboratory.measure(shown.jobs)
-    results = load_results(laboratory.notebook.folder)
+    results = load_results(notebook_of(laboratory).folder)
     found = {
         (label, stop): results.find(label, "all", 0, stop) for label in labels for stop in (1, 2)
     }
@@ -77,7 +92,7 @@ def test_labels_of_one_method_are_told_apart(laboratory):
     table = prefix_table(results, shown)
     assert [row[0] for row in table.rows] == ["full precision", *labels]
     manifests = [
-        load_manifest(laboratory.notebook.folder / "runs" / job.folder) for job in shown.jobs
+        load_manifest(notebook_of(laboratory).folder / "runs" / job.folder) for job in shown.jobs
     ]
     assert [manifest.kept for manifest in manifests][:2] == [(4, 4, 4), (2, 2, 2)]
 
@@ -94,11 +109,11 @@ def test_runs_of_one_budget_are_planned_once(laboratory, monkeypatch):
     shown = Comparison(labels, (1,), ("q", "down"), (1, 3))
     steps = []
     laboratory.step = steps.append
-    count = steps_left(load_model("tiny"), laboratory.notebook.results, shown.jobs)
+    count = laboratory.steps_left(load_model("tiny"), shown.jobs)
     laboratory.measure(shown.jobs)
     assert planned == [("outlier", (4, 8)), ("outlier", (2, 4))]
     assert len(steps) == count
-    runs = [laboratory.notebook.folder / "runs" / job.folder for job in shown.jobs]
+    runs = [notebook_of(laboratory).folder / "runs" / job.folder for job in shown.jobs]
     kept = [load_manifest(run).kept for run in runs]
     alone = plan_kept(load_model("tiny"), "outlier", (4, 8), laboratory.sequences)
     assert [found for found, job in zip(kept, shown.jobs, strict=True) if "4:8" in job.label] == [
@@ -110,33 +125,33 @@ def test_runs_of_one_budget_are_planned_once(laboratory, monkeypatch):
 def test_a_prefix_of_a_budget_is_that_of_a_longer_run(laboratory, study, tmp_path):
     """Both ends of the curve come from one plan, which does not depend on where a run stops."""
     label = str(parse_label("wanda@4:8/outlier"))
-    longer = laboratory.measure([Job(label, "all", 0, (1, 3))])
-    notebook = Notebook(tmp_path / "other", open_results(tmp_path / "other", study))
-    other = dataclasses.replace(laboratory, notebook=notebook)
-    alone = other.measure([Job(label, "all", 0, (1,))])
+    longer = measure(laboratory, [Job(label, "all", 0, (1, 3))])
+    windows = laboratory.exams[0].windows
+    other = make_laboratory(study, laboratory.sequences, windows, tmp_path / "other")
+    alone = measure(other, [Job(label, "all", 0, (1,))])
     assert alone.points[0].perplexity == longer.points[0].perplexity
 
 
 def test_artifact_bits_are_those_of_the_files(laboratory):
-    point = laboratory.measure(SHOWN.jobs[:1]).points[-1]
-    run = laboratory.notebook.folder / "runs" / SHOWN.jobs[0].folder
+    point = measure(laboratory, SHOWN.jobs[:1]).points[-1]
+    run = notebook_of(laboratory).folder / "runs" / SHOWN.jobs[0].folder
     size = sum(path.stat().st_size for path in run.rglob("*.safetensors"))
     assert point.artifact == pytest.approx(8 * size / (3 * 43008))
 
 
 def test_finished_points_are_not_measured_again(laboratory, study):
-    first = laboratory.measure(SHOWN.jobs)
+    first = measure(laboratory, SHOWN.jobs)
     laboratory.open_model = lambda: pytest.fail("nothing is missing")
-    assert steps_left(load_model("tiny"), laboratory.notebook.results, SHOWN.jobs) == 0
-    assert laboratory.measure(SHOWN.jobs) == first
-    assert open_results(laboratory.notebook.folder, study) == first
+    assert laboratory.steps_left(load_model("tiny"), SHOWN.jobs) == 0
+    assert measure(laboratory, SHOWN.jobs) == first
+    assert open_results(notebook_of(laboratory).folder, study) == first
 
 
 def test_a_point_does_not_depend_on_what_the_run_did_after_it(laboratory, study):
     """The run is complete; its first point is measured again from its records."""
-    first = laboratory.measure(SHOWN.jobs[:1]).points[0]
-    laboratory.notebook.results = Results(study)
-    again = laboratory.measure(SHOWN.jobs[:1]).points[0]
+    first = measure(laboratory, SHOWN.jobs[:1]).points[0]
+    notebook_of(laboratory).results = Results(study)
+    again = measure(laboratory, SHOWN.jobs[:1]).points[0]
     assert dataclasses.replace(again, peak_bytes=0) == dataclasses.replace(first, peak_bytes=0)
 
 
@@ -145,7 +160,7 @@ def test_an_interrupted_comparison_goes_on_where_it_was(laboratory, study):
     laboratory.port = StoppingPort(14 + 3, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         laboratory.measure(SHOWN.jobs[:1])
-    assert [point.stop for point in load_results(laboratory.notebook.folder).points] == [1]
+    assert [point.stop for point in load_results(notebook_of(laboratory).folder).points] == [1]
     calls = []
 
     class Port:
@@ -153,17 +168,17 @@ def test_an_interrupted_comparison_goes_on_where_it_was(laboratory, study):
             calls.append(arguments)
             return port.billm_layer(*arguments)
 
-    folder = laboratory.notebook.folder
-    notebook = Notebook(folder, open_results(folder, study))
-    again = dataclasses.replace(laboratory, port=Port(), notebook=notebook)
-    assert [point.stop for point in again.measure(SHOWN.jobs[:1]).points] == [1, 3]
+    folder, windows = notebook_of(laboratory).folder, laboratory.exams[0].windows
+    again = make_laboratory(study, laboratory.sequences, windows, folder)
+    again.port = Port()
+    assert [point.stop for point in measure(again, SHOWN.jobs[:1]).points] == [1, 3]
     assert len(calls) == 7
 
 
 def test_steps_are_counted_beforehand(laboratory):
     steps = []
     laboratory.step = steps.append
-    expected = steps_left(load_model("tiny"), laboratory.notebook.results, SHOWN.jobs)
+    expected = laboratory.steps_left(load_model("tiny"), SHOWN.jobs)
     laboratory.measure(SHOWN.jobs)
     assert len(steps) == expected
 
@@ -192,7 +207,7 @@ def test_prefix_lengths_that_are_none_are_refused(text):
 
 
 def test_tables_hold_perplexities_bits_and_what_they_depend_on(laboratory):
-    results = laboratory.measure(SHOWN.jobs)
+    results = measure(laboratory, SHOWN.jobs)
     prefix, parts = prefix_table(results, SHOWN), part_table(results, SHOWN)
     assert prefix.columns[1:3] == ("ppl k=1", "ppl k=3")
     assert {"nominal", "payload", "artifact"} <= set(prefix.columns)
@@ -217,7 +232,7 @@ def test_tables_hold_perplexities_bits_and_what_they_depend_on(laboratory):
 @pytest.mark.parametrize("parts", [(), ("q", "down")])
 def test_the_plot_is_written(laboratory, tmp_path, ending, magic, parts):
     shown = dataclasses.replace(SHOWN, parts=parts)
-    results = laboratory.measure(shown.jobs)
+    results = measure(laboratory, shown.jobs)
     path = tmp_path / f"plot.{ending}"
     plot_study(results, shown, path)
     assert path.read_bytes().startswith(magic)
@@ -225,9 +240,9 @@ def test_the_plot_is_written(laboratory, tmp_path, ending, magic, parts):
 
 def test_results_are_json(laboratory):
     laboratory.measure(SHOWN.jobs[:1])
-    content = json.loads((laboratory.notebook.folder / RESULTS).read_text(encoding="utf-8"))
+    content = json.loads((notebook_of(laboratory).folder / RESULTS).read_text(encoding="utf-8"))
     assert content["points"][0]["label"] == "billm:paper"
-    assert isinstance(load_results(laboratory.notebook.folder), Results)
+    assert isinstance(load_results(notebook_of(laboratory).folder), Results)
 
 
 def test_peak_memory_is_plausible():
