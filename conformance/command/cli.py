@@ -48,7 +48,8 @@ Budget = Annotated[
     str | None,
     typer.Option(
         help="how N is set per decoder block: uniform, or by norm, outlier or coarse; "
-        "norm-exact and so on keep N on average"
+        "norm-exact and so on keep N on average. For typed groups, carried: bits that a linear "
+        "leaves go to later ones"
     ),
 ]
 Propagate = Annotated[

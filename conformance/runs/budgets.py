@@ -279,14 +279,14 @@ def count_budget_steps(model: DecoderModel, budget: str) -> int:
     model : DecoderModel
         The model.
     budget : str
-        A key of `BUDGETS`.
+        A key of `BUDGETS`, or another budget, for which nothing is planned.
 
     Returns
     -------
     int
         One per decoder block, or 0 if none is measured.
     """
-    return 0 if BUDGETS[budget].needs == "nothing" else model.n_blocks
+    return 0 if budget not in BUDGETS or BUDGETS[budget].needs == "nothing" else model.n_blocks
 
 
 def _measure_blocks(model: DecoderModel, budget: str, sequences: Tokens, step: Step) -> list[float]:

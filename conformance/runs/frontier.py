@@ -29,7 +29,7 @@ PREFIX = "prefix"
 """Folder of the study of prefix lengths, on few and short windows."""
 
 HALF = "+half"
-BEST = tuple(f"typed:{preset}{HALF}" for preset in ("3bit", "2.25bit", "1.5bit"))
+BEST = tuple(f"typed:{preset}/carried{HALF}" for preset in ("3bit", "2.25bit", "1.5bit"))
 """What subbit offers for the least perplexity at given payload bits."""
 LABELS = (
     *BEST,

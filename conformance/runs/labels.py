@@ -18,7 +18,7 @@ from subbit.reference.errors import ArgumentError, check_choice
 from .budgets import BUDGETS
 from .correction import Correction, parse_correction
 
-UNIFORM = "uniform"
+UNIFORM, CARRIED = "uniform", "carried"
 FORM = "METHOD[:PRESET][@N:M][/BUDGET][+PROPAGATION]"
 
 _LABEL = re.compile(
@@ -38,7 +38,7 @@ class Label:
     keep : tuple of int, optional
         N and M; None for a method or preset that does not prune to N:M.
     budget : str, default "uniform"
-        A key of ``BUDGETS``.
+        A key of ``BUDGETS``; ``"carried"`` for a method that keeps to payload bits, see ``rates``.
     correction : Correction, optional
         The error propagation; none by default.
 
@@ -153,16 +153,23 @@ def parse_label(text: str) -> Label:
     check_choice("preset", preset, METHODS[method].presets)
     keep = _choose_keep(Label(method, preset), found["keep"], found["budget"])
     budget = UNIFORM if found["budget"] is None else found["budget"]
-    check_choice("budget", budget, BUDGETS)
+    own = (UNIFORM, CARRIED) if _carries(Label(method, preset)) else BUDGETS
+    check_choice("budget", budget, own)
     correction = None if found["correction"] is None else parse_correction(found["correction"])
     label = Label(method, preset, keep, budget, correction)
     label.config()
     return label
 
 
+def _carries(label: Label) -> bool:
+    """Whether a method keeps to payload bits, so that what one linear leaves goes to others."""
+    return "payload" in label.config().switches()
+
+
 def _choose_keep(label: Label, pattern: str | None, budget: str | None) -> tuple[int, int] | None:
     own: tuple[int, int] | None = label.config().switches().get("keep")
-    if own is None and (pattern is not None or budget not in {None, UNIFORM}):
+    named = budget not in {None, UNIFORM} and not _carries(label)
+    if own is None and (pattern is not None or named):
         name, came = ("keep", pattern) if pattern is not None else ("budget", budget)
         raise ArgumentError(name, "a method and preset that prune to N:M", f"{came} for {label}")
     return own if pattern is None else parse_pattern(pattern)

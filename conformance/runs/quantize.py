@@ -16,7 +16,7 @@ workers and of threads, wherever BLAS and NumPy have the same kernels.
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -38,6 +38,7 @@ from .calibrate import Step, advance, check_finite, embed, ignore
 from .crew import Crew, Here, Notice, Task
 from .held import digest_of, read_block, weights_digest
 from .kernels import arithmetic, differences, on_one_thread
+from .labels import CARRIED
 from .layer_jobs import Clock, LayerAnswer, LayerJob, narrowed, place_name
 from .manifest import (
     LAYER_FOLDER,
@@ -52,6 +53,7 @@ from .manifest import (
     tokens_digest,
 )
 from .plan import chosen_linears, count_calibrations
+from .rates import bits_left, bits_left_before, stage_rates
 from .records import is_unused, join_packed, write_atomically
 from .streams import OneStream, Stage, Streams
 
@@ -137,21 +139,30 @@ class _Run:
             manifest.save(self.out)
         return manifest
 
-    def job(self, index: int, linear: Linear, stage: Stage) -> LayerJob:
+    def rates(self, stage: Stage, linears: Sequence[Linear], left: float) -> dict[str, float]:
+        """Return the payload bits of a stage's linears, if they differ from the preset's."""
+        if self.settings.budget != CARRIED:
+            return {}
+        return stage_rates(self.config.payload, stage.linears, linears, left)
+
+    def job(self, index: int, linear: Linear, stage: Stage, payload: float | None) -> LayerJob:
         """Return all that the quantization of a linear needs."""
+        changes = {} if payload is None else {"payload": payload}
         return LayerJob(
             block=index,
             linear=linear,
             target=self.settings.target,
             entry=self.entry,
-            config=self.config,
+            config=self.config.changed(**changes) if changes else self.config,
             scales=self.settings.scales,
             W=narrowed(self.model.weight(index, linear.name)),
             H=stage.hessians[linear.input_name],
             deviations=stage.deviations.get(linear.name),
         )
 
-    def quantize_stage(self, index: int, stage: Stage) -> list[LayerAnswer]:
+    def quantize_stage(
+        self, index: int, stage: Stage, rates: Mapping[str, float]
+    ) -> list[LayerAnswer]:
         """Quantize linears, in any order, and put their decoded weights into the model."""
         self.hooks.step(f"block {index}, {stage.note}")
         linears = stage.linears
@@ -159,7 +170,7 @@ class _Run:
             Task(
                 place_name(index, linear.name),
                 linear.shape[0] * linear.shape[1],
-                partial(self.job, index, linear, stage),
+                partial(self.job, index, linear, stage, rates.get(linear.name)),
             )
             for linear in linears
         ]
@@ -175,16 +186,28 @@ class _Run:
                 told += 1
         return [answers[place] for place in range(len(linears))]
 
-    def quantize_block(self, index: int, hidden: Float32) -> BlockResult:
+    def answers(
+        self, index: int, linears: Sequence[Linear], hidden: Float32, left: float
+    ) -> list[LayerAnswer]:
+        """Quantize the linears of a decoder block, stage by stage."""
+        answers: list[LayerAnswer] = []
+        for stage in self.streams.gather(index, linears, hidden):
+            rates = self.rates(stage, linears, left)
+            found = self.quantize_stage(index, stage, rates)
+            if rates:
+                results = [answer.result for answer in found]
+                left += bits_left(self.config.payload, results, stage.linears, linears)
+            answers += found
+        return answers
+
+    def quantize_block(self, index: int, hidden: Float32, manifest: Manifest) -> BlockResult:
         """Calibrate and quantize one decoder block, and save its records."""
         clock = Clock()
         linears = chosen_linears(self.model, self.settings, index)
         source = weights_digest(self.model, index, [linear.name for linear in linears])
-        answers = [
-            answer
-            for stage in self.streams.gather(index, linears, hidden)
-            for answer in self.quantize_stage(index, stage)
-        ]
+        carried = self.settings.budget == CARRIED
+        left = bits_left_before(self.config.payload, manifest, index) if carried else 0.0
+        answers = self.answers(index, linears, hidden, left)
         packed = {answer.result.name: (answer.layout, answer.tensors) for answer in answers}
         data = join_packed(packed, scales=self.settings.scales, about=self.about(index))
         if self.out is not None:
@@ -231,7 +254,7 @@ class _Run:
             return manifest
         kept = None if manifest.kept is None else manifest.kept[index]
         self.config = self.settings.choice.config(kept)
-        made = self.quantize_block(index, hidden)
+        made = self.quantize_block(index, hidden, manifest)
         if done is not None and made.sha256 != done.sha256:
             # Later blocks were made from the hidden states of other weights.
             self.hooks.notice(f"decoder block {index} differs from before; later ones are redone")

@@ -43,6 +43,13 @@ def test_numbers_are_places_in_lexicographic_order(port: Port, keep: int, group:
     assert compare.exact(port.unrank_patterns(numbers, keep, group), patterns) == 0
 
 
+@pytest.mark.parametrize(("keep", "group"), SMALL)
+def test_Z9_longer_patterns_carry_no_less(port: Port, keep: int, group: int) -> None:
+    """2N of each 2M columns can be any two patterns of N:M, and more: it costs no fewer bits."""
+    longer, shorter = port.pattern_entropy(2 * keep, 2 * group), port.pattern_entropy(keep, group)
+    assert longer >= 2 * shorter * (1 - 1e-12)
+
+
 @given(size=sizes, seed=seeds(), rows=st.integers(1, 4), groups=st.integers(0, 5))
 def test_unranking_undoes_ranking(
     port: Port, size: tuple[int, int], seed: int, rows: int, groups: int

@@ -88,6 +88,21 @@ def test_D1_each_group_keeps_as_many_as_asked(
     assert mask[:, whole:].all()
 
 
+@every_pattern
+@given(matrix=scores)
+def test_Z9_longer_patterns_keep_no_less(
+    port: Port, keep: int, group: int, matrix: Weights
+) -> None:
+    """2N of each 2M columns: place by place in descending order, no smaller than N of each M."""
+    S = port.held(matrix.values)
+    S = S[:, : S.shape[1] // (2 * group) * 2 * group]
+    if S.shape[1]:
+        short, long = port.nm_mask(S, keep, group), port.nm_mask(S, 2 * keep, 2 * group)
+        kept = (S[mask].reshape(len(S), -1, 2 * keep) for mask in (long, short))
+        larger, smaller = (np.sort(part, axis=-1) for part in kept)
+        assert (larger >= smaller).all()
+
+
 @given(matrix=scores, sparsity=st.sampled_from(SPARSITIES))
 def test_row_masks_prune_the_smallest_of_each_row(
     port: Port, matrix: Weights, sparsity: float
