@@ -105,6 +105,8 @@ def test_failures_are_printed_kept_and_can_be_repeated(folder):
     assert sum(row["cases"] for row in state["operations"].values()) == 500
     missing = {name for name, row in state["operations"].items() if row["missing"]}
     assert "masked_scale" in missing
+    # One case tells.
+    assert {state["operations"][name]["cases"] for name in missing} == {1}
     assert "500 cases" in done.stdout
     assert "not implemented" in done.stdout
     again = explored(folder, *lines[0].split()[2:])

@@ -7,8 +7,8 @@ of its own.
 All operations get the same processor time, where each case counts
 :data:`~subbit.conformance.command.explored.LEAST` seconds more than it takes; so an operation
 with slow cases gets fewer of them, and none is forgotten. An operation that has ended a
-process is left out for the rest of the round. Level 0 has nothing to draw: a check runs all
-of its cases.
+process is left out for the rest of the round, and one that a port does not have after its first
+case. Level 0 has nothing to draw: a check runs all of its cases.
 """
 
 import math
@@ -68,7 +68,8 @@ class _Plan:
         self.pending[name] -= len(judged.seeds)
         self.state.operations[name] += Tally.of(judged.outcomes, judged.seconds)
         self.state.failures += failed
-        if judged.ended:
+        lacking = all(outcome.status == "missing" for outcome in judged.outcomes)
+        if judged.ended or lacking:
             # Whatever ends a process takes long, and may do so again.
             self.names = [other for other in self.names if other != name]
         return failed
