@@ -10,7 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from project import ROOT, with_path
+from project import DEEP, ROOT, with_path
 from subbit import reference
 from subbit.conformance.cases import OPERATIONS
 from subbit.conformance.command import check, report
@@ -18,6 +18,9 @@ from subbit.conformance.inputs.profiles import give_seed, load_profile, one_thre
 
 # A name is not used twice: the module of another test may still be there.
 MADE = itertools.count()
+FAST = ROOT / "tests" / "fast"
+MANY, EVERY = 8, 2
+"""From so many sets of arguments on, every second runs; `make deep` runs all."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -27,6 +30,19 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collectstart(collector: pytest.Collector) -> None:
     if isinstance(collector, pytest.Module):
         load_profile("quick", share=2)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Take a share of what runs on the simulated device, where a test has many arguments."""
+    if DEEP:
+        return
+    sets: dict[tuple[object, str], list[pytest.Item]] = {}
+    for item in items:
+        if FAST in item.path.parents:
+            sets.setdefault((item.path, getattr(item, "originalname", item.name)), []).append(item)
+    left_out = {x for own in sets.values() if len(own) >= MANY for x in own[1::EVERY]}
+    config.hook.pytest_deselected(items=list(left_out))
+    items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
