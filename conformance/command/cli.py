@@ -240,7 +240,7 @@ def demo_command(
     workers: Workers = None,
     scheduler: Scheduler = None,
 ) -> None:
-    """Quantize two decoder blocks of a real model in six ways and compare them."""
+    """Quantize two decoder blocks of a real model in eight ways and compare them."""
     with refusals():
         from subbit.conformance.command.cli_curve import run_demo
         from subbit.conformance.command.crews import CrewOptions

@@ -69,6 +69,8 @@ DEMO = CurveOptions(
         "arb-rc:paper",
         "stbllm:paper@4:8",
         "pbs2p:best@4:8",
+        "typed:1.5bit/carried+half",
+        "typed:2.25bit/carried+half",
     ),
     ks="2",
     calibration=CalibrationOptions("enwiki-excerpt:calibration", samples=16, length=1024, seed=0),
@@ -78,7 +80,7 @@ DEMO = CurveOptions(
     out=Path(),
     with_parts=False,
 )
-"""One form of each method, and two decoder blocks."""
+"""One form of each method, what subbit offers for few bits, and two decoder blocks."""
 DEMO_ALL = replace(
     DEMO,
     labels=(
@@ -97,6 +99,9 @@ DEMO_ALL = replace(
         "pbs2p:best@6:8",
         "pbs2p:best@5:8",
         "pbs2p:best@4:8",
+        "typed:1.5bit/carried+half",
+        "typed:2.25bit/carried+half",
+        "typed:3bit/carried+half",
     ),
     ks="1,2,4",
 )

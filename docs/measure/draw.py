@@ -18,10 +18,13 @@ from draw_arb import draw_columns, draw_iterations, draw_prefix
 from draw_billm import draw_bits as draw_sizes
 from draw_billm import draw_distribution, draw_thresholds
 from draw_billm import draw_prefix as billm_prefix
+from draw_frontier import draw_frontier
 from draw_overview import draw_groups, draw_perplexity
 from draw_pbs2p import draw_outcomes, draw_steps
 from draw_stbllm import draw_bits, draw_budgets, draw_curve
 from matplotlib import pyplot as plt
+
+from subbit.conformance.runs.frontier import read_frontier
 
 DOCS = Path(__file__).parent.parent
 FIGURES = DOCS / "figures"
@@ -93,6 +96,7 @@ DRAWN: dict[str, Callable[[], plt.Figure]] = {
     "billm-distribution": lambda: draw_distribution(shown("billm-distribution")),
     "billm-prefix": lambda: billm_prefix(list(rows("billm.md", "whole"))),
     "billm-thresholds": lambda: draw_thresholds(shown("billm-thresholds")),
+    "frontier": lambda: draw_frontier(read_frontier(DOCS / "measured" / "frontier.json")[0]),
     "groups": lambda: draw_groups(measured("cut"), measured("layers")),
     "pbs2p-bits": lambda: draw_bits(measured("pbs2p")["bits"]),
     "pbs2p-budgets": lambda: draw_budgets(measured("pbs2p")["budgets"]),

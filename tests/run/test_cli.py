@@ -374,7 +374,7 @@ def test_demo_is_a_comparison_of_methods(name, words, text, tmp_path, monkeypatc
     monkeypatch.setattr(cli_curve, name, small)
     shown = run("demo", *words, "--out", tmp_path / "out")
     assert shown.exit_code == 0, shown.output
-    rows = re.findall(r"│ ([a-z][a-z: 0-9@-]+?) +│", shown.stdout)
+    rows = re.findall(r"│ ([a-z][a-z: 0-9@/+.-]+?) +│", shown.stdout)
     assert rows == ["full precision", *small.labels]
     assert {"results.json", "tables.md", "runs"} == {p.name for p in (tmp_path / "out").iterdir()}
     if not words:
