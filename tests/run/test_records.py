@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from subbit.conformance.runs import records as record_files
 from subbit.conformance.runs.records import load_records, save_records, write_atomically
 from subbit.reference.errors import ArgumentError
+from subbit.reference.factored import ProductGroup
 from subbit.reference.layer import (
     BinaryGroup,
     Plane,
@@ -57,6 +58,13 @@ def _levels(rng, name, mask, references):
     return LevelGroup(name, mask, code, levels, reference, exponent, columns)
 
 
+def _product(rng, name, mask):
+    """Whole columns as a product of any rank."""
+    (n, k), rank = mask.shape, int(rng.integers(1, 9))
+    left, right = (rng.choice([-1, 1], size=s).astype(np.int8) for s in ((n, rank), (rank, k)))
+    return ProductGroup(name, mask, left, right, _scale(rng, n), _scale(rng, k))
+
+
 def _group(rng, name, mask):
     if rng.random() < 0.3:
         bits = int(rng.integers(1, 9))
@@ -88,7 +96,10 @@ def _pattern(rng, owner):
 def _block(rng, rows, start, stop, references):
     if rng.random() < 0.3:
         mask = np.ones((rows, stop - start), dtype=np.bool_)
-        return QuantizedBlock(start, stop, (_levels(rng, "levels", mask, references),))
+        whole = _product(rng, "product", mask)
+        if rng.random() < 0.6:
+            whole = _levels(rng, "levels", mask, references)
+        return QuantizedBlock(start, stop, (whole,))
     width, count = stop - start, int(rng.integers(1, 6))
     owner = rng.integers(-1 if rng.random() < 0.4 else 0, count, size=(rows, width))
     if rng.random() < 0.3:
@@ -128,7 +139,7 @@ def _canonical_levels(group):
 
 
 def _canonical_group(group):
-    if isinstance(group, ValueGroup):
+    if isinstance(group, ValueGroup | ProductGroup):
         return group
     if isinstance(group, LevelGroup):
         return _canonical_levels(group)
@@ -322,13 +333,13 @@ def test_another_pattern_than_the_saved_one_is_refused(pattern, tmp_path, monkey
 
 def test_files_of_the_first_version_are_read(tmp_path, monkeypatch):
     path = tmp_path / "block.safetensors"
-    for version in (1, 2, 4):
+    for version in (1, 2, 3, 5):
         monkeypatch.setattr(record_files, "FORMAT_VERSION", version)
         save_records(path, {"layer": _sign_layer()})
         monkeypatch.undo()
-        if version <= 2:
+        if version <= 3:
             assert_same(load_records(path).layers["layer"], _sign_layer())
-    with pytest.raises(RecordError, match="version 1 to 3"):
+    with pytest.raises(RecordError, match="version 1 to 4"):
         load_records(path)
 
 
