@@ -134,7 +134,7 @@ def _canonical_levels(group):
         return group
     parts = {"reference": group.reference, "exponent": group.exponent}
     parts["column_scale"] = group.column_scale
-    zeros = {name: None if part is None else part * 0 for name, part in parts.items()}
+    zeros = {name: None if part is None else np.zeros_like(part) for name, part in parts.items()}
     return dataclasses.replace(group, **zeros)
 
 
