@@ -203,7 +203,9 @@ def test_a_loaded_record_is_the_saved_one(layer, tmp_path_factory):
     size = save_records(path, {"a.b": layer}, about={"method": "any"})
     records = load_records(path)
     assert_same(records.layers["a.b"], canonical(layer))
-    assert records.layers["a.b"].decode().tobytes() == layer.decode().tobytes()
+    # A group without planes may decode to zeros with a sign, which no file keeps.
+    assert records.layers["a.b"].decode().tobytes() == canonical(layer).decode().tobytes()
+    assert np.array_equal(records.layers["a.b"].decode(), layer.decode())
     assert records.about == {"method": "any"}
     assert records.file_bytes == size == path.stat().st_size
     assert 8 * records.layer_bytes["a.b"] == sum(tensor_bits(layer).values())
