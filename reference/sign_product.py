@@ -54,17 +54,20 @@ def _factors(W: Array, config: SignProduct) -> tuple[Array, Array]:
     (n, m), r = W.shape, config.rank(W.shape)
     left = start_signs(n, r, 2 * config.seed).astype(np.float64)
     right = start_signs(r, m, 2 * config.seed + 1).astype(np.float64)
-    state = (left, right, np.zeros((n, r)), np.zeros((r, m)))
+    left_dual, right_dual = np.zeros((n, r)), np.zeros((r, m))
     for t in range(config.iterations):
-        state = admm_step(
+        left, right, left_dual, right_dual = admm_step(
             W,
-            *state,
+            left,
+            right,
+            left_dual=left_dual,
+            right_dual=right_dual,
             penalty=config.penalty(t),
             ridge=config.ridge,
             steps=config.power_steps,
             solves=config.solves,
         )
-    return state[0], state[1]
+    return left, right
 
 
 def _magnitudes(A: Array, B: Array) -> tuple[Array, Array]:

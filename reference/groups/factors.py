@@ -148,9 +148,9 @@ def admm_step(
     W: Array,
     left: Array,
     right: Array,
+    *,
     left_dual: Array,
     right_dual: Array,
-    *,
     penalty: float,
     ridge: float = 0.03,
     steps: int = 5,
@@ -177,7 +177,9 @@ def admm_step(
     >>> import numpy as np
     >>> W = np.array([[1.0, -2.0], [3.0, -6.0]])
     >>> ones, zeros = np.ones((2, 1)), np.zeros((2, 1))
-    >>> found = admm_step(W, ones, ones.T, zeros, zeros.T, penalty=0.0, ridge=1e-3)
+    >>> found = admm_step(
+    ...     W, ones, ones.T, left_dual=zeros, right_dual=zeros.T, penalty=0.0, ridge=1e-3
+    ... )
     >>> np.sign(found[0]).T, np.sign(found[1])
     (array([[-1., -1.]]), array([[ 1., -1.]]))
     """
