@@ -17,6 +17,7 @@ from subbit.conformance.cases import (  # noqa: F401
     pbs2p,
     propagation,
     settings,
+    sign_product,
     stbllm,
     typed_groups,
 )
@@ -27,8 +28,10 @@ from subbit.conformance.cases.groups import (  # noqa: F401
     arb_runs,
     arb_x,
     binarize,
+    factors,
     joint_signs,
     leveling,
+    product_sweeps,
     sweeps,
 )
 from subbit.conformance.cases.judge import Outcome

@@ -14,6 +14,7 @@ from subbit.fast.mirror import mirrors
 
 def _unit_rows(device: Device, X: DeviceArray) -> DeviceArray:
     xp = device.xp
+    X = scaled(device, X, -exponent(device, X))
     lengths = xp.sqrt(xp.sum(X * X, axis=1, keepdims=True))
     usable = lengths > 0
     return xp.where(usable, X / xp.where(usable, lengths, xp.float32(1)), xp.float32(0))

@@ -76,8 +76,15 @@ def start_signs(rows: int, columns: int, seed: int = 0) -> Signs:
     return sign(np.where(h >> np.uint32(31), -1.0, 1.0)).reshape(rows, columns)
 
 
+def _in_range(X: Array) -> tuple[Array, int]:
+    """Scale by a power of two, which changes no digit, so that squares stay in range."""
+    power = int(np.frexp(np.max(np.abs(X)))[1])
+    return np.ldexp(X, -power), power
+
+
 def _unit_rows(X: Array) -> Array:
     """Scale rows to length one; zeros stay."""
+    X, _ = _in_range(X)
     # Eq. (103), subbit:  X_i ← X_i / ‖X_i‖
     lengths = np.sqrt(np.sum(X**2, axis=1, keepdims=True))
     return np.divide(X, lengths, out=np.zeros(X.shape), where=lengths > 0.0)
@@ -107,9 +114,7 @@ def project_rank_one(M: Array, steps: int = 5) -> Array:
     array([[ 1., -2.],
            [ 3.,  6.]])
     """
-    # A power of two, so that squares stay in range; it changes no digit.
-    power = int(np.frexp(np.max(np.abs(M)))[1])
-    size = np.ldexp(np.abs(M), -power)
+    size, power = _in_range(np.abs(M))
     v = np.ones((1, M.shape[1]))
     for _ in range(steps):
         # Eq. (power), NanoQuant:  u ← |M| v / ‖ |M| v ‖,  v ← |M|ᵀ u,  σ = ‖v‖

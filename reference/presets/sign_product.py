@@ -147,7 +147,6 @@ class SignProduct(Switches):
 PRESETS: Mapping[str, SignProduct] = MappingProxyType(
     {
         "1bit": SignProduct(),
-        "0.75bit": SignProduct(payload=0.75),
         "0.5bit": SignProduct(payload=0.5),
         "1.5bit": SignProduct(payload=1.5),
         "released": SignProduct(
