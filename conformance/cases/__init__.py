@@ -37,7 +37,7 @@ from subbit.conformance.cases.groups import (  # noqa: F401
 from subbit.conformance.cases.judge import Outcome
 from subbit.conformance.cases.pruning import budgets, cfs, removal, sparsity, spbo  # noqa: F401
 from subbit.conformance.cases.registry import OPERATIONS, Operation, of_level
-from subbit.conformance.cases.storage import leveled, patterns  # noqa: F401
+from subbit.conformance.cases.storage import leveled, patterns, products  # noqa: F401
 from subbit.conformance.cases.zones import (  # noqa: F401
     column_groups,
     energy,
