@@ -45,6 +45,11 @@ class _Product:
         return self.rows[:, None] * self.product() * self.columns
 
 
+def _check_diagonal(device: Device, H: DeviceArray) -> None:
+    if not bool((device.xp.diagonal(H) > 0).all()):
+        raise ArgumentError("H", "a positive diagonal", "another")
+
+
 def _product(device: Device, layer: QuantizedLayer) -> _Product:
     return _Product(device, cast("ProductGroup", layer.blocks[0].groups[0]))
 
@@ -64,6 +69,7 @@ def refit_row_scales(
     device: Device, W: DeviceArray, H: DeviceArray, layer: QuantizedLayer
 ) -> QuantizedLayer:
     """Fit the row scales of a product to the calibrated error."""
+    _check_diagonal(device, H)
     xp, made = device.xp, _product(device, layer)
     Z = made.product() * made.columns
     ZH = Z @ H
@@ -78,6 +84,7 @@ def refit_column_scales(
     device: Device, W: DeviceArray, H: DeviceArray, layer: QuantizedLayer
 ) -> QuantizedLayer:
     """Fit the column scales of a product to the calibrated error, all of them together."""
+    _check_diagonal(device, H)
     xp, made = device.xp, _product(device, layer)
     Y = made.rows[:, None] * made.product()
     R, g = H * (Y.T @ Y), xp.sum(Y * (W @ H), axis=0)
@@ -132,8 +139,7 @@ def sweep_signs(
     device: Device, W: DeviceArray, H: DeviceArray, layer: QuantizedLayer
 ) -> QuantizedLayer:
     """Visit all signs of a product once: the left ones row by row, then the right ones."""
-    if not bool((device.xp.diagonal(H) > 0).all()):
-        raise ArgumentError("H", "a positive diagonal", "another")
+    _check_diagonal(device, H)
     made = _product(device, layer)
     _sweep_left(made, W, H)
     _sweep_right(made, W, H)

@@ -33,7 +33,7 @@ import numpy as np
 
 from subbit.reference.contracts.door import contract
 from subbit.reference.contracts.kinds import symmetric
-from subbit.reference.contracts.words import DAMPED, LAYER
+from subbit.reference.contracts.words import LAYER
 from subbit.reference.errors import ArgumentError
 from subbit.reference.factored import ProductGroup
 from subbit.reference.hessian import inverse_factor
@@ -42,7 +42,13 @@ from subbit.reference.least_squares import ratio
 from subbit.reference.notation import Array, Signs
 from subbit.reference.records import Product
 
+DIAGONAL = symmetric("m", "Damped Hessian, with a positive diagonal.")
 PRODUCT = Product(text="The record, one product of sign matrices.")
+
+
+def _check_diagonal(H: Array) -> None:
+    if not np.all(np.diag(H) > 0.0):
+        raise ArgumentError("H", "a positive diagonal", "another")
 
 
 def _product(layer: QuantizedLayer) -> ProductGroup:
@@ -53,7 +59,7 @@ def _with_product(layer: QuantizedLayer, group: ProductGroup) -> QuantizedLayer:
     return replace(layer, blocks=(replace(layer.blocks[0], groups=(group,)),))
 
 
-@contract(3, W=LAYER, H=DAMPED, layer=PRODUCT)
+@contract(3, W=LAYER, H=DIAGONAL, layer=PRODUCT)
 def refit_row_scales(W: Array, H: Array, layer: QuantizedLayer) -> QuantizedLayer:
     """Fit the row scales of a product to the calibrated error.
 
@@ -62,6 +68,11 @@ def refit_row_scales(W: Array, H: Array, layer: QuantizedLayer) -> QuantizedLaye
     QuantizedLayer
         The layer with the best row scales for its signs and column scales; a row that has no
         part in the error keeps its own.
+
+    Raises
+    ------
+    ArgumentError
+        If the diagonal of `H` is not positive.
 
     Notes
     -----
@@ -78,6 +89,7 @@ def refit_row_scales(W: Array, H: Array, layer: QuantizedLayer) -> QuantizedLaye
     >>> refit_row_scales([[-3.0]], [[2.0]], layer).decode()
     array([[-3.]])
     """
+    _check_diagonal(H)
     group = _product(layer)
     Z = group.product() * group.column_scale
     ZH = Z @ H
@@ -87,7 +99,7 @@ def refit_row_scales(W: Array, H: Array, layer: QuantizedLayer) -> QuantizedLaye
     return _with_product(layer, replace(group, row_scale=scales))
 
 
-@contract(3, W=LAYER, H=DAMPED, layer=PRODUCT)
+@contract(3, W=LAYER, H=DIAGONAL, layer=PRODUCT)
 def refit_column_scales(W: Array, H: Array, layer: QuantizedLayer) -> QuantizedLayer:
     """Fit the column scales of a product to the calibrated error, all of them together.
 
@@ -99,13 +111,15 @@ def refit_column_scales(W: Array, H: Array, layer: QuantizedLayer) -> QuantizedL
 
     Raises
     ------
+    ArgumentError
+        If the diagonal of `H` is not positive.
     HessianError
-        If the normal equations are singular to rounding.
+        If `H` is not positive definite, as far as the normal equations show.
 
     Notes
     -----
-    `H` is positive definite, and so is its product with ``YᵀY`` entry by entry, once columns of
-    zeros are left out (Schur). The error does not rise.
+    If `H` is positive definite, so is its product with ``YᵀY`` entry by entry, once columns of
+    zeros are left out (Schur), and the error does not rise.
 
     References
     ----------
@@ -119,6 +133,7 @@ def refit_column_scales(W: Array, H: Array, layer: QuantizedLayer) -> QuantizedL
     >>> refit_column_scales([[3.0, -2.0]], H, layer).decode().round(9)
     array([[ 3., -2.]])
     """
+    _check_diagonal(H)
     group = _product(layer)
     Y = group.row_scale[:, None] * group.product()
     # Eq. (106), subbit:  R = H ∘ YᵀY,  g_j = Σ_i Y_ij [W H]_ij
@@ -173,12 +188,7 @@ def _sweep_right(W: Array, H: Array, group: ProductGroup) -> ProductGroup:
     return replace(group, right=right)
 
 
-@contract(
-    3,
-    W=LAYER,
-    H=symmetric("m", "Damped Hessian, with a positive diagonal."),
-    layer=PRODUCT,
-)
+@contract(3, W=LAYER, H=DIAGONAL, layer=PRODUCT)
 def sweep_signs(W: Array, H: Array, layer: QuantizedLayer) -> QuantizedLayer:
     """Visit all signs of a product once: the left ones row by row, then the right ones.
 
@@ -208,7 +218,6 @@ def sweep_signs(W: Array, H: Array, layer: QuantizedLayer) -> QuantizedLayer:
     >>> sweep_signs([[-1.0]], [[2.0]], layer).decode().round(9)
     array([[-2.]])
     """
+    _check_diagonal(H)
     group = _product(layer)
-    if not np.all(np.diag(H) > 0.0):
-        raise ArgumentError("H", "a positive diagonal", "another")
     return _with_product(layer, _sweep_right(W, H, _sweep_left(W, H, group)))
