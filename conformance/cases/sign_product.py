@@ -54,7 +54,7 @@ def draw_config(draw: Draw, shape: tuple[int, int]) -> SignProduct:
     )
 
 
-@operation(3, large=LARGE, decides=True, rarely=True)
+@operation(3, large=LARGE, decides=False, rarely=True)
 def _sign_product_layer(port: Port, judge: Judge, draw: Draw) -> None:
     """Form, rank, values and objective of a layer."""
     W = draw.weights(CONTINUOUS, columns=(1, 32))

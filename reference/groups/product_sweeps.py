@@ -66,17 +66,8 @@ def refit_row_scales(W: Array, H: Array, layer: QuantizedLayer) -> QuantizedLaye
     Returns
     -------
     QuantizedLayer
-        The layer with the best row scales for its signs and column scales; a row that has no
-        part in the error keeps its own.
-
-    Raises
-    ------
-    ArgumentError
-        If the diagonal of `H` is not positive.
-
-    Notes
-    -----
-    No row's error rises.
+        The layer with the best row scales for its signs and column scales, which raise no row's
+        error; a row that has no part in the error keeps its own.
 
     References
     ----------
@@ -111,8 +102,6 @@ def refit_column_scales(W: Array, H: Array, layer: QuantizedLayer) -> QuantizedL
 
     Raises
     ------
-    ArgumentError
-        If the diagonal of `H` is not positive.
     HessianError
         If `H` is not positive definite, as far as the normal equations show.
 
