@@ -21,13 +21,24 @@ from . import (
     objective,
     pbs2p,
     propagation,
+    sign_product,
     signs,
     stbllm,
     typed_groups,
 )
 from .baselines import gptq, pb_llm, rtn, sparsegpt, wanda
 from .device import Device
-from .groups import arb, arb_rc, arb_x, binarize, joint_levels, leveling, sweeps
+from .groups import (
+    arb,
+    arb_rc,
+    arb_x,
+    binarize,
+    factors,
+    joint_levels,
+    leveling,
+    product_sweeps,
+    sweeps,
+)
 from .launches import depths
 from .pruning import cfs, sparsity, spbo
 from .zones import column_groups, energy, regions, running, saliency, salient, split, trisection
@@ -66,6 +77,9 @@ MODULES = (
     leveling,
     sweeps,
     typed_groups,
+    factors,
+    product_sweeps,
+    sign_product,
 )
 HOST = frozenset(
     {
@@ -91,6 +105,7 @@ HOST = frozenset(
         "removal_mask",
         "removal_move",
         "repair_budget",
+        "start_signs",
         "stbllm_parameter_bits",
         "stbllm_storage_bits",
         "stbllm_storing_bits",

@@ -7,8 +7,8 @@ here, so this package is itself a *port*: an object with the functions of the sp
 
 Methods, from a layer's weights and Hessian to its record
     billm_layer, arb_llm_layer, stbllm_layer, pbs2p_layer; a block of each: billm_block,
-    arb_llm_block, stbllm_block, pbs2p_block; typed groups: typed_groups_layer; presets by
-    name: METHODS
+    arb_llm_block, stbllm_block, pbs2p_block; typed groups: typed_groups_layer; products of sign
+    matrices: sign_product_layer; presets by name: METHODS
 Baselines
     rtn_layer, minmax_grid, grid_codes; gptq_layer; wanda_layer; sparsegpt_layer,
     sparsegpt_prune; pb_llm_layer
@@ -26,6 +26,8 @@ Levels and signs of a group
     refine_rc_signs
     exact optima: solve_levels, two_means; the groups of a block: refine_zones
     typed groups: code_exponents, fit_steps, sweep_levels
+    products: start_signs, project_rank_one, admm_step, refit_row_scales, refit_column_scales,
+    sweep_signs
 Saliency of weights
     trailing_saliency, inverse_hessian_saliency, obs_saliency, magnitude_saliency
 Salient columns
@@ -98,8 +100,14 @@ from subbit.reference.groups.binarize import (
     masked_scale,
     residual_binarize,
 )
+from subbit.reference.groups.factors import admm_step, project_rank_one, start_signs
 from subbit.reference.groups.joint_levels import solve_levels, two_means
 from subbit.reference.groups.leveling import code_exponents, fit_steps
+from subbit.reference.groups.product_sweeps import (
+    refit_column_scales,
+    refit_row_scales,
+    sweep_signs,
+)
 from subbit.reference.groups.refinement import Refinement, Trace, trace_objective
 from subbit.reference.groups.sweeps import sweep_levels
 from subbit.reference.pruning.budgets import (
@@ -182,6 +190,7 @@ from .billm import BiLLM, billm_block, billm_layer, choose_split
 from .blocks import Loop
 from .compensate import Compensated, compensate, compensate_step, feedback
 from .errors import ArgumentError, HessianError, SubbitError
+from .factored import ProductGroup
 from .hessian import (
     HessianAccumulator,
     PreparedHessian,
@@ -213,6 +222,7 @@ from .objective import (
 )
 from .pbs2p import PBS2P, Fine, pbs2p_block, pbs2p_layer, pruning_masks
 from .propagation import PROPAGATIONS, Propagation, accumulate_cross, propagated_weights
+from .sign_product import SignProduct, sign_product_layer
 from .signs import sign
 from .stbllm import (
     STBLLM,
@@ -255,6 +265,7 @@ __all__ = [
     "PayloadBits",
     "Plane",
     "PreparedHessian",
+    "ProductGroup",
     "Propagation",
     "Pruning",
     "QuantizedBlock",
@@ -262,6 +273,7 @@ __all__ = [
     "Refinement",
     "Regions",
     "Search",
+    "SignProduct",
     "SparseGPT",
     "SubbitError",
     "Trace",
@@ -273,6 +285,7 @@ __all__ = [
     "__version__",
     "accumulate_cross",
     "accumulate_hessian",
+    "admm_step",
     "allocate_codes",
     "arb",
     "arb_llm_block",
@@ -350,6 +363,7 @@ __all__ = [
     "pbs2p_layer",
     "prefix_errors",
     "prepare_hessian",
+    "project_rank_one",
     "propagated_weights",
     "proxy_loss",
     "pruning_masks",
@@ -365,6 +379,8 @@ __all__ = [
     "refine_scale",
     "refine_signs",
     "refine_zones",
+    "refit_column_scales",
+    "refit_row_scales",
     "relative_error",
     "removal_loss",
     "removal_mask",
@@ -377,6 +393,7 @@ __all__ = [
     "salient_search",
     "salient_search_direct",
     "sign",
+    "sign_product_layer",
     "solve_levels",
     "sparsegpt_layer",
     "sparsegpt_prune",
@@ -385,12 +402,14 @@ __all__ = [
     "spbo_step",
     "spbo_steps",
     "standardized_importance",
+    "start_signs",
     "stbllm_block",
     "stbllm_layer",
     "stbllm_parameter_bits",
     "stbllm_storage_bits",
     "stbllm_storing_bits",
     "sweep_levels",
+    "sweep_signs",
     "threshold_mask",
     "trace_objective",
     "trailing_saliency",

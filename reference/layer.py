@@ -8,8 +8,9 @@ All methods return the same kind of record. In a block, group g decodes to
 and the block is the sum over its groups. Entries that no group covers decode to zero.
 The multi-bit baselines use a second kind of group, codes on a uniform grid, and those
 that only prune use a third kind, plain numbers; a fourth, in ``leveled``, has odd levels of a
-coded scale. If a method keeps N of each M consecutive weights, the block says so: its kept
-entries are then stored as pattern numbers.
+coded scale, and a fifth, in ``factored``, is a product of two sign matrices. If a method keeps
+N of each M consecutive weights, the block says so: its kept entries are then stored as pattern
+numbers.
 
 ============== ========= =======================================================
 field          shape     meaning
@@ -34,6 +35,7 @@ from subbit.reference.contracts.door import contract
 from subbit.reference.contracts.scalars import Whole
 
 from .errors import ArgumentError
+from .factored import ProductGroup
 from .leveled import LevelGroup
 from .notation import Array, Codes, Indices, Mask, Signs
 from .stored import as_stored
@@ -286,7 +288,7 @@ class Zone:
     order: int
 
 
-Group: TypeAlias = BinaryGroup | UniformGroup | ValueGroup | LevelGroup
+Group: TypeAlias = BinaryGroup | UniformGroup | ValueGroup | LevelGroup | ProductGroup
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,7 @@ from .errors import (
     check_pattern,
     seen,
 )
+from .factored import ProductGroup
 from .layer import (
     BinaryGroup,
     Group,
@@ -123,6 +124,22 @@ def _check_large(name: str, is_large: Mask, most: int) -> None:
         raise ArgumentError(name, expected, "others")
 
 
+def _check_product(name: str, group: ProductGroup) -> None:
+    n, k = group.mask.shape
+    if not np.all(group.mask):
+        raise ArgumentError(f"{name}.mask", "all entries of the columns", "some of them")
+    if not is_plain(group.right) or group.right.ndim != 2 or not len(group.right):
+        raise ArgumentError(f"{name}.right", "signs of at least one component", seen(group.right))
+    shapes = {"left": (n, len(group.right)), "right": (len(group.right), k)}
+    for field, shape in shapes.items():
+        signs = getattr(group, field)
+        _check_array(f"{name}.{field}", signs, np.int8, shape)
+        if not np.all(np.abs(signs.astype(np.int64)) == 1):
+            raise ArgumentError(f"{name}.{field}", "signs of -1 or +1", "others")
+    _check_array(f"{name}.row_scale", group.row_scale, np.float64, (n,))
+    _check_array(f"{name}.column_scale", group.column_scale, np.float64, (k,))
+
+
 def check_group(name: str, group: object, kind: type | UnionType = BinaryGroup) -> Any:  # noqa: ANN401
     """Check that the fields of a group fit each other, and return it.
 
@@ -169,6 +186,8 @@ def check_group(name: str, group: object, kind: type | UnionType = BinaryGroup) 
             _check_array(f"{name}.values", group.values, np.float64, mask.shape)
         case LevelGroup():
             _check_levels(name, group)
+        case ProductGroup():
+            _check_product(name, group)
     return group
 
 

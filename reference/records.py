@@ -13,6 +13,7 @@ import numpy as np
 from .contracts.kind import Call, Kind
 from .contracts.room import Shape
 from .errors import ArgumentError, check_choice, check_config, seen
+from .factored import ProductGroup
 from .layer import BinaryGroup, QuantizedBlock, QuantizedLayer, Zone
 from .record_checks import check_block, check_group, check_layer, is_plain
 
@@ -133,6 +134,23 @@ class Layer(Kind):
     def check(self, name: str, value: Any, call: Call) -> QuantizedLayer:  # noqa: ANN401, ARG002
         """Check and return the record."""
         return check_layer(name, value)
+
+
+@dataclass(frozen=True)
+class Product(Layer):
+    """The record of a layer that is one product, with the shape of the weights."""
+
+    stage: ClassVar[int] = 2
+
+    def check(self, name: str, value: Any, call: Call) -> QuantizedLayer:  # noqa: ANN401
+        """Check and return the record."""
+        layer, shape = super().check(name, value, call), call.lengths(("n", "m"))
+        groups = [group for block in layer.blocks for group in block.groups]
+        single = len(groups) == 1 and isinstance(groups[0], ProductGroup)
+        if not single or layer.shape != shape or layer.order is not None:
+            wanted = f"one product of shape {shape}, without an order"
+            raise ArgumentError(name, wanted, "another record")
+        return layer
 
 
 @dataclass(frozen=True)

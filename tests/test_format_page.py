@@ -104,7 +104,7 @@ def test_a_file_of_records_is_read_by_the_page_alone():
     validator = jsonschema.Draft202012Validator(schema("records"))
     validator.check_schema(schema("records"))
     validator.validate(said)
-    assert not validator.is_valid(said | {"version": 4})
+    assert not validator.is_valid(said | {"version": 5})
     # All that the page describes occurs in these layers.
     blocks = [b for one in said["content"]["layers"].values() for b in one["patterns"]]
     assert {b["kept"] for b in blocks} == {"all", "columns", "entries"}
@@ -112,6 +112,7 @@ def test_a_file_of_records_is_read_by_the_page_alone():
     assert {key for group in groups for key in group} == {
         *("name", "mean", "planes", "bits", "plain"),
         *("levels", "exponents", "column_scale", "reference"),
+        "rank",
     }
     planes = [plane for group in groups for plane in group.get("planes", ())]
     assert {key for plane in planes for key, there in plane.items() if there} == {

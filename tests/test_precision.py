@@ -70,6 +70,8 @@ NOT_ROUNDED = {
         "nominal_of_patterns",
         "nominal_of_levels",
         "payload_of_levels",
+        "bits_of_products",
+        "start_signs",
         "stbllm_bits",
         "patterns_past_32_bits",
         "pattern_bits_past_64_bits",
@@ -84,6 +86,8 @@ COUNTING = sorted({f for name, why in NOT_ROUNDED.items() if why is WHOLE for f 
 EXACT_IN = {
     ("pattern_bits", "23 bits for float64"): "no group has patterns of 2^24 bits",
     ("block_slices", "23 bits for float64"): "no layer has more than 2^24 columns",
+    ("start_signs", "10 bits for float32"): "answers are signs",
+    ("start_signs", "23 bits for float64"): "answers are signs",
     ("unrank_patterns", "10 bits for float32"): "answers are masks; mutants/counted.py has others",
     ("unrank_patterns", "23 bits for float64"): "answers are masks; mutants/counted.py has others",
 }

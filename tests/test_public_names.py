@@ -41,6 +41,7 @@ INTERNAL = {
         "storage.group_layout",
         "storage.kept_entries",
         "storage.level_layout",
+        "storage.product_layout",
         "storage.record_layout",
         "storage.record_tensors",
         "zones.partition",

@@ -17,6 +17,7 @@ from subbit.conformance.cases import (  # noqa: F401
     pbs2p,
     propagation,
     settings,
+    sign_product,
     stbllm,
     typed_groups,
 )
@@ -27,14 +28,16 @@ from subbit.conformance.cases.groups import (  # noqa: F401
     arb_runs,
     arb_x,
     binarize,
+    factors,
     joint_signs,
     leveling,
+    product_sweeps,
     sweeps,
 )
 from subbit.conformance.cases.judge import Outcome
 from subbit.conformance.cases.pruning import budgets, cfs, removal, sparsity, spbo  # noqa: F401
 from subbit.conformance.cases.registry import OPERATIONS, Operation, of_level
-from subbit.conformance.cases.storage import leveled, patterns  # noqa: F401
+from subbit.conformance.cases.storage import leveled, patterns, products  # noqa: F401
 from subbit.conformance.cases.zones import (  # noqa: F401
     column_groups,
     energy,

@@ -10,6 +10,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from subbit.conformance.cases.judge import host
+from subbit.reference.factored import ProductGroup
 from subbit.reference.layer import BinaryGroup, Group, UniformGroup, ValueGroup
 from subbit.reference.leveled import LevelGroup
 
@@ -106,11 +107,23 @@ def _fields(group: Group, n: int, k: int) -> Iterator[tuple[str, Any, str, tuple
             yield "exponent", group.exponent, "iu", (n,)
         if group.column_scale is not None:
             yield "column_scale", group.column_scale, "f", (k,)
+    elif isinstance(group, ProductGroup):
+        rank = len(group.right)
+        yield "left", group.left, "iu", (n, rank)
+        yield "right", group.right, "iu", (rank, k)
+        yield "row_scale", group.row_scale, "f", (n,)
+        yield "column_scale", group.column_scale, "f", (k,)
     elif isinstance(group, BinaryGroup):
-        for plane in group.planes:
-            yield "sign", plane.sign, "iu", (n, k)
-            yield "row_scale", plane.row_scale, "f", (n,)
-            if plane.column_scale is not None:
-                yield "column_scale", plane.column_scale, "f", (k,)
-        if group.mean is not None:
-            yield "mean", group.mean, "f", (n,)
+        yield from _binary_fields(group, n, k)
+
+
+def _binary_fields(
+    group: BinaryGroup, n: int, k: int
+) -> Iterator[tuple[str, Any, str, tuple[int, ...]]]:
+    for plane in group.planes:
+        yield "sign", plane.sign, "iu", (n, k)
+        yield "row_scale", plane.row_scale, "f", (n,)
+        if plane.column_scale is not None:
+            yield "column_scale", plane.column_scale, "f", (k,)
+    if group.mean is not None:
+        yield "mean", group.mean, "f", (n,)

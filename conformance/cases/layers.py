@@ -25,6 +25,7 @@ from subbit.reference.bounds.zones.saliency import (
     inverse_hessian_saliency_bound,
     trailing_saliency_bound,
 )
+from subbit.reference.factored import ProductGroup
 from subbit.reference.layer import Group
 from subbit.reference.leveled import LevelGroup
 
@@ -195,6 +196,9 @@ def _cut(group: Group, part: slice) -> Group:
     if isinstance(group, LevelGroup):
         columns = None if group.column_scale is None else group.column_scale[part]
         return replace(group, mask=mask, levels=group.levels[:, part], column_scale=columns)
+    if isinstance(group, ProductGroup):
+        right, columns = group.right[:, part], group.column_scale[part]
+        return replace(group, mask=mask, right=right, column_scale=columns)
     planes = tuple(replace(plane, sign=plane.sign[:, part]) for plane in group.planes)
     return replace(group, mask=mask, planes=planes)
 

@@ -38,6 +38,8 @@ _PRUNED = reference.PBS2P(keep=(1, 2), calibrated_iterations=2, grid="maximum", 
 _STRUCTURED = reference.STBLLM(keep=(1, 2), levels=5, counts=(1, 2))
 _CODED = reference.TypedGroups(payload=64.0, group_size=2, sweeps=1)
 _LEVELED = reference.typed_groups_layer(_W, _H, _CODED)
+_FACTORED = reference.SignProduct(payload=64.0, iterations=2, sweeps=1)
+_PRODUCT = reference.sign_product_layer(_W, _H, _FACTORED)
 _NESTED = np.stack([np.abs(_W) > 0.25, np.abs(_W) > 1.0])
 _EPS = {"eps": 1e-3, "eps_kind": "relative"}
 
@@ -51,6 +53,8 @@ CALLS: Mapping[str, Mapping[str, Any]] = {
     "HessianAccumulator": {"width": 4},
     "accumulate_cross": {"D": np.stack([_W, -_W]), "X": np.stack([_W, 2 * _W])},
     "accumulate_hessian": {"X": np.stack([_W, -_W])},
+    "admm_step": {"W": _W, "left": _W[:, :1], "right": _W[:1], "left_dual": _W[:, 1:2]}
+    | {"right_dual": _W[1:], "penalty": 0.5, "ridge": 0.03, "steps": 5, "solves": "jacobi"},
     "allocate_codes": {"energies": [4.0, 1.0], "rows": 2, "width": 4, "group_size": 2}
     | {"budget": 200.0, "codes": ("0", "1", "2"), "row_bits": 8, "column_bits": 16},
     "arb": {"W": _W, "mask": _W > 0} | _REFINED,
@@ -151,6 +155,7 @@ CALLS: Mapping[str, Mapping[str, Any]] = {
     "pb_llm_layer": {"W": _W, "H": _H, "config": reference.PBLLM()},
     "prefix_errors": {"X": _W, "counts": np.array([1, 2]), "order": 1, "part": _W > 0} | _MODE,
     "prepare_hessian": {"H": _H, "percdamp": 0.01},
+    "project_rank_one": {"M": _W, "steps": 5},
     "propagated_weights": {"W": _W, "H": _H, "cross": _SQUARE}
     | {"config": reference.Propagation(beta=0.5), "residual": -_W},
     "proxy_loss": {"W": _W, "Q": -_W, "H": _H},
@@ -169,6 +174,8 @@ CALLS: Mapping[str, Mapping[str, Any]] = {
     "refine_zones": {"W": _W, "zones": (reference.Zone("sparse", _W > 0, 1),)}
     | {"config": reference.ARBLLM(algorithm="arb_x"), "gram": _H},
     "refine_signs": {"W": _W, "group": _GROUP, "sign_zero": 1},
+    "refit_column_scales": {"W": _W, "H": _H, "layer": _PRODUCT},
+    "refit_row_scales": {"W": _W, "H": _H, "layer": _PRODUCT},
     "relative_error": {"W": _W, "Q": -_W, "S": _H},
     "removal_loss": {"W": _W, "H": _H, "removed": _W > 1},
     "removal_mask": {"W": _W, "H": _H, "keep": 1, "group": 2},
@@ -189,6 +196,7 @@ CALLS: Mapping[str, Mapping[str, Any]] = {
     }
     | {"entries": _W > 0}
     | _MODE,
+    "sign_product_layer": {"W": _W, "H": _H, "config": _FACTORED},
     "sign": {"x": _W, "zero": 1},
     "solve_levels": {"W": _W, "group": _GROUP},
     "sparsegpt_layer": {"W": _W, "H": _H, "config": reference.SparseGPT(keep=(1, 2))},
@@ -203,6 +211,7 @@ CALLS: Mapping[str, Mapping[str, Any]] = {
     | {"config": _STEPWISE, "name": "all"},
     "standardized_importance": {"W": _W, "norms": _NORMS, "exponent": 0.5}
     | {"standardize": "after", "axis": "matrix"},
+    "start_signs": {"rows": 2, "columns": 3, "seed": 1},
     "stbllm_block": {"W": _W, "S": _W**2, "alive": _PART, "kept": _W > 0}
     | {"config": _STRUCTURED, "salient": _SALIENT, "start": 0},
     "stbllm_layer": {"W": _W, "H": _H, "config": _STRUCTURED},
@@ -210,6 +219,7 @@ CALLS: Mapping[str, Mapping[str, Any]] = {
     "stbllm_storage_bits": {"n": 2, "m": 4, "k": 2, "keep": 1, "group": 2},
     "stbllm_storing_bits": {"block_size": 4},
     "sweep_levels": {"W": _W, "H": _H, "layer": _LEVELED},
+    "sweep_signs": {"W": _W, "H": _H, "layer": _PRODUCT},
     "threshold_mask": {"scores": _W, "sparsity": 0.5},
     "trace_objective": {"W": _W, "steps": [("start", _GROUP), ("end", _GROUP)], "S": _H}
     | {"entries": _W > 0},

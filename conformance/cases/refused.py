@@ -29,8 +29,9 @@ from subbit.reference.contracts.kinds import (
     WholeNumbers,
 )
 from subbit.reference.contracts.scalars import Choice, Choices, Orders, Real, Share, Text, Whole
+from subbit.reference.factored import ProductGroup
 from subbit.reference.leveled import LevelGroup
-from subbit.reference.records import Binary, Layer, PlaneNumber
+from subbit.reference.records import Binary, Layer, PlaneNumber, Product
 
 Wrong: TypeAlias = Iterator[tuple[str, Any]]
 SLIGHTLY = 1e-4
@@ -171,11 +172,29 @@ def _with_plane(group: Any, **fields: Any) -> Any:  # noqa: ANN401
 def _wrong_layer(value: Any) -> Wrong:  # noqa: ANN401
     yield from _wrong_thing(value)
     group = value.blocks[0].groups[0]
-    if not isinstance(group, LevelGroup):
-        return
+    if isinstance(group, LevelGroup | ProductGroup):
+        (first, *rest) = value.blocks
+        wrongs = _wrong_levels(group) if isinstance(group, LevelGroup) else _wrong_product(group)
+        for what, fields in wrongs:
+            wrong = replace(first, groups=(replace(group, **fields),))
+            yield what, replace(value, blocks=(wrong, *rest))
+
+
+def _wrong_product(group: ProductGroup) -> Wrong:
     rows = np.full(len(group.mask), np.nan)
-    fields: Any
-    for what, fields in {
+    yield "a part of its columns", {"mask": ~group.mask}
+    yield "signs of 0", {"left": 0 * group.left}
+    yield "signs in a float type", {"right": group.right + 0.0}
+    yield "no component", {"left": group.left[:, :0], "right": group.right[:0]}
+    yield "factors of two ranks", {"left": np.hstack([group.left, group.left])}
+    yield "a row scale that is NaN", {"row_scale": rows}
+    yield "row scales for other rows", {"row_scale": np.ones(len(rows) + 1)}
+    yield "column scales that are missing", {"column_scale": None}
+
+
+def _wrong_levels(group: LevelGroup) -> Wrong:
+    rows = np.full(len(group.mask), np.nan)
+    yield from {
         "a code that is none": {"code": "5"},
         "even levels": {"levels": np.zeros_like(group.levels)},
         "levels beyond the code's": {"levels": np.full_like(group.levels, 17)},
@@ -185,9 +204,7 @@ def _wrong_layer(value: Any) -> Wrong:  # noqa: ANN401
         "a reference for other rows": {"reference": np.ones(len(rows) + 1)},
         "an exponent in a float type": {"exponent": rows},
         "a column scale that is NaN": {"column_scale": np.full(group.mask.shape[1], np.nan)},
-    }.items():
-        (first, *rest), wrong = value.blocks, replace(group, **fields)
-        yield what, replace(value, blocks=(replace(first, groups=(wrong,)), *rest))
+    }.items()
 
 
 def _wrong_thing(value: Any) -> Wrong:  # noqa: ANN401, ARG001
@@ -217,6 +234,7 @@ _WRONG: Mapping[type[Kind], Callable[[Any], Wrong]] = {
     Choice: _wrong_setting,
     Choices: _wrong_settings,
     Layer: _wrong_layer,
+    Product: _wrong_layer,
     Orders: _wrong_orders,
     Text: _wrong_setting,
     Binary: _wrong_group,

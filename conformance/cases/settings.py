@@ -60,6 +60,11 @@ SAMPLES: Mapping[str, tuple[Any, ...]] = {
         ("0", "2:16"),
     ),
     "column_power": (1.0, 0.5, 0.0),
+    "rank_step": (1, 2),
+    "ridge": (0.03, 0.3),
+    "power_steps": (5, 1),
+    "shrinkage": (0.0, 0.4),
+    "seed": (0, 3),
 }
 """Values of the settings whose domain is not a list."""
 SPARSE: tuple[Mapping[str, Any], ...] = (
@@ -81,6 +86,7 @@ METHODS: Mapping[str, type[Switches]] = {
     "sparsegpt": reference.SparseGPT,
     "wanda": reference.Wanda,
     "typed_groups": reference.TypedGroups,
+    "sign_product": reference.SignProduct,
 }
 ROWS, WIDTH = 3, 48
 """A layer of several blocks, each wide enough that no threshold fits all that it cuts: then

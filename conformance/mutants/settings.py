@@ -29,6 +29,8 @@ WITHOUT_EFFECT = {
     ("arb_llm", "taken_error"),
     # Scores of a row are moved and scaled together; `standardized_importance` sees it.
     ("stbllm", "axis"),
+    # Its layers have all ranks; `sign_product_layer` sees it.
+    ("sign_product", "rank_step"),
 }
 """Settings that leave layers of the design as they are, and why."""
 TOGETHER = {"keep", "sparsity"}

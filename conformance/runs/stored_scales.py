@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from subbit.reference.errors import ArgumentError
+from subbit.reference.factored import ProductGroup
 from subbit.reference.layer import BinaryGroup, QuantizedLayer, UniformGroup, ValueGroup
 from subbit.reference.leveled import LevelGroup
 from subbit.reference.notation import Array
@@ -81,6 +82,9 @@ def _scales(layer: QuantizedLayer) -> Iterator[Array]:
                     yield group.reference
                 if group.column_scale is not None:
                     yield group.column_scale
+            case ProductGroup():
+                yield group.row_scale
+                yield group.column_scale
 
 
 def _others(layer: QuantizedLayer) -> Iterator[Array]:

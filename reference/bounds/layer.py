@@ -8,6 +8,7 @@ How far a correct port's decoded values may deviate. Return values are as in
 import numpy as np
 
 from subbit.reference.bounds.groups.binarize import _spread, _sum_of
+from subbit.reference.factored import ProductGroup
 from subbit.reference.layer import BinaryGroup, QuantizedBlock, ValueGroup
 from subbit.reference.leveled import STEPS, LevelGroup
 
@@ -35,7 +36,8 @@ def decode_bound(block: QuantizedBlock, *, arithmetic: Arithmetic) -> Rounded:
     2. A binary group adds its mean and planes: ``γ_o (|μ| + Σ|α|)`` for o additions.
        Column scales and codes on a grid take one more product; plain values are converted.
     3. A power ``2^{e/16}`` is off by at most two units, and levels take two or three products.
-    4. Groups are disjoint, so adding them is exact.
+    4. The product of two sign matrices is whole, and takes two products with scales.
+    5. Groups are disjoint, so adding them is exact.
 
     Examples
     --------
@@ -53,6 +55,8 @@ def decode_bound(block: QuantizedBlock, *, arithmetic: Arithmetic) -> Rounded:
             values = arithmetic.read(group.values)
         elif isinstance(group, LevelGroup):
             values = _level_values(group, arithmetic)
+        elif isinstance(group, ProductGroup):
+            values = _product_values(group, arithmetic)
         else:
             steps = arithmetic.exactly(group.codes - group.zero[:, None])
             values = arithmetic.read(group.scale)[:, None] * steps
@@ -84,3 +88,8 @@ def _level_values(group: LevelGroup, arithmetic: Arithmetic) -> Rounded:
     values = scale[:, None] * arithmetic.exactly(group.levels.astype(np.float64))
     columns = group.column_scale
     return values if columns is None else values * arithmetic.read(columns)[None]
+
+
+def _product_values(group: ProductGroup, arithmetic: Arithmetic) -> Rounded:
+    scales = arithmetic.read(group.row_scale)[:, None], arithmetic.read(group.column_scale)[None]
+    return scales[0] * arithmetic.exactly(group.product()) * scales[1]

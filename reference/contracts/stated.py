@@ -91,6 +91,19 @@ groups.binarize.residual_binarize
   Eq. (6), BiLLM:  α_o, B_o from W;  α_r, B_r from W − α_o B_o
   Eq. (7), BiLLM:  W ≈ α_o B_o + α_r B_r
   Eq. (6), ARB-LLM:  Ŵ = α₁B₁ + α₂B₂ + μ
+groups.factors.start_signs
+  Eq. (102), subbit:  h ← (h xor ⌊h / 2¹⁶⌋) · 2146121005 modulo 2³², and so on
+groups.factors.project_rank_one
+  Eq. (power), NanoQuant:  u ← |M| v / ‖ |M| v ‖,  v ← |M|ᵀ u,  σ = ‖v‖
+  Eq. (projection), NanoQuant:  P(M) = sign(M) ∘ σ u vᵀ,  σ v = |M|ᵀ u
+  Eq. (103), subbit:  X_i ← X_i / ‖X_i‖
+groups.factors.admm_step
+  Eq. (left), NanoQuant:  A (X Xᵀ + (ρ + λ) I) = W Xᵀ + ρ (Y − φ),  rows of X of length one
+  Eq. (dual), NanoQuant:  Y ← P(A + φ),  φ ← φ + A − Y
+  Eq. (right), NanoQuant:  (X Xᵀ + (ρ + λ) I) B = X W + ρ (Z − θ)
+  Eq. (dual), NanoQuant:  Z ← P(B + θ),  θ ← θ + B − Z
+  Eq. (103), subbit:  X_i ← X_i / ‖X_i‖
+  Eq. (104), subbit:  A = C G⁻¹,  G⁻¹ = FᵀF
 groups.joint_levels.solve_levels
   Eq. (21), subbit:  (μ, α) = argmin ‖Z − μ m − Σ α_p b_p‖²,  a system of 2 or 3 for a row
 groups.joint_levels.two_means
@@ -101,6 +114,15 @@ groups.leveling.fit_steps
   Eq. (78), subbit:  s = Σ_j w_j x_ij L_ij / Σ_j w_j L_ij²
 groups.leveling.code_exponents
   Eq. (80), subbit:  e = round(16 log2(s / ρ)), at least −128 and at most 127
+groups.product_sweeps.refit_row_scales
+  Eq. (105), subbit:  s_i = W_i H Z_iᵀ / (Z_i H Z_iᵀ)
+groups.product_sweeps.refit_column_scales
+  Eq. (106), subbit:  R = H ∘ YᵀY,  g_j = Σ_i Y_ij [W H]_ij
+  Eq. (107), subbit:  c = R⁻¹ g,  R⁻¹ = FᵀF
+groups.product_sweeps.sweep_signs
+  Eq. (110), subbit:  K = diag(c) H diag(c),  y = [TᵀP diag(c)]_k / [TᵀT]_kk
+  Eq. (109), subbit:  K = N H Nᵀ,  y = P_i Nᵀ / s_i,  P = D H
+  Eq. (108), subbit:  x_j ← sign(x_j + y_j / K_jj),  y ← y − δ K_j
 groups.sweeps.sweep_levels
   Eq. (84), subbit:  P ← P − δ H
   Eq. (81), subbit:  r_i ← r_i + Z_i P_iᵀ / (Z_i H Z_iᵀ)
@@ -200,6 +222,11 @@ pruning.spbo.spbo
   Eq. (57), subbit:  (α, B, μ)_t from P_t and (α, B, μ)_{t−1},  t = 1, …, τ
   Eq. (2), PBS2P:  L2 = ‖WX − ŴX‖², with W as it was before any entry went
   Eq. (55), subbit:  Ŵ = P ∘ (αB + μ), or α P∘B + μ with a shared mean
+sign_product.sign_product_layer
+  Eq. (metric), NanoQuant:  d_j = (1 − τ) H_jj + τ mean(diag H)
+  Eq. (113), subbit:  W diag(√d) ≈ A B,  Ŵ = A B diag(√d)⁻¹
+  Eq. (scales), NanoQuant:  s_i = mean_k |A_ik| / ‖A_:k‖,  c_j = mean_k |B_kj|
+  Eq. (112), subbit:  s ← s √(‖c‖ / ‖s‖),  c ← c √(‖s‖ / ‖c‖)
 signs.sign
   Eq. (2), BiLLM:  sign(x) = +1 if x ≥ 0, −1 otherwise
 stbllm.stbllm_block
@@ -215,6 +242,7 @@ storage.bits.payload_bits
   Eq. (19), subbit:  payload = Σ_blocks signs + maps + 16 · (scales + means)
   Eq. (72), subbit:  levels = n k p + 8 n + 16 k + 3
   Eq. (73), subbit:  levels = n k + n ⌊k/16⌋ ⌈log2 C(16, N)⌉ + 8 n + 16 k + 3
+  Eq. (114), subbit:  product = r (n + k) + 16 (n + k)
 storage.bits.index_floor
   Eq. (39), subbit:  floor = Σ_blocks n ⌊k/M⌋ log2 C(M, N) + flags
 storage.patterns.pattern_bits

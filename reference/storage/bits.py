@@ -20,7 +20,7 @@ symbol     meaning
 ``n, m``   rows and columns of the layer
 ``k``      columns of a block
 ``c``      salient columns of the whole layer
-``r``      ``c / m``, the salient share
+``r``      ``c / m``, the salient share; the rank of a product
 ``N, M``   kept weights of each group of consecutive columns
 ========== =====================================================
 """
@@ -34,12 +34,14 @@ import numpy as np
 
 from subbit.reference.contracts.door import contract
 from subbit.reference.contracts.scalars import Whole
+from subbit.reference.factored import ProductGroup
 from subbit.reference.layer import (
     BinaryGroup,
     Group,
     Plane,
     QuantizedBlock,
     QuantizedLayer,
+    UniformGroup,
     ValueGroup,
 )
 from subbit.reference.leveled import CODE_BITS, EXPONENT_BITS, SPAN, LevelGroup
@@ -65,7 +67,7 @@ class PayloadBits:
     Parameters
     ----------
     signs : int
-        Sign planes.
+        Sign planes; both matrices of a product.
     zero_signs : int
         Marks of entries whose sign is 0, in planes that have one with a nonzero scale. One
         sign bit cannot express it; only the released presets need it.
@@ -147,11 +149,7 @@ def nominal_bits(layer: QuantizedLayer) -> float:
     1.0
     """
     # Eq. (14), BiLLM:  N_param = 2 r_salient + (1 − r_salient), counted entry by entry
-    total = sum(
-        np.count_nonzero(group.mask) * _depth(group)
-        for block in layer.blocks
-        for group in block.groups
-    )
+    total = sum(_nominal(group) for block in layer.blocks for group in block.groups)
     return float(total / (layer.shape[0] * layer.shape[1]))
 
 
@@ -223,7 +221,13 @@ def _index_bits(choices: int) -> int:
     return ceil(log2(choices)) if choices > 1 else 0
 
 
-def _depth(group: Group) -> int:
+def _nominal(group: Group) -> int:
+    if isinstance(group, ProductGroup):
+        return group.left.size + group.right.size
+    return int(np.count_nonzero(group.mask)) * _depth(group)
+
+
+def _depth(group: BinaryGroup | UniformGroup | ValueGroup | LevelGroup) -> int:
     if isinstance(group, ValueGroup):
         return NOMINAL_FLOAT
     if isinstance(group, LevelGroup):
@@ -270,6 +274,8 @@ def _group_bits(group: Group, float_bits: int) -> PayloadBits:
         return PayloadBits(values=entries * float_bits)
     if isinstance(group, LevelGroup):
         return _level_bits(group, float_bits)
+    if isinstance(group, ProductGroup):
+        return _product_bits(group, float_bits)
     if not isinstance(group, BinaryGroup):
         return PayloadBits(
             codes=entries * group.bits, scales=n * float_bits, zero_points=n * group.bits
@@ -302,6 +308,12 @@ def _level_bits(group: LevelGroup, float_bits: int) -> PayloadBits:
         column_map=CODE_BITS,
         scales=exponents + columns,
     )
+
+
+def _product_bits(group: ProductGroup, float_bits: int) -> PayloadBits:
+    n, k = group.mask.shape
+    # Eq. (114), subbit:  product = r (n + k) + 16 (n + k)
+    return PayloadBits(signs=group.rank * (n + k), scales=(n + k) * float_bits)
 
 
 def _references(layer: QuantizedLayer) -> int:

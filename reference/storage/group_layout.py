@@ -8,11 +8,13 @@ are the group's is known by then.
 import numpy as np
 
 from subbit.reference.errors import ArgumentError
+from subbit.reference.factored import ProductGroup
 from subbit.reference.layer import BinaryGroup, Group, Plane, UniformGroup, ValueGroup
 from subbit.reference.leveled import LevelGroup
 from subbit.reference.notation import Mask
 
 from .level_layout import put_levels, take_levels
+from .product_layout import put_product, take_product
 from .record_tensors import Layout, NullReader, Reader, Writer, whole_number
 
 
@@ -103,6 +105,8 @@ def put_group(writer: Writer, group: Group, dtype: str) -> Layout:
         return _put_entries(writer, group, dtype)
     if isinstance(group, LevelGroup):
         return put_levels(writer, group, dtype)
+    if isinstance(group, ProductGroup):
+        return put_product(writer, group, dtype)
     planes = [_put_plane(writer, plane, group.mask, dtype) for plane in group.planes]
     if group.mean is not None:
         writer.put_values("means", group.mean, dtype)
@@ -151,6 +155,8 @@ def take_group(reader: Reader, layout: Layout, mask: Mask) -> Group:
         return UniformGroup(name, mask, codes, reader.take_values("scales", rows), zero, bits)
     if "levels" in layout:
         return take_levels(reader, layout, mask)
+    if "rank" in layout:
+        return take_product(reader, layout, mask)
     if "plain" in layout:
         values = np.zeros(mask.shape)
         values[mask] = reader.take_values("values", int(mask.sum()))

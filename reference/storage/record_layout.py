@@ -7,7 +7,8 @@ part of a layer:
 =============== ===========================================================
 tensor          holds
 =============== ===========================================================
-``signs``       one bit per entry and plane, only for the entries of each group
+``signs``       one bit per entry and plane, only for the entries of each group; both matrices of
+                a product, by rows
 ``zero_signs``  which signs are 0, only for planes where that changes a value
 ``codes``       grid positions, ``bits`` bits each; levels, ``planes`` bits each
 ``level_map``   the pattern number of each M columns of groups with large levels

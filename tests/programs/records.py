@@ -116,12 +116,24 @@ def levels(parts, group, shape):
     return scale * found * wide
 
 
+def product(parts, group, shape):
+    (rows, columns), rank = shape, group["rank"]
+    left, right = (
+        np.reshape(2.0 * np.array(parts.next_bits("signs", n * m)) - 1, (n, m))
+        for n, m in ((rows, rank), (rank, columns))
+    )
+    scale = parts.numbers("scales", rows)[:, None]
+    return scale * (left @ right) * parts.numbers("scales", columns)
+
+
 def values(parts, group, mask):
     rows, found, count = len(mask), np.zeros(mask.shape), int(mask.sum())
     if "plain" in group:
         found[mask] = parts.numbers("values", count)
     elif "levels" in group:
         found = levels(parts, group, mask.shape)
+    elif "rank" in group:
+        found = product(parts, group, mask.shape)
     elif "bits" in group:
         found[mask] = parts.wholes("codes", count, group["bits"])
         zero = np.array(parts.wholes("zero_points", rows, group["bits"]))
