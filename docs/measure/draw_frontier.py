@@ -4,10 +4,9 @@ from typing import Any
 
 from matplotlib import pyplot as plt
 
-from subbit.conformance.runs.frontier import Calibrated
+from subbit.conformance.runs.frontier import BEST, Calibrated
 
 FAMILIES = ("typed", "gptq", "rtn", "billm", "arb", "stbllm", "pbs2p", "pb-llm")
-OWN = "typed"
 BITS = (1.0, 4.6)
 TOP = 2000.0
 
@@ -19,7 +18,7 @@ def draw_frontier(found: Calibrated) -> plt.Figure:
     colors = list(dict.fromkeys(plt.rcParams["axes.prop_cycle"].by_key()["color"]))
     family = dict(zip(FAMILIES, colors, strict=True))
     beyond = []
-    best: list[tuple[float, float]] = []
+    best = []
     for label in found.labels():
         point: Any = found.point(0, label)
         name = label.partition(":")[0]
@@ -27,13 +26,15 @@ def draw_frontier(found: Calibrated) -> plt.Figure:
         if point.perplexity > TOP:
             beyond.append(f"{label} {point.perplexity:,.0f} at {point.payload:.2f}")
             continue
-        if name == OWN and "+" in label:
+        if label in BEST:
             best.append((point.payload, point.perplexity))
         filled = color if "+" in label else "none"
         spot = (point.payload, point.perplexity)
         axes.plot(*spot, "o", color=color, markerfacecolor=filled, markersize=6)
-        axes.annotate(f"  {label}", spot, fontsize=7.5, color=color, va="center")
-    axes.plot(*zip(*best, strict=True), "-", color=family[OWN], linewidth=1.0, marker="")
+        beside = {"xytext": (7, 0), "textcoords": "offset points", "va": "center"}
+        axes.annotate(label, spot, fontsize=7.5, color=color, **beside)
+    if best:
+        axes.plot(*zip(*best, strict=True), "-", color=family["typed"], linewidth=1.0, marker="")
     if study.full is not None:
         axes.axhline(study.full, color="gray", linestyle=":")
         axes.text(BITS[1], study.full * 0.99, "full precision", ha="right", va="top", fontsize=8)

@@ -142,7 +142,7 @@ def draw_groups(cut: Mapping[str, Any], layers: Mapping[str, Any]) -> plt.Figure
     return figure
 
 
-FAMILIES = ("rtn", "gptq", "billm", "arb", "stbllm", "pbs2p")
+FAMILIES = ("rtn", "gptq", "billm", "arb", "stbllm", "pbs2p", "typed")
 BESIDE = {
     "arb-rc:paper": (-1, 0),
     "arb-x:paper": (1, 4),
@@ -178,11 +178,11 @@ def draw_perplexity(rows: Sequence[Mapping[str, str]]) -> plt.Figure:
             name, (bits, value), ha="right" if side < 0 else "left", fontsize=8, color=color, **spot
         )
     blocks = column.removeprefix("ppl k=")
-    axes.set(yscale="log", ylim=(10.5, TOP), xlim=(1.9, 4.7))
+    axes.set(yscale="log", ylim=(10.5, TOP), xlim=(1.2, 4.7))
     axes.set(xlabel="payload bits per quantized weight: all that a decoder needs")
     axes.set_ylabel(f"perplexity, first {blocks} decoder blocks quantized")
     ticks = (12, 15, 20, 30, 50, 100)
     axes.set_yticks(ticks, map(str, ticks))
     axes.minorticks_off()
-    axes.text(1.93, TOP * 0.93, "above: " + "; ".join(beyond), fontsize=8, va="top")
+    axes.text(1.23, TOP * 0.93, "above: " + "; ".join(beyond), fontsize=8, va="top")
     return figure
