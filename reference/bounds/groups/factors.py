@@ -113,10 +113,14 @@ def admm_step_bound(
     ----------
     W : array_like of float64, shape (n, m)
         Weights in the metric of the product.
-    left, left_dual : array_like of float64, shape (n, r)
-        Left factor and its dual.
-    right, right_dual : array_like of float64, shape (r, m)
-        Right factor and its dual.
+    left : array_like of float64, shape (n, r)
+        Left factor.
+    right : array_like of float64, shape (r, m)
+        Right factor.
+    left_dual : array_like of float64, shape (n, r)
+        Dual of the left factor.
+    right_dual : array_like of float64, shape (r, m)
+        Dual of the right factor.
     penalty, ridge : float
         Penalties of the distance and of the squares.
     steps : int
