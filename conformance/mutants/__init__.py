@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from subbit.conformance.mutants import (
     accumulator,
+    assign,
     bare,
     baselines,
     budgets,
@@ -60,6 +61,7 @@ def _by_operation() -> dict[str, tuple[Mutant, ...]]:
         *budgets.mutants(),
         *removal.mutants(),
         *typed_groups.mutants(),
+        *assign.mutants(),
         *counted.mutants(),
         *calls.mutants(),
         *sizes.mutants(),
