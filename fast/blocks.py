@@ -22,6 +22,7 @@ from .compensate import compensate
 from .device import Device
 from .hessian import prepare_hessian
 from .launches import linalg, rows
+from .launches.assign import launch_assignment
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,11 +230,23 @@ def blocks_on_device(
     tuple of BlockOnDevice
         The answers, still on the device.
     """
+    factor = state.prepared.factor
+
+    def step(W: DeviceArray, columns: slice) -> BlockOnDevice:
+        block = quantize_block(state.block(W, columns))
+        if not state.loop.column_feedback:
+            return block
+        own = state.device.xp.ascontiguousarray(factor[columns, columns])
+        movable = None if free is None else free[:, columns]
+        scaled = block.groups.columns
+        launch_assignment(block.made, W[:, columns], own, block.group, scaled=scaled, free=movable)
+        return block
+
     made = compensate(
         state.device,
         state.weights,
-        state.prepared.factor,
-        lambda W, columns: quantize_block(state.block(W, columns)),
+        factor,
+        step,
         block_size=state.loop.block_size,
         mode=state.loop.compensation,
         free=free,

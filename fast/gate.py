@@ -17,7 +17,7 @@ import numpy as np
 from subbit.fast.device.simulated import Simulated
 from subbit.fast.device.static import ARCHITECTURES
 from subbit.fast.launches.kernels import BLOCK, kernels
-from subbit.reference import TypedGroups
+from subbit.reference import BiLLM, TypedGroups
 
 from .device import Extent, Kernel, nvrtc, static
 from .device.offsets import narrow_offsets
@@ -310,6 +310,7 @@ def launch_all(port: Port, rows: int) -> None:
     port.calibrated_mean(W, refined, np.eye(128))
     port.calibrated_sums(W, refined, np.eye(128))
     port.billm_layer(W, np.eye(128))
+    port.billm_layer(W, np.eye(128), BiLLM(column_feedback=True))
     port.gptq_layer(W, np.eye(128))
     port.sparsegpt_layer(W, np.eye(128))
     port.pb_llm_layer(W, np.eye(128))

@@ -15,6 +15,7 @@ from subbit import reference
 
 from . import (
     arb_llm,
+    assign,
     billm,
     compensate,
     hessian,
@@ -66,6 +67,7 @@ MODULES = (
     arb,
     arb_x,
     arb_rc,
+    assign,
     column_groups,
     arb_llm,
     stbllm,

@@ -172,7 +172,7 @@ def stbllm_layer(
     begun = replace(state, weights=weights)
     blocks = _quantized(begun, kept, config)
     if config.fallback and config.loop.compensation != "none":
-        plain = _quantized(begun, kept, config.changed(compensation="none"))
+        plain = _quantized(begun, kept, config.changed(compensation="none", column_feedback=False))
         blocks = min((blocks, plain), key=lambda each: _loss(state, each))
     return brought_back(state, blocks)
 

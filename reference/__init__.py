@@ -24,7 +24,7 @@ Levels and signs of a group
     calibrate_levels
     ARB-RC: arb_rc, arb_rc_steps, rc_start, refine_row_scale, refine_column_scale,
     refine_rc_signs
-    exact optima: solve_levels, two_means; the groups of a block: refine_zones
+    exact optima: solve_levels, two_means; the groups of a block: refine_zones, assign_columns
     typed groups: code_exponents, fit_steps, sweep_levels
     products: start_signs, project_rank_one, admm_step, refit_row_scales, refit_column_scales,
     sweep_signs
@@ -186,6 +186,7 @@ from subbit.reference.zones.trisection import (
 )
 
 from .arb_llm import ARBLLM, arb_llm_block, arb_llm_layer, refine_zones
+from .assign import assign_columns
 from .billm import BiLLM, billm_block, billm_layer, choose_split
 from .blocks import Loop
 from .compensate import Compensated, compensate, compensate_step, feedback
@@ -297,6 +298,7 @@ __all__ = [
     "arb_storage_bits",
     "arb_x",
     "arb_x_steps",
+    "assign_columns",
     "bell_split",
     "bell_split_search",
     "bell_split_search_direct",

@@ -23,7 +23,9 @@ from subbit.reference.zones.saliency import (
     trailing_saliency,
 )
 
+from .assign import assign_columns
 from .compensate import compensate
+from .errors import ArgumentError
 from .hessian import PreparedHessian, prepare_hessian
 from .layer import QuantizedBlock, QuantizedLayer
 from .notation import Array, Compensation, Mask
@@ -48,6 +50,10 @@ class Loop(Switches):
         Form of the error feedback.
     dead_inputs : {"binarize", "zero"}, default "binarize"
         Treatment of columns whose input never fires.
+    column_feedback : bool, default False
+        Beyond paper and code: whether the entries of a fitted block are assigned again, column
+        by column and with feedback inside the block, see :func:`assign_columns`. Not with
+        ``compensation="released"``, which would feed forward what the block has made up for.
 
     Examples
     --------
@@ -60,8 +66,17 @@ class Loop(Switches):
     score: Score = "trailing"
     compensation: Compensation = "exact"
     dead_inputs: DeadInputs = "binarize"
+    column_feedback: bool = False
 
     DOMAINS: ClassVar[Mapping[str, Kind]] = {"block_size": Whole(), "percdamp": PERCDAMP}
+    LATER: ClassVar[frozenset[str]] = frozenset({"column_feedback"})
+
+    def __post_init__(self) -> None:
+        """Check the settings against their domains and each other."""
+        super().__post_init__()
+        if self.column_feedback and self.compensation == "released":
+            expected = '"exact" or "none" with feedback between columns'
+            raise ArgumentError("compensation", expected, '"released"')
 
 
 LOOP = Loop()
@@ -223,7 +238,7 @@ def quantize_blocks(
     state : LayerState
         The layer.
     quantize_block : callable
-        Returns the record of a :class:`Block`.
+        Returns the record of a :class:`Block`, with binary groups alone if columns feed forward.
     free : ndarray of bool, shape (n, m), optional
         The weights that feedback may move; all by default.
 
@@ -242,10 +257,19 @@ def quantize_blocks(
     >>> quantize_blocks(state, one_group).decode()
     array([[ 2., -2.]])
     """
+    factor = state.prepared.factor
+
+    def step(W: Array, columns: slice) -> QuantizedBlock:
+        block = quantize_block(state.block(W, columns))
+        if not state.loop.column_feedback:
+            return block
+        movable = None if free is None else free[:, columns]
+        return assign_columns(W[:, columns], factor[columns, columns], block, free=movable)
+
     return compensate(
         state.weights,
-        state.prepared.factor,
-        lambda W, columns: quantize_block(state.block(W, columns)),
+        factor,
+        step,
         block_size=state.loop.block_size,
         mode=state.loop.compensation,
         free=free,

@@ -6,7 +6,7 @@ GPTQ, arXiv 2210.17323v2, section 3; BiLLM, arXiv 2402.04291v2, Algorithm 1.
 The project's only block loop. Blocks are quantized from left to right; the error of each
 block is fed forward into the columns to its right. The work inside a block is passed as an
 argument. GPTQ is this loop inside itself, with blocks of one column, see
-``baselines.columns``.
+``columns``.
 
 ========== ========= ===============================================================
 symbol     shape     meaning

@@ -12,13 +12,15 @@ import numpy as np
 
 from .contracts.kind import Call, Kind
 from .contracts.room import Shape
-from .errors import ArgumentError, check_choice, check_config, seen
+from .errors import ArgumentError, check_choice, check_config, check_count, seen
 from .factored import ProductGroup
 from .layer import BinaryGroup, QuantizedBlock, QuantizedLayer, Zone
 from .record_checks import check_block, check_group, check_layer, is_plain
 
 MOST_PLANES = 2
 """The most sign planes of a group that is refined."""
+MOST_GROUPS = 255
+"""The most groups of a block that is assigned: their numbers take a byte."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,40 @@ class Binary(Kind):
             raise ArgumentError(name, f"planes {wanted} column scales", f"a plane {came}")
         call.settle(name, self.axes, group.mask.shape)
         return group
+
+
+@dataclass(frozen=True)
+class BinaryBlock(Kind):
+    """A block of binary groups with at most two sign planes each.
+
+    Parameters
+    ----------
+    axes : tuple of str
+        Letters for the axes of its masks.
+    """
+
+    axes: tuple[str, str] = ("n", "k")
+    stage: ClassVar[int] = 2
+
+    def describe(self) -> str:
+        """Return the type as written in documentation."""
+        return "QuantizedBlock"
+
+    def check(self, name: str, value: Any, call: Call) -> QuantizedBlock:  # noqa: ANN401
+        """Check and return the block."""
+        if not isinstance(value, QuantizedBlock):
+            raise ArgumentError(name, "a QuantizedBlock", seen(value))
+        rows, width = (int(call.sizes[axis]) for axis in self.axes)
+        start = check_count(f"{name}.start", value.start, 0)
+        check_block(name, value, slice(start, start + width), rows)
+        for group in value.groups:
+            if not isinstance(group, BinaryGroup):
+                raise ArgumentError(name, "binary groups, whose levels have signs", seen(group))
+            if len(group.planes) > MOST_PLANES:
+                raise ArgumentError(name, "at most two planes in each group", len(group.planes))
+        if len(value.groups) > MOST_GROUPS:
+            raise ArgumentError(name, f"at most {MOST_GROUPS} groups", len(value.groups))
+        return value
 
 
 @dataclass(frozen=True)

@@ -215,7 +215,8 @@ def stbllm_layer(W: Array, H: Array, config: STBLLM = PAPER) -> QuantizedLayer:
     layer = _quantized(begun, kept, config)
     if not config.fallback or config.loop.compensation == "none":
         return layer
-    plain = _quantized(begun, kept, config.changed(compensation="none"))
+    alone = config.changed(compensation="none", column_feedback=False)
+    plain = _quantized(begun, kept, alone)
     # Eq. (50), subbit:  Q = argmin over both forms of ½ tr((W − Q) H (W − Q)ᵀ)
     return min((layer, plain), key=lambda each: _loss(state, each))
 

@@ -25,7 +25,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from subbit.reference.baselines.columns import compensate_columns
 from subbit.reference.contracts.door import contract
 from subbit.reference.contracts.words import LAYER, UNDAMPED
 from subbit.reference.groups.leveling import code_exponents, fit_steps
@@ -36,6 +35,7 @@ from subbit.reference.records import Config
 from subbit.reference.zones.energy import column_energies, column_scales
 from subbit.reference.zones.salient import rank_columns
 
+from .columns import compensate_columns
 from .compensate import compensate
 from .hessian import PreparedHessian, dead_inputs, prepare_hessian
 from .layer import QuantizedBlock, QuantizedLayer

@@ -7,7 +7,7 @@ import pytest
 
 from subbit import reference
 from subbit.reference import baselines
-from subbit.reference.baselines.columns import compensate_columns
+from subbit.reference.columns import compensate_columns
 from subbit.reference.errors import ArgumentError
 from subbit.reference.layer import QuantizedBlock, ValueGroup
 
@@ -19,7 +19,7 @@ BASELINES = {
 PRESETS = [(name, preset) for name, (_, presets) in BASELINES.items() for preset in presets]
 
 
-def block_loop(W, U, quantize_column):
+def block_loop(W, U, quantize_column, *, free=None):
     """The same by `compensate`, with a record of each column."""
 
     def quantize(current, columns):
@@ -27,7 +27,7 @@ def block_loop(W, U, quantize_column):
         group = ValueGroup("all", np.ones(values.shape, dtype=bool), values)
         return QuantizedBlock(columns.start, columns.stop, (group,))
 
-    made = reference.compensate(W, U, quantize, block_size=1, mode="exact")
+    made = reference.compensate(W, U, quantize, block_size=1, mode="exact", free=free)
     return made.layer.decode()
 
 
@@ -47,7 +47,9 @@ def test_both_loops_give_the_same_bits(n, k):
         # It may look at the columns to the right, as SparseGPT does.
         lambda current, j: np.abs(current[:, j:]).max(axis=1),
     ):
-        assert np.array_equal(compensate_columns(W, U, quantize), block_loop(W, U, quantize))
+        for free in (None, np.random.default_rng(1).random((n, k)) < 0.5):
+            loops = (loop(W, U, quantize, free=free) for loop in (compensate_columns, block_loop))
+            assert np.array_equal(*loops)
 
 
 @pytest.mark.parametrize(("name", "preset"), PRESETS)

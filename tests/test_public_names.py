@@ -19,7 +19,7 @@ MODULES = [import_name(p) for p in sources("reference") if p.name != "__init__.p
 INTERNAL = {
     f"subbit.reference.{name}"
     for name in (
-        "baselines.columns",
+        "columns",
         "blocks",
         "contracts.door",
         "contracts.kind",

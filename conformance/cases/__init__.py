@@ -7,6 +7,7 @@ Importing this package registers every operation in :data:`OPERATIONS`.
 # Each module registers its operations.
 from subbit.conformance.cases import (  # noqa: F401
     arb_llm,
+    assign,
     billm,
     compensate,
     counted,

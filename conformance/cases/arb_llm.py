@@ -17,6 +17,7 @@ from functools import partial
 import numpy as np
 
 from subbit import reference
+from subbit.conformance.cases.assign import as_fitted, judge_assigned
 from subbit.conformance.cases.blocks import judge_salient
 from subbit.conformance.cases.draw import TALL, WIDE, Draw
 from subbit.conformance.cases.groups.refined import fitted_columns, judge_refined
@@ -169,11 +170,17 @@ def _judge_layer(judge: Judge, W: Array, H: Array, config: ARBLLM, layer: Quanti
         given, prepared[1], layer, mode=config.loop.compensation, arithmetic=judge.arithmetic
     )
     scores = scores_bound(states, prepared, config.loop, layer)
+    if config.loop.column_feedback:
+        judge_assigned(judge, given, prepared[1], layer)
     for weights, score, block in zip(states, scores, layer.blocks, strict=True):
         part = block.columns
         state = GroupsState(weights, score, alive[part], config.zones, gram[part, part])
+        fitted = block
+        if config.loop.column_feedback:
+            # A run ends with the signs that are nearest for its own scales.
+            fitted = as_fitted(block, weights.value, reference.refine_rc_signs)
         with judge.at_columns(part):
-            _judge_block(judge, state, config, block)
+            _judge_block(judge, state, config, fitted)
     judge_objective(judge, W, H, layer, partial(reference.arb_llm_layer, config=config))
 
 

@@ -13,9 +13,10 @@ import numpy as np
 from subbit import reference
 from subbit.conformance.inputs.families import CONTINUOUS, Array
 from subbit.conformance.target import Port
-from subbit.reference import BiLLM, QuantizedLayer
+from subbit.reference import BiLLM, BinaryGroup, QuantizedLayer
 from subbit.reference.bounds import compensate as compensate_bounds
 
+from .assign import as_fitted, judge_assigned
 from .blocks import BlockState, judge_block, judge_salient, judge_split
 from .draw import Draw
 from .judge import Judge, host
@@ -92,10 +93,21 @@ def _judge_billm(judge: Judge, W: Array, H: Array, config: BiLLM, layer: Quantiz
         given, U, layer, mode=config.loop.compensation, arithmetic=judge.arithmetic
     )
     scores = scores_bound(states, (damped, U), config.loop, layer)
+    if config.loop.column_feedback:
+        judge_assigned(judge, given, U, layer)
     for state, score, block in zip(states, scores, layer.blocks, strict=True):
+        fitted = block
+        if config.loop.column_feedback:
+            fitted = as_fitted(block, state.value, partial(_fitted, config=config))
         with judge.at_columns(block.columns):
-            judge_block(judge, BlockState(state, score, alive[block.columns], config.zones), block)
+            alive_ = alive[block.columns]
+            judge_block(judge, BlockState(state, score, alive_, config.zones), fitted)
     judge_objective(judge, W, H, layer, partial(reference.billm_layer, config=config))
+
+
+def _fitted(W: Array, group: BinaryGroup, config: BiLLM) -> BinaryGroup:
+    order = len(group.planes)
+    return reference.residual_binarize(W, group.mask, order=order, **config.zones.binarizer)
 
 
 for _preset in reference.METHODS["billm"].presets:

@@ -17,7 +17,14 @@ from subbit.conformance.cases.draw import Draw
 from subbit.conformance.cases.judge import Judge
 from subbit.conformance.inputs.families import Array, Mask
 from subbit.conformance.inputs.moved import TRIES, answer_moved
-from subbit.reference import Loop, QuantizedBlock, QuantizedLayer, UniformGroup, ValueGroup
+from subbit.reference import (
+    Loop,
+    Plane,
+    QuantizedBlock,
+    QuantizedLayer,
+    UniformGroup,
+    ValueGroup,
+)
 from subbit.reference.bounds.hessian import damp_bound, inverse_factor_bound
 from subbit.reference.bounds.objective import flushed_slack
 from subbit.reference.bounds.rounding import Rounded
@@ -199,8 +206,13 @@ def _cut(group: Group, part: slice) -> Group:
     if isinstance(group, ProductGroup):
         right, columns = group.right[:, part], group.column_scale[part]
         return replace(group, mask=mask, right=right, column_scale=columns)
-    planes = tuple(replace(plane, sign=plane.sign[:, part]) for plane in group.planes)
+    planes = tuple(_cut_plane(plane, part) for plane in group.planes)
     return replace(group, mask=mask, planes=planes)
+
+
+def _cut_plane(plane: Plane, part: slice) -> Plane:
+    columns = None if plane.column_scale is None else plane.column_scale[part]
+    return replace(plane, sign=plane.sign[:, part], column_scale=columns)
 
 
 def single_columns(layer: QuantizedLayer, first: int) -> QuantizedLayer:
@@ -209,7 +221,7 @@ def single_columns(layer: QuantizedLayer, first: int) -> QuantizedLayer:
     Parameters
     ----------
     layer : QuantizedLayer
-        The record, of groups without column scales.
+        The record.
     first : int
         The first column of the rest, whose values are not needed, since no block follows.
 

@@ -37,6 +37,7 @@ _STEPWISE = reference.SPBO(keep=(1, 2), calibrated_iterations=2)
 _PRUNED = reference.PBS2P(keep=(1, 2), calibrated_iterations=2, grid="maximum", counts=(1, 2))
 _STRUCTURED = reference.STBLLM(keep=(1, 2), levels=5, counts=(1, 2))
 _CODED = reference.TypedGroups(payload=64.0, group_size=2, sweeps=1)
+_FITTED = reference.QuantizedBlock(0, 4, (_GROUP,))
 _LEVELED = reference.typed_groups_layer(_W, _H, _CODED)
 _FACTORED = reference.SignProduct(payload=64.0, iterations=2, sweeps=1)
 _PRODUCT = reference.sign_product_layer(_W, _H, _FACTORED)
@@ -80,6 +81,7 @@ CALLS: Mapping[str, Mapping[str, Any]] = {
     }
     | {"orders": (1, 2)}
     | _MODE,
+    "assign_columns": {"W": _W, "U": _SQUARE, "block": _FITTED, "free": _W > 0},
     "billm_block": {"W": _W, "S": _W**2, "alive": _PART, "config": reference.BiLLM()}
     | {"salient": _SALIENT, "start": 0},
     "billm_layer": {"W": _W, "H": _H, "config": reference.BiLLM()},

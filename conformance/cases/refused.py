@@ -31,7 +31,7 @@ from subbit.reference.contracts.kinds import (
 from subbit.reference.contracts.scalars import Choice, Choices, Orders, Real, Share, Text, Whole
 from subbit.reference.factored import ProductGroup
 from subbit.reference.leveled import LevelGroup
-from subbit.reference.records import Binary, Layer, PlaneNumber, Product
+from subbit.reference.records import Binary, BinaryBlock, Layer, PlaneNumber, Product
 
 Wrong: TypeAlias = Iterator[tuple[str, Any]]
 SLIGHTLY = 1e-4
@@ -207,6 +207,24 @@ def _wrong_levels(group: LevelGroup) -> Wrong:
     }.items()
 
 
+def _wrong_block(value: Any) -> Wrong:  # noqa: ANN401
+    yield from _wrong_thing(value)
+    group = value.groups[0]
+    mask = np.ones_like(group.mask)
+    yield "no group", replace(value, groups=())
+    yield "groups in a list", replace(value, groups=list(value.groups))
+    yield "other columns", replace(value, start=value.start + 1)
+    yield "a group twice", replace(value, groups=(replace(group, mask=mask),) * 2)
+    plain = reference.ValueGroup("plain", mask, np.ones(mask.shape))
+    yield "a group without signs", replace(value, groups=(plain,))
+    yield (
+        "more groups than a byte counts",
+        replace(value, groups=(replace(group, mask=~mask),) * 256),
+    )
+    for what, wrong in _wrong_group(group):
+        yield what, replace(value, groups=(wrong,))
+
+
 def _wrong_thing(value: Any) -> Wrong:  # noqa: ANN401, ARG001
     yield "something else", "something"
     yield "nothing", None
@@ -238,6 +256,7 @@ _WRONG: Mapping[type[Kind], Callable[[Any], Wrong]] = {
     Orders: _wrong_orders,
     Text: _wrong_setting,
     Binary: _wrong_group,
+    BinaryBlock: _wrong_block,
 }
 
 

@@ -28,7 +28,7 @@ from subbit.reference.bounds.rounding import Rounded
 from subbit.reference.contracts.kind import Call, Kind
 from subbit.reference.contracts.room import REFERENCE, Arrays
 from subbit.reference.contracts.scalars import Choice
-from subbit.reference.contracts.settings import Switches, domains
+from subbit.reference.contracts.settings import Switches, domains, later_settings
 from subbit.reference.errors import ArgumentError
 from subbit.reference.notation import Indices
 
@@ -114,7 +114,8 @@ def samples_of(kind: type[Switches]) -> Samples:
     Returns
     -------
     dict of str to tuple
-        Settings by factor of the design; settings that exclude each other are one factor.
+        Settings by factor of the design; settings that exclude each other are one factor, and
+        those added later have cases of their own.
 
     Examples
     --------
@@ -123,6 +124,8 @@ def samples_of(kind: type[Switches]) -> Samples:
     """
     found: Samples = {}
     for name, domain in domains(kind).items():
+        if name in later_settings(kind):
+            continue
         values = domain.options if isinstance(domain, Choice) else SAMPLES.get(name, ())
         found[name] = tuple({name: value} for value in values if _takes(domain, name, value))
     if "sparsity" in found:
@@ -321,13 +324,37 @@ def _form(layer: QuantizedLayer) -> list[str]:
     ]
 
 
-def _settings(method: str) -> Callable[[Port, Judge, Draw], None]:
+def with_column_feedback(config: Switches) -> Switches:
+    """Return a configuration whose columns feed forward inside their blocks.
+
+    Parameters
+    ----------
+    config : configuration
+        A configuration of a block method.
+
+    Returns
+    -------
+    configuration
+        The same otherwise; exact compensation takes the place of the released one.
+
+    Examples
+    --------
+    >>> with_column_feedback(reference.BiLLM(compensation="released"))
+    BiLLM(column_feedback=True)
+    """
+    released = config.switches()["compensation"] == "released"
+    changes = {"compensation": "exact"} if released else {}
+    return config.changed(column_feedback=True, **changes)
+
+
+def _settings(method: str, *, columns: bool = False) -> Callable[[Port, Judge, Draw], None]:
     entry = f"{method}_layer"
     correct: Any = getattr(reference, entry)
 
     def examine(port: Port, judge: Judge, draw: Draw) -> None:
         rows = designs()[method]
         config = rows[draw.seed % len(rows)]
+        config = with_column_feedback(config) if columns else config
         draw.said["row"] = draw.seed % len(rows)
         draw.said["settings"] = config
         # Last columns that make no group of M.
@@ -353,3 +380,10 @@ for _method in METHODS:
     operation(
         3, f"{_method}_layer", name=f"{_method}_layer_settings", share=1.5, numbered=True, large=()
     )(_settings(_method))
+
+for _method, _kind in METHODS.items():
+    if "column_feedback" in later_settings(_kind):
+        _name = f"{_method}_layer_feedback_settings"
+        operation(3, f"{_method}_layer", name=_name, share=0.5, numbered=True, large=())(
+            _settings(_method, columns=True)
+        )

@@ -19,7 +19,7 @@ from subbit import reference as ref
 from subbit.conformance.command import torch_loops
 from subbit.conformance.command.clock import Work, cpu_seconds, synthetic_layer
 from subbit.conformance.models.needs import require
-from subbit.reference.baselines.columns import compensate_columns
+from subbit.reference.columns import compensate_columns
 from subbit.reference.layer import QuantizedBlock, ValueGroup
 from subbit.reference.notation import Array
 

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from subbit.conformance.mutants import (
     accumulator,
+    assign,
     bare,
     baselines,
     budgets,
@@ -62,6 +63,7 @@ def _by_operation() -> dict[str, tuple[Mutant, ...]]:
         *removal.mutants(),
         *typed_groups.mutants(),
         *sign_product.mutants(),
+        *assign.mutants(),
         *counted.mutants(),
         *calls.mutants(),
         *sizes.mutants(),

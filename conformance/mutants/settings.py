@@ -9,7 +9,7 @@ from typing import Any
 
 from subbit.conformance.cases.settings import METHODS
 from subbit.conformance.mutants.changes import Mutant, given
-from subbit.reference.contracts.settings import Switches, domains
+from subbit.reference.contracts.settings import Switches, domains, later_settings
 from subbit.reference.errors import ArgumentError
 
 WITHOUT_EFFECT = {
@@ -75,7 +75,7 @@ def mutants() -> Iterator[Mutant]:
     for method, kind in METHODS.items():
         entry = f"{method}_layer"
         for name in domains(kind):
-            if (method, name) not in WITHOUT_EFFECT:
+            if (method, name) not in WITHOUT_EFFECT and name not in later_settings(kind):
                 change = ignored(kind, name)
                 functions = {entry: given(entry, "config", change)}
                 yield Mutant(f"{entry}_settings", f"{name} ignored", functions)

@@ -14,7 +14,7 @@ sequences                               ``[...]``
 an array                                see :mod:`~subbit.conformance.programs.arrays`
 a range of columns                      ``{"slice": [0, 128]}``
 a record, such as a group               ``{"record": "Plane", "fields": {...}}``
-a configuration, with all its settings  ``{"config": "GPTQ", "settings": {...}}``
+a configuration, see ``written``        ``{"config": "GPTQ", "settings": {...}}``
 a function of the caller's              ``{"callback": "c0"}``
 an object that stays with the port      ``{"object": "o0"}``
 a list where a tuple is due             ``{"list": [...]}``
@@ -170,7 +170,7 @@ class Codec:
             ends = [value.start, value.stop] + ([] if value.step is None else [value.step])
             return {"slice": [self.write(end) for end in ends]}
         if CONFIGS.get(kind.__name__) is kind:
-            settings = {name: self.write(x) for name, x in value.switches().items()}
+            settings = {name: self.write(x) for name, x in value.written().items()}
             return {"config": kind.__name__, "settings": settings}
         if RECORDS.get(kind.__name__) is kind:
             named = {f.name: self.write(getattr(value, f.name)) for f in fields(value)}

@@ -136,7 +136,7 @@ def _check_widths(
 
 
 def _switches(label: Label) -> dict[str, object]:
-    switches: dict[str, object] = json.loads(json.dumps(label.config().switches()))
+    switches: dict[str, object] = json.loads(json.dumps(label.config().written()))
     return {name: switches[name] for name in sorted(switches) if name != "keep"}
 
 

@@ -227,7 +227,7 @@ class _Run:
         about = {key: getattr(self.settings, key) for key in keys}
         if self.settings.propagation is not None:
             about["propagation"] = str(self.settings.propagation)
-        return {"block": index, **about, "config": dict(sorted(self.config.switches().items()))}
+        return {"block": index, **about, "config": dict(sorted(self.config.written().items()))}
 
     def restore_block(self, manifest: Manifest, done: BlockResult, out: Path) -> bool:
         """Put a finished block's weights into the model, unless its records are not whole."""

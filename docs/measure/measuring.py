@@ -20,6 +20,8 @@ from subbit.reference.notation import Array
 HERE = Path(__file__).parent.parent
 MODEL, TEXT, SAMPLES, LENGTH = "smollm2-135m", "enwiki-excerpt:calibration", 16, 512
 BLOCKS = (0, 10, 20)
+HELD_OUT = 8
+"""Sequences that errors are measured on beside those of the calibration."""
 ATTENTION = ("q", "k", "v", "o")
 ENTRIES = HERE / "measured" / "errata.json"
 """What ``errata.py`` measures of a model: perplexities and payload bits by configuration."""
@@ -76,6 +78,30 @@ def kept_layers(scratch: Path | None) -> list[Layer]:
     with np.load(kept) as arrays:
         names = [key[:-2] for key in arrays if key.endswith("|W")]
         return [Layer(name, arrays[f"{name}|W"], arrays[f"{name}|H"]) for name in names]
+
+
+def held_out(scratch: Path | None) -> dict[str, Any]:
+    """Return Hessians of other sequences, by layer."""
+    kept = None if scratch is None else scratch / "held_out.npz"
+    if kept is not None and kept.exists():
+        with np.load(kept) as arrays:
+            return dict(arrays)
+    found = {layer.name: layer.H for layer in real_layers(SAMPLES, HELD_OUT)}
+    if kept is not None:
+        np.savez(kept, **found)
+    return found
+
+
+def measured(layers: list[Layer], others: dict[str, Any], entry: str, config: Any) -> list[float]:  # noqa: ANN401
+    """Return payload bits and geometric means of the errors, here and held out."""
+    bits, errors = [], []
+    for layer in layers:
+        made = getattr(ref, entry)(layer.W, layer.H, config)
+        Q = made.decode()
+        bits.append((ref.payload_bits(made).total, layer.W.size))
+        errors.append([ref.relative_error(layer.W, Q, H) for H in (layer.H, others[layer.name])])
+    total, size = np.sum(bits, axis=0)
+    return [float(total / size), *map(float, np.exp(np.mean(np.log(errors), axis=0)))]
 
 
 class Bench:

@@ -11,8 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from measuring import HERE, SAMPLES, Layer, conditions, fill, kept_layers, real_layers, table
+from measuring import HELD_OUT, HERE, conditions, fill, held_out, kept_layers, measured, table
 from rich.progress import track
 
 from subbit import reference as ref
@@ -20,8 +19,6 @@ from subbit.reference.typed_groups import PRESETS
 
 DATA = HERE / "measured" / "typed.json"
 PAGE = HERE / "typed.md"
-HELD_OUT = 8
-"""Sequences that errors are measured on beside those of the calibration."""
 RIVALS = (
     ("gptq", "2bit"),
     ("gptq", "3bit"),
@@ -47,30 +44,6 @@ OFF: dict[str, dict[str, Any]] = {
 ONLY: dict[str, dict[str, dict[str, Any]]] = {
     "1.5bit": {"no large entries": {"codes": ("0", "1", "2", "3")}},
 }
-
-
-def held_out(scratch: Path | None) -> dict[str, Any]:
-    """Return Hessians of other sequences, by layer."""
-    kept = None if scratch is None else scratch / "held_out.npz"
-    if kept is not None and kept.exists():
-        with np.load(kept) as arrays:
-            return dict(arrays)
-    found = {layer.name: layer.H for layer in real_layers(SAMPLES, HELD_OUT)}
-    if kept is not None:
-        np.savez(kept, **found)
-    return found
-
-
-def measured(layers: list[Layer], others: dict[str, Any], entry: str, config: Any) -> list[float]:  # noqa: ANN401
-    """Return payload bits and geometric means of the errors, here and held out."""
-    bits, errors = [], []
-    for layer in layers:
-        made = getattr(ref, entry)(layer.W, layer.H, config)
-        Q = made.decode()
-        bits.append((ref.payload_bits(made).total, layer.W.size))
-        errors.append([ref.relative_error(layer.W, Q, H) for H in (layer.H, others[layer.name])])
-    total, size = np.sum(bits, axis=0)
-    return [float(total / size), *map(float, np.exp(np.mean(np.log(errors), axis=0)))]
 
 
 def measure(scratch: Path | None) -> dict[str, Any]:

@@ -44,8 +44,9 @@ struct Row {
 __device__ inline int row_of() { return blockIdx.x * (BLOCK / WARP) + threadIdx.x / WARP; }
 
 // `quantize(i, owner, value)` is called by all lanes; `owner` is the lane that holds column i.
-template <class Quantize>
-__device__ inline void column_loop(Row& row, const float* U, Quantize quantize) {
+// `moves(j)` tells whether the row's weight in column j may move.
+template <class Quantize, class Moves>
+__device__ inline void column_loop(Row& row, const float* U, Quantize quantize, Moves moves) {
   const int k = row.k;
 #pragma unroll
   for (int t = 0; t < TILES; ++t) {
@@ -56,9 +57,15 @@ __device__ inline void column_loop(Row& row, const float* U, Quantize quantize) 
 #pragma unroll
       for (int r = 0; r < TILES; ++r) {
         const int j = row.lane + WARP * r;
-        if (r >= t && j > i && j < k) row.at(r) = fmaf(-error, U[(size_t)i * k + j], row.at(r));
+        if (r >= t && j > i && j < k && moves(j))
+          row.at(r) = fmaf(-error, U[(size_t)i * k + j], row.at(r));
       }
     }
   }
   row.store();
+}
+
+template <class Quantize>
+__device__ inline void column_loop(Row& row, const float* U, Quantize quantize) {
+  column_loop(row, U, quantize, [](int) { return true; });
 }

@@ -97,19 +97,40 @@ def uploaded(device: Device, group: BinaryGroup) -> tuple[DeviceArray, Groups]:
     ArgumentError
         If a number is beyond the range of float32.
     """
-    return device.xp.asarray(group.mask).view(device.xp.uint8), _state(device, group)
+    return device.xp.asarray(group.mask).view(device.xp.uint8), state_of(device, "group", group)
 
 
-def _state(device: Device, group: BinaryGroup) -> Groups:
+def state_of(device: Device, argument: str, group: BinaryGroup) -> Groups:
+    """Bring levels and signs of a group to the device.
+
+    Parameters
+    ----------
+    device : Device
+        Device to place them on.
+    argument : str
+        Name to put in the error.
+    group : BinaryGroup
+        The group.
+
+    Returns
+    -------
+    Groups
+        The group alone.
+
+    Raises
+    ------
+    ArgumentError
+        If a number is beyond the range of float32.
+    """
     xp, (n, k) = device.xp, group.mask.shape
     made = Groups.blank(device, (n, k), (len(group.planes),))
     for p, plane in enumerate(group.planes):
         made.signs[p] = xp.asarray(plane.sign)
-        made.scale[p] = matrix(device, "group", plane.row_scale, shape=(n,))
+        made.scale[p] = matrix(device, argument, plane.row_scale, shape=(n,))
         if plane.column_scale is not None:
-            made.columns[p] = matrix(device, "group", plane.column_scale, shape=(k,))
+            made.columns[p] = matrix(device, argument, plane.column_scale, shape=(k,))
     if group.mean is not None:
-        made.mean[0] = matrix(device, "group", group.mean, shape=(n,))
+        made.mean[0] = matrix(device, argument, group.mean, shape=(n,))
     return made
 
 

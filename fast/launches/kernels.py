@@ -26,6 +26,7 @@ _REFINED = (*_LEVELS, "arb_row.cuh")
 _CALIBRATED = (*_REFINED, "calibrated.cuh")
 _COLUMNS = (*_WARP, "columns.cuh")
 _LARGEST = (*_COLUMNS, "largest.cuh")
+_ASSIGNED = (*_COLUMNS, "arb.cuh")
 _SORTED_GROUP = (*_WARP, "sorted_group.cuh")
 _SIDES = (*_WARP, "sides.cuh")
 _CUTS = (*_SIDES, "by_magnitude.cuh")
@@ -77,6 +78,7 @@ FILES: Mapping[str, KernelFile] = {
     "arb_x.cu": KernelFile(
         ("calibrated_levels", "calibrated_sums", "calibrated_fit"), _CALIBRATED, _BY_HELD_AND_ORDERS
     ),
+    "assign.cu": KernelFile(("assign_columns",), _ASSIGNED, _BY_HELD),
     "binarize.cu": KernelFile(("residual_binarize",), _WARP, _BY_HELD_AND_ORDERS),
     "calibrated_split.cu": KernelFile(("calibrated_split_errors",), _CUTS, _BY_HELD_AND_ORDERS),
     "cosine.cu": KernelFile(("token_cosines",), _WARP),

@@ -24,6 +24,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from subbit.reference.columns import compensate_columns
 from subbit.reference.compensate import compensate
 from subbit.reference.contracts.door import contract
 from subbit.reference.contracts.kind import Kind
@@ -35,7 +36,6 @@ from subbit.reference.layer import QuantizedBlock, QuantizedLayer, UniformGroup,
 from subbit.reference.notation import Array, Codes, Indices
 from subbit.reference.records import Config
 
-from .columns import compensate_columns
 from .rtn import DeadGrid, grid_codes, minmax_grid
 
 

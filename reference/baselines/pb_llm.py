@@ -33,6 +33,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from subbit.reference.columns import compensate_columns
 from subbit.reference.compensate import compensate
 from subbit.reference.contracts.door import contract
 from subbit.reference.contracts.kind import Kind
@@ -55,7 +56,6 @@ from subbit.reference.records import Config
 from subbit.reference.signs import sign
 from subbit.reference.zones.saliency import trailing_saliency
 
-from .columns import compensate_columns
 from .rtn import DeadGrid, grid_codes, minmax_grid
 
 

@@ -28,6 +28,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from subbit.reference.columns import compensate_columns
 from subbit.reference.compensate import compensate
 from subbit.reference.contracts.door import contract
 from subbit.reference.contracts.kind import Kind
@@ -45,8 +46,6 @@ from subbit.reference.notation import Array, Mask
 from subbit.reference.pruning.sparsity import Tail, nm_mask, threshold_mask
 from subbit.reference.records import Config
 from subbit.reference.zones.saliency import trailing_saliency
-
-from .columns import compensate_columns
 
 
 @dataclass(frozen=True, repr=False)

@@ -89,7 +89,8 @@ class Range(Kind):
 def _defaults(kind: type) -> dict[str, tuple[Any, Any]]:
     """Return type and default of each field of a class that is no dataclass yet."""
     own = vars(kind)
-    names = [name for name in own.get("__annotations__", {}) if name != "DOMAINS" and name in own]
+    about = {"DOMAINS", "LATER"}
+    names = [name for name in own.get("__annotations__", {}) if name not in about and name in own]
     return {name: (own["__annotations__"][name], own[name]) for name in names if name[0] != "_"}
 
 
@@ -107,6 +108,7 @@ class Switches:
     """
 
     DOMAINS: ClassVar[Mapping[str, Kind]] = {}
+    LATER: ClassVar[frozenset[str]] = frozenset()
     _GIVEN: ClassVar[Any] = inspect.Parameter.POSITIONAL_OR_KEYWORD
     __signature__: ClassVar[inspect.Signature]
 
@@ -147,6 +149,28 @@ class Switches:
         """
         config: Any = self
         return {field.name: getattr(self, field.name) for field in fields(config)}
+
+    def written(self) -> dict[str, Any]:
+        """Return the settings that a file or a message has.
+
+        Returns
+        -------
+        dict of str to value
+            All settings but those in ``LATER`` that have their default: they were added after
+            version 1 of the specification, whose files and ports do not know them.
+
+        Examples
+        --------
+        >>> from subbit.reference import Loop
+        >>> "column_feedback" in Loop().written(), "column_feedback" in Loop().switches()
+        (False, True)
+        """
+        default, later = type(self)().switches(), later_settings(type(self))
+        return {
+            name: value
+            for name, value in self.switches().items()
+            if name not in later or value != default[name]
+        }
 
     def part(self, kind: type[S]) -> S:
         """Return the part of a configuration that is of a class.
@@ -317,6 +341,30 @@ def domains(kind: type) -> Mapping[str, Kind]:
         part = _part(kind, field.name)
         found |= domains(part) if part else {field.name: _domain(kind, field.name)}
     return found
+
+
+def later_settings(kind: type) -> frozenset[str]:
+    """Return the settings of a configuration that version 1 of the specification does not have.
+
+    Parameters
+    ----------
+    kind : type
+        The configuration's class.
+
+    Returns
+    -------
+    frozenset of str
+        Their names.
+
+    Examples
+    --------
+    >>> from subbit.reference import BiLLM
+    >>> sorted(later_settings(BiLLM))
+    ['column_feedback']
+    """
+    parts = (part for field in fields(kind) if (part := _part(kind, field.name)))
+    own: frozenset[str] = vars(kind).get("LATER", frozenset())
+    return own.union(*map(later_settings, parts))
 
 
 @cache

@@ -6,6 +6,8 @@ this file.
 """
 
 STATED = """\
+assign.assign_columns
+  Eq. (93), subbit:  B_ij = argmin_{B ∈ {−1, +1}^p} |W_ij − μ_i − Σ_p B_p r_p,i c_p,j|
 baselines.gptq.gptq_layer
   Eq. (14), subbit:  columns by decreasing H_jj, a dead input counting as 1
 baselines.pb_llm.pb_llm_layer

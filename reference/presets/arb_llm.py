@@ -4,7 +4,8 @@
 ARB-LLM: Alternating Refined Binarizations for Large Language Models, arXiv 2410.03129.
 
 ``PAPER`` follows the equations, ``RELEASED`` the authors' code, and ``CORRECTED`` takes the
-sound parts of both. Each of the three algorithms has presets of its own.
+sound parts of both. Each of the three algorithms has presets of its own. ARB-RC's preset
+"column-feedback" is beyond both: ``PAPER``, whose columns are assigned again one by one.
 """
 
 from collections.abc import Mapping
@@ -108,6 +109,8 @@ def _presets(algorithm: Algorithm) -> Mapping[str, ARBLLM]:
         if name != "corrected"
     }
     presets = with_groups | without
+    if algorithm == "arb_rc":
+        presets["column-feedback"] = PAPER.changed(column_feedback=True)
     return MappingProxyType(
         {name: config.changed(algorithm=algorithm) for name, config in presets.items()}
     )

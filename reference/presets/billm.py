@@ -4,7 +4,8 @@
 BiLLM: Pushing the Limit of Post-Training Quantization for LLMs, arXiv 2402.04291v2.
 
 ``PAPER`` follows the equations, ``RELEASED`` and ``RELEASED_MAGNITUDE`` the authors' code with
-its two metrics, and ``CORRECTED`` takes the sound parts of both.
+its two metrics, and ``CORRECTED`` takes the sound parts of both. The preset "column-feedback" is
+beyond both: ``PAPER``, whose columns are assigned again one by one.
 """
 
 from collections.abc import Mapping
@@ -67,5 +68,6 @@ PRESETS: Mapping[str, BiLLM] = MappingProxyType(
         "released": RELEASED,
         "released-magnitude": RELEASED_MAGNITUDE,
         "corrected": CORRECTED,
+        "column-feedback": PAPER.changed(column_feedback=True),
     }
 )

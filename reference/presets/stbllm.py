@@ -34,7 +34,7 @@ class STBLLM(Composed):
     zones : Regions
         How a block is partitioned.
     fallback : bool, default False
-        Beyond paper and code: also quantize without feedback, and take the layer with the
+        Beyond paper and code: also quantize without any feedback, and take the layer with the
         lower loss.
 
     Examples

@@ -13,6 +13,7 @@ symbol     shape     meaning
 ``U``      (k, k)    the block's diagonal block of the inverse factor
 ``E_:j``   (n,)      error of column j in the units that are fed forward
 ``R``                the columns of the block to the right of j
+``M_R``              weights on the right that feedback may move
 ========== ========= ===============================================
 """
 
@@ -22,12 +23,14 @@ from typing import TypeAlias
 import numpy as np
 
 from subbit.reference.errors import LARGEST, ArgumentError
-from subbit.reference.notation import Array
+from subbit.reference.notation import Array, Mask
 
 ColumnQuantizer: TypeAlias = Callable[[Array, int], Array]
 
 
-def compensate_columns(W: Array, U: Array, quantize_column: ColumnQuantizer) -> Array:
+def compensate_columns(
+    W: Array, U: Array, quantize_column: ColumnQuantizer, *, free: Mask | None = None
+) -> Array:
     """Quantize columns one after the other, without a record of each.
 
     Parameters
@@ -39,6 +42,8 @@ def compensate_columns(W: Array, U: Array, quantize_column: ColumnQuantizer) -> 
     quantize_column : callable
         ``quantize_column(W, j)`` returns the image of column j, shape (n,), where ``W`` is
         the block as earlier columns left it; it must not keep or change it.
+    free : ndarray of bool, shape (n, k), optional
+        The weights that feedback may move; all by default.
 
     Returns
     -------
@@ -73,5 +78,8 @@ def compensate_columns(W: Array, U: Array, quantize_column: ColumnQuantizer) -> 
         right = slice(j + 1, None)
         # Alg. 1, GPTQ:  W_:R ← W_:R − E_:j U_jR
         np.multiply(U[j, right, None], E, out=move[right])
+        if free is not None:
+            # Eq. (92), subbit:  W_:R ← W_:R − (E_:j U_jR) ∘ M_R
+            move[right] = np.where(free.T[right], move[right], 0.0)
         current[right] -= move[right]
     return np.ascontiguousarray(current.T)
