@@ -101,6 +101,7 @@ from subbit.reference.groups.binarize import (
 from subbit.reference.groups.joint_levels import solve_levels, two_means
 from subbit.reference.groups.leveling import code_exponents, fit_steps
 from subbit.reference.groups.refinement import Refinement, Trace, trace_objective
+from subbit.reference.groups.row_split import row_split
 from subbit.reference.groups.sweeps import sweep_levels
 from subbit.reference.pruning.budgets import (
     norm_budget,
@@ -182,6 +183,8 @@ from .billm import BiLLM, billm_block, billm_layer, choose_split
 from .blocks import Loop
 from .compensate import Compensated, compensate, compensate_step, feedback
 from .errors import ArgumentError, HessianError, SubbitError
+from .haar import HaarGroup, HaarTerm, haar, inverse_haar
+from .hbllm import HBLLM, hbllm_block, hbllm_layer
 from .hessian import (
     HessianAccumulator,
     PreparedHessian,
@@ -231,6 +234,7 @@ SPEC_VERSION = "1"
 __all__ = [
     "ARBLLM",
     "GPTQ",
+    "HBLLM",
     "METHODS",
     "PBLLM",
     "PBS2P",
@@ -246,6 +250,8 @@ __all__ = [
     "ColumnGroups",
     "Compensated",
     "Fine",
+    "HaarGroup",
+    "HaarTerm",
     "HessianAccumulator",
     "HessianError",
     "LevelGroup",
@@ -323,10 +329,14 @@ __all__ = [
     "gptq_layer",
     "gram_cost_ratio",
     "grid_codes",
+    "haar",
+    "hbllm_block",
+    "hbllm_layer",
     "index_floor",
     "input_norms",
     "interval_errors",
     "inverse_factor",
+    "inverse_haar",
     "inverse_hessian_saliency",
     "joint_signs",
     "layer_importance",
@@ -373,6 +383,7 @@ __all__ = [
     "residual_binarize",
     "ria_importance",
     "row_mask",
+    "row_split",
     "rtn_layer",
     "salient_search",
     "salient_search_direct",

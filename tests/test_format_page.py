@@ -68,6 +68,11 @@ def layers():
             yield f"{name}.{preset}", getattr(reference, method.entry)(W, H, wide)
     yield "leveled", leveled()
     yield "ordered", reference.gptq_layer(W, H, reference.GPTQ(activation_order=True))
+    shared = reference.HBLLM(
+        pairs="rows", share_mean=True, counts=(3, 9), dead_inputs="zero", block_size=15
+    )
+    yield "haar", reference.hbllm_layer(W[:5], H, shared)
+    yield "haar.columns", reference.hbllm_layer(W[:5], H, shared.changed(pairs="columns"))
     tied = np.round(W)
     for zero in (0, 1):
         config = reference.BiLLM(sign_zero=zero, dead_inputs="zero", block_size=16)
@@ -99,12 +104,14 @@ def test_a_file_of_records_is_read_by_the_page_alone():
     found = records.read(data)
     assert found.keys() == made.keys()
     for name, layer in made.items():
-        np.testing.assert_allclose(found[name], layer.decode(), rtol=1e-15, err_msg=name)
+        np.testing.assert_allclose(
+            found[name], layer.decode(), rtol=1e-15, atol=1e-15, err_msg=name
+        )
     said = json.loads(records.safetensors(data)[0]["subbit"])
     validator = jsonschema.Draft202012Validator(schema("records"))
     validator.check_schema(schema("records"))
     validator.validate(said)
-    assert not validator.is_valid(said | {"version": 4})
+    assert not validator.is_valid(said | {"version": 5})
     # All that the page describes occurs in these layers.
     blocks = [b for one in said["content"]["layers"].values() for b in one["patterns"]]
     assert {b["kept"] for b in blocks} == {"all", "columns", "entries"}
@@ -112,7 +119,10 @@ def test_a_file_of_records_is_read_by_the_page_alone():
     assert {key for group in groups for key in group} == {
         *("name", "mean", "planes", "bits", "plain"),
         *("levels", "exponents", "column_scale", "reference"),
+        *("haar", "shared_means"),
     }
+    terms = [term for group in groups for term in group.get("haar", ())]
+    assert {term["columns"] for term in terms} == {"all", "rest", "map"}
     planes = [plane for group in groups for plane in group.get("planes", ())]
     assert {key for plane in planes for key, there in plane.items() if there} == {
         "zeros",

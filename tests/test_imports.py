@@ -34,14 +34,16 @@ def test_reference_imports_numpy_and_scipy_linalg_only(path):
 
 
 # From the ground up: a room imports itself and those before it.
-METHODS = ("billm", "arb_llm", "stbllm", "pbs2p", "typed_groups")
+METHODS = ("billm", "arb_llm", "stbllm", "pbs2p", "hbllm", "typed_groups")
 FLOORS = {
     "reference": (
         ("notation",),
         ("errors",),
         ("least_squares", "stored"),
         ("leveled",),
+        ("binary",),
         ("contracts",),
+        ("haar",),
         ("signs", "layer"),
         ("record_checks",),
         ("records",),

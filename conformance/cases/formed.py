@@ -10,6 +10,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from subbit.conformance.cases.judge import host
+from subbit.reference.haar import HaarGroup
 from subbit.reference.layer import BinaryGroup, Group, UniformGroup, ValueGroup
 from subbit.reference.leveled import LevelGroup
 
@@ -45,10 +46,11 @@ def groups_in(value: Any) -> Iterator[Group]:  # noqa: ANN401
     Yields
     ------
     Group
-        In order.
+        In order, each before those that it consists of.
     """
     if isinstance(value, Group):
         yield value
+    if isinstance(value, Group) and not isinstance(value, HaarGroup):
         return
     for part in components_of(value):
         yield from groups_in(part)

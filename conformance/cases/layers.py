@@ -25,6 +25,7 @@ from subbit.reference.bounds.zones.saliency import (
     inverse_hessian_saliency_bound,
     trailing_saliency_bound,
 )
+from subbit.reference.haar import HaarGroup
 from subbit.reference.layer import Group
 from subbit.reference.leveled import LevelGroup
 
@@ -192,6 +193,9 @@ def _cut(group: Group, part: slice) -> Group:
         return replace(group, mask=mask, codes=group.codes[:, part])
     if isinstance(group, ValueGroup):
         return replace(group, mask=mask, values=group.values[:, part])
+    if isinstance(group, HaarGroup):
+        # Coefficients belong to several columns, decoded values to one.
+        return ValueGroup(group.name, mask, group.decode()[:, part])
     if isinstance(group, LevelGroup):
         columns = None if group.column_scale is None else group.column_scale[part]
         return replace(group, mask=mask, levels=group.levels[:, part], column_scale=columns)

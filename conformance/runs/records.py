@@ -26,9 +26,9 @@ from subbit.reference.storage.record_layout import put_layer, take_layer
 from subbit.reference.storage.record_tensors import Layout, RecordError
 
 FORMAT = "subbit layer records"
-FORMAT_VERSION = 3
-"""The version written. Version 1, without patterns and plain values, and version 2, without
-levels, can still be read."""
+FORMAT_VERSION = 4
+"""The version written. Version 1, without patterns and plain values, version 2, without levels,
+and version 3, without Haar coefficients, can still be read."""
 
 METADATA_KEY = "subbit"
 SCALE_TYPES = ("float16", "float32", "float64")

@@ -8,10 +8,12 @@ are the group's is known by then.
 import numpy as np
 
 from subbit.reference.errors import ArgumentError
+from subbit.reference.haar import HaarGroup
 from subbit.reference.layer import BinaryGroup, Group, Plane, UniformGroup, ValueGroup
 from subbit.reference.leveled import LevelGroup
 from subbit.reference.notation import Mask
 
+from .haar_layout import put_haar, take_haar
 from .level_layout import put_levels, take_levels
 from .record_tensors import Layout, NullReader, Reader, Writer, whole_number
 
@@ -103,6 +105,8 @@ def put_group(writer: Writer, group: Group, dtype: str) -> Layout:
         return _put_entries(writer, group, dtype)
     if isinstance(group, LevelGroup):
         return put_levels(writer, group, dtype)
+    if isinstance(group, HaarGroup):
+        return put_haar(writer, group, dtype, put_group)
     planes = [_put_plane(writer, plane, group.mask, dtype) for plane in group.planes]
     if group.mean is not None:
         writer.put_values("means", group.mean, dtype)
@@ -151,6 +155,8 @@ def take_group(reader: Reader, layout: Layout, mask: Mask) -> Group:
         return UniformGroup(name, mask, codes, reader.take_values("scales", rows), zero, bits)
     if "levels" in layout:
         return take_levels(reader, layout, mask)
+    if "haar" in layout:
+        return take_haar(reader, layout, mask, take_group)
     if "plain" in layout:
         values = np.zeros(mask.shape)
         values[mask] = reader.take_values("values", int(mask.sum()))
