@@ -17,6 +17,8 @@ from . import (
     arb_llm,
     billm,
     compensate,
+    haar,
+    hbllm,
     hessian,
     objective,
     pbs2p,
@@ -27,7 +29,7 @@ from . import (
 )
 from .baselines import gptq, pb_llm, rtn, sparsegpt, wanda
 from .device import Device
-from .groups import arb, arb_rc, arb_x, binarize, joint_levels, leveling, sweeps
+from .groups import arb, arb_rc, arb_x, binarize, joint_levels, leveling, row_split, sweeps
 from .launches import depths
 from .pruning import cfs, sparsity, spbo
 from .zones import column_groups, energy, regions, running, saliency, salient, split, trisection
@@ -66,6 +68,9 @@ MODULES = (
     leveling,
     sweeps,
     typed_groups,
+    haar,
+    row_split,
+    hbllm,
 )
 HOST = frozenset(
     {

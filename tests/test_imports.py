@@ -64,7 +64,7 @@ FLOORS = {
         ("device",),
         ("launches",),
         ("mirror",),
-        ("signs", "objective", "hessian"),
+        ("signs", "haar", "objective", "hessian"),
         ("compensate",),
         ("groups",),
         ("zones",),

@@ -34,6 +34,7 @@ INTERNAL = {
         "stored",
         "groups.group_error",
         "groups.nearest",
+        "groups.quantiles",
         "groups.start",
         "groups.together",
         "least_squares",

@@ -11,6 +11,7 @@ from subbit.conformance.cases import (  # noqa: F401
     compensate,
     counted,
     exact,
+    hbllm,
     hessian,
     names,
     objective,
@@ -29,12 +30,13 @@ from subbit.conformance.cases.groups import (  # noqa: F401
     binarize,
     joint_signs,
     leveling,
+    row_split,
     sweeps,
 )
 from subbit.conformance.cases.judge import Outcome
 from subbit.conformance.cases.pruning import budgets, cfs, removal, sparsity, spbo  # noqa: F401
 from subbit.conformance.cases.registry import OPERATIONS, Operation, of_level
-from subbit.conformance.cases.storage import leveled, patterns  # noqa: F401
+from subbit.conformance.cases.storage import leveled, patterns, transformed  # noqa: F401
 from subbit.conformance.cases.zones import (  # noqa: F401
     column_groups,
     energy,

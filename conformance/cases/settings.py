@@ -46,6 +46,7 @@ SAMPLES: Mapping[str, tuple[Any, ...]] = {
     "exponent": (1.0, 0.5, 0.0),
     "factor": (2.0, 1.5),
     "levels": (20, 7),
+    "quantiles": (9, 4),
     "parts": (2, 3),
     "sweeps": (0, 2),
     "bits": (2, 1, 4),
@@ -81,6 +82,7 @@ METHODS: Mapping[str, type[Switches]] = {
     "sparsegpt": reference.SparseGPT,
     "wanda": reference.Wanda,
     "typed_groups": reference.TypedGroups,
+    "hbllm": reference.HBLLM,
 }
 ROWS, WIDTH = 3, 48
 """A layer of several blocks, each wide enough that no threshold fits all that it cuts: then

@@ -27,6 +27,7 @@ from subbit.reference.notation import Array, Mask, SignOfZero
 from subbit.reference.signs import sign
 
 from .binarize import masked_mean
+from .quantiles import quantile_places
 
 SplitScale: TypeAlias = Literal["rms", "mean_abs"]
 
@@ -62,7 +63,9 @@ def row_split(
 
     Notes
     -----
-    Of equal errors the lowest threshold counts. With a scale α, entries at distances d from
+    Quantiles from 0.10 to 0.90 are interpolated between the two magnitudes around them. Their
+    places are whole fractions, so rounding does not decide on which side an entry at a threshold
+    lies. Of equal errors the lowest threshold counts. With a scale α, entries at distances d from
     their mean leave ``Σd² - 2 α Σd + c α²``: the root mean square gives ``2 rms / (rms + mean)``
     times the error of the mean distance.
 
@@ -73,10 +76,13 @@ def row_split(
     array([[ 1., -1.,  8.,  8.]])
     """
     key = np.abs(X)
+    low, share = quantile_places(X.shape[1], levels)
+    ordered = np.sort(key, axis=1)
+    below, above = ordered[:, low], ordered[:, np.minimum(low + 1, X.shape[1] - 1)]
     # Eq. (113), subbit:  p_il = quantile(|X_i|, 0.1 + 0.8 l / (levels − 1))
-    cuts = np.quantile(key, np.linspace(0.1, 0.9, levels), axis=1)
-    best, least = cuts[0], np.full(len(X), np.inf)
-    for threshold in cuts:
+    cuts = below + share * (above - below)
+    best, least = cuts[:, 0], np.full(len(X), np.inf)
+    for threshold in cuts.T:
         sides = _sides(X, key, threshold, scale, share_mean=share_mean, sign_zero=sign_zero)
         # Eq. (114), subbit:  t_i = argmin_l Σ_j (X_ij − μ_i − α_i B_ij)², the first of equal ones
         errors = np.sum((X - sides[0].decode() - sides[1].decode()) ** 2, axis=1)
