@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from subbit.conformance import compare
 from subbit.conformance.inputs.families import CONTINUOUS, Array, Weights
-from subbit.conformance.inputs.strategies import seeds, weights
+from subbit.conformance.inputs.strategies import Layer, layers, seeds, weights
+from subbit.conformance.oracles import naive_hbllm
+from subbit.conformance.oracles.settled import same_layer
 from subbit.conformance.target import Port
 from subbit.reference import HBLLM, BinaryGroup, HaarGroup, QuantizedBlock, QuantizedLayer
 from subbit.reference.haar import Axis
@@ -204,3 +206,56 @@ def test_payload_is_what_its_equation_says(
     assert bits.column_map == k * any(not term.columns.all() for term in group.terms)
     stored = tensor_bits(record, "float64")
     assert sum(stored.values()) - 48 * (scales + means) - bits.total in range(8 * len(stored))
+
+
+RELEASED = {
+    "block_size": 128,
+    "percdamp": 0.01,
+    "score": "trailing",
+    "compensation": "released",
+    "dead_inputs": "binarize",
+    "pairs": "columns",
+    "scale": "rms",
+    "share_mean": False,
+    "quantiles": 41,
+    "counts": (1, 49),
+    "search_on": "scores",
+    "search_orders": (2, 2),
+    "center": True,
+    "sign_zero": 0,
+}
+CORRECTED = RELEASED | {
+    "compensation": "exact",
+    "dead_inputs": "zero",
+    "scale": "mean_abs",
+    "counts": (0, 49),
+    "search_on": "weights",
+    "sign_zero": 1,
+}
+
+
+def test_presets_are_what_the_page_says(port: Port) -> None:
+    """The released code and its corrected form differ in these switches and no others."""
+    presets = port.METHODS["hbllm"].presets
+    assert [config.switches() for config in presets.values()] == [RELEASED, CORRECTED]
+
+
+@every_axis
+@given(layer=layers(CONTINUOUS, rows=(1, 5), columns=(3, 30)), seed=seeds())
+def test_layers_against_the_naive_reading(port: Port, axis: Axis, layer: Layer, seed: int) -> None:
+    """A matrix for the transform, rows split one by one, and the same layer."""
+    port.compares_ends("level 3 judges every block from its own state")
+    W, H = layer[0].values, layer[1].hessian
+    rng = np.random.default_rng(seed)
+    config = _config(axis, seed, share_mean=bool(rng.random() < 0.3)).changed(
+        block_size=int(rng.choice([7, 16, 64])),
+        compensation=str(rng.choice(["exact", "released"])),
+        search_on=str(rng.choice(["weights", "scores"])),
+        dead_inputs="zero",
+    )
+
+    def reading(W: Array, H: Array) -> Array:
+        return naive_hbllm.hbllm_layer(W, H, config)
+
+    actual = port.hbllm_layer(W, H, config).decode()
+    assert same_layer(actual, reading(W, H), W, H, 1e-9, reading=reading)
