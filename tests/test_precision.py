@@ -70,6 +70,8 @@ NOT_ROUNDED = {
         "nominal_of_patterns",
         "nominal_of_levels",
         "payload_of_levels",
+        "nominal_of_transformed",
+        "payload_of_transformed",
         "stbllm_bits",
         "patterns_past_32_bits",
         "pattern_bits_past_64_bits",
