@@ -65,7 +65,7 @@ def haar(X: Array, axis: Axis = "columns") -> Array:
 
     References
     ----------
-    Eq. (110), subbit.
+    Eq. (120), subbit.
 
     Examples
     --------
@@ -81,7 +81,7 @@ def _forward(X: Array) -> Array:
     paired = X.shape[1] - X.shape[1] % 2
     # Scaled first, so that no sum is larger than what it is made of.
     even, odd = ROOT_HALF * X[:, 0:paired:2], ROOT_HALF * X[:, 1:paired:2]
-    # Eq. (110), subbit:  L = (X_even + X_odd) / √2,  D = (X_even − X_odd) / √2
+    # Eq. (120), subbit:  L = (X_even + X_odd) / √2,  D = (X_even − X_odd) / √2
     return np.hstack([even + odd, X[:, paired:], even - odd])  # (n, k)
 
 
@@ -100,7 +100,7 @@ def inverse_haar(C: Array, axis: Axis = "columns") -> Array:
 
     References
     ----------
-    Eq. (111), subbit.
+    Eq. (121), subbit.
 
     Examples
     --------
@@ -117,7 +117,7 @@ def _backward(C: Array) -> Array:
     pairs, paired = k // 2, k - k % 2
     low, high = ROOT_HALF * C[:, :pairs], ROOT_HALF * C[:, _low_band(k) :]
     X = np.empty(C.shape)
-    # Eq. (111), subbit:  X_even = (L + D) / √2,  X_odd = (L − D) / √2
+    # Eq. (121), subbit:  X_even = (L + D) / √2,  X_odd = (L − D) / √2
     X[:, 0:paired:2], X[:, 1:paired:2] = low + high, low - high
     X[:, paired:] = C[:, pairs : _low_band(k)]
     return X
@@ -201,7 +201,7 @@ class HaarGroup:
         """
         values = np.zeros(self.mask.shape)
         for term in self.terms:
-            # Eq. (112), subbit:  Ŵ_:F = Σ_t Tᵀ Σ_g Ĉ_g
+            # Eq. (122), subbit:  Ŵ_:F = Σ_t Tᵀ Σ_g Ĉ_g
             values[:, term.columns] += term.decode()
         return values
 

@@ -69,7 +69,7 @@ def hbllm_block(
         terms.append(_term(_filled(X, salient)[:, first], first, config.pairs, config))
         Q[:, first] = terms[0].decode()
     if salient.any():
-        # Eq. (118), subbit:  E = W_:sal − Q_:sal
+        # Eq. (128), subbit:  E = W_:sal − Q_:sal
         E = X[:, salient] - Q[:, salient]
         terms.append(_term(E, salient, "rows", config))
     # So far a term's columns count from the first column to quantize.
@@ -91,7 +91,7 @@ def _choose_salient(W: Array, S: Array, alive: Mask, config: HBLLM) -> Mask:
     if not available:
         return salient
     largest = max(float(np.max(np.abs(S))), np.finfo(np.float64).tiny)
-    # Eq. (116), subbit:  columns by ‖S_:j‖₂
+    # Eq. (126), subbit:  columns by ‖S_:j‖₂
     norms = np.sqrt(np.sum((S / largest) ** 2, axis=0))
     ranking = rank_columns(np.where(alive, norms, -1.0))[:available]
     low, high = (min(count, available) for count in config.counts)
@@ -115,7 +115,7 @@ def _filled(W: Array, salient: Mask) -> Array:
         if not near.size:
             left, right = rest[rest < j], rest[rest > j]
             near = left[-1:] if left.size else right[:1]
-        # Eq. (117), subbit:  F_:j = mean of W_:l, |l − j| ≤ 3, l not salient
+        # Eq. (127), subbit:  F_:j = mean of W_:l, |l − j| ≤ 3, l not salient
         F[:, j] = np.mean(W[:, near], axis=1) if near.size else 0.0
     return F
 
@@ -157,7 +157,7 @@ def hbllm_layer(W: Array, H: Array, config: HBLLM = RELEASED) -> QuantizedLayer:
 
     References
     ----------
-    Eqs. of the block, such as Eq. (118), subbit.
+    Eqs. of the block, such as Eq. (128), subbit.
 
     Examples
     --------

@@ -1,8 +1,8 @@
 // Split of each row at the best of its own thresholds, and both sides binarized.
 //
-//   small: |x| < t, large: |x| >= t                                          Eq. (114), subbit
+//   small: |x| < t, large: |x| >= t                                          Eq. (124), subbit
 //   mu = mean of a side, or of the row;  d = x - mu
-//   alpha = mean of |d|, or the root of the mean of d^2                      Eq. (115), subbit
+//   alpha = mean of |d|, or the root of the mean of d^2                      Eq. (125), subbit
 //   t = the first of the row's thresholds with the least sum of (d - alpha sign(d))^2
 //
 // Layout   X (n, k) float32, each row's magnitudes at most 1; cuts (n, c); mean, scale (2, n); group

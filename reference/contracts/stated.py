@@ -102,9 +102,9 @@ groups.leveling.fit_steps
 groups.leveling.code_exponents
   Eq. (80), subbit:  e = round(16 log2(s / ρ)), at least −128 and at most 127
 groups.row_split.row_split
-  Eq. (113), subbit:  p_il = quantile(|X_i|, 0.1 + 0.8 l / (levels − 1))
-  Eq. (114), subbit:  t_i = argmin_l Σ_j (X_ij − μ_i − α_i B_ij)², the first of equal ones
-  Eq. (115), subbit:  α_i = (Σ_j (X_ij − μ_i)² / c_i)^{1/2}
+  Eq. (123), subbit:  p_il = quantile(|X_i|, 0.1 + 0.8 l / (levels − 1))
+  Eq. (124), subbit:  t_i = argmin_l Σ_j (X_ij − μ_i − α_i B_ij)², the first of equal ones
+  Eq. (125), subbit:  α_i = (Σ_j (X_ij − μ_i)² / c_i)^{1/2}
 groups.sweeps.sweep_levels
   Eq. (84), subbit:  P ← P − δ H
   Eq. (81), subbit:  r_i ← r_i + Z_i P_iᵀ / (Z_i H Z_iᵀ)
@@ -112,17 +112,17 @@ groups.sweeps.sweep_levels
   Eq. (83), subbit:  t_:j = L_:j + P_:j / (r c_j H_jj)
   Eq. (85), subbit:  δ_i H δ_iᵀ − 2 P_i δ_iᵀ < 0 where it is taken
 haar.haar
-  Eq. (110), subbit:  L = (X_even + X_odd) / √2,  D = (X_even − X_odd) / √2
+  Eq. (120), subbit:  L = (X_even + X_odd) / √2,  D = (X_even − X_odd) / √2
 haar.inverse_haar
-  Eq. (111), subbit:  X_even = (L + D) / √2,  X_odd = (L − D) / √2
+  Eq. (121), subbit:  X_even = (L + D) / √2,  X_odd = (L − D) / √2
 hbllm.hbllm_block
-  Eq. (118), subbit:  E = W_:sal − Q_:sal
-  Eq. (116), subbit:  columns by ‖S_:j‖₂
-  Eq. (117), subbit:  F_:j = mean of W_:l, |l − j| ≤ 3, l not salient
+  Eq. (128), subbit:  E = W_:sal − Q_:sal
+  Eq. (126), subbit:  columns by ‖S_:j‖₂
+  Eq. (127), subbit:  F_:j = mean of W_:l, |l − j| ≤ 3, l not salient
 hbllm.hbllm_layer
-  Eq. (118), subbit:  E = W_:sal − Q_:sal
-  Eq. (116), subbit:  columns by ‖S_:j‖₂
-  Eq. (117), subbit:  F_:j = mean of W_:l, |l − j| ≤ 3, l not salient
+  Eq. (128), subbit:  E = W_:sal − Q_:sal
+  Eq. (126), subbit:  columns by ‖S_:j‖₂
+  Eq. (127), subbit:  F_:j = mean of W_:l, |l − j| ≤ 3, l not salient
 hessian.accumulate_hessian
   Eq. (7), subbit:  H = 2/N Σ_s X_sᵀ X_s
 hessian.dead_inputs
@@ -231,7 +231,7 @@ storage.bits.payload_bits
   Eq. (19), subbit:  payload = Σ_blocks signs + maps + 16 · (scales + means)
   Eq. (72), subbit:  levels = n k p + 8 n + 16 k + 3
   Eq. (73), subbit:  levels = n k + n ⌊k/16⌋ ⌈log2 C(16, N)⌉ + 8 n + 16 k + 3
-  Eq. (119), subbit:  haar = Σ_terms signs + Σ_bands n ⌈log2 g⌉ + c + 16 (scales + means)
+  Eq. (129), subbit:  haar = Σ_terms signs + Σ_bands n ⌈log2 g⌉ + c + 16 (scales + means)
 storage.bits.index_floor
   Eq. (39), subbit:  floor = Σ_blocks n ⌊k/M⌋ log2 C(M, N) + flags
 storage.patterns.pattern_bits

@@ -79,12 +79,12 @@ def row_split(
     low, share = quantile_places(X.shape[1], levels)
     ordered = np.sort(key, axis=1)
     below, above = ordered[:, low], ordered[:, np.minimum(low + 1, X.shape[1] - 1)]
-    # Eq. (113), subbit:  p_il = quantile(|X_i|, 0.1 + 0.8 l / (levels − 1))
+    # Eq. (123), subbit:  p_il = quantile(|X_i|, 0.1 + 0.8 l / (levels − 1))
     cuts = below + share * (above - below)
     best, least = cuts[:, 0], np.full(len(X), np.inf)
     for threshold in cuts.T:
         sides = _sides(X, key, threshold, scale, share_mean=share_mean, sign_zero=sign_zero)
-        # Eq. (114), subbit:  t_i = argmin_l Σ_j (X_ij − μ_i − α_i B_ij)², the first of equal ones
+        # Eq. (124), subbit:  t_i = argmin_l Σ_j (X_ij − μ_i − α_i B_ij)², the first of equal ones
         errors = np.sum((X - sides[0].decode() - sides[1].decode()) ** 2, axis=1)
         best, least = np.where(errors < least, threshold, best), np.minimum(errors, least)
     return _sides(X, key, best, scale, share_mean=share_mean, sign_zero=sign_zero)
@@ -106,7 +106,7 @@ def _sides(
         mean = masked_mean(X, mask) if shared is None else shared
         distance = X - mean[:, None]
         if scale == "rms":
-            # Eq. (115), subbit:  α_i = (Σ_j (X_ij − μ_i)² / c_i)^{1/2}
+            # Eq. (125), subbit:  α_i = (Σ_j (X_ij − μ_i)² / c_i)^{1/2}
             alpha = np.sqrt(masked_mean(distance**2, mask))
         else:
             alpha = masked_mean(np.abs(distance), mask)

@@ -319,7 +319,7 @@ def _haar_bits(group: HaarGroup, float_bits: int) -> PayloadBits:
     for place, term in enumerate(group.terms):
         bands, rows = owners_of_bands(term), len(group.mask)
         mapped = columns_of(group.terms, place, covered) == MAP
-        # Eq. (119), subbit:  haar = Σ_terms signs + Σ_bands n ⌈log2 g⌉ + c + 16 (scales + means)
+        # Eq. (129), subbit:  haar = Σ_terms signs + Σ_bands n ⌈log2 g⌉ + c + 16 (scales + means)
         total += PayloadBits(
             group_map=sum(
                 rows * (part.stop - part.start) * _index_bits(len(present))
