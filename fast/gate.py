@@ -314,6 +314,7 @@ def launch_all(port: Port, rows: int) -> None:
     port.gptq_layer(W, np.eye(128))
     port.sparsegpt_layer(W, np.eye(128))
     port.pb_llm_layer(W, np.eye(128))
+    port.row_split(W)
     port.typed_groups_layer(W, np.eye(128), TypedGroups(payload=64.0, codes=("2:16",)))
 
 

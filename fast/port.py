@@ -18,6 +18,8 @@ from . import (
     assign,
     billm,
     compensate,
+    haar,
+    hbllm,
     hessian,
     objective,
     pbs2p,
@@ -38,6 +40,7 @@ from .groups import (
     joint_levels,
     leveling,
     product_sweeps,
+    row_split,
     sweeps,
 )
 from .launches import depths
@@ -82,6 +85,9 @@ MODULES = (
     factors,
     product_sweeps,
     sign_product,
+    haar,
+    row_split,
+    hbllm,
 )
 HOST = frozenset(
     {

@@ -9,6 +9,8 @@ Methods, from a layer's weights and Hessian to its record
     billm_layer, arb_llm_layer, stbllm_layer, pbs2p_layer; a block of each: billm_block,
     arb_llm_block, stbllm_block, pbs2p_block; typed groups: typed_groups_layer; products of sign
     matrices: sign_product_layer; presets by name: METHODS
+    arb_llm_block, stbllm_block, pbs2p_block; typed groups: typed_groups_layer; HBLLM:
+    hbllm_layer, hbllm_block; presets by name: METHODS
 Baselines
     rtn_layer, minmax_grid, grid_codes; gptq_layer; wanda_layer; sparsegpt_layer,
     sparsegpt_prune; pb_llm_layer
@@ -28,6 +30,7 @@ Levels and signs of a group
     typed groups: code_exponents, fit_steps, sweep_levels
     products: start_signs, project_rank_one, admm_step, refit_row_scales, refit_column_scales,
     sweep_signs
+    Haar coefficients: haar, inverse_haar, row_split
 Saliency of weights
     trailing_saliency, inverse_hessian_saliency, obs_saliency, magnitude_saliency
 Salient columns
@@ -109,6 +112,7 @@ from subbit.reference.groups.product_sweeps import (
     sweep_signs,
 )
 from subbit.reference.groups.refinement import Refinement, Trace, trace_objective
+from subbit.reference.groups.row_split import row_split
 from subbit.reference.groups.sweeps import sweep_levels
 from subbit.reference.pruning.budgets import (
     norm_budget,
@@ -192,6 +196,8 @@ from .blocks import Loop
 from .compensate import Compensated, compensate, compensate_step, feedback
 from .errors import ArgumentError, HessianError, SubbitError
 from .factored import ProductGroup
+from .haar import HaarGroup, HaarTerm, haar, inverse_haar
+from .hbllm import HBLLM, hbllm_block, hbllm_layer
 from .hessian import (
     HessianAccumulator,
     PreparedHessian,
@@ -242,6 +248,7 @@ SPEC_VERSION = "1"
 __all__ = [
     "ARBLLM",
     "GPTQ",
+    "HBLLM",
     "METHODS",
     "PBLLM",
     "PBS2P",
@@ -257,6 +264,8 @@ __all__ = [
     "ColumnGroups",
     "Compensated",
     "Fine",
+    "HaarGroup",
+    "HaarTerm",
     "HessianAccumulator",
     "HessianError",
     "LevelGroup",
@@ -338,10 +347,14 @@ __all__ = [
     "gptq_layer",
     "gram_cost_ratio",
     "grid_codes",
+    "haar",
+    "hbllm_block",
+    "hbllm_layer",
     "index_floor",
     "input_norms",
     "interval_errors",
     "inverse_factor",
+    "inverse_haar",
     "inverse_hessian_saliency",
     "joint_signs",
     "layer_importance",
@@ -391,6 +404,7 @@ __all__ = [
     "residual_binarize",
     "ria_importance",
     "row_mask",
+    "row_split",
     "rtn_layer",
     "salient_search",
     "salient_search_direct",

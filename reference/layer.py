@@ -8,9 +8,9 @@ All methods return the same kind of record. In a block, group g decodes to
 and the block is the sum over its groups. Entries that no group covers decode to zero.
 The multi-bit baselines use a second kind of group, codes on a uniform grid, and those
 that only prune use a third kind, plain numbers; a fourth, in ``leveled``, has odd levels of a
-coded scale, and a fifth, in ``factored``, is a product of two sign matrices. If a method keeps
-N of each M consecutive weights, the block says so: its kept entries are then stored as pattern
-numbers.
+coded scale, a fifth, in ``factored``, is a product of two sign matrices, and a sixth, in ``haar``,
+has binary groups of Haar coefficients. If a method keeps N of each M consecutive weights, the block
+says so: its kept entries are then stored as pattern numbers.
 
 ============== ========= =======================================================
 field          shape     meaning
@@ -34,119 +34,16 @@ import numpy.typing as npt
 from subbit.reference.contracts.door import contract
 from subbit.reference.contracts.scalars import Whole
 
+from .binary import BinaryGroup, Plane
 from .errors import ArgumentError
 from .factored import ProductGroup
+from .haar import HaarGroup
 from .leveled import LevelGroup
-from .notation import Array, Codes, Indices, Mask, Signs
+from .notation import Array, Codes, Indices, Mask
 from .stored import as_stored
 
 MOST_BLOCKS = 2**20
 """The most blocks of a layer."""
-
-
-@dataclass(frozen=True, eq=False)
-class Plane:
-    """One sign matrix with its scales.
-
-    Parameters
-    ----------
-    sign : ndarray of int8, shape (n, k)
-        Signs; 0 outside the group's mask, and inside it only where a method's switch
-        lets sign(0) be 0.
-    row_scale : ndarray of float64, shape (n,)
-        Scale of each row.
-    column_scale : ndarray of float64, shape (k,), optional
-        Scale of each column, for methods that have one.
-    """
-
-    sign: Signs
-    row_scale: Array
-    column_scale: Array | None = None
-
-    def decode(self) -> Array:
-        """Return ``row_scale · column_scale · sign``.
-
-        Returns
-        -------
-        ndarray of float64, shape (n, k)
-            The plane's contribution.
-        """
-        values = self.row_scale[:, None] * self.sign
-        return values if self.column_scale is None else values * self.column_scale
-
-
-@dataclass(frozen=True, eq=False)
-class BinaryGroup:
-    """Entries that share a mean and scales in each row.
-
-    Parameters
-    ----------
-    name : str
-        The group's name in its paper, such as ``"salient"``.
-    mask : ndarray of bool, shape (n, k)
-        The entries.
-    planes : tuple of Plane
-        One per order of residual binarization.
-    mean : ndarray of float64, shape (n,), optional
-        Row means; None for mean-free groups.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> plane = Plane(np.array([[1, -1]], dtype=np.int8), np.array([2.0]))
-    >>> BinaryGroup("all", np.ones((1, 2), dtype=bool), (plane,), np.array([0.5])).decode()
-    array([[ 2.5, -1.5]])
-    """
-
-    name: str
-    mask: Mask
-    planes: tuple[Plane, ...]
-    mean: Array | None = None
-
-    @property
-    def row_means(self) -> Array:
-        """Row means, shape (n,); zeros where the group has none."""
-        return np.zeros(len(self.mask)) if self.mean is None else self.mean
-
-    def decode(self) -> Array:
-        """Return the group's values, zero outside its mask.
-
-        Returns
-        -------
-        ndarray of float64, shape (n, k)
-            ``mask · (mean + Σ planes)``.
-        """
-        # Eq. (1), subbit:  Ŵ_g = M_g ∘ (μ_g + Σ_p r_p c_pᵀ ∘ B_p)
-        values = np.zeros(self.mask.shape)
-        if self.mean is not None:
-            values += self.mean[:, None]
-        for plane in self.planes:
-            values += plane.decode()
-        return np.where(self.mask, values, 0.0)
-
-    def with_scales(self, dtype: npt.DTypeLike) -> "BinaryGroup":
-        """Return the group with scales and means rounded to a storage type.
-
-        Parameters
-        ----------
-        dtype : dtype_like
-            A floating type, such as ``"float16"``.
-
-        Returns
-        -------
-        BinaryGroup
-            The same signs with rounded scales.
-        """
-        planes = tuple(
-            Plane(
-                p.sign,
-                as_stored(p.row_scale, dtype),
-                None if p.column_scale is None else as_stored(p.column_scale, dtype),
-            )
-            for p in self.planes
-        )
-        mean = None if self.mean is None else as_stored(self.mean, dtype)
-        return replace(self, planes=planes, mean=mean)
 
 
 @dataclass(frozen=True, eq=False)
@@ -288,7 +185,7 @@ class Zone:
     order: int
 
 
-Group: TypeAlias = BinaryGroup | UniformGroup | ValueGroup | LevelGroup | ProductGroup
+Group: TypeAlias = BinaryGroup | UniformGroup | ValueGroup | LevelGroup | ProductGroup | HaarGroup
 
 
 @dataclass(frozen=True, eq=False)
@@ -439,3 +336,19 @@ def block_slices(width: int, block_size: int) -> list[slice]:
         raise ArgumentError("block_size", f"at least {least} for {width} columns", block_size)
     # Alg. 1, BiLLM:  for b = 0, β, 2β, …
     return [slice(start, min(start + block_size, width)) for start in starts]
+
+
+__all__ = [
+    "MOST_BLOCKS",
+    "BinaryGroup",
+    "Group",
+    "HaarGroup",
+    "LevelGroup",
+    "Plane",
+    "QuantizedBlock",
+    "QuantizedLayer",
+    "UniformGroup",
+    "ValueGroup",
+    "Zone",
+    "block_slices",
+]

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from .baselines import gptq, pb_llm, rtn, sparsegpt, wanda
-from .presets import arb_llm, billm, pbs2p, sign_product, stbllm, typed_groups
+from .presets import arb_llm, billm, hbllm, pbs2p, sign_product, stbllm, typed_groups
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         "billm-nm": Method("stbllm_layer", stbllm.BILLM_PRESETS),
         "stbllm": Method("stbllm_layer", stbllm.PRESETS),
         "pbs2p": Method("pbs2p_layer", pbs2p.PRESETS),
+        "hbllm": Method("hbllm_layer", hbllm.PRESETS),
         "typed": Method("typed_groups_layer", typed_groups.PRESETS),
         "product": Method("sign_product_layer", sign_product.PRESETS),
     }

@@ -20,6 +20,7 @@ from .errors import (
     seen,
 )
 from .factored import ProductGroup
+from .haar import HaarGroup, HaarTerm
 from .layer import (
     BinaryGroup,
     Group,
@@ -140,6 +141,63 @@ def _check_product(name: str, group: ProductGroup) -> None:
     _check_array(f"{name}.column_scale", group.column_scale, np.float64, (k,))
 
 
+def _check_haar(name: str, group: HaarGroup) -> None:
+    n, k = group.mask.shape
+    if not np.array_equal(group.mask, np.broadcast_to(group.mask[0], (n, k))):
+        raise ArgumentError(f"{name}.mask", "all entries of some columns", "others")
+    terms: Any = group.terms
+    if not isinstance(terms, tuple) or not all(isinstance(term, HaarTerm) for term in terms):
+        raise ArgumentError(name, "a tuple of HaarTerm", seen(terms))
+    check_choice(f"{name}.shared_means", group.shared_means, (False, True))
+    covered = np.zeros(k, dtype=np.bool_)
+    for term in terms:
+        check_choice(f"{name}.axis", term.axis, ("columns", "rows"))
+        _check_array(f"{name}.columns", term.columns, np.bool_, (k,))
+        if not term.columns.any():
+            raise ArgumentError(f"{name}.columns", "at least one column", "none")
+        covered |= term.columns
+        _check_coefficients(f"{name}.groups", term, (n, int(np.count_nonzero(term.columns))))
+        if group.shared_means:
+            _check_shared(f"{name}.groups", term)
+    if not np.array_equal(covered, group.mask[0]):
+        raise ArgumentError(f"{name}.mask", "the columns of the terms", "others")
+
+
+def _check_coefficients(name: str, term: HaarTerm, shape: tuple[int, int]) -> None:
+    groups: Any = term.groups
+    if not isinstance(groups, tuple) or not groups:
+        raise ArgumentError(name, "a tuple of at least one group", seen(groups))
+    for group in groups:
+        if check_group(name, group).mask.shape != shape:
+            raise ArgumentError(name, f"groups of shape {shape}", group.mask.shape)
+        if any(plane.column_scale is not None for plane in group.planes):
+            raise ArgumentError(name, "planes without column scales", "a plane with them")
+    if not np.all(np.sum([group.mask for group in groups], axis=0) == 1):
+        raise ArgumentError(name, "groups that cover each coefficient once", "others")
+
+
+def _check_shared(name: str, term: HaarTerm) -> None:
+    known: dict[int, bytes] = {}
+    for group in term.groups:
+        places = [p for p, band in enumerate(term.bands) if group.mask[:, band].any()]
+        if len(places) > 1 or group.mean is None:
+            raise ArgumentError(name, "groups of one band with means", "others")
+        # Bit by bit, so that a zero keeps its sign.
+        if places and known.setdefault(places[0], group.mean.tobytes()) != group.mean.tobytes():
+            raise ArgumentError(name, "the same means in all groups of a band", "others")
+
+
+def _check_common(name: str, group: Any) -> None:  # noqa: ANN401
+    """Check what all kinds of groups have."""
+    mask: Any = group.mask
+    if not isinstance(group.name, str):
+        raise ArgumentError(name, "a group with a name", seen(group.name))
+    if not is_plain(mask) or mask.dtype != np.bool_ or mask.ndim != 2:
+        raise ArgumentError(name, "a mask that is a boolean matrix", seen(mask))
+    if mask.size == 0:
+        raise ArgumentError(name, "a mask of at least one entry", seen(mask))
+
+
 def check_group(name: str, group: object, kind: type | UnionType = BinaryGroup) -> Any:  # noqa: ANN401
     """Check that the fields of a group fit each other, and return it.
 
@@ -170,24 +228,20 @@ def check_group(name: str, group: object, kind: type | UnionType = BinaryGroup) 
     """
     if not isinstance(group, kind):
         raise ArgumentError(name, f"a {getattr(kind, '__name__', 'group')}", seen(group))
-    mask: Any = group.mask  # type: ignore[attr-defined]
-    if not isinstance(group.name, str):  # type: ignore[attr-defined]
-        raise ArgumentError(name, "a group with a name", seen(group.name))  # type: ignore[attr-defined]
-    if not is_plain(mask) or mask.dtype != np.bool_ or mask.ndim != 2:
-        raise ArgumentError(name, "a mask that is a boolean matrix", seen(mask))
-    if mask.size == 0:
-        raise ArgumentError(name, "a mask of at least one entry", seen(mask))
+    _check_common(name, group)
     match group:
         case BinaryGroup():
             _check_binary(name, group)
         case UniformGroup():
             _check_uniform(name, group)
         case ValueGroup():
-            _check_array(f"{name}.values", group.values, np.float64, mask.shape)
+            _check_array(f"{name}.values", group.values, np.float64, group.mask.shape)
         case LevelGroup():
             _check_levels(name, group)
         case ProductGroup():
             _check_product(name, group)
+        case HaarGroup():
+            _check_haar(name, group)
     return group
 
 

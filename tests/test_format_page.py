@@ -68,6 +68,11 @@ def layers():
             yield f"{name}.{preset}", getattr(reference, method.entry)(W, H, wide)
     yield "leveled", leveled()
     yield "ordered", reference.gptq_layer(W, H, reference.GPTQ(activation_order=True))
+    shared = reference.HBLLM(
+        pairs="rows", share_mean=True, counts=(3, 9), dead_inputs="zero", block_size=15
+    )
+    yield "haar", reference.hbllm_layer(W[:5], H, shared)
+    yield "haar.columns", reference.hbllm_layer(W[:5], H, shared.changed(pairs="columns"))
     tied = np.round(W)
     for zero in (0, 1):
         config = reference.BiLLM(sign_zero=zero, dead_inputs="zero", block_size=16)
@@ -99,7 +104,9 @@ def test_a_file_of_records_is_read_by_the_page_alone():
     found = records.read(data)
     assert found.keys() == made.keys()
     for name, layer in made.items():
-        np.testing.assert_allclose(found[name], layer.decode(), rtol=1e-15, err_msg=name)
+        np.testing.assert_allclose(
+            found[name], layer.decode(), rtol=1e-15, atol=1e-15, err_msg=name
+        )
     said = json.loads(records.safetensors(data)[0]["subbit"])
     validator = jsonschema.Draft202012Validator(schema("records"))
     validator.check_schema(schema("records"))
@@ -113,7 +120,10 @@ def test_a_file_of_records_is_read_by_the_page_alone():
         *("name", "mean", "planes", "bits", "plain"),
         *("levels", "exponents", "column_scale", "reference"),
         "rank",
+        *("haar", "shared_means"),
     }
+    terms = [term for group in groups for term in group.get("haar", ())]
+    assert {term["columns"] for term in terms} == {"all", "rest", "map"}
     planes = [plane for group in groups for plane in group.get("planes", ())]
     assert {key for plane in planes for key, there in plane.items() if there} == {
         "zeros",

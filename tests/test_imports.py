@@ -34,14 +34,15 @@ def test_reference_imports_numpy_and_scipy_linalg_only(path):
 
 
 # From the ground up: a room imports itself and those before it.
-METHODS = ("billm", "arb_llm", "stbllm", "pbs2p", "typed_groups", "sign_product")
+METHODS = ("billm", "arb_llm", "stbllm", "pbs2p", "hbllm", "typed_groups", "sign_product")
 FLOORS = {
     "reference": (
         ("notation",),
         ("errors",),
         ("least_squares", "stored"),
-        ("leveled", "factored"),
+        ("leveled", "factored", "binary"),
         ("contracts",),
+        ("haar",),
         ("signs", "layer"),
         ("record_checks",),
         ("records",),
@@ -63,7 +64,7 @@ FLOORS = {
         ("device",),
         ("launches",),
         ("mirror",),
-        ("signs", "objective", "hessian"),
+        ("signs", "haar", "objective", "hessian"),
         ("compensate",),
         ("groups",),
         ("assign",),

@@ -72,6 +72,8 @@ NOT_ROUNDED = {
         "payload_of_levels",
         "bits_of_products",
         "start_signs",
+        "nominal_of_transformed",
+        "payload_of_transformed",
         "stbllm_bits",
         "patterns_past_32_bits",
         "pattern_bits_past_64_bits",

@@ -12,6 +12,7 @@ from subbit.conformance.cases import (  # noqa: F401
     compensate,
     counted,
     exact,
+    hbllm,
     hessian,
     names,
     objective,
@@ -33,12 +34,18 @@ from subbit.conformance.cases.groups import (  # noqa: F401
     joint_signs,
     leveling,
     product_sweeps,
+    row_split,
     sweeps,
 )
 from subbit.conformance.cases.judge import Outcome
 from subbit.conformance.cases.pruning import budgets, cfs, removal, sparsity, spbo  # noqa: F401
 from subbit.conformance.cases.registry import OPERATIONS, Operation, of_level
-from subbit.conformance.cases.storage import leveled, patterns, products  # noqa: F401
+from subbit.conformance.cases.storage import (  # noqa: F401
+    leveled,
+    patterns,
+    products,
+    transformed,
+)
 from subbit.conformance.cases.zones import (  # noqa: F401
     column_groups,
     energy,

@@ -80,6 +80,7 @@ def judge_salient(
     *,
     blocks: int = 1,
     entries: Mask | None = None,
+    score: Rounded | None = None,
 ) -> None:
     """Judge a choice of salient columns.
 
@@ -95,6 +96,8 @@ def judge_salient(
         Number of blocks in the state.
     entries : ndarray of bool, shape (n, k), optional
         The entries whose errors count; all by default.
+    score : Rounded, optional
+        Scores of the columns, shape (k,); the sums of those of their entries by default.
     """
     alive, config = state.alive, state.partition
     judge.form("shape of the salient columns", salient.shape, alive.shape)
@@ -106,7 +109,8 @@ def judge_salient(
     judge.true(f"from {low} to {high} columns are salient, {chosen} found", low <= chosen <= high)
     if not low <= chosen <= high or available == 0:
         return
-    score = column_saliency_bound(state.scores, arithmetic=judge.arithmetic)
+    if score is None:
+        score = column_saliency_bound(state.scores, arithmetic=judge.arithmetic)
     if not finite(score):
         judge.skip(salient.size, "salient columns of scores without a bound")
         return

@@ -11,6 +11,7 @@ from typing import Any
 
 from subbit.conformance.cases.judge import host
 from subbit.reference.factored import ProductGroup
+from subbit.reference.haar import HaarGroup
 from subbit.reference.layer import BinaryGroup, Group, UniformGroup, ValueGroup
 from subbit.reference.leveled import LevelGroup
 
@@ -46,10 +47,11 @@ def groups_in(value: Any) -> Iterator[Group]:  # noqa: ANN401
     Yields
     ------
     Group
-        In order.
+        In order, each before those that it consists of.
     """
     if isinstance(value, Group):
         yield value
+    if isinstance(value, Group) and not isinstance(value, HaarGroup):
         return
     for part in components_of(value):
         yield from groups_in(part)

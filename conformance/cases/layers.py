@@ -33,6 +33,7 @@ from subbit.reference.bounds.zones.saliency import (
     trailing_saliency_bound,
 )
 from subbit.reference.factored import ProductGroup
+from subbit.reference.haar import HaarGroup
 from subbit.reference.layer import Group
 from subbit.reference.leveled import LevelGroup
 
@@ -200,6 +201,9 @@ def _cut(group: Group, part: slice) -> Group:
         return replace(group, mask=mask, codes=group.codes[:, part])
     if isinstance(group, ValueGroup):
         return replace(group, mask=mask, values=group.values[:, part])
+    if isinstance(group, HaarGroup):
+        # Coefficients belong to several columns, decoded values to one.
+        return ValueGroup(group.name, mask, group.decode()[:, part])
     if isinstance(group, LevelGroup):
         columns = None if group.column_scale is None else group.column_scale[part]
         return replace(group, mask=mask, levels=group.levels[:, part], column_scale=columns)

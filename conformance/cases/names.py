@@ -41,6 +41,7 @@ _FITTED = reference.QuantizedBlock(0, 4, (_GROUP,))
 _LEVELED = reference.typed_groups_layer(_W, _H, _CODED)
 _FACTORED = reference.SignProduct(payload=64.0, iterations=2, sweeps=1)
 _PRODUCT = reference.sign_product_layer(_W, _H, _FACTORED)
+_TRANSFORMED = reference.HBLLM(counts=(1, 2), quantiles=5)
 _NESTED = np.stack([np.abs(_W) > 0.25, np.abs(_W) > 1.0])
 _EPS = {"eps": 1e-3, "eps_kind": "relative"}
 
@@ -126,12 +127,16 @@ CALLS: Mapping[str, Mapping[str, Any]] = {
     "fit_steps": {"X": _W, "weights": _NORMS, "code": "2"},
     "gptq_layer": {"W": _W, "H": _H, "config": reference.GPTQ()},
     "grid_codes": {"W": _W, "scale": np.ones(2), "zero": np.ones(2), "bits": 2},
+    "haar": {"X": _W, "axis": "rows"},
+    "hbllm_block": {"W": _W, "S": _W**2, "alive": _PART, "config": _TRANSFORMED, "start": 0},
+    "hbllm_layer": {"W": _W, "H": _H, "config": _TRANSFORMED},
     "index_floor": {"layer": reference.rtn_layer(_W)},
     "input_norms": {"H": _H},
     "interval_errors": {"X": _W, "thresholds": np.array([1.0]), "closed": True, "part": _W > 0}
     | {"orders": (1, 2)}
     | _MODE,
     "inverse_factor": {"H": _H},
+    "inverse_haar": {"C": _W, "axis": "columns"},
     "inverse_hessian_saliency": {"W": _W, "H": _H},
     "joint_signs": {"Z": _W, "u": np.ones((2, 1)), "v": np.full((2, 4), 0.5)},
     "magnitude_importance": {"W": _W},
@@ -186,6 +191,7 @@ CALLS: Mapping[str, Mapping[str, Any]] = {
     "residual_binarize": {"W": _W, "mask": _W > 0, "order": 2, "name": "all"} | _MODE,
     "ria_importance": {"W": _W, "norms": _NORMS, "exponent": 0.5},
     "row_mask": {"scores": _W, "sparsity": 0.5},
+    "row_split": {"X": _W, "levels": 5, "scale": "rms", "share_mean": False, "sign_zero": 1},
     "rtn_layer": {"W": _W, "H": _H, "config": reference.RTN()},
     "salient_search": {"target": _W, "ranking": [1, 0, 3], "counts": [1, 2], "orders": (1, 1)}
     | {"entries": _W > 0}

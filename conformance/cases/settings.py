@@ -46,6 +46,7 @@ SAMPLES: Mapping[str, tuple[Any, ...]] = {
     "exponent": (1.0, 0.5, 0.0),
     "factor": (2.0, 1.5),
     "levels": (20, 7),
+    "quantiles": (9, 4),
     "parts": (2, 3),
     "sweeps": (0, 2),
     "bits": (2, 1, 4),
@@ -87,6 +88,7 @@ METHODS: Mapping[str, type[Switches]] = {
     "wanda": reference.Wanda,
     "typed_groups": reference.TypedGroups,
     "sign_product": reference.SignProduct,
+    "hbllm": reference.HBLLM,
 }
 ROWS, WIDTH = 3, 48
 """A layer of several blocks, each wide enough that no threshold fits all that it cuts: then
@@ -347,6 +349,33 @@ def with_column_feedback(config: Switches) -> Switches:
     return config.changed(column_feedback=True, **changes)
 
 
+def takes_column_feedback(kind: type[Switches]) -> bool:
+    """Return whether the columns of a method's blocks can feed forward.
+
+    Parameters
+    ----------
+    kind : type
+        The class of its configurations.
+
+    Returns
+    -------
+    bool
+        False as well where the configuration refuses it.
+
+    Examples
+    --------
+    >>> takes_column_feedback(reference.BiLLM), takes_column_feedback(reference.HBLLM)
+    (True, False)
+    """
+    if "column_feedback" not in later_settings(kind):
+        return False
+    try:
+        with_column_feedback(kind())
+    except ArgumentError:
+        return False
+    return True
+
+
 def _settings(method: str, *, columns: bool = False) -> Callable[[Port, Judge, Draw], None]:
     entry = f"{method}_layer"
     correct: Any = getattr(reference, entry)
@@ -382,7 +411,7 @@ for _method in METHODS:
     )(_settings(_method))
 
 for _method, _kind in METHODS.items():
-    if "column_feedback" in later_settings(_kind):
+    if takes_column_feedback(_kind):
         _name = f"{_method}_layer_feedback_settings"
         operation(3, f"{_method}_layer", name=_name, share=0.5, numbered=True, large=())(
             _settings(_method, columns=True)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from subbit import reference
-from subbit.conformance.cases.settings import METHODS
+from subbit.conformance.cases.settings import METHODS, takes_column_feedback
 from subbit.conformance.mutants.changes import (
     Function,
     Mutant,
@@ -17,7 +17,6 @@ from subbit.conformance.mutants.changes import (
     single,
     switched,
 )
-from subbit.reference.contracts.settings import later_settings
 
 _ASSIGN = "assign"
 _name = "assign_columns"
@@ -175,7 +174,7 @@ def mutants() -> Iterator[Mutant]:
         for name, function in named.items():
             yield Mutant(operation, name, {_name: function})
     for method, kind in METHODS.items():
-        if "column_feedback" in later_settings(kind):
+        if takes_column_feedback(kind):
             entry = f"{method}_layer"
             for name, function in _of_layers(entry).items():
                 yield Mutant(f"{entry}_feedback_settings", name, {entry: function})

@@ -16,10 +16,12 @@ WITHOUT_EFFECT = {
     # Below what rounding may change.
     ("arb_llm", "mean_denominator"),
     ("pbs2p", "mean_denominator"),
-    # Only where an entry lies at a threshold, or on its mean; `choose_split` and others see it.
+    # Only where an entry lies at a threshold, or on its mean; `choose_split`, `row_split` and
+    # others see it.
     ("billm", "closed"),
     ("pbs2p", "closed"),
     ("pb_llm", "sign_zero"),
+    ("hbllm", "sign_zero"),
     # Signs of the first order are the best ones already (theorem R3).
     ("arb_llm", "column_signs"),
     # Only where a second cut does not beat the first; `further_cuts` sees it.

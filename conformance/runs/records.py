@@ -28,7 +28,7 @@ from subbit.reference.storage.record_tensors import Layout, RecordError
 FORMAT = "subbit layer records"
 FORMAT_VERSION = 4
 """The version written. Version 1, without patterns and plain values, version 2, without levels,
-and version 3, without products, can still be read."""
+and version 3, without products and Haar coefficients, can still be read."""
 
 METADATA_KEY = "subbit"
 SCALE_TYPES = ("float16", "float32", "float64")

@@ -12,7 +12,8 @@ import numpy as np
 
 from subbit.reference.errors import ArgumentError
 from subbit.reference.factored import ProductGroup
-from subbit.reference.layer import BinaryGroup, QuantizedLayer, UniformGroup, ValueGroup
+from subbit.reference.haar import HaarGroup
+from subbit.reference.layer import BinaryGroup, Group, QuantizedLayer, UniformGroup, ValueGroup
 from subbit.reference.leveled import LevelGroup
 from subbit.reference.notation import Array
 from subbit.reference.storage.level_layout import place_of
@@ -64,9 +65,17 @@ def round_scales(layer: QuantizedLayer, scales: str) -> tuple[QuantizedLayer, in
     return layer.with_scales(scales), underflows
 
 
+def _groups(layer: QuantizedLayer) -> Iterator[Group]:
+    for group in (group for block in layer.blocks for group in block.groups):
+        if isinstance(group, HaarGroup):
+            yield from (own for term in group.terms for own in term.groups)
+        else:
+            yield group
+
+
 def _scales(layer: QuantizedLayer) -> Iterator[Array]:
     known: list[Array] = []
-    for group in (group for block in layer.blocks for group in block.groups):
+    for group in _groups(layer):
         match group:
             case BinaryGroup():
                 for plane in group.planes:
@@ -88,7 +97,7 @@ def _scales(layer: QuantizedLayer) -> Iterator[Array]:
 
 
 def _others(layer: QuantizedLayer) -> Iterator[Array]:
-    for group in (group for block in layer.blocks for group in block.groups):
+    for group in _groups(layer):
         match group:
             case BinaryGroup():
                 yield group.row_means

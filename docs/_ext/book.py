@@ -39,7 +39,7 @@ PARTS = (
     Part(
         "methods",
         "Methods",
-        r"reference/((arb_llm|billm|pbs2p|sign_product|stbllm|typed_groups)\.py|presets/)",
+        r"reference/((arb_llm|billm|hbllm|pbs2p|sign_product|stbllm|typed_groups)\.py|presets/)",
         "From a layer's weights to its record.",
     ),
     Part("terms", "Terms of all methods", r"reference/\w+\.py", "What all methods are built from."),

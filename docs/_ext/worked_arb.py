@@ -215,7 +215,7 @@ def fitted(
         Step(
             "Levels",
             "The numbers that are stored beside the signs.",
-            (("subbit", "Eq. (1)", "BinaryGroup.decode", "reference/layer.py"),),
+            (("subbit", "Eq. (1)", "BinaryGroup.decode", "reference/binary.py"),),
             panels,
         ),
     ]

@@ -289,7 +289,7 @@ def decoded(block: Block, record: QuantizedBlock, dense: Array) -> Step:
         "The decoded block",
         said,
         (
-            ("subbit", "Eq. (1)", "BinaryGroup.decode", "reference/layer.py"),
+            ("subbit", "Eq. (1)", "BinaryGroup.decode", "reference/binary.py"),
             ("subbit", "Eq. (4)", "relative_error", "reference/objective.py"),
         ),
         (

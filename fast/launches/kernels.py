@@ -91,6 +91,7 @@ FILES: Mapping[str, KernelFile] = {
     "pb_llm.cu": KernelFile(("mixed_codes",), _COLUMNS, _BY_HELD),
     "rank.cu": KernelFile(("rank_columns",), _WARP),
     "reduce.cu": KernelFile(("sum_rows", "first_minimum"), _WARP),
+    "row_split.cu": KernelFile(("row_split",), _WARP, _BY_HELD),
     "rows.cu": KernelFile(("masked_mean", "masked_scale"), _WARP),
     "saliency.cu": KernelFile(("saliency", "scaled_magnitude", "slab_sums", "add_slabs"), _WARP),
     "salient_search.cu": KernelFile(("salient_errors",), _SIDES, _BY_HELD_AND_ORDERS),

@@ -4,7 +4,10 @@
 Candidate magnitudes for the bell split, from quantities that the host need not know.
 """
 
+import numpy as np
+
 from subbit.fast.device import Device
+from subbit.reference.groups.quantiles import quantile_places
 
 from .arrays import DeviceArray
 
@@ -57,7 +60,33 @@ def quantiles(
     low = xp.clip(xp.floor(position).astype(xp.int64), 0, len(ordered) - 1)
     high = xp.clip(xp.minimum(low + 1, size - 1), 0, len(ordered) - 1)
     a, b = (xp.where(size > 0, ordered[i], 0.0).astype(xp.float64) for i in (low, high))
-    t = position - low
-    nearer_low = t < 0.5
-    cuts = xp.where(nearer_low, a + (b - a) * t, b - (b - a) * (1 - t))
-    return cuts.astype(xp.float32)
+    return _between(device, a, b, position - low)
+
+
+def _between(device: Device, a: DeviceArray, b: DeviceArray, t: DeviceArray) -> DeviceArray:
+    xp = device.xp
+    return xp.where(t < 0.5, a + (b - a) * t, b - (b - a) * (1 - t)).astype(xp.float32)
+
+
+def row_quantiles(device: Device, ordered: DeviceArray, levels: int) -> DeviceArray:
+    """Return quantiles of each row from 0.10 to 0.90, linearly interpolated.
+
+    Parameters
+    ----------
+    device : Device
+        Device that holds the rows.
+    ordered : array of float32, shape (n, k)
+        Rows in increasing order.
+    levels : int
+        Number of quantiles.
+
+    Returns
+    -------
+    array of float32, shape (n, levels)
+        The quantiles.
+    """
+    xp, k = device.xp, ordered.shape[1]
+    low, share = quantile_places(k, levels)
+    ends = low, np.minimum(low + 1, k - 1)
+    a, b = (ordered[:, xp.asarray(i)].astype(xp.float64) for i in ends)
+    return xp.ascontiguousarray(_between(device, a, b, xp.asarray(share)))

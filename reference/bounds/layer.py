@@ -7,11 +7,12 @@ How far a correct port's decoded values may deviate. Return values are as in
 
 import numpy as np
 
-from subbit.reference.bounds.groups.binarize import _spread, _sum_of
 from subbit.reference.factored import ProductGroup
+from subbit.reference.haar import HaarGroup
 from subbit.reference.layer import BinaryGroup, QuantizedBlock, ValueGroup
 from subbit.reference.leveled import STEPS, LevelGroup
 
+from .haar import binary_values, haar_group_bound
 from .rounding import Arithmetic, Rounded
 
 
@@ -37,7 +38,8 @@ def decode_bound(block: QuantizedBlock, *, arithmetic: Arithmetic) -> Rounded:
        Column scales and codes on a grid take one more product; plain values are converted.
     3. A power ``2^{e/16}`` is off by at most two units, and levels take two or three products.
     4. The product of two sign matrices is whole, and takes two products with scales.
-    5. Groups are disjoint, so adding them is exact.
+    5. Haar coefficients are as in :func:`~subbit.reference.bounds.haar.haar_group_bound`.
+    6. Groups are disjoint, so adding them is exact.
 
     Examples
     --------
@@ -50,13 +52,15 @@ def decode_bound(block: QuantizedBlock, *, arithmetic: Arithmetic) -> Rounded:
     parts = []
     for group in block.groups:
         if isinstance(group, BinaryGroup):
-            values = _binary_values(group, arithmetic)
+            values = binary_values(group, arithmetic)
         elif isinstance(group, ValueGroup):
             values = arithmetic.read(group.values)
         elif isinstance(group, LevelGroup):
             values = _level_values(group, arithmetic)
         elif isinstance(group, ProductGroup):
             values = _product_values(group, arithmetic)
+        elif isinstance(group, HaarGroup):
+            values = haar_group_bound(group, arithmetic=arithmetic)
         else:
             steps = arithmetic.exactly(group.codes - group.zero[:, None])
             values = arithmetic.read(group.scale)[:, None] * steps
@@ -66,17 +70,6 @@ def decode_bound(block: QuantizedBlock, *, arithmetic: Arithmetic) -> Rounded:
         np.sum([getattr(p, name) for p in parts], axis=0) for name in ("value", "error")
     )
     return Rounded(value, error, arithmetic)
-
-
-def _binary_values(group: BinaryGroup, arithmetic: Arithmetic) -> Rounded:
-    shape = group.mask.shape
-    terms = [] if group.mean is None else [_spread(arithmetic.read(group.mean), shape)]
-    for plane in group.planes:
-        values = arithmetic.read(plane.row_scale)[:, None].flip(plane.sign)
-        if plane.column_scale is not None:
-            values *= arithmetic.read(plane.column_scale)[None]
-        terms.append(values)
-    return _sum_of(terms)
 
 
 def _level_values(group: LevelGroup, arithmetic: Arithmetic) -> Rounded:

@@ -125,12 +125,28 @@ groups.product_sweeps.sweep_signs
   Eq. (110), subbit:  K = diag(c) H diag(c),  y = [TᵀP diag(c)]_k / [TᵀT]_kk
   Eq. (109), subbit:  K = N H Nᵀ,  y = P_i Nᵀ / s_i,  P = D H
   Eq. (108), subbit:  x_j ← sign(x_j + y_j / K_jj),  y ← y − δ K_j
+groups.row_split.row_split
+  Eq. (123), subbit:  p_il = quantile(|X_i|, 0.1 + 0.8 l / (levels − 1))
+  Eq. (124), subbit:  t_i = argmin_l Σ_j (X_ij − μ_i − α_i B_ij)², the first of equal ones
+  Eq. (125), subbit:  α_i = (Σ_j (X_ij − μ_i)² / c_i)^{1/2}
 groups.sweeps.sweep_levels
   Eq. (84), subbit:  P ← P − δ H
   Eq. (81), subbit:  r_i ← r_i + Z_i P_iᵀ / (Z_i H Z_iᵀ)
   Eq. (82), subbit:  δ_i² Z_i H Z_iᵀ − 2 δ_i Z_i P_iᵀ < 0 where it is taken
   Eq. (83), subbit:  t_:j = L_:j + P_:j / (r c_j H_jj)
   Eq. (85), subbit:  δ_i H δ_iᵀ − 2 P_i δ_iᵀ < 0 where it is taken
+haar.haar
+  Eq. (120), subbit:  L = (X_even + X_odd) / √2,  D = (X_even − X_odd) / √2
+haar.inverse_haar
+  Eq. (121), subbit:  X_even = (L + D) / √2,  X_odd = (L − D) / √2
+hbllm.hbllm_block
+  Eq. (128), subbit:  E = W_:sal − Q_:sal
+  Eq. (126), subbit:  columns by ‖S_:j‖₂
+  Eq. (127), subbit:  F_:j = mean of W_:l, |l − j| ≤ 3, l not salient
+hbllm.hbllm_layer
+  Eq. (128), subbit:  E = W_:sal − Q_:sal
+  Eq. (126), subbit:  columns by ‖S_:j‖₂
+  Eq. (127), subbit:  F_:j = mean of W_:l, |l − j| ≤ 3, l not salient
 hessian.accumulate_hessian
   Eq. (7), subbit:  H = 2/N Σ_s X_sᵀ X_s
 hessian.dead_inputs
@@ -245,6 +261,7 @@ storage.bits.payload_bits
   Eq. (72), subbit:  levels = n k p + 8 n + 16 k + 3
   Eq. (73), subbit:  levels = n k + n ⌊k/16⌋ ⌈log2 C(16, N)⌉ + 8 n + 16 k + 3
   Eq. (114), subbit:  product = r (n + k) + 16 (n + k)
+  Eq. (129), subbit:  haar = Σ_terms signs + Σ_bands n ⌈log2 g⌉ + c + 16 (scales + means)
 storage.bits.index_floor
   Eq. (39), subbit:  floor = Σ_blocks n ⌊k/M⌋ log2 C(M, N) + flags
 storage.patterns.pattern_bits

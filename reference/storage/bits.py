@@ -26,7 +26,7 @@ symbol     meaning
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from math import ceil, log2
 from typing import TypeVar
 
@@ -35,6 +35,7 @@ import numpy as np
 from subbit.reference.contracts.door import contract
 from subbit.reference.contracts.scalars import Whole
 from subbit.reference.factored import ProductGroup
+from subbit.reference.haar import HaarGroup
 from subbit.reference.layer import (
     BinaryGroup,
     Group,
@@ -48,6 +49,7 @@ from subbit.reference.leveled import CODE_BITS, EXPONENT_BITS, SPAN, LevelGroup
 from subbit.reference.notation import Array, Mask
 from subbit.reference.records import Layer
 
+from .haar_layout import MAP, columns_of, owners_of_bands
 from .kept_entries import flags_of, meant_entries
 from .level_layout import place_of
 from .patterns import pattern_bits, pattern_entropy
@@ -77,9 +79,11 @@ class PayloadBits:
         Weights that are stored as is.
     group_map : int
         Group numbers of the entries, among the groups of the salient columns or among those
-        of the others; pattern numbers of large levels.
+        of the others, or of Haar coefficients among those of a band; pattern numbers of large
+        levels.
     column_map : int
-        Salient columns; the code of each group of levels.
+        Salient columns; columns of a term of Haar coefficients; the code of each group of
+        levels.
     kept_map : int
         Entries that are not pruned, or columns that are not dead: pattern numbers where a
         block has N:M sparsity, and flags where these do not say everything.
@@ -224,6 +228,8 @@ def _index_bits(choices: int) -> int:
 def _nominal(group: Group) -> int:
     if isinstance(group, ProductGroup):
         return group.left.size + group.right.size
+    if isinstance(group, HaarGroup):
+        return sum(_nominal(own) for term in group.terms for own in term.groups)
     return int(np.count_nonzero(group.mask)) * _depth(group)
 
 
@@ -276,6 +282,8 @@ def _group_bits(group: Group, float_bits: int) -> PayloadBits:
         return _level_bits(group, float_bits)
     if isinstance(group, ProductGroup):
         return _product_bits(group, float_bits)
+    if isinstance(group, HaarGroup):
+        return _haar_bits(group, float_bits)
     if not isinstance(group, BinaryGroup):
         return PayloadBits(
             codes=entries * group.bits, scales=n * float_bits, zero_points=n * group.bits
@@ -314,6 +322,28 @@ def _product_bits(group: ProductGroup, float_bits: int) -> PayloadBits:
     n, k = group.mask.shape
     # Eq. (114), subbit:  product = r (n + k) + 16 (n + k)
     return PayloadBits(signs=group.rank * (n + k), scales=(n + k) * float_bits)
+
+
+def _haar_bits(group: HaarGroup, float_bits: int) -> PayloadBits:
+    """Count the terms of a group of Haar coefficients."""
+    covered, total = group.mask[0], PayloadBits()
+    for place, term in enumerate(group.terms):
+        bands, rows = owners_of_bands(term), len(group.mask)
+        mapped = columns_of(group.terms, place, covered) == MAP
+        # Eq. (129), subbit:  haar = Σ_terms signs + Σ_bands n ⌈log2 g⌉ + c + 16 (scales + means)
+        total += PayloadBits(
+            group_map=sum(
+                rows * (part.stop - part.start) * _index_bits(len(present))
+                for part, present in zip(term.bands, bands, strict=True)
+            ),
+            column_map=int(np.count_nonzero(covered)) if mapped else 0,
+            means=rows * len(bands) * float_bits if group.shared_means else 0,
+        )
+        for own in term.groups:
+            if own.mask.any():
+                bits = _group_bits(own, float_bits)
+                total += replace(bits, means=0) if group.shared_means else bits
+    return total
 
 
 def _references(layer: QuantizedLayer) -> int:

@@ -9,10 +9,12 @@ import numpy as np
 
 from subbit.reference.errors import ArgumentError
 from subbit.reference.factored import ProductGroup
+from subbit.reference.haar import HaarGroup
 from subbit.reference.layer import BinaryGroup, Group, Plane, UniformGroup, ValueGroup
 from subbit.reference.leveled import LevelGroup
 from subbit.reference.notation import Mask
 
+from .haar_layout import put_haar, take_haar
 from .level_layout import put_levels, take_levels
 from .product_layout import put_product, take_product
 from .record_tensors import Layout, NullReader, Reader, Writer, whole_number
@@ -107,6 +109,8 @@ def put_group(writer: Writer, group: Group, dtype: str) -> Layout:
         return put_levels(writer, group, dtype)
     if isinstance(group, ProductGroup):
         return put_product(writer, group, dtype)
+    if isinstance(group, HaarGroup):
+        return put_haar(writer, group, dtype, put_group)
     planes = [_put_plane(writer, plane, group.mask, dtype) for plane in group.planes]
     if group.mean is not None:
         writer.put_values("means", group.mean, dtype)
@@ -157,6 +161,8 @@ def take_group(reader: Reader, layout: Layout, mask: Mask) -> Group:
         return take_levels(reader, layout, mask)
     if "rank" in layout:
         return take_product(reader, layout, mask)
+    if "haar" in layout:
+        return take_haar(reader, layout, mask, take_group)
     if "plain" in layout:
         values = np.zeros(mask.shape)
         values[mask] = reader.take_values("values", int(mask.sum()))

@@ -14,8 +14,10 @@ tensor          holds
 ``level_map``   the pattern number of each M columns of groups with large levels
 ``exponents``   the exponent of each row of a group of levels, 8 bits
 ``references``  row references of groups of levels, each array once
-``group_map``   the group of each entry, among those of the salient columns or the others
-``column_map``  the salient columns of each block; the code of each group of levels
+``group_map``   the group of each entry, among those of the salient columns or the others; the
+                group of each Haar coefficient, among those of its band
+``column_map``  the salient columns of each block; the code of each group of levels; the columns
+                of a term of Haar coefficients that are not all or all others
 ``pattern_map`` the pattern number of each M columns in blocks with N:M sparsity
 ``kept_map``    the columns or entries that some group covers, if not all are covered
 ``values``      entries that are stored as is
@@ -51,6 +53,7 @@ from subbit.reference.storage.patterns import (
 )
 
 from .group_layout import put_group, take_group
+from .owners import put_owners, take_owners
 from .record_tensors import Layout, Reader, RecordError, Writer, code_width, whole_number
 
 Pattern = tuple[int, int]
@@ -111,14 +114,8 @@ def _put_masks(writer: Writer, block: QuantizedBlock) -> Layout:
         writer.put("column_map", block.salient)
     kept = np.any(masks, axis=0)
     how = _put_kept(writer, kept, block.pattern)
-    zones = []
-    for columns in _zones(block.salient, kept.shape[1]):
-        present = [index for index, mask in enumerate(masks) if mask[:, columns].any()]
-        owner = np.zeros(kept.shape, dtype=np.int64)
-        for place, index in enumerate(present):
-            owner[masks[index]] = place
-        writer.put_codes("group_map", owner[kept & columns], code_width(len(present)))
-        zones.append(present)
+    parts = _zones(block.salient, kept.shape[1])
+    zones = [put_owners(writer, masks, kept & columns) for columns in parts]
     said = {"salient": block.salient is not None, "kept": how, "zones": zones}
     return said if block.pattern is None else said | {"pattern": list(block.pattern)}
 
@@ -137,13 +134,7 @@ def _take_masks(
     kept = _take_kept(reader, layout["kept"], _pattern(layout), shape)
     masks = [np.zeros(shape, dtype=np.bool_) for _ in layout["groups"]]
     for columns, present in zip(_zones(salient, shape[1]), layout["zones"], strict=True):
-        here = kept & columns
-        codes = reader.take_codes("group_map", int(here.sum()), code_width(len(present)))
-        if codes.size and codes.max() >= len(present):
-            message = "tensor group_map names a group that is not there"
-            raise RecordError(message)
-        for place, index in enumerate(present):
-            masks[index][here] = codes == place
+        take_owners(reader, masks, present, kept & columns)
     return masks
 
 

@@ -73,8 +73,24 @@ def _leveled() -> dict[str, Any]:
 
 
 @cache
+def _transformed() -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    W, X = rng.normal(size=(5, 24)), rng.normal(size=(2, 60, 24))
+    X[:, :, 5] = 0.0
+    H, base = reference.accumulate_hessian(X), reference.HBLLM(counts=(2, 6), block_size=16)
+    made = {
+        "columns": reference.hbllm_layer(W, H, base.changed(dead_inputs="zero")),
+        "rows": reference.hbllm_layer(W, H, base.changed(pairs="rows", share_mean=True)),
+    }
+    return {name: layer.with_scales("float16") for name, layer in made.items()}
+
+
+OWN = {"leveled": _leveled, "transformed": _transformed}
+
+
+@cache
 def _file(kind: str = "") -> bytes:
-    made = _leveled() if kind.startswith("leveled") else _layers()
+    made = OWN.get(kind.partition(" ")[0], _layers)()
     return records.pack_records(made, about={"block": 0})
 
 
@@ -101,7 +117,7 @@ def _described(kind: str, rng: np.random.Generator) -> tuple[str, bytes]:
 
 
 def _read_records(kind: str, rng: np.random.Generator, folder: Path) -> tuple[str, Read]:
-    bytes_, own = kind.endswith("bytes"), kind if kind.startswith("leveled") else ""
+    bytes_, own = kind.endswith("bytes"), kind if kind.partition(" ")[0] in OWN else ""
     what, data = changed_bytes(_file(own), rng) if bytes_ else _described(own, rng)
     path = folder / "x"
     path.write_bytes(data)
@@ -134,6 +150,8 @@ KINDS: dict[str, Callable[[str, np.random.Generator, Path], tuple[str, Read]]] =
     "description": _read_records,
     "leveled bytes": _read_records,
     "leveled description": _read_records,
+    "transformed bytes": _read_records,
+    "transformed description": _read_records,
     "manifest": _read_manifest,
     "manifest with a new checksum": _read_manifest,
     **dict.fromkeys(("config.json", "tokenizer.json", sources.INDEX), sources.read_folder),
@@ -152,7 +170,7 @@ SLOW = {
 """Kinds that take a second for each change; only named ones are asked for."""
 SLOWER = ("manifest", "manifest with a new checksum")
 """Kinds that take longer than the others."""
-SEALED = ("bytes", "leveled bytes", "manifest")
+SEALED = ("bytes", "leveled bytes", "transformed bytes", "manifest")
 """Kinds whose every change has to be refused."""
 CORPUS = Path(__file__).with_name("found.json")
 """What was once a finding: seeds by kind."""

@@ -126,6 +126,41 @@ def product(parts, group, shape):
     return scale * (left @ right) * parts.numbers("scales", columns)
 
 
+def haar(parts, group, shape):
+    rows, decoded, rest = shape[0], np.zeros(shape), np.ones(shape[1], dtype=bool)
+    for term in group["haar"]:
+        columns = rest.copy() if term["columns"] == "rest" else np.ones(shape[1], dtype=bool)
+        if term["columns"] == "map":
+            columns[:] = parts.next_bits("column_map", shape[1])
+        rest &= ~columns
+        width = int(columns.sum())
+        low = width if term["axis"] == "rows" else (width + 1) // 2
+        bands = [slice(0, low), slice(low, width)][: len(term["bands"])]
+        masks = [np.zeros((rows, width), dtype=bool) for _ in term["groups"]]
+        for band, places in zip(bands, term["bands"], strict=True):
+            of = parts.wholes("group_map", rows * (band.stop - band.start), width_of(len(places)))
+            for place, one in enumerate(places):
+                masks[one][:, band] = np.reshape(of, (rows, -1)) == place
+        coefficients = np.zeros((rows, width))
+        for own, mask in zip(term["groups"], masks, strict=True):
+            if mask.any():
+                coefficients += np.where(mask, values(parts, own, mask), 0.0)
+        if group["shared_means"]:
+            for band in bands:
+                coefficients[:, band] += parts.numbers("means", rows)[:, None]
+        decoded[:, columns] += unpaired(coefficients, term["axis"])
+    return decoded
+
+
+def unpaired(coefficients, axis):
+    C = coefficients.T if axis == "rows" else coefficients
+    k = C.shape[1]
+    X, low = C[:, : (k + 1) // 2].repeat(2, axis=1)[:, :k], C[:, (k + 1) // 2 :]
+    X[:, : k - k % 2] += low.repeat(2, axis=1) * np.resize([1, -1], k - k % 2)
+    X[:, : k - k % 2] /= math.sqrt(2)
+    return X.T if axis == "rows" else X
+
+
 def values(parts, group, mask):
     rows, found, count = len(mask), np.zeros(mask.shape), int(mask.sum())
     if "plain" in group:
@@ -134,6 +169,9 @@ def values(parts, group, mask):
         found = levels(parts, group, mask.shape)
     elif "rank" in group:
         found = product(parts, group, mask.shape)
+    elif "haar" in group:
+        used = mask[0]
+        found[:, used] = haar(parts, group, (rows, int(used.sum())))
     elif "bits" in group:
         found[mask] = parts.wholes("codes", count, group["bits"])
         zero = np.array(parts.wholes("zero_points", rows, group["bits"]))

@@ -12,6 +12,7 @@ from subbit.conformance.runs import records as record_files
 from subbit.conformance.runs.records import load_records, save_records, write_atomically
 from subbit.reference.errors import ArgumentError
 from subbit.reference.factored import ProductGroup
+from subbit.reference.haar import HaarGroup, HaarTerm
 from subbit.reference.layer import (
     BinaryGroup,
     Plane,
@@ -82,6 +83,37 @@ def _group(rng, name, mask):
     return BinaryGroup(name, mask, planes, _scale(rng, len(mask)) if rng.random() < 0.5 else None)
 
 
+def _haar(rng, rows, width):
+    """Haar coefficients of columns that are not dead, in up to three terms."""
+    covered, shared = rng.random(width) < 0.8, bool(rng.random() < 0.5)
+    terms = []
+    for _ in range(int(rng.integers(0, 4))):
+        columns = covered & (rng.random(width) < 0.5)
+        columns = columns if rng.random() < 0.6 else covered
+        if columns.any():
+            terms.append(_term(rng, rows, columns, shared=shared))
+    # The rest of the columns, or all.
+    left = covered & ~np.any([term.columns for term in terms], axis=0)
+    if left.any():
+        terms.append(_term(rng, rows, left, shared=shared))
+    mask = np.broadcast_to(covered, (rows, width)).copy()
+    return HaarGroup("haar", mask, tuple(terms), shared)
+
+
+def _term(rng, rows, columns, *, shared):
+    axis, groups = str(rng.choice(["columns", "rows"])), []
+    for band in HaarTerm(axis, columns, ()).bands:
+        owner = rng.integers(0, 2, size=(rows, int(columns.sum())))
+        mean = _scale(rng, rows)
+        for number in range(2):
+            mask = np.zeros(owner.shape, dtype=np.bool_)
+            mask[:, band] = owner[:, band] == number
+            plane = _plane(rng, mask, zeros=rng.random() < 0.3, wide=False)
+            own = mean if shared else _scale(rng, rows) if rng.random() < 0.7 else None
+            groups.append(BinaryGroup(f"{number}", mask, (plane,), own))
+    return HaarTerm(axis, columns, tuple(groups))
+
+
 def _pattern(rng, owner):
     """Prune a block to N:M, except for last columns that do not fill a group."""
     rows, width = owner.shape
@@ -100,6 +132,8 @@ def _block(rng, rows, start, stop, references):
         if rng.random() < 0.6:
             whole = _levels(rng, "levels", mask, references)
         return QuantizedBlock(start, stop, (whole,))
+    if rng.random() < 0.3:
+        return QuantizedBlock(start, stop, (_haar(rng, rows, stop - start),))
     width, count = stop - start, int(rng.integers(1, 6))
     owner = rng.integers(-1 if rng.random() < 0.4 else 0, count, size=(rows, width))
     if rng.random() < 0.3:
@@ -143,6 +177,16 @@ def _canonical_group(group):
         return group
     if isinstance(group, LevelGroup):
         return _canonical_levels(group)
+    if isinstance(group, HaarGroup):
+        terms = (
+            dataclasses.replace(term, groups=tuple(map(_canonical_group, term.groups)))
+            for term in group.terms
+        )
+        return dataclasses.replace(group, terms=tuple(terms))
+    return _canonical_numbers(group)
+
+
+def _canonical_numbers(group):
     if isinstance(group, UniformGroup):
         if group.mask.any():
             return group
