@@ -45,6 +45,7 @@ NOT_ROUNDED = {
     "no_steps": SIGNS,
     "exact_signs": FEW_BITS,
     "exact_joint_signs": FEW_BITS,
+    "exact_assign_columns": FEW_BITS,
     "exact_binarization": FEW_BITS,
     "exact_minmax_grid": FEW_BITS,
     "exact_gptq": FEW_BITS,

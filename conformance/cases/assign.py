@@ -8,6 +8,7 @@ as in the reference.
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import starmap
 from typing import Any
 
 import numpy as np
@@ -133,10 +134,7 @@ def as_fitted(
     for group in block.groups:
         if not isinstance(group, BinaryGroup):
             return block
-        own = fit(W, group)
-        pairs = zip(group.planes, own.planes, strict=True)
-        planes = tuple(replace(plane, sign=fitted.sign) for plane, fitted in pairs)
-        groups.append(replace(group, planes=planes))
+        groups.append(_with_signs_of(group, fit(W, group)))
     return replace(block, groups=tuple(groups))
 
 
@@ -184,6 +182,11 @@ def _same_but_signs(judge: Judge, found: QuantizedBlock, given: QuantizedBlock) 
     return True
 
 
+def _with_signs_of(group: Any, other: Any) -> BinaryGroup:  # noqa: ANN401
+    pairs = zip(group.planes, other.planes, strict=True)
+    return replace(group, planes=tuple(replace(p, sign=host(q.sign)) for p, q in pairs))
+
+
 def _shapes(group: BinaryGroup) -> list[tuple[int, ...]]:
     return [group.mask.shape] * len(group.planes)
 
@@ -196,7 +199,8 @@ def _same_levels(judge: Judge, found: BinaryGroup, given: BinaryGroup) -> None:
     for what, own_, given_ in pairs:
         judge.form(f"{what} are there", own_ is None, given_ is None)
         if given_ is not None and own_ is not None:
-            judge.bound(f"{what} that stay", own_, judge.arithmetic.read(given_))
+            kept = judge.arithmetic.read(given_).kept_as("means" if what == "means" else "scales")
+            judge.bound(f"{what} that stay", own_, kept)
 
 
 def _free(draw: Draw, shape: tuple[int, int]) -> Mask | None:
@@ -211,8 +215,11 @@ def _assign_columns(port: Port, judge: Judge, draw: Draw) -> None:
     block, free = drawn_block(draw, W, draw.number("start", 0, 500)), _free(draw, W.shape)
     found = port.assign_columns(W, U, block, free=free)
     if _same_but_signs(judge, found, block):
-        moved = replace(found, start=0, stop=W.shape[1])
-        judge_assigned(judge, W, U, QuantizedLayer(W.shape, (moved,)), free=free)
+        # A port may store levels in fewer digits than it was given.
+        own = zip(block.groups, found.groups, strict=True)
+        groups = tuple(starmap(_with_signs_of, own))
+        assigned = QuantizedBlock(0, W.shape[1], groups)
+        judge_assigned(judge, W, U, QuantizedLayer(W.shape, (assigned,)), free=free)
 
 
 @operation(1, "assign_columns", name="exact_assign_columns", keeps=True)

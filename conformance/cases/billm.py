@@ -20,7 +20,14 @@ from .assign import as_fitted, judge_assigned
 from .blocks import BlockState, judge_block, judge_salient, judge_split
 from .draw import Draw
 from .judge import Judge, host
-from .layers import INPUTS, judge_objective, live_columns, prepared_bound, scores_bound
+from .layers import (
+    INPUTS,
+    draw_preset,
+    judge_objective,
+    live_columns,
+    prepared_bound,
+    scores_bound,
+)
 from .registry import operation
 
 FAMILIES = (*CONTINUOUS, "tied", "zero_rows")
@@ -30,8 +37,7 @@ def _block_state(draw: Draw, judge: Judge) -> tuple[BlockState, BiLLM, Array, Ar
     """Draw an exactly known state for the steps of a block."""
     W = draw.weights(CONTINUOUS, rows=(2, 6), columns=(2, 40))
     S = W**2 * draw.rng.uniform(0.5, 2.0, W.shape[1])
-    presets = reference.METHODS["billm"].presets
-    config: BiLLM = presets[draw.pick("preset", tuple(presets))]
+    config: BiLLM = draw_preset(draw, "billm")[1]
     config = config.changed(grid=draw.pick("grid", (config.zones.grid, "breakpoints")))
     read = judge.arithmetic.read
     state = BlockState(read(W), read(S), draw.columns(W.shape[1]), config)

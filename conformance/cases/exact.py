@@ -13,6 +13,7 @@ import numpy as np
 from subbit import reference
 from subbit.conformance.cases.draw import Draw
 from subbit.conformance.cases.judge import Judge, host
+from subbit.conformance.cases.layers import draw_preset
 from subbit.conformance.cases.registry import operation
 from subbit.conformance.inputs.families import CONTINUOUS, SUMMABLE
 from subbit.conformance.target import Port
@@ -200,8 +201,7 @@ def _layer(draw: Draw) -> reference.QuantizedLayer:
     method = draw.pick("record of", ("rtn", "gptq", "billm"))
     dead = draw.pick("inputs", ("iid", "dead"))
     H = draw.hessian(W.shape[1], (dead,))
-    presets = reference.METHODS[method].presets
-    config = presets[draw.pick("preset", tuple(presets))]
+    _, config = draw_preset(draw, method)
     if method == "gptq":
         config = config.changed(activation_order=draw.pick("activation order", (False, True)))
     return getattr(reference, reference.METHODS[method].entry)(W, H, config)

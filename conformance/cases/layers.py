@@ -9,6 +9,7 @@ by rounding.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +33,7 @@ from subbit.reference.bounds.zones.saliency import (
     inverse_hessian_saliency_bound,
     trailing_saliency_bound,
 )
+from subbit.reference.contracts.settings import later_settings
 from subbit.reference.factored import ProductGroup
 from subbit.reference.haar import HaarGroup
 from subbit.reference.layer import Group
@@ -243,6 +245,29 @@ def single_columns(layer: QuantizedLayer, first: int) -> QuantizedLayer:
         nothing = ValueGroup("rest", rest == 0.0, rest)
         blocks.append(QuantizedBlock(first, layer.shape[1], (nothing,)))
     return QuantizedLayer(layer.shape, tuple(blocks))
+
+
+def draw_preset(draw: Draw, method: str) -> tuple[str, Any]:
+    """Draw a preset of a method, of those with the settings of version 1 alone.
+
+    Parameters
+    ----------
+    draw : Draw
+        The case.
+    method : str
+        The method.
+
+    Returns
+    -------
+    name : str
+        The preset.
+    config : configuration
+        Its settings. Presets that use later ones have operations of their own.
+    """
+    presets = reference.METHODS[method].presets
+    first = [n for n, c in presets.items() if not later_settings(type(c)) & c.written().keys()]
+    name = draw.pick("preset", tuple(first))
+    return name, presets[name]
 
 
 def draw_block_size(draw: Draw) -> int:

@@ -212,7 +212,6 @@ def _wrong_block(value: Any) -> Wrong:  # noqa: ANN401
     group = value.groups[0]
     mask = np.ones_like(group.mask)
     yield "no group", replace(value, groups=())
-    yield "groups in a list", replace(value, groups=list(value.groups))
     yield "other columns", replace(value, start=value.start + 1)
     yield "a group twice", replace(value, groups=(replace(group, mask=mask),) * 2)
     plain = reference.ValueGroup("plain", mask, np.ones(mask.shape))

@@ -47,6 +47,7 @@ PAPER = {
     "compensation": "exact",
     "closed": False,
     "dead_inputs": "binarize",
+    "column_feedback": False,
     "column_groups": True,
     "bitmap": "shared",
     "splits": 1,

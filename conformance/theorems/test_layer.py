@@ -55,6 +55,7 @@ PAPER = {
     "compensation": "exact",
     "closed": True,
     "dead_inputs": "binarize",
+    "column_feedback": False,
 }
 RELEASED = PAPER | {
     "center": True,

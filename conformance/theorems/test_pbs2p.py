@@ -53,6 +53,7 @@ CANONICAL: dict[str, Any] = {
     "compensation": "exact",
     "closed": False,
     "dead_inputs": "binarize",
+    "column_feedback": False,
     "column_groups": True,
     "bitmap": "shared",
     "splits": 1,

@@ -44,6 +44,7 @@ PAPER = {
     "compensation": "exact",
     "closed": True,
     "dead_inputs": "binarize",
+    "column_feedback": False,
     "keep": (4, 8),
     "tail": "error",
     "importance": "standardized",

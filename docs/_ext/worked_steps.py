@@ -98,6 +98,11 @@ def walk(made: Walk) -> Iterator[Step]:
     for place, columns in enumerate(slices):
         block = made.state.block(current, columns)
         steps, record = made.block_steps(block)
+        if loop.column_feedback:
+            own = made.state.prepared.factor[columns, columns]
+            movable = None if made.free is None else made.free[:, columns]
+            record = ref.assign_columns(block.weights, own, record, free=movable)
+            steps = [*steps, assigned(record)]
         same(record.decode(), made.expected.blocks[place].decode(), f"block {place}")
         _, moved, E = ref.compensate_step(
             current,
@@ -266,6 +271,22 @@ def binarized(groups: Sequence[BinaryGroup], salient: Mask | None) -> list[Step]
             (show.levels("Scales of each row", groups),),
         ),
     ]
+
+
+def assigned(record: QuantizedBlock) -> Step:
+    """Show the signs of a block whose columns were assigned one by one."""
+    groups = [group for group in record.groups if isinstance(group, BinaryGroup)]
+    return Step(
+        "Feedback between columns",
+        "Groups and levels stay, but signs are chosen again, column by column: each weight takes "
+        "the nearest value that its group has for it, and its error moves the columns to its "
+        "right in the block.",
+        (
+            ("subbit", "Eq. (93)", "_assigned", "reference/assign.py"),
+            ("GPTQ", "Alg. 1", "compensate_columns", "reference/columns.py"),
+        ),
+        sign_planes(groups, record.salient),
+    )
 
 
 def decoded(block: Block, record: QuantizedBlock, dense: Array) -> Step:

@@ -16,6 +16,7 @@ from subbit import reference
 from subbit.conformance.cases.blocks import BlockState
 from subbit.conformance.cases.draw import NEAR, Draw
 from subbit.conformance.cases.judge import Judge, host
+from subbit.conformance.cases.layers import draw_preset
 from subbit.conformance.cases.registry import LARGE, operation
 from subbit.conformance.cases.zones.cuts import (
     Cut,
@@ -349,8 +350,7 @@ def drawn_preset(draw: Draw, methods: Sequence[str] = METHODS) -> ARBLLM:
     ARBLLM
         The configuration.
     """
-    presets = reference.METHODS[draw.pick("method", methods)].presets
-    config: ARBLLM = presets[draw.pick("preset", tuple(presets))]
+    config: ARBLLM = draw_preset(draw, draw.pick("method", methods))[1]
     return config
 
 
