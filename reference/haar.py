@@ -18,6 +18,7 @@ symbol         shape     meaning
 ============== ========= =======================================================
 ``X``          (n, k)    weights, or what is left of them
 ``C``          (n, k)    coefficients, the low band in front
+``Ĉ_g``        (n, k)    coefficients of a group
 ``L``, ``D``             low and high band of ``C``
 ``T``                    the transform of a term
 ``F``                    the columns of a term
@@ -201,7 +202,7 @@ class HaarGroup:
         """
         values = np.zeros(self.mask.shape)
         for term in self.terms:
-            # Eq. (122), subbit:  Ŵ_:F = Σ_t Tᵀ Σ_g Ĉ_g
+            # Eq. (122), subbit:  Ŵ_:F = Σ_t Tᵀ C,  C = Σ_g Ĉ_g
             values[:, term.columns] += term.decode()
         return values
 

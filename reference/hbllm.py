@@ -18,6 +18,7 @@ symbol     shape     meaning
 ``F``      (n, k)    the block with salient columns replaced
 ``Q``      (n, k)    what the transform of ``F`` decodes to
 ``E``      (n, s)    what is left of the salient columns
+``A``      (s,)      the salient columns
 ========== ========= ==========================================================
 
 What paper and code were read of, and what is chosen here, the book's page on HBLLM says.
@@ -69,7 +70,7 @@ def hbllm_block(
         terms.append(_term(_filled(X, salient)[:, first], first, config.pairs, config))
         Q[:, first] = terms[0].decode()
     if salient.any():
-        # Eq. (128), subbit:  E = W_:sal − Q_:sal
+        # Eq. (128), subbit:  E = W_:A − Q_:A
         E = X[:, salient] - Q[:, salient]
         terms.append(_term(E, salient, "rows", config))
     # So far a term's columns count from the first column to quantize.

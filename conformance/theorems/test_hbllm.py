@@ -229,7 +229,6 @@ CORRECTED = RELEASED | {
     "dead_inputs": "zero",
     "scale": "mean_abs",
     "counts": (0, 49),
-    "search_on": "weights",
     "sign_zero": 1,
 }
 

@@ -140,11 +140,11 @@ haar.haar
 haar.inverse_haar
   Eq. (121), subbit:  X_even = (L + D) / √2,  X_odd = (L − D) / √2
 hbllm.hbllm_block
-  Eq. (128), subbit:  E = W_:sal − Q_:sal
+  Eq. (128), subbit:  E = W_:A − Q_:A
   Eq. (126), subbit:  columns by ‖S_:j‖₂
   Eq. (127), subbit:  F_:j = mean of W_:l, |l − j| ≤ 3, l not salient
 hbllm.hbllm_layer
-  Eq. (128), subbit:  E = W_:sal − Q_:sal
+  Eq. (128), subbit:  E = W_:A − Q_:A
   Eq. (126), subbit:  columns by ‖S_:j‖₂
   Eq. (127), subbit:  F_:j = mean of W_:l, |l − j| ≤ 3, l not salient
 hessian.accumulate_hessian

@@ -4,8 +4,7 @@
 HBLLM, arXiv 2512.00862.
 
 ``RELEASED`` follows the authors' code as far as it was read. ``CORRECTED`` takes the scale that
-is best, feeds the whole error of a block forward, counts salient columns by errors of weights,
-and leaves dead inputs out.
+is best, feeds the whole error of a block forward, and leaves dead inputs out.
 """
 
 from collections.abc import Mapping
@@ -93,7 +92,6 @@ CORRECTED = HBLLM(
     dead_inputs="zero",
     scale="mean_abs",
     counts=(0, 49),
-    search_on="weights",
     sign_zero=1,
 )
 
