@@ -214,6 +214,7 @@ RELEASED = {
     "score": "trailing",
     "compensation": "released",
     "dead_inputs": "binarize",
+    "column_feedback": False,
     "pairs": "columns",
     "scale": "rms",
     "share_mean": False,
