@@ -78,7 +78,7 @@ def test_a_row_of_weights_and_a_column_are_exact():
         np.testing.assert_allclose(Q, W, rtol=1e-12)
 
 
-@pytest.mark.parametrize(("payload", "step"), [(0.0, 1), (4.0, 1), (8.0, 32)])
+@pytest.mark.parametrize(("payload", "step"), [(0.0, 1), (4.0, 1), (5.0, 32)])
 def test_too_few_bits_for_the_scales_are_refused(payload, step):
     config = SignProduct(payload=payload, rank_step=step)
     with pytest.raises(ArgumentError, match=r"payload: expected enough for the scales.* 8 x 8"):

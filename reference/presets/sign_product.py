@@ -116,8 +116,8 @@ class SignProduct(Switches):
         n, m = shape
         # Eq. (111), subbit:  r (n + m) + 16 (n + m) ≤ b n m
         most = floor((self.payload * n * m - FLOAT_BITS * (n + m)) / (n + m))
-        rank = min(most - most % self.rank_step, n, m)
-        if rank < 1:
+        rank = min(max(most - most % self.rank_step, self.rank_step), n, m)
+        if rank > most:
             expected = f"enough for the scales of a layer of {n} x {m}"
             raise ArgumentError("payload", expected, f"{self.payload:g} for each weight")
         return rank

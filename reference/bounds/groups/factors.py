@@ -68,7 +68,7 @@ def project_rank_one_bound(M: Input, steps: int = 5, *, arithmetic: Arithmetic) 
     Examples
     --------
     >>> bound = project_rank_one_bound([[1.0, -2.0]], arithmetic=Arithmetic("float32"))
-    >>> bound.value, bool((bound.error < 1e-5).all())
+    >>> bound.value, bool((bound.error < 1e-4).all())
     (array([[ 1., -2.]]), True)
     """
     matrix = arithmetic.checked("M", M)
@@ -147,7 +147,7 @@ def admm_step_bound(
     ...     one, one, one, left_dual=zero, right_dual=zero, penalty=0.0, ridge=1.0, steps=5,
     ...     solves="jacobi", arithmetic=Arithmetic("float32")
     ... )
-    >>> bounds[0].value, bool(bounds[0].error < 1e-5)
+    >>> bounds[0].value, bool(bounds[0].error < 1e-3)
     (array([[0.5]]), True)
     """
     read = arithmetic.read

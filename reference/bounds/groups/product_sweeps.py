@@ -99,12 +99,12 @@ def refit_column_scales_bound(
     """
     weights, matrix = arithmetic.checked("W", W), arithmetic.checked("H", H)
     Y = arithmetic.read(group.row_scale)[:, None] * arithmetic.exactly(group.product())
+    # Eq. (B154), subbit:  |ĉ − c| ≤ the error of g R⁻¹, and e_c of a copy
     R, g = matrix * (Y.T @ Y), (Y * (weights @ matrix)).sum("library")
     given = arithmetic.read(group.column_scale)
     value, error = given.value.copy(), given.error.copy()
     free = np.diag(R.value) > 0.0
     if free.any():
-        # Eq. (B154), subbit:  |ĉ − c| ≤ the error of g R⁻¹, and e_c of a copy
         solved = _times_inverse(g[free][None], R[np.ix_(free, free)])
         value[free], error[free] = solved.value[0], solved.error[0]
     return Rounded(value, error, arithmetic)
