@@ -1,5 +1,5 @@
 """Owners of entries
-================
+=================
 
 Which of several groups each entry belongs to, as numbers among those that have any.
 """
