@@ -165,8 +165,10 @@ def admm_step(
 
     Returns
     -------
-    left, right, left_dual, right_dual : ndarray of float64
-        The new factors, projected, and their duals.
+    left, left_dual : ndarray of float64, shape (n, r)
+        The new left factor, projected, and its dual.
+    right, right_dual : ndarray of float64, shape (r, m)
+        The new right factor, projected, and its dual. The order is left, right, and the duals.
 
     Notes
     -----
