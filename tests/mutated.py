@@ -23,7 +23,10 @@ from subbit.conformance.protocol import CLASSES
 # Checks, records and the file format are held to what they refuse and store, by tests.
 # Presets are made when the module is imported, before any code is swapped.
 OUTSIDE = ("bounds", "contracts", "errors", "records", "methods", "notation", "record_", "layer")
-OUTSIDE += ("leveled", "stored", "_layout")
+OUTSIDE += ("leveled", "stored", "_layout", "reference.binary", "factored", "owners")
+UNTRIED = ("hbllm", "haar", "groups.row_split", "groups.quantiles")
+UNTRIED += ("sign_product", "groups.factors", "groups.product_sweeps")
+"""What came last: nobody has looked yet at what notices small changes there."""
 UNCHANGED = {"_presets", "_of_billm"}
 # They are asked of an answer, when the port no longer runs.
 UNCHANGED |= {"PayloadBits.total", "PayloadBits.per_weight"}
@@ -180,7 +183,7 @@ def _changes_nothing(parent: ast.AST) -> bool:
 def mutated_modules() -> list[str]:
     """Modules of the reference that compute."""
     names = [import_name(p) for p in sources("reference") if p.name != "__init__.py"]
-    return [name for name in names if not any(word in name for word in OUTSIDE)]
+    return [name for name in names if not any(word in name for word in (*OUTSIDE, *UNTRIED))]
 
 
 @cache
