@@ -49,7 +49,7 @@ def test_no_figure_is_shown_in_one_form_only():
         assert text.count("figures/") == 2 * len(pairs), page
     assert [light for _, light in PICTURE.findall(read(ROOT / "README.md"))] == [
         "groups",
-        "frontier",
+        "perplexity",
     ]
 
 

@@ -1,4 +1,4 @@
-"""The figure of docs/frontier.md, which README.md and the first page begin with."""
+"""The figure of docs/frontier.md."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ def draw_frontier(found: Calibrated) -> plt.Figure:
         axes.plot(*spot, "o", color=color, markerfacecolor=filled, markersize=6)
         beside = {"xytext": (7, 0), "textcoords": "offset points", "va": "center"}
         axes.annotate(label, spot, fontsize=7.5, color=color, **beside)
-    if best:
+    if len(best) == len(BEST):
         axes.plot(*zip(*best, strict=True), "-", color=family["typed"], linewidth=1.0, marker="")
     if study.full is not None:
         axes.axhline(study.full, color="gray", linestyle=":")
