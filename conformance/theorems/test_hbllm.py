@@ -4,6 +4,8 @@ H1 to H5 are its properties. Blocks are quantized on weights and scores that the
 exactly.
 """
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -25,6 +27,14 @@ every_axis = pytest.mark.parametrize("axis", ["columns", "rows"])
 
 def _host(x: object) -> Array:
     return np.asarray(x, dtype=np.float64)
+
+
+def _quantile(X: Array, share: Fraction) -> Array:
+    """Quantiles of rows, an entry itself where the place is whole; in floats it may lie beside."""
+    ordered, place = np.sort(X, axis=1), share * (X.shape[1] - 1)
+    low, rest = int(place), float(place % 1)
+    high = min(low + 1, X.shape[1] - 1)
+    return np.asarray(ordered[:, low] + rest * (ordered[:, high] - ordered[:, low]))
 
 
 def _low(X: Array, axis: Axis) -> slice:
@@ -107,7 +117,7 @@ def test_no_other_quantile_splits_a_row_better(
     assert np.all(highest < np.where(above, size, np.inf).min(axis=1))
     left = np.sum((X - small.decode() - large.decode()) ** 2, axis=1)
     for level in range(levels):
-        cut = np.quantile(size, 0.1 + 0.8 * level / max(levels - 1, 1), axis=1)
+        cut = _quantile(size, Fraction(1, 10) + Fraction(8 * level, 10 * max(levels - 1, 1)))
         whole = np.zeros(X.shape)
         for side in (size < cut[:, None], size >= cut[:, None]):
             count = np.maximum(side.sum(axis=1), 1)
