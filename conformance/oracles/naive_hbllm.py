@@ -14,7 +14,7 @@ from fractions import Fraction
 import numpy as np
 
 from subbit.conformance.inputs.families import Array, Mask
-from subbit.conformance.oracles.choices import least
+from subbit.conformance.oracles.choices import apart, least, residual
 from subbit.conformance.oracles.naive import begin, binarize, over_blocks
 from subbit.reference import HBLLM, Partition
 
@@ -60,9 +60,10 @@ def _split(x: Array, config: HBLLM) -> Array:
     steps = max(config.quantiles - 1, 1)
     shares = [Fraction(1, 10) + Fraction(8 * step, 10 * steps) for step in range(config.quantiles)]
     errors, images = [], []
-    for cut in (_quantile(np.sort(np.abs(x)), share) for share in shares):
+    size = apart(np.abs(x))
+    for cut in (_quantile(np.sort(size), share) for share in shares):
         image = np.zeros(len(x))
-        for side in (np.abs(x) < cut, np.abs(x) >= cut):
+        for side in (size < cut, size >= cut):
             if side.any():
                 d = x[side] - (x if config.share_mean else x[side]).mean()
                 alpha = np.sqrt((d**2).mean()) if config.scale == "rms" else np.abs(d).mean()
@@ -125,7 +126,8 @@ def _block(W: Array, S: Array, alive: Mask, config: HBLLM) -> Array:
     elif not salient.all():
         Q[:, ~salient] = _by_rows(X[:, ~salient], config)
     if salient.any():
-        Q[:, salient] += _by_rows((X - Q)[:, salient], config)
+        E = residual((X - Q)[:, salient], float(np.abs(X).max()))
+        Q[:, salient] += _by_rows(E, config)
     image[:, alive] = Q
     return image
 

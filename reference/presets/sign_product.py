@@ -115,7 +115,10 @@ class SignProduct(Switches):
         """
         n, m = shape
         # Eq. (111), subbit:  r (n + m) + 16 (n + m) ≤ b n m
-        most = floor((self.payload * n * m - FLOAT_BITS * (n + m)) / (n + m))
+        most = floor(self.payload * n * m / (n + m)) - FLOAT_BITS
+        # The product is rounded, but what the record is held to is a quotient.
+        most += _rate(most + 1, shape) <= self.payload
+        most -= _rate(most, shape) > self.payload
         rank = min(max(most - most % self.rank_step, self.rank_step), n, m)
         if rank > most:
             expected = f"enough for the scales of a layer of {n} x {m}"
@@ -142,6 +145,12 @@ class SignProduct(Switches):
         """
         # Eq. (schedule), NanoQuant:  ρ = t / T, or (t / T)³
         return (step / self.iterations) ** (1 if self.schedule == "linear" else 3)
+
+
+def _rate(rank: int, shape: tuple[int, int]) -> float:
+    """Return the payload bits of each weight at a rank."""
+    n, m = shape
+    return (rank + FLOAT_BITS) * (n + m) / (n * m)
 
 
 PRESETS: Mapping[str, SignProduct] = MappingProxyType(
