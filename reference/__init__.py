@@ -8,9 +8,7 @@ here, so this package is itself a *port*: an object with the functions of the sp
 Methods, from a layer's weights and Hessian to its record
     billm_layer, arb_llm_layer, stbllm_layer, pbs2p_layer; a block of each: billm_block,
     arb_llm_block, stbllm_block, pbs2p_block; typed groups: typed_groups_layer; products of sign
-    matrices: sign_product_layer; presets by name: METHODS
-    arb_llm_block, stbllm_block, pbs2p_block; typed groups: typed_groups_layer; HBLLM:
-    hbllm_layer, hbllm_block; presets by name: METHODS
+    matrices: sign_product_layer; HBLLM: hbllm_layer, hbllm_block; presets by name: METHODS
 Baselines
     rtn_layer, minmax_grid, grid_codes; gptq_layer; wanda_layer; sparsegpt_layer,
     sparsegpt_prune; pb_llm_layer

@@ -26,7 +26,7 @@ OUTSIDE = ("bounds", "contracts", "errors", "records", "methods", "notation", "r
 OUTSIDE += ("leveled", "stored", "_layout", "reference.binary", "factored", "owners")
 UNTRIED = ("hbllm", "haar", "groups.row_split", "groups.quantiles")
 UNTRIED += ("sign_product", "groups.factors", "groups.product_sweeps")
-"""What came last: nobody has looked yet at what notices small changes there."""
+"""What came last: small changes there have not been tried yet."""
 UNCHANGED = {"_presets", "_of_billm"}
 # They are asked of an answer, when the port no longer runs.
 UNCHANGED |= {"PayloadBits.total", "PayloadBits.per_weight"}

@@ -103,7 +103,7 @@ def test_a_call_must_have_all_arguments_and_no_others():
 def test_configurations(kind):
     config = kind()
     form = Codec().write(config)
-    assert form["settings"].keys() == config.switches().keys()
+    assert form["settings"].keys() == config.written().keys()
     assert repr(there_and_back(config)) == repr(config)
 
 

@@ -76,9 +76,10 @@ def _routines(block_size: int, methods: Collection[str]) -> dict[str, list[Routi
     ordered = sorted(ref.METHODS, key=lambda name: name != YARDSTICK)
     for name in ordered:
         for preset, config in ref.METHODS[name].presets.items():
-            width = "block_size" if "block_size" in config.switches() else "group_size"
-            changed = config.changed(**{width: block_size})
-            if "payload" in config.switches():
+            known = config.switches()
+            widths = {key: block_size for key in ("block_size", "group_size") if key in known}
+            changed = config.changed(**widths)
+            if "payload" in known:
                 # In a small layer scales alone take more than the preset allows.
                 changed = changed.changed(payload=64.0)
             routine = getattr(ref, ref.METHODS[name].entry), changed

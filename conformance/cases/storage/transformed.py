@@ -37,7 +37,7 @@ def _layer(draw: Draw) -> QuantizedLayer:
     return QuantizedLayer((W.shape[0], W.shape[1]), tuple(blocks))
 
 
-@operation(1, "payload_bits", name="payload_of_transformed", decides=False, large=())
+@operation(1, "payload_bits", name="payload_of_transformed", decides=False)
 def _payload_of_transformed(port: Port, judge: Judge, draw: Draw) -> None:
     """Sides and signs of coefficients, numbers of sides, shared means once, columns of terms."""
     layer, size = _layer(draw), draw.pick("float bits", (16, 32))
@@ -46,7 +46,7 @@ def _payload_of_transformed(port: Port, judge: Judge, draw: Draw) -> None:
         judge.exact(part, found.get(part), number)
 
 
-@operation(1, "nominal_bits", name="nominal_of_transformed", decides=False, large=())
+@operation(1, "nominal_bits", name="nominal_of_transformed", decides=False)
 def _nominal_of_transformed(port: Port, judge: Judge, draw: Draw) -> None:
     """A sign for each coefficient, so a salient column counts twice."""
     layer = _layer(draw)
