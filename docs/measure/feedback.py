@@ -6,12 +6,20 @@ calibration, which the folder keeps. Errors are those of linears of the embedded
 calibration text that Hessians were made from, and on sequences that follow it there.
 """
 
-import argparse
-import json
 from pathlib import Path
 from typing import Any
 
-from measuring import HELD_OUT, HERE, conditions, fill, held_out, kept_layers, measured, table
+from measuring import (
+    HELD_OUT,
+    HERE,
+    conditions,
+    fill,
+    held_out,
+    kept_layers,
+    measured,
+    run_script,
+    table,
+)
 from rich.progress import track
 
 from subbit import reference as ref
@@ -60,17 +68,5 @@ def write(content: dict[str, Any]) -> None:
     fill(PAGE, {"layers": f"\n\n{table(head, rows)}\n\n"})
 
 
-def main() -> None:
-    """Measure, unless the data are there and only the page is to be written."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--scratch", type=Path)
-    parser.add_argument("--write", action="store_true", help="only write the table again")
-    arguments = parser.parse_args()
-    if not arguments.write:
-        content = measure(arguments.scratch)
-        DATA.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    write(json.loads(DATA.read_text(encoding="utf-8")))
-
-
 if __name__ == "__main__":
-    main()
+    run_script(__doc__, measure, write, DATA)

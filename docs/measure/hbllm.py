@@ -6,16 +6,14 @@ which the folder keeps; what is measured already is not measured again. Layers a
 those of ``typed.py``, which has measured most of the rivals.
 """
 
-import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measuring import HERE, conditions, fill, kept_layers, table
+from measuring import HELD_OUT, HERE, conditions, fill, held_out, kept_layers, run_script, table
 from rich.progress import track
-from typed import HELD_OUT, held_out
 
 from subbit import reference as ref
 from subbit.reference.blocks import Block, prepare_layer, quantize_blocks
@@ -97,8 +95,8 @@ def _kept() -> dict[str, list[float]]:
     return dict(json.loads(DATA.read_text(encoding="utf-8"))["results"]) if DATA.exists() else {}
 
 
-def measure(scratch: Path | None) -> None:
-    """Measure presets, single changes and rivals, and keep each result."""
+def measure(scratch: Path | None) -> dict[str, Any]:
+    """Measure presets, single changes and rivals, and keep each result at once."""
     layers, others = kept_layers(scratch), held_out(scratch)
     for label, how in _asked():
         found = _kept()
@@ -108,6 +106,7 @@ def measure(scratch: Path | None) -> None:
         content = {**conditions(layers), "held out": HELD_OUT}
         content["results"] = found | {label: _summed(rows)}
         DATA.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return {**conditions(layers), "held out": HELD_OUT, "results": _kept()}
 
 
 def _summed(rows: list[tuple[int, int, float, float]]) -> list[float]:
@@ -141,16 +140,5 @@ def write(content: dict[str, Any]) -> None:
     fill(PAGE, {name: f"\n\n{part}\n\n" for name, part in parts.items()})
 
 
-def main() -> None:
-    """Measure, unless the data are there and only the page is to be written."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--scratch", type=Path)
-    parser.add_argument("--write", action="store_true", help="only write the tables again")
-    arguments = parser.parse_args()
-    if not arguments.write:
-        measure(arguments.scratch)
-    write(json.loads(DATA.read_text(encoding="utf-8")))
-
-
 if __name__ == "__main__":
-    main()
+    run_script(__doc__, measure, write, DATA)

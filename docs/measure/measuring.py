@@ -1,8 +1,9 @@
 """What the scripts that measure the chapters' claims share: layers, effects, tables, pages."""
 
+import argparse
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -388,3 +389,20 @@ def curve_table(points: list[dict[str, Any]]) -> str:
         rest = ("divergence", ".3f"), ("mean_error", ".4f"), ("nominal", ".3f"), ("payload", ".3f")
         rows.append([label, *found, *(format(last[key], form) for key, form in rest)])
     return table(header, rows)
+
+
+def run_script(
+    doc: str | None,
+    measure: Callable[[Path | None], dict[str, Any]],
+    write: Callable[[dict[str, Any]], None],
+    data: Path,
+) -> None:
+    """Measure, unless the data are there and only the page is to be written."""
+    parser = argparse.ArgumentParser(description=doc)
+    parser.add_argument("--scratch", type=Path)
+    parser.add_argument("--write", action="store_true", help="only write the tables again")
+    arguments = parser.parse_args()
+    if not arguments.write:
+        content = measure(arguments.scratch)
+        data.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write(json.loads(data.read_text(encoding="utf-8")))

@@ -6,7 +6,6 @@ calibration, which the folder keeps, as it does each number. Errors are those of
 six linears of the attention.
 """
 
-import argparse
 import json
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -14,9 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measuring import HERE, Layer, conditions, fill, kept_layers, table
+from measuring import (
+    HELD_OUT,
+    HERE,
+    Layer,
+    conditions,
+    fill,
+    held_out,
+    kept_layers,
+    run_script,
+    table,
+)
 from rich.progress import track
-from typed import HELD_OUT, held_out
 
 from subbit import reference as ref
 from subbit.reference.notation import Array
@@ -171,17 +179,5 @@ def write(content: dict[str, Any]) -> None:
     fill(PAGE, {name: f"\n\n{part}\n\n" for name, part in parts.items()})
 
 
-def main() -> None:
-    """Measure, unless the data are there and only the page is to be written."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--scratch", type=Path)
-    parser.add_argument("--write", action="store_true", help="only write the tables again")
-    arguments = parser.parse_args()
-    if not arguments.write:
-        content = measure(arguments.scratch)
-        DATA.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    write(json.loads(DATA.read_text(encoding="utf-8")))
-
-
 if __name__ == "__main__":
-    main()
+    run_script(__doc__, measure, write, DATA)
