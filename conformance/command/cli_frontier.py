@@ -5,10 +5,10 @@ Many hours for a model of any size, so every point, record and error is kept, an
 continues.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 from rich.console import RenderableType
@@ -76,13 +76,8 @@ class FrontierOptions:
     crew: CrewOptions = AUTOMATIC
 
 
-@dataclass(frozen=True, eq=False)
-class _Text:
-    """Windows of a text, and the model's output for them at full precision once it is known."""
-
-    windows: Tokens
-    used: Windows
-    full: dict[str, Float32]
+_Text: TypeAlias = tuple[Tokens, Windows]
+"""Windows of a text, and their description."""
 
 
 def _check_options(options: FrontierOptions) -> None:
@@ -103,7 +98,7 @@ def run_frontier(options: FrontierOptions) -> list[Table]:
     """Measure what is missing, print it, and join it in one file."""
     _check_options(options)
     with open_crew(options.target, options.crew) as crew, made_for(options.out):
-        found = list(_measure(options, crew))
+        found = _measure(options, crew)
     tables = [frontier_table(one) for one in found]
     for table in tables:
         table.show(make_console())
@@ -116,34 +111,31 @@ def run_frontier(options: FrontierOptions) -> list[Table]:
     return tables
 
 
-def _measure(options: FrontierOptions, crew: Crew) -> Iterator[Calibrated]:
+def _measure(options: FrontierOptions, crew: Crew) -> list[Calibrated]:
     model = loaded(options.model)
-    full: dict[str, Float32] = {}
-    texts = [
-        _Text(*cut_windows(model, text, options.window, options.windows), full)
-        for text in options.texts
-    ]
+    texts = [cut_windows(model, text, options.window, options.windows) for text in options.texts]
     short = min(PREFIX_LENGTH, options.window), min(PREFIX_WINDOWS, options.windows)
-    cut = cut_windows(model, options.texts[0], *short)
+    prefix = cut_windows(model, options.texts[0], *short)
     stops = parse_counts(options.ks, model.n_blocks)
     jobs = [prefix_job(label, stops) for label in options.labels]
+    full: dict[str, Float32] = {}
     found = []
     for calibration in options.calibrations:
         folder = options.out / slug(calibration.text)
-        settings = _Calibration(options, calibration, folder)
-        settings.measure(model, crew, texts, _Text(*cut, full), jobs)
+        _Calibration(options, calibration, folder, full).measure(model, crew, texts, prefix, jobs)
         found.append(read_calibrated(folder, options.texts))
         write_frontier(options.out, found)
-    yield from found
+    return found
 
 
 @dataclass(frozen=True)
 class _Calibration:
-    """One calibration, and the folder of what is measured with it."""
+    """One calibration, the folder of what is measured with it, and what all of them share."""
 
     options: FrontierOptions
     calibration: CalibrationOptions
     folder: Path
+    full: dict[str, Float32]
 
     def measure(
         self,
@@ -157,8 +149,8 @@ class _Calibration:
         options = self.options
         sequences, used = draw_calibration(model, self.calibration)
         first, *rest = [
-            Study(model.name, model.precision, used, x.used, options.scales, options.target)
-            for x in (prefix, *texts)
+            Study(model.name, model.precision, used, windows, options.scales, options.target)
+            for _, windows in (prefix, *texts)
         ]
         # What settings are refused is known before there is a folder.
         for job in jobs:
@@ -167,8 +159,8 @@ class _Calibration:
         with claim(self.folder):
             last = {jobs[0].stops[-1]}
             exams = [
-                self._exam(slug(text), x, study, last)
-                for text, x, study in zip(options.texts, texts, rest, strict=True)
+                self._exam(slug(name), text, study, last)
+                for name, text, study in zip(options.texts, texts, rest, strict=True)
             ]
             exams.append(self._exam(PREFIX, prefix, first, None))
             errors = ErrorExam(self._fresh, self._watched(model, sequences), self.folder / ERRORS)
@@ -183,7 +175,7 @@ class _Calibration:
 
     def _exam(self, name: str, text: _Text, study: Study, stops: set[int] | None) -> Exam:
         folder = self.folder / name
-        return Exam(text.windows, Notebook(folder, open_results(folder, study)), stops, text.full)
+        return Exam(text[0], Notebook(folder, open_results(folder, study)), stops, self.full)
 
     def _watched(self, model: DecoderModel, sequences: Tokens) -> dict[str, Tokens]:
         """Return the sequences that errors are measured on."""
@@ -203,7 +195,7 @@ class _Calibration:
         return frontier_table(read_calibrated(self.folder, self.options.texts)).drawn()
 
 
-def _error_cells(found: dict[str, OutputError], field: str) -> list[str]:
+def _error_cells(found: Mapping[str, OutputError], field: str) -> list[str]:
     errors = (found.get(name) for name in ("calibration", "held out"))
     return [format_number(None if x is None else getattr(x, field), 4) for x in errors]
 
@@ -230,7 +222,7 @@ def frontier_table(found: Calibrated) -> Table:
     for label in found.labels():
         points = [found.point(place, label) for place in range(len(texts))]
         some = next(point for point in points if point is not None)
-        errors = dict(found.errors.get(label, {}))
+        errors = found.errors_of(some)
         prefix = [found.prefix.find(label, some.part, some.start, stop) for stop in stops]
         rows.append(
             (

@@ -8,10 +8,10 @@ has been fitted to the first says less about the second the fewer they are.
 """
 
 import json
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -170,6 +170,8 @@ class OutputError:
     stream : float
         ``‖h - ĥ‖² / ‖h‖²`` of the hidden states after the last block, without tokens whose norm
         is above 10 times the median.
+    stop : int
+        The block after the last one that was followed.
     linears : int
         Linears in the mean. Left out are experts that other tokens reach than before, whose
         outputs can't be compared, and linears whose outputs are all zero.
@@ -177,7 +179,12 @@ class OutputError:
 
     layers: float
     stream: float
+    stop: int
     linears: int
+
+
+Errors: TypeAlias = dict[str, dict[str, OutputError]]
+"""Errors by label, then by the name of the sequences."""
 
 
 class OutputErrors:
@@ -195,6 +202,7 @@ class OutputErrors:
         self.full, self.made = full, made
         self.hidden, self.other = embed(full, tokens), embed(made, tokens)
         self.ratios: list[float] = []
+        self.done = 0
 
     def follow(self, index: int) -> None:
         """Send the sequences through a block of both models.
@@ -217,6 +225,7 @@ class OutputErrors:
                     off[place] += float(np.sum((outputs - made) ** 2))
                     of[place] += float(np.sum(outputs**2))
         self.ratios += [float(x) for x in off[of > 0.0] / of[of > 0.0]]
+        self.done = index + 1
 
     def read(self) -> OutputError:
         """Return the errors up to the last block that was followed.
@@ -230,7 +239,7 @@ class OutputErrors:
         usual = norms <= MASSIVE * np.median(norms)
         off = float(np.sum((self.hidden - self.other)[usual] ** 2))
         stream = off / float(np.sum(norms[usual] ** 2))
-        return OutputError(mean_error(self.ratios), stream, len(self.ratios))
+        return OutputError(mean_error(self.ratios), stream, self.done, len(self.ratios))
 
 
 def _weight(model: DecoderModel, index: int, linear: Linear) -> Float32:
@@ -263,14 +272,14 @@ class ErrorExam:
     open_model: Callable[[], DecoderModel]
     sequences: dict[str, Tokens]
     file: Path
-    errors: dict[str, dict[str, OutputError]] = field(init=False)
+    errors: Errors = field(init=False)
 
     def __post_init__(self) -> None:
         """Read what is kept."""
         self.errors = load_errors(self.file)
 
     def missing(self, job: Job) -> tuple[int, ...]:
-        """Return the last stop of a run without errors; see `Examiner.missing`.
+        """Return the last stop of a run without errors there or later; see `Examiner.missing`.
 
         Parameters
         ----------
@@ -282,7 +291,8 @@ class ErrorExam:
         tuple of int
             One stop, or none.
         """
-        return () if job.label in self.errors else job.stops[-1:]
+        measured = [error.stop for error in self.errors.get(job.label, {}).values()]
+        return () if min(measured, default=0) >= job.stops[-1] else job.stops[-1:]
 
     def steps(self, model: DecoderModel, todo: Sequence[Job]) -> int:
         """Count nothing: all is done beside the run's own steps; see `Examiner.steps`.
@@ -323,19 +333,13 @@ class ErrorExam:
                 one.follow(index)
             if index + 1 == job.stops[-1]:
                 self.errors[job.label] = {name: one.read() for name, one in watched.items()}
-                self._save()
+                text = json.dumps(written_errors(self.errors), indent=1)
+                write_atomically(self.file, text.encode())
 
         return follow
 
-    def _save(self) -> None:
-        content = {
-            label: {name: vars(error) for name, error in found.items()}
-            for label, found in self.errors.items()
-        }
-        write_atomically(self.file, json.dumps(content, indent=1).encode())
 
-
-def load_errors(file: Path) -> dict[str, dict[str, OutputError]]:
+def load_errors(file: Path) -> Errors:
     """Read the errors that an exam has kept.
 
     Parameters
@@ -356,11 +360,50 @@ def load_errors(file: Path) -> dict[str, dict[str, OutputError]]:
     if not file.is_file():
         return {}
     try:
-        content = json.loads(file.read_bytes())
-        return {
-            label: {name: OutputError(**error) for name, error in found.items()}
-            for label, found in content.items()
-        }
+        return errors_from(json.loads(file.read_bytes()))
     except (OSError, ValueError, AttributeError, TypeError) as error:
         message = f"{file}: no valid errors ({error})"
         raise SubbitError(message) from error
+
+
+def errors_from(content: dict[str, dict[str, Any]]) -> Errors:
+    """Return errors from what JSON holds of them.
+
+    Parameters
+    ----------
+    content : dict
+        As `written_errors` returns it.
+
+    Returns
+    -------
+    dict of str to dict of str to OutputError
+        The errors.
+    """
+    return {
+        label: {name: OutputError(**error) for name, error in found.items()}
+        for label, found in content.items()
+    }
+
+
+def written_errors(errors: Mapping[str, Mapping[str, OutputError]]) -> dict[str, Any]:
+    """Return errors as JSON holds them.
+
+    Parameters
+    ----------
+    errors : dict of str to dict of str to OutputError
+        The errors.
+
+    Returns
+    -------
+    dict
+        Of the same keys.
+
+    Examples
+    --------
+    >>> written_errors({"rtn": {"held out": OutputError(0.5, 0.25, 1, 7)}})
+    {'rtn': {'held out': {'layers': 0.5, 'stream': 0.25, 'stop': 1, 'linears': 7}}}
+    """
+    return {
+        label: {name: asdict(error) for name, error in found.items()}
+        for label, found in errors.items()
+    }

@@ -19,7 +19,7 @@ import numpy as np
 from subbit.conformance.models.base import Tokens
 from subbit.reference.errors import SubbitError
 
-from .exams import OutputError, load_errors
+from .exams import OutputError, errors_from, load_errors, written_errors
 from .records import write_atomically
 from .study import Point, Results, load_results, results_from
 
@@ -153,6 +153,22 @@ class Calibrated:
         found = (p for p in self.studies[place].points if p.label == label)
         return max(found, key=lambda p: p.stop, default=None)
 
+    def errors_of(self, point: Point) -> dict[str, OutputError]:
+        """Look up the errors of a model.
+
+        Parameters
+        ----------
+        point : Point
+            The model.
+
+        Returns
+        -------
+        dict of str to OutputError
+            By the name of the sequences; none that are of fewer or more decoder blocks.
+        """
+        found = self.errors.get(point.label, {})
+        return {name: error for name, error in found.items() if error.stop == point.stop}
+
     def labels(self) -> list[str]:
         """Return what was measured, by payload bits.
 
@@ -198,10 +214,7 @@ def write_frontier(out: Path, found: Sequence[Calibrated]) -> None:
         {
             "studies": [asdict(study) for study in one.studies],
             "prefix": asdict(one.prefix),
-            "errors": {
-                label: {name: asdict(error) for name, error in errors.items()}
-                for label, errors in one.errors.items()
-            },
+            "errors": written_errors(one.errors),
         }
         for one in found
     ]
@@ -232,10 +245,7 @@ def read_frontier(file: Path) -> list[Calibrated]:
             Calibrated(
                 tuple(results_from(study) for study in one["studies"]),
                 results_from(one["prefix"]),
-                {
-                    label: {name: OutputError(**error) for name, error in errors.items()}
-                    for label, errors in one["errors"].items()
-                },
+                errors_from(one["errors"]),
             )
             for one in content
         ]

@@ -139,12 +139,6 @@ class _Run:
             manifest.save(self.out)
         return manifest
 
-    def rates(self, stage: Stage, linears: Sequence[Linear], left: float) -> dict[str, float]:
-        """Return the payload bits of a stage's linears, if they differ from the preset's."""
-        if self.settings.budget != CARRIED:
-            return {}
-        return stage_rates(self.config.payload, stage.linears, linears, left)
-
     def job(self, index: int, linear: Linear, stage: Stage, payload: float | None) -> LayerJob:
         """Return all that the quantization of a linear needs."""
         changes = {} if payload is None else {"payload": payload}
@@ -187,16 +181,19 @@ class _Run:
         return [answers[place] for place in range(len(linears))]
 
     def answers(
-        self, index: int, linears: Sequence[Linear], hidden: Float32, left: float
+        self, index: int, linears: Sequence[Linear], hidden: Float32, left: float | None
     ) -> list[LayerAnswer]:
-        """Quantize the linears of a decoder block, stage by stage."""
+        """Quantize the linears of a decoder block, stage by stage, with bits that are left."""
         answers: list[LayerAnswer] = []
         for stage in self.streams.gather(index, linears, hidden):
-            rates = self.rates(stage, linears, left)
+            if left is None:
+                answers += self.quantize_stage(index, stage, {})
+                continue
+            payload = self.config.payload
+            rates = stage_rates(payload, stage.linears, linears, left)
             found = self.quantize_stage(index, stage, rates)
-            if rates:
-                results = [answer.result for answer in found]
-                left += bits_left(self.config.payload, results, stage.linears, linears)
+            results = [answer.result for answer in found]
+            left += bits_left(payload, results, stage.linears, linears)
             answers += found
         return answers
 
@@ -206,7 +203,7 @@ class _Run:
         linears = chosen_linears(self.model, self.settings, index)
         source = weights_digest(self.model, index, [linear.name for linear in linears])
         carried = self.settings.budget == CARRIED
-        left = bits_left_before(self.config.payload, manifest, index) if carried else 0.0
+        left = bits_left_before(self.config.payload, manifest, index) if carried else None
         answers = self.answers(index, linears, hidden, left)
         packed = {answer.result.name: (answer.layout, answer.tensors) for answer in answers}
         data = join_packed(packed, scales=self.settings.scales, about=self.about(index))

@@ -9,27 +9,19 @@ Run ``python docs/measure/carried.py [FOLDER]`` from the project's root. FOLDER 
 has measured; its file becomes ``docs/measured/carried.json``.
 """
 
-import argparse
-from pathlib import Path
-
+from frontier import taken_over
 from measuring import HERE, fill, table
-
-from subbit.conformance.runs.frontier import FRONTIER, read_frontier
 
 DATA = HERE / "measured" / "carried.json"
 
 
 def main() -> None:
-    """Take over what was measured, and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, nargs="?")
-    folder = parser.parse_args().folder
-    if folder is not None:
-        DATA.write_bytes((folder / FRONTIER).read_bytes())
-    found = read_frontier(DATA)[0]
+    """Write the table."""
+    found = taken_over(__doc__, DATA)
     rows = []
     for label in found.labels():
-        point, errors = found.point(0, label), found.errors[label]
+        point = found.point(0, label)
+        errors = found.errors_of(point)
         cells = [f"{errors['held out'].layers:.4f}", f"{errors['held out'].stream:.4f}"]
         rows.append((f"`{label}`", f"{point.payload:.3f}", *cells, f"{point.perplexity:.2f}"))
     head = ("method", "payload", "layers, held out", "stream, held out", "ppl k=4")

@@ -23,7 +23,7 @@ def whole_table(found: Calibrated) -> str:
     for label in found.labels():
         points = [found.point(place, label) for place in texts]
         some = next(point for point in points if point is not None)
-        errors = found.errors.get(label, {})
+        errors = found.errors_of(some)
         kept = [errors.get(name) for name in ("calibration", "held out")]
         rows.append(
             (
@@ -54,14 +54,19 @@ def prefix_table(found: Calibrated) -> str:
     return table(("method", *(f"k={stop}" for stop in stops)), rows)
 
 
-def main() -> None:
-    """Take over what was measured, and write the page's tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def taken_over(doc: str | None, data: Path) -> Calibrated:
+    """Take over what the command has measured, if its folder is named, and read it."""
+    parser = argparse.ArgumentParser(description=doc)
     parser.add_argument("folder", type=Path, nargs="?")
     folder = parser.parse_args().folder
     if folder is not None:
-        DATA.write_bytes((folder / FRONTIER).read_bytes())
-    found = read_frontier(DATA)[0]
+        data.write_bytes((folder / FRONTIER).read_bytes())
+    return read_frontier(data)[0]
+
+
+def main() -> None:
+    """Write the page's tables."""
+    found = taken_over(__doc__, DATA)
     parts = {"whole": whole_table(found), "prefix": prefix_table(found)}
     fill(PAGE, {name: f"\n\n{part}\n\n" for name, part in parts.items()})
 

@@ -96,6 +96,26 @@ def test_an_interrupted_call_goes_on(place, monkeypatch):
     assert [one.errors for one in read_frontier(place / "out" / FRONTIER)] == whole
 
 
+def stops_of(place):
+    errors = load_errors(place / "out" / "one.txt" / "errors.json")
+    return {label: {one.stop for one in found.values()} for label, found in errors.items()}
+
+
+@pytest.mark.usefixtures("place")
+def test_errors_are_of_as_many_blocks_as_the_model_beside_them(place):
+    """A longer run measures them again, and a shorter one does not take them away."""
+    shown = frontier("--ks=1", "--method=billm").stdout
+    assert set(stops_of(place)) == {"rtn:sign", "typed:3bit+loaq", "billm:paper"}
+    assert all(stops == {1} for stops in stops_of(place).values())
+    for last in ("--ks=all", "--ks=1"):
+        shown = frontier(last).stdout
+        assert stops_of(place)["rtn:sign"] == {3}
+    one = read_frontier(place / "out" / FRONTIER)[0]
+    assert set(one.errors_of(one.point(0, "rtn:sign"))) == {"calibration", "held out"}
+    assert one.errors_of(one.prefix.find("rtn:sign", "all", 0, 1)) == {}
+    assert "rtn:sign" in shown
+
+
 @pytest.mark.parametrize(
     ("option", "said"),
     [
