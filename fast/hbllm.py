@@ -17,9 +17,9 @@ from subbit.fast.launches.row_splits import Halves, row_halves
 from subbit.fast.launches.search_inputs import places_of
 from subbit.fast.launches.transforms import paired, unpaired
 from subbit.reference.haar import Axis, HaarGroup, HaarTerm
-from subbit.reference.hbllm import REACH, RELEASED
+from subbit.reference.hbllm import RELEASED, _neighbors, _placed
 from subbit.reference.layer import BinaryGroup, Plane, QuantizedBlock, QuantizedLayer
-from subbit.reference.notation import Indices, Mask
+from subbit.reference.notation import Mask
 from subbit.reference.presets.hbllm import HBLLM
 
 from .blocks import Block, blocks_on_device, prepare_layer
@@ -72,11 +72,10 @@ class _BlockOnDevice:
 
     def record(self) -> QuantizedBlock:
         """Bring the block to the host."""
-        terms = []
-        for term in self.terms:
-            columns = np.zeros(len(self.alive), dtype=np.bool_)
-            columns[np.flatnonzero(self.alive)[term.columns]] = True
-            terms.append(HaarTerm(term.axis, columns, term.groups()))
+        terms = (
+            HaarTerm(term.axis, _placed(term.columns, self.alive), term.groups())
+            for term in self.terms
+        )
         mask = np.broadcast_to(self.alive, self.values.shape).copy()
         group = HaarGroup("haar", mask, tuple(terms), self.config.share_mean)
         return QuantizedBlock(self.start, self.start + len(self.alive), (group,))
@@ -142,17 +141,11 @@ def _choose_salient(
     return to_host(zone) == _SALIENT
 
 
-def _near(rest: Indices, j: int) -> Indices:
-    near = rest[np.abs(rest - j) <= REACH]
-    left, right = rest[rest < j], rest[rest > j]
-    return near if near.size else left[-1:] if left.size else right[:1]
-
-
 def _filled(device: Device, X: DeviceArray, salient: Mask) -> DeviceArray:
     """Replace salient columns by the mean of their neighbors that are not, from left to right."""
     xp, rest, F = device.xp, np.flatnonzero(~salient), X.copy()
     chosen = np.flatnonzero(salient)
-    lists = [_near(rest, int(j)) for j in chosen]
+    lists = [_neighbors(rest, int(j)) for j in chosen]
     count = np.array([len(near) for near in lists])
     total = xp.zeros((len(X), len(chosen)), dtype=xp.float32)
     for place in range(max(count, default=0)):

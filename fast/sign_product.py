@@ -11,6 +11,7 @@ from subbit.fast.device import Device
 from subbit.fast.groups.factors import admm_step
 from subbit.fast.groups.product_sweeps import refit_column_scales, refit_row_scales, sweep_signs
 from subbit.fast.launches.arrays import DeviceArray, exponent, scaled, to_host
+from subbit.fast.launches.group import numbers
 from subbit.fast.mirror import mirrors
 from subbit.reference.factored import ProductGroup
 from subbit.reference.groups.factors import start_signs
@@ -66,7 +67,7 @@ def _started(
         "all",
         np.ones(W.shape, dtype=np.bool_),
         *(to_host(sign(device, X)) for X in (A, B)),
-        *(to_host(scale).astype(np.float64) for scale in (s, c)),
+        *(numbers(scale) for scale in (s, c)),
     )
 
 

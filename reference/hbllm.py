@@ -38,7 +38,7 @@ from subbit.reference.zones.salient import rank_columns, salient_search
 from .blocks import Block, prepare_layer, quantize_blocks
 from .haar import Axis, HaarGroup, HaarTerm, haar
 from .layer import BinaryGroup, QuantizedBlock, QuantizedLayer
-from .notation import Array, Mask
+from .notation import Array, Indices, Mask
 
 REACH = 3
 """Columns on either side that a salient column is replaced by the mean of."""
@@ -74,13 +74,14 @@ def hbllm_block(
         E = X[:, salient] - Q[:, salient]
         terms.append(_term(E, salient, "rows", config))
     # So far a term's columns count from the first column to quantize.
-    placed = tuple(replace(term, columns=_placed(term.columns, alive)) for term in terms)
+    whole = tuple(replace(term, columns=_placed(term.columns, alive)) for term in terms)
     mask = np.broadcast_to(alive, W.shape).copy()
-    group = HaarGroup("haar", mask, placed, config.share_mean)
+    group = HaarGroup("haar", mask, whole, config.share_mean)
     return QuantizedBlock(start, start + W.shape[1], (group,))
 
 
 def _placed(columns: Mask, alive: Mask) -> Mask:
+    """Count columns from the block's first one, not from the first one to quantize."""
     found = np.zeros(len(alive), dtype=np.bool_)
     found[np.flatnonzero(alive)[columns]] = True
     return found
@@ -108,14 +109,20 @@ def _choose_salient(W: Array, S: Array, alive: Mask, config: HBLLM) -> Mask:
     return salient
 
 
+def _neighbors(rest: Indices, j: int) -> Indices:
+    """Find the columns that stand in for a salient one."""
+    near = rest[np.abs(rest - j) <= REACH]
+    if near.size:
+        return near
+    left, right = rest[rest < j], rest[rest > j]
+    return left[-1:] if left.size else right[:1]
+
+
 def _filled(W: Array, salient: Mask) -> Array:
     """Replace salient columns by the mean of their neighbors that are not."""
     F, rest = W.copy(), np.flatnonzero(~salient)
     for j in np.flatnonzero(salient):
-        near = rest[np.abs(rest - j) <= REACH]
-        if not near.size:
-            left, right = rest[rest < j], rest[rest > j]
-            near = left[-1:] if left.size else right[:1]
+        near = _neighbors(rest, int(j))
         # Eq. (127), subbit:  F_:j = mean of W_:l, |l − j| ≤ 3, l not salient
         F[:, j] = np.mean(W[:, near], axis=1) if near.size else 0.0
     return F

@@ -13,6 +13,7 @@ from subbit import reference
 from subbit.fast.device import Device
 from subbit.fast.launches import linalg
 from subbit.fast.launches.arrays import DeviceArray, to_host
+from subbit.fast.launches.group import numbers
 from subbit.fast.launches.levels import Scaling, sweep
 from subbit.fast.mirror import mirrors
 from subbit.reference.errors import ArgumentError
@@ -60,10 +61,6 @@ def _with(layer: QuantizedLayer, **fields: Array) -> QuantizedLayer:
     return replace(layer, blocks=(replace(block, groups=(group,)),))
 
 
-def _numbers(values: DeviceArray) -> Array:
-    return to_host(values).astype("float64")
-
-
 @mirrors(reference.refit_row_scales)
 def refit_row_scales(
     device: Device, W: DeviceArray, H: DeviceArray, layer: QuantizedLayer
@@ -76,7 +73,7 @@ def refit_row_scales(
     dividend, divisor = xp.sum(W * ZH, axis=1), xp.sum(Z * ZH, axis=1)
     usable = divisor > 0
     scales = xp.where(usable, dividend / xp.where(usable, divisor, xp.float32(1)), made.rows)
-    return _with(layer, row_scale=_numbers(scales))
+    return _with(layer, row_scale=numbers(scales))
 
 
 @mirrors(reference.refit_column_scales)
@@ -96,7 +93,7 @@ def refit_column_scales(
     half = linalg.solve_triangular(device, L, g[places][:, None], lower=True)
     scales = made.columns.copy()
     scales[places] = linalg.solve_triangular(device, L, half, lower=True, transposed=True)[:, 0]
-    return _with(layer, column_scale=_numbers(scales))
+    return _with(layer, column_scale=numbers(scales))
 
 
 def _visit(

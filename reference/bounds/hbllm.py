@@ -8,7 +8,7 @@ deviate. Return values are as in :mod:`~subbit.reference.bounds.groups.binarize`
 import numpy as np
 
 from subbit.reference.bounds.pruning.sparsity import power_bound
-from subbit.reference.hbllm import REACH
+from subbit.reference.hbllm import _neighbors
 from subbit.reference.notation import Mask
 
 from .rounding import Arithmetic, Input, Rounded
@@ -78,9 +78,7 @@ def filled_bound(W: Input, salient: Mask, *, arithmetic: Arithmetic) -> Rounded:
     value, error = weights.value.copy(), weights.error.copy()
     rest = np.flatnonzero(~salient)
     for j in np.flatnonzero(salient):
-        near = rest[np.abs(rest - j) <= REACH]
-        if not near.size:
-            near = rest[rest < j][-1:] if np.any(rest < j) else rest[:1]
+        near = _neighbors(rest, int(j))
         value[:, j] = error[:, j] = 0.0
         if near.size:
             columns = weights[:, near].T
